@@ -1,0 +1,49 @@
+"""Variational autoencoders from scratch, on NumPy and CuPy.
+
+>>> import scratchvae as sv
+>>> train, test = sv.data.load("drawn-digits")
+>>> model = sv.VAE.mlp(latent_size=2)
+>>> history = sv.fit(model, train.images[:256], epochs=1, progress=False)
+>>> model.sample(16).shape
+(16, 784)
+"""
+
+from scratchvae import data, distributions, models, nn, ops, optim
+from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
+from scratchvae.backend import to_numpy
+from scratchvae.checkpoint import load, save
+from scratchvae.distributions import kl
+from scratchvae.evaluation import evaluate, log_likelihood
+from scratchvae.gradcheck import GradientError, check_gradients
+from scratchvae.models import VAE
+from scratchvae.noise import Noise
+from scratchvae.training import NonFiniteError, PosteriorCollapseWarning, fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "VAE",
+    "GradientError",
+    "Noise",
+    "NonFiniteError",
+    "PosteriorCollapseWarning",
+    "Tensor",
+    "check_gradients",
+    "data",
+    "distributions",
+    "elementwise",
+    "evaluate",
+    "fit",
+    "grad",
+    "kl",
+    "load",
+    "log_likelihood",
+    "models",
+    "nn",
+    "no_grad",
+    "ops",
+    "optim",
+    "primitive",
+    "save",
+    "to_numpy",
+]

@@ -1,0 +1,161 @@
+"""Readers for a user's own files. Nothing is unpickled, and no header is believed before the file's length agrees."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy
+
+from scratchvae.errors import DataError
+
+IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+"""The third byte of an IDX file -> the type of its values."""
+
+NPZ_NAMES = {"images": "x_train", "labels": "y_train", "test_images": "x_test", "test_labels": "y_test"}
+"""Name of an array in an .npz file -> the other name that it may have there."""
+
+NPY_HEADERS = {
+    (1, 0): numpy.lib.format.read_array_header_1_0,
+    (2, 0): numpy.lib.format.read_array_header_2_0,
+}
+"""Version of the .npy format -> NumPy's reader of its header."""
+
+
+def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:
+    """The array in an IDX file, plain or compressed by gzip, in the machine's byte order.
+
+    0, 0, type code, rank, then the sizes as big-endian uint32, then the values, big-endian, last index fastest.
+
+    Raises DataError for a missing file, another format, damage, and values fewer or more than the header promises.
+    Source: the format at the foot of http://yann.lecun.com/exdb/mnist/
+    """
+    operation, form = f"reading {path}", "an idx file, plain or compressed by gzip"
+    with _opened(path, operation, form) as file:
+        stream = gzip.GzipFile(fileobj=file) if file.peek(2).startswith(b"\x1f\x8b") else file
+        magic = stream.read(4)
+        if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or magic[3] == 0:
+            received = f"one that begins with the bytes {magic.hex(' ')}" if magic else "an empty one"
+            raise DataError(operation, form, received, "the names of NumPy's files end in .npy or .npz")
+        dtype, rank = numpy.dtype(IDX_TYPES[magic[2]]), magic[3]
+        sizes = stream.read(4 * rank)
+        if len(sizes) < 4 * rank:
+            raise DataError(operation, f"a header of {4 + 4 * rank} bytes", f"only {4 + len(sizes)}; it is truncated")
+        shape = tuple(numpy.frombuffer(sizes, ">u4").tolist())
+        promised = math.prod(shape) * dtype.itemsize
+        content = bytearray()
+        while len(content) <= promised and (chunk := stream.read(2**20)):
+            content += chunk
+        if len(content) != promised:
+            received = f"only {len(content)}; it is truncated" if len(content) < promised else "more"
+            raise DataError(operation, f"{promised} bytes of values for the shape {shape} in its header", received)
+        return numpy.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
+    """The arrays of a .npy, .npz or idx file by name: images; from an .npz also labels, test_images and test_labels.
+
+    In an .npz the names may also be x_train, y_train, x_test and y_test. An array that is alone may have any name.
+
+    Raises DataError for a missing or damaged file, Python objects (never unpickled), and an .npz without images.
+    """
+    operation, suffix = f"reading {path}", Path(path).suffix.lower()
+    if suffix == ".npy":
+        with _opened(path, operation, "a .npy file") as file:
+            return {"images": _read_npy(file, os.fstat(file.fileno()).st_size, operation)}
+    if suffix != ".npz":
+        return {"images": read_idx(path)}
+    with _opened(path, operation, "an .npz file") as file, zipfile.ZipFile(file) as archive:
+        held = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        chosen = {name: held.get(name) or held.get(other) for name, other in NPZ_NAMES.items()}
+        if len(held) == 1:
+            chosen = {"images": next(iter(held.values()))}
+        if chosen["images"] is None:
+            names = ", ".join(held) or "(none)"
+            raise DataError(operation, "an array named images or x_train", f"arrays named {names}")
+        arrays = {}
+        for name, member in chosen.items():
+            if member is not None:
+                with archive.open(member) as stream:
+                    arrays[name] = _read_npy(stream, member.file_size, f"{operation}, {member.filename}")
+        return arrays
+
+
+def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
+    """Pixels in [0, 1] as float32: (N, H, W, C) with channels last, or vectors (N, D).
+
+    uint8 is divided by 255; (N, H, W) gets a channel. Anything else keeps its values, which must lie in [0, 1] already.
+
+    Raises DataError, which begins with `operation`, for other shapes, channels that come first, no entries, no numbers,
+    NaN, infinity, and values outside [0, 1].
+    """
+    shape = array.shape
+    if array.ndim not in (2, 3, 4):
+        raise DataError(operation, "images (N, H, W, C) or (N, H, W), or vectors (N, D)", f"the shape {shape}")
+    if array.size == 0:
+        raise DataError(operation, "at least one image", f"an empty array of shape {shape}")
+    if array.ndim == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3):
+        raise DataError(
+            operation, "images (N, H, W, C)", f"the shape {shape}", "channels come last: x.transpose(0, 2, 3, 1)"
+        )
+    if array.dtype.kind not in "buif":
+        raise DataError(operation, "numbers", f"values of type {array.dtype}")
+    if array.dtype == numpy.uint8:
+        if array.max() == 1:
+            hint = "store black and white images as bool or float32"
+            raise DataError(operation, "uint8 pixels from 0 to 255", "values from 0 to 1", hint)
+        pixels = numpy.divide(array, 255, dtype=numpy.float32)
+    else:
+        finite = numpy.isfinite(array)
+        if not finite.all():
+            raise DataError(operation, "finite pixels", f"{array.size - finite.sum()} that are NaN or infinite")
+        low, high = array.min(), array.max()
+        if low < 0 or high > 1:
+            hint = "divide by 255" if low >= 0 and high <= 255 else "rescale them: (x - x.min()) / (x.max() - x.min())"
+            raise DataError(operation, "pixels in [0, 1]", f"values from {low:g} to {high:g}", hint)
+        pixels = array.astype(numpy.float32)
+    return pixels[..., None] if array.ndim == 3 else pixels
+
+
+def as_labels(array: numpy.ndarray, n: int, operation: str) -> numpy.ndarray:
+    """One class per image as int64, shape (N,). Raises DataError, which begins with `operation`, for anything else."""
+    if array.shape != (n,) or array.dtype.kind not in "iu":
+        received = f"the type {array.dtype} and the shape {array.shape}"
+        raise DataError(operation, f"integers of shape ({n},), a label for each image", received)
+    return array.astype(numpy.int64)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str], operation: str, form: str) -> Iterator[Any]:
+    """The file opened for reading; what the standard library and NumPy raise about it becomes a DataError."""
+    try:
+        with open(path, "rb") as file:
+            yield file
+    except DataError:
+        raise
+    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        raise DataError(operation, form, f"one that cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _read_npy(stream: IO[bytes], length: int, operation: str) -> numpy.ndarray:
+    """The array in a .npy stream of `length` bytes."""
+    version = numpy.lib.format.read_magic(stream)
+    if version not in NPY_HEADERS:
+        raise DataError(operation, "version 1.0 or 2.0 of the .npy format", ".".join(map(str, version)))
+    shape, _, dtype = NPY_HEADERS[version](stream)
+    if dtype.hasobject:
+        hint = "reading Python objects can run code; save one plain array"
+        raise DataError(operation, "an array of numbers", "an array of Python objects", hint)
+    promised, held = math.prod(shape) * dtype.itemsize, length - stream.tell()
+    if held != promised:
+        received = f"only {held}; it is truncated" if held < promised else f"{held}"
+        raise DataError(operation, f"{promised} bytes of values for the shape {shape} in its header", received)
+    stream.seek(0)
+    return numpy.lib.format.read_array(stream, allow_pickle=False)

@@ -1,0 +1,48 @@
+"""One of C classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scratchvae import ops
+from scratchvae.autodiff import no_grad
+from scratchvae.backend import array_module
+from scratchvae.errors import ShapeError
+from scratchvae.nn import Module
+
+
+class Categorical(Module):
+    """p(y = c) = pi_c,   pi = softmax(logits);   logits: array or Tensor, (N, C); y: integers from 0 to C - 1, (N,)"""
+
+    event_ndim = 0
+
+    def __init__(self, logits: Any) -> None:
+        self.logits = logits
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a batch of labels: that of the logits without the classes."""
+        return self.logits.shape[:-1]
+
+    @property
+    def mean(self) -> Any:
+        """pi, which is the mean of y written as one indicator per class.   (N, C)"""
+        return ops.softmax(self.logits)
+
+    def sample(self, noise: Any) -> Any:
+        """y = the first class whose cumulated probability exceeds uniform noise: integers.   (..., N) -> (..., N)"""
+        with no_grad():
+            cumulated = self.mean.cumsum(axis=-1)
+        y = (noise[..., None] >= cumulated).sum(axis=-1)
+        return array_module(y).minimum(y, self.logits.shape[-1] - 1)  # rounding may leave the last sum below 1
+
+    def log_prob(self, y: Any) -> Any:
+        """log p(y) = log pi_y, in nats.   (..., N) -> (..., N).   Raises ShapeError unless y holds integers."""
+        if y.dtype.kind not in "iu":
+            raise ShapeError("Categorical.log_prob", "integer labels", str(y.dtype))
+        classes = array_module(y).arange(self.logits.shape[-1])
+        return ops.sum(ops.where(y[..., None] == classes, ops.log_softmax(self.logits), 0.0), axis=-1)
+
+    def entropy(self) -> Any:
+        """H = -sum over c of pi_c log pi_c, in nats.   (N,)"""
+        return -ops.sum(self.mean * ops.log_softmax(self.logits), axis=-1)

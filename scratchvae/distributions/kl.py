@@ -1,0 +1,62 @@
+"""Analytic Kullback-Leibler divergences: a registry of pairs of types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from scratchvae import ops
+from scratchvae.distributions.bernoulli import Bernoulli
+from scratchvae.distributions.categorical import Categorical
+from scratchvae.distributions.event import sum_event
+from scratchvae.distributions.normal import Normal
+from scratchvae.errors import InputError
+
+DIVERGENCES: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
+
+
+def register_kl(q: type, p: type) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
+    """Decorator: the function computes KL(q || p) for distributions of these two types."""
+
+    def register(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        DIVERGENCES[q, p] = function
+        return function
+
+    return register
+
+
+def kl(q: Any, p: Any) -> Any:
+    """KL(q || p) = E_q[log q(x) - log p(x)], in nats, summed over the event.   (N,)
+
+    Raises InputError for a pair of types without an analytic form.
+    """
+    try:
+        divergence = DIVERGENCES[type(q), type(p)]
+    except KeyError:
+        pairs = ", ".join(f"({q.__name__}, {p.__name__})" for q, p in DIVERGENCES)
+        received = f"({type(q).__name__}, {type(p).__name__})"
+        raise InputError("kl", f"a pair among {pairs}", received, "register_kl adds one") from None
+    return divergence(q, p)
+
+
+@register_kl(Normal, Normal)
+def kl_normal_normal(q: Normal, p: Normal) -> Any:
+    """sum of log s_p - log s_q + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2
+
+    For p = Normal(0, I) this is Kingma & Welling (2014), appendix B, with the sign turned.
+    """
+    log_ratio = q.log_std - p.log_std
+    distance = (q.mean - p.mean) * ops.exp(-p.log_std)
+    return sum_event(0.5 * (ops.exp(2 * log_ratio) + ops.square(distance) - 1) - log_ratio, q)
+
+
+@register_kl(Bernoulli, Bernoulli)
+def kl_bernoulli_bernoulli(q: Bernoulli, p: Bernoulli) -> Any:
+    """sum of m_q (l_q - l_p) - log(1 + e^l_q) + log(1 + e^l_p) for logits l"""
+    return sum_event(q.mean * (q.logits - p.logits) - ops.softplus(q.logits) + ops.softplus(p.logits), q)
+
+
+@register_kl(Categorical, Categorical)
+def kl_categorical_categorical(q: Categorical, p: Categorical) -> Any:
+    """sum over classes of pi_q (log pi_q - log pi_p)"""
+    return ops.sum(q.mean * (ops.log_softmax(q.logits) - ops.log_softmax(p.logits)), axis=-1)

@@ -1,0 +1,54 @@
+"""The Gaussian with a diagonal covariance matrix."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from scratchvae import ops
+from scratchvae.autodiff import no_grad
+from scratchvae.distributions.event import check_event, sum_event
+from scratchvae.nn import Module
+
+
+class Normal(Module):
+    """p(x) = product over the event of (2 pi s^2)^(-1/2) exp(-(x - m)^2 / (2 s^2)),   m = mean, log s = log_std
+
+    mean, log_std: arrays or Tensors, (N, K); log_std may have any shape that broadcasts to the mean's, as () for one
+    standard deviation. event_ndim: how many trailing axes make one event (1 for vectors, 3 for images).
+    """
+
+    def __init__(self, mean: Any, log_std: Any, event_ndim: int = 1) -> None:
+        self.mean, self.log_std, self.event_ndim = mean, log_std, event_ndim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the mean."""
+        return self.mean.shape
+
+    @property
+    def std(self) -> Any:
+        """s = exp(log_std)"""
+        return ops.exp(self.log_std)
+
+    def reparameterize(self, noise: Any) -> Any:
+        """x = m + s e for e ~ Normal(0, I): a draw that can be differentiated by m and s.   (..., N, K) -> (..., N, K)
+
+        Source: deck, "Reparameterization trick for the encoder"; Kingma & Welling (2014), section 2.4.
+        """
+        return self.mean + self.std * noise
+
+    def sample(self, noise: Any) -> Any:
+        """The same draw as an array, not to be differentiated."""
+        with no_grad():
+            return self.reparameterize(noise)
+
+    def log_prob(self, x: Any) -> Any:
+        """log p(x) = sum over the event of -(x - m)^2 / (2 s^2) - log s - log(2 pi) / 2, in nats.   (N, K) -> (N,)"""
+        check_event("Normal.log_prob", x, self)
+        standardized = (x - self.mean) * ops.exp(-self.log_std)
+        return sum_event(-0.5 * ops.square(standardized) - (self.log_std + 0.5 * math.log(2 * math.pi)), self)
+
+    def entropy(self) -> Any:
+        """H = sum over the event of log s + log(2 pi e) / 2, in nats.   (N,)"""
+        return sum_event(ops.broadcast_to(self.log_std + 0.5 * math.log(2 * math.pi * math.e), self.shape), self)

@@ -1,0 +1,117 @@
+"""What a trained model is worth: the ELBO, log p(x) by importance sampling, and the latent units that are used."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+from scratchvae.autodiff import no_grad
+from scratchvae.backend import array_module, asarray, to_numpy
+from scratchvae.data.binarization import binarize
+from scratchvae.errors import InputError
+from scratchvae.noise import Noise
+
+CHUNK_ENTRIES = 2**20  # of samples x rows x pixels that log_likelihood decodes at a time
+
+
+def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000) -> dict[str, Any]:
+    """Mean over the rows of x of L(x), E_q[log p(x | z)] and KL(q(z | x) || p(z)), in nats per datapoint.
+
+    Returns
+    -------
+    dict with elbo, reconstruction, kl, elbo_standard_error (of the mean over datapoints), active_units, n and binarize.
+    With binarize "none" and a Bernoulli likelihood the figures are a cross-entropy on grey values; see `quantity`.
+    """
+    _check_count("evaluate", "n_samples", n_samples)
+    _check_count("evaluate", "batch_size", batch_size)
+    x = _prepared(model, x, seed)
+    terms, means = [], []
+    with no_grad():
+        for batch, start in enumerate(range(0, len(x), batch_size)):
+            part = x[start : start + batch_size]
+            terms.append(
+                to_numpy(array_module(x).stack(model.elbo_terms(part, Noise(seed, batch, model.device), n_samples)))
+            )
+            means.append(to_numpy(model.encoder(part).mean))
+    reconstruction, kl = numpy.concatenate(terms, axis=1).astype(numpy.float64)
+    elbo = reconstruction - kl
+    return {
+        "elbo": float(elbo.mean()),
+        "reconstruction": float(reconstruction.mean()),
+        "kl": float(kl.mean()),
+        "elbo_standard_error": float(elbo.std(ddof=1) / math.sqrt(len(elbo))) if len(elbo) > 1 else math.inf,
+        "active_units": count_active(numpy.concatenate(means)),
+        "n": len(elbo),
+        "binarize": model.binarize,
+    }
+
+
+def log_likelihood(
+    model: Any, x: Any, n_samples: int = 5000, seed: int = 0
+) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """log p(x) ~ log (1/S) sum over s of w_s,   w_s = p(x, z_s) / q(z_s | x),   z_s ~ q(z | x),   in nats
+
+    Returns
+    -------
+    log_px, standard_error, effective_sample_size : arrays (N,), float64
+        The standard error is Monte Carlo's, sqrt((mean w^2 / (mean w)^2 - 1) / (S - 1)), infinite for one sample; the
+        effective sample size is (sum w)^2 / sum w^2, and one near 1 says that log_px is not to be trusted.
+
+    Rows and samples are taken in chunks, so that memory stays bounded. Source: Burda, Grosse & Salakhutdinov (2016),
+    section 5; Owen (2013), "Monte Carlo theory, methods and examples", section 9.
+    """
+    _check_count("log_likelihood", "n_samples", n_samples)
+    x = _prepared(model, x, seed)
+    draws = min(n_samples, 100)
+    n_rows = max(1, CHUNK_ENTRIES // (draws * math.prod(x.shape[1:])))
+    sums, squares = [], []
+    step = 0
+    with no_grad():
+        for start in range(0, len(x), n_rows):
+            part, log_sum, log_square = x[start : start + n_rows], -numpy.inf, -numpy.inf
+            for done in range(0, n_samples, draws):
+                noise = Noise(seed, step, model.device)
+                log_w = to_numpy(model.log_weights(part, noise, min(draws, n_samples - done))).astype(numpy.float64)
+                log_sum = numpy.logaddexp(log_sum, numpy.logaddexp.reduce(log_w, axis=0))
+                log_square = numpy.logaddexp(log_square, numpy.logaddexp.reduce(2 * log_w, axis=0))
+                step += 1
+            sums.append(log_sum)
+            squares.append(log_square)
+    log_sum, log_square = numpy.concatenate(sums), numpy.concatenate(squares)
+    effective_sample_size = numpy.exp(2 * log_sum - log_square)
+    relative_variance = numpy.maximum(n_samples / effective_sample_size - 1, 0)
+    standard_error = numpy.sqrt(relative_variance / (n_samples - 1)) if n_samples > 1 else numpy.full(len(x), numpy.inf)
+    return log_sum - math.log(n_samples), standard_error, effective_sample_size
+
+
+def active_units(model: Any, x: Any) -> int:
+    """How many latent units carry information: those with Var_x(E_q[z_k | x]) > 0.01 over the rows of x.
+
+    Source: Burda, Grosse & Salakhutdinov (2016), section 5.
+    """
+    return count_active(to_numpy(model.encode(x).mean))
+
+
+def count_active(means: numpy.ndarray) -> int:
+    """The number of columns whose variance exceeds 0.01.   (N, K)"""
+    return int((means.var(axis=0) > 0.01).sum())
+
+
+def quantity(model: Any) -> str:
+    """What the model's elbo is, in words, for every figure that is printed."""
+    if model.binarize == "none" and getattr(model.decoder, "likelihood", None).__name__ == "Bernoulli":
+        return "Bernoulli cross-entropy on grey values, not a log-likelihood"
+    return f"lower bound of log p(x), binarize={model.binarize}"
+
+
+def _prepared(model: Any, x: Any, seed: int) -> Any:
+    """Data as the model scores them: on its device, checked, and binarised."""
+    x = model.observations(asarray(x, model.device) if hasattr(x, "dtype") else x)
+    return binarize(x, model.binarize, Noise(seed, device=model.device))
+
+
+def _check_count(operation: str, name: str, value: Any) -> None:
+    if not isinstance(value, (int, numpy.integer)) or value < 1:
+        raise InputError(operation, f"{name} of at least 1", repr(value))

@@ -1,0 +1,6 @@
+"""The models of the deck."""
+
+from scratchvae.models.networks import BernoulliDecoder, GaussianDecoder, GaussianEncoder
+from scratchvae.models.vae import VAE
+
+__all__ = ["VAE", "BernoulliDecoder", "GaussianDecoder", "GaussianEncoder"]

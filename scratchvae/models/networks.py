@@ -1,0 +1,93 @@
+"""Encoders and decoders: a network whose output becomes the parameters of a distribution."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.autodiff import Tensor
+from scratchvae.distributions import Bernoulli, Normal
+from scratchvae.errors import InputError
+from scratchvae.nn import Module
+
+SMALLEST_STD = 1e-3  # of a Gaussian likelihood; about the rounding error of 8-bit pixels, 1 / (255 sqrt(12))
+
+
+class GaussianEncoder(Module):
+    """q(z | x) = Normal(mu(x), diag(sigma(x)^2)),   where the network gives mu and log sigma side by side
+
+    network: (N, D) -> (N, 2 K).   Source: deck, "Amortized inference networks".
+    """
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+
+    def __call__(self, x: Any) -> Normal:
+        return Normal(*_halves(self.network(x)))
+
+    def __repr__(self) -> str:
+        return f"Normal(mean and log std = {self.network})"
+
+
+class BernoulliDecoder(Module):
+    """p(x | z) = Bernoulli(sigmoid(f(z))),   where the network f gives the logits
+
+    network: (N, K) -> (N, D).   Source: deck, 'The "hello world" of deep generative models'.
+    """
+
+    likelihood = Bernoulli
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+
+    def __call__(self, z: Any) -> Bernoulli:
+        return Bernoulli(self.network(z))
+
+    def __repr__(self) -> str:
+        return f"Bernoulli(logits = {self.network})"
+
+
+class GaussianDecoder(Module):
+    """p(x | z) = Normal(f(z), sigma^2 I),   where the network gives the mean
+
+    std: a number; "learned": one learned number; "decoder": one per pixel, and the network, (N, K) -> (N, 2 D), gives
+    mean and raw log std side by side. What is learned is bounded from below, smoothly:
+    log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, so that sigma > s.
+
+    Source: deck, "Variational Auto-Encoders".
+    """
+
+    likelihood = Normal
+
+    def __init__(self, network: Any, std: float | str = 0.1) -> None:
+        self.network, self.std = network, std
+        if std == "learned":
+            self.raw_log_std = Tensor(numpy.zeros((), dtype=numpy.float32))
+        elif isinstance(std, (int, float)) and not isinstance(std, bool) and 0 < std < math.inf:
+            self.log_std = numpy.array(math.log(std), dtype=numpy.float32)
+        elif std != "decoder":
+            raise InputError("GaussianDecoder", 'std as a positive number, "learned" or "decoder"', repr(std))
+
+    def __call__(self, z: Any) -> Normal:
+        if self.std == "decoder":
+            mean, raw_log_std = _halves(self.network(z))
+            return Normal(mean, _bounded(raw_log_std))
+        return Normal(self.network(z), _bounded(self.raw_log_std) if self.std == "learned" else self.log_std)
+
+    def __repr__(self) -> str:
+        std = self.std if isinstance(self.std, str) else f"{self.std:g}"
+        return f"Normal(mean = {self.network}, std = {std})"
+
+
+def _bounded(raw_log_std: Any) -> Any:
+    smallest = math.log(SMALLEST_STD)
+    return smallest + ops.softplus(raw_log_std - smallest)
+
+
+def _halves(output: Any) -> tuple[Any, Any]:
+    """The two halves of the last axis.   (..., 2 K) -> (..., K), (..., K)"""
+    middle = output.shape[-1] // 2
+    return output[..., :middle], output[..., middle:]

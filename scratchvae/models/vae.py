@@ -1,0 +1,191 @@
+"""The variational autoencoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.autodiff import no_grad
+from scratchvae.backend import array_module, device_of
+from scratchvae.distributions import Bernoulli, Normal, kl
+from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
+from scratchvae.models.networks import BernoulliDecoder, GaussianDecoder, GaussianEncoder
+from scratchvae.nn import MLP, Module
+from scratchvae.noise import Noise
+
+BINARIZE = ("none", "threshold", "static", "dynamic")
+
+
+class VAE(Module):
+    """p(x, z) = p(x | z) p(z),   q(z | x) approximates p(z | x).
+
+    prior    p(z) = Normal(0, I)                        shape (K,)
+    encoder  x (N, D) -> Normal over z (N, K)           q(z | x)
+    decoder  z (N, K) -> distribution over x (N, D)     p(x | z)
+
+    Parameters
+    ----------
+    encoder, decoder : Module
+        Called with arrays or Tensors, they return distributions. The decoder has an attribute `likelihood`, its class
+        of distributions.
+    latent_size : int
+        K.
+    observed_shape : tuple, optional
+        The shape of one x as the encoder takes it. Rows of data with as many entries are reshaped to it.
+    binarize : "none", "threshold", "static" or "dynamic"
+        How grey values become Bernoulli data: not at all, x > 1/2, drawn once, or drawn anew at every step.
+
+    Source: deck, "Variational Auto-Encoders" to "Summary"; Kingma & Welling (2014), sections 2.1 to 2.4.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        decoder: Any,
+        latent_size: int,
+        observed_shape: Sequence[int] | None = None,
+        binarize: str = "none",
+    ) -> None:
+        if binarize not in BINARIZE:
+            raise InputError("VAE", f"binarize among {', '.join(BINARIZE)}", repr(binarize))
+        if binarize != "none" and getattr(decoder, "likelihood", Bernoulli) is not Bernoulli:
+            raise InputError("VAE", 'binarize="none" with a likelihood other than Bernoulli', repr(binarize))
+        self.encoder, self.decoder, self.binarize = encoder, decoder, binarize
+        self.observed_shape = None if observed_shape is None else tuple(observed_shape)
+        zeros = numpy.zeros(latent_size, dtype=numpy.float32)
+        self.prior = Normal(zeros, zeros)
+        self.configuration: dict[str, Any] | None = None
+
+    @classmethod
+    def mlp(
+        cls,
+        input_size: int = 784,
+        latent_size: int = 20,
+        hidden: Sequence[int] = (400,),
+        activation: str = "relu",
+        likelihood: str = "bernoulli",
+        std: float | str = 0.1,
+        binarize: str = "none",
+        seed: int = 0,
+    ) -> VAE:
+        """A VAE of two multilayer perceptrons, D -> hidden -> 2 K and K -> reversed hidden -> D (or 2 D).
+
+        likelihood: "bernoulli", or "gaussian" with std as in GaussianDecoder. Weights are Glorot uniform, biases zero.
+        """
+        configuration = {name: value for name, value in locals().items() if name != "cls"} | {"hidden": list(hidden)}
+        if likelihood not in ("bernoulli", "gaussian"):
+            raise InputError("VAE.mlp", 'likelihood "bernoulli" or "gaussian"', repr(likelihood))
+        noise = Noise(seed)
+        outputs = 2 * input_size if likelihood == "gaussian" and std == "decoder" else input_size
+        encoder = MLP([input_size, *hidden, 2 * latent_size], noise.child("encoder"), activation)
+        decoder = MLP([latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
+        model = cls(
+            GaussianEncoder(encoder),
+            BernoulliDecoder(decoder) if likelihood == "bernoulli" else GaussianDecoder(decoder, std),
+            latent_size,
+            observed_shape=(input_size,),
+            binarize=binarize,
+        )
+        model.configuration = {"constructor": "VAE.mlp"} | configuration
+        return model
+
+    def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
+        """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)"""
+        x = self.rows(x)
+        q = self.encoder(x)
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        return ops.mean(self.decoder(z).log_prob(x), axis=0), kl(q, self.prior)
+
+    def elbo(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+        """L(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,)
+
+        Source: deck, "Optimizing the ELBO"; Kingma & Welling (2014), equation 7.
+        """
+        reconstruction, divergence = self.elbo_terms(x, noise, n_samples)
+        return reconstruction - divergence
+
+    def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+        """log p(x | z) + log p(z) - log q(z | x) for draws z of q(z | x), in nats.   (N, D) -> (S, N)
+
+        Their mean is the ELBO by Monte Carlo, without the analytic KL (Kingma & Welling, equation 6); the log of the
+        mean of their exponentials estimates log p(x).   Source: deck, "The per-datapoint ELBO".
+        """
+        x = self.rows(x)
+        q = self.encoder(x)
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        return self.decoder(z).log_prob(x) + self.prior.log_prob(z) - q.log_prob(z)
+
+    def encode(self, x: Any) -> Normal:
+        """q(z | x), holding arrays.   (N, ...) -> Normal over (N, K)"""
+        with no_grad():
+            return self.encoder(self.observations(x))
+
+    def decode(self, z: Any) -> Any:
+        """p(x | z), holding arrays.   (..., K) -> distribution over (..., D)"""
+        if z.shape[-1:] != self.prior.shape:
+            raise ShapeError("decode", f"z of shape (..., {self.latent_size})", str(z.shape))
+        with no_grad():
+            return self.decoder(z)
+
+    def reconstruct(self, x: Any) -> Any:
+        """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x."""
+        return self.decode(self.encode(x).mean).mean.reshape(x.shape)
+
+    def sample(self, n: int, seed: int = 0) -> Any:
+        """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D)"""
+        z = self.prior.sample(Noise(seed, device=self.device).normal("prior", (n, self.latent_size)))
+        return self.decode(z).mean
+
+    @property
+    def latent_size(self) -> int:
+        """K, the number of latent units."""
+        return self.prior.shape[0]
+
+    def rows(self, x: Any) -> Any:
+        """x reshaped to (N, *observed_shape), if its rows have as many entries. Raises ShapeError if not."""
+        shape = self.observed_shape
+        if shape is None or x.shape[1:] == shape:
+            return x
+        if x.ndim < 2 or math.prod(x.shape[1:]) != math.prod(shape):
+            raise ShapeError("VAE", f"rows of {' x '.join(map(str, shape))} entries", f"shape {x.shape}")
+        return x.reshape(x.shape[0], *shape)
+
+    def observations(self, x: Any) -> Any:
+        """x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape), the model's type
+
+        Raises DataError for integers, an empty set, NaN, infinities, and for values outside [0, 1] where the likelihood
+        is Bernoulli; DeviceError if x lies on another device than the model; ShapeError for rows of another size.
+        """
+        if not hasattr(x, "dtype"):
+            raise DataError("data", "a NumPy or CuPy array", type(x).__name__)
+        if x.dtype.kind != "f":
+            hint = "divide by 255: x.astype('float32') / 255" if x.dtype == numpy.uint8 else "x.astype('float32')"
+            raise DataError("data", "floating-point numbers", str(x.dtype), hint)
+        if x.shape[:1] in ((), (0,)):
+            raise DataError("data", "at least one row", f"shape {x.shape}")
+        if device_of(x) != self.device:
+            raise DeviceError("data", f"an array on the model's device, {self.device}", f"one on {device_of(x)}")
+        x = self.rows(x)
+        xp = array_module(x)
+        if not bool(xp.isfinite(x).all()):
+            raise DataError("data", "finite numbers", "NaN or infinity")
+        if getattr(self.decoder, "likelihood", None) is Bernoulli:
+            low, high = float(x.min()), float(x.max())
+            if low < 0 or high > 1:
+                raise DataError(
+                    "data for a Bernoulli likelihood", "values in [0, 1]", f"values from {low:g} to {high:g}"
+                )
+        return x.astype(self.dtype, copy=False)
+
+    def __repr__(self) -> str:
+        observed = "..." if self.observed_shape is None else ", ".join(map(str, self.observed_shape))
+        return (
+            f"{type(self).__name__}, {self.count():,} parameters, binarize={self.binarize}\n"
+            f"  p(z)      Normal(0, I)    z ({self.latent_size},)    no parameters\n"
+            f"  p(x | z)  {self.decoder}    x ({observed})    {self.decoder.count():,} parameters\n"
+            f"  q(z | x)  {self.encoder}    z ({self.latent_size},)    {self.encoder.count():,} parameters"
+        )

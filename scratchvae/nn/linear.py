@@ -1,0 +1,75 @@
+"""Linear and MLP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from scratchvae import ops
+from scratchvae.autodiff import Tensor
+from scratchvae.backend import device_module
+from scratchvae.errors import InputError
+from scratchvae.nn.initializers import glorot_uniform
+from scratchvae.nn.module import Module
+from scratchvae.noise import Noise
+
+ACTIVATIONS = {
+    "relu": ops.relu,
+    "tanh": ops.tanh,
+    "softplus": ops.softplus,
+    "leaky_relu": ops.leaky_relu,
+    "sigmoid": ops.sigmoid,
+}
+
+
+class Linear(Module):
+    """y = x W + b.   shape: (..., D) -> (..., H);   W (D, H), b (H,), which starts at zero"""
+
+    def __init__(
+        self, input_size: int, output_size: int, noise: Noise, initializer: Callable[..., Any] = glorot_uniform
+    ) -> None:
+        for size in (input_size, output_size):
+            if not isinstance(size, int) or size < 1:
+                raise InputError("Linear", "sizes of at least 1", f"{input_size} -> {output_size}")
+        self.weight = Tensor(initializer(noise, (input_size, output_size)))
+        self.bias = Tensor(device_module(noise.device).zeros(output_size, dtype=self.weight.dtype))
+
+    def __call__(self, x: Any) -> Any:
+        return ops.affine(x, self.weight, self.bias)
+
+    def __repr__(self) -> str:
+        return f"Linear({' -> '.join(map(str, self.weight.shape))})"
+
+
+class MLP(Module):
+    """h_i = a(h_(i-1) W_i + b_i), the last layer without the activation a.   (..., sizes[0]) -> (..., sizes[-1])
+
+    sizes: the widths from input to output; activation: "relu", "tanh", "softplus", "leaky_relu" or "sigmoid"; every
+    layer draws from a child of the noise.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        noise: Noise,
+        activation: str = "relu",
+        initializer: Callable[..., Any] = glorot_uniform,
+    ) -> None:
+        if activation not in ACTIVATIONS:
+            raise InputError("MLP", f"an activation among {', '.join(ACTIVATIONS)}", repr(activation))
+        self.activation = activation
+        self.layers = [
+            Linear(inputs, outputs, noise.child(f"layer {i}"), initializer)
+            for i, (inputs, outputs) in enumerate(pairwise(sizes))
+        ]
+
+    def __call__(self, x: Any) -> Any:
+        activation = ACTIVATIONS[self.activation]
+        for layer in self.layers[:-1]:
+            x = activation(layer(x))
+        return self.layers[-1](x)
+
+    def __repr__(self) -> str:
+        sizes = [self.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in self.layers)]
+        return f"MLP({' -> '.join(map(str, sizes))}, {self.activation})"

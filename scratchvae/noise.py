@@ -1,0 +1,109 @@
+"""Randomness as a value: the numbers are a pure function of (seed, step, name).
+
+A model that takes its noise as an argument is deterministic: its gradient can be checked, a run can be resumed without
+the state of any generator, and two steps never share numbers. Both generators are counter-based.
+
+Source: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011), the Philox family.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy
+
+from scratchvae.backend import device_module
+from scratchvae.errors import InputError
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A source of random numbers that never changes: the same (seed, step, name, shape) gives the same numbers.
+
+    Parameters
+    ----------
+    seed, step : int
+        From 0 to 2^64 - 1 each. Every training step has a Noise of its own.
+    device : "cpu" or "gpu"
+        Where the numbers are born. The CPU draws from NumPy's Philox4x64-10, the GPU from Philox4x32-10 with
+        Box-Muller; the two differ, so where devices must agree pass an object that hands out given arrays.
+
+    Raises InputError for a seed or step that is not such a number.
+    """
+
+    seed: int
+    step: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "step"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, numpy.integer)) or not 0 <= value < 2**64:
+                raise InputError("Noise", f"an integer {name} from 0 to 2^64 - 1", repr(value))
+        device_module(self.device)
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Independent draws from Normal(0, 1), float32."""
+        if self.device == "cpu":
+            return self._generator(name).standard_normal(shape, dtype=numpy.float32)
+        xp = device_module(self.device)
+        uniform = self._uniform_words(xp, name, shape)
+        radius = xp.sqrt(-2.0 * xp.log1p(-uniform[:, 0::2]))
+        angle = (2.0 * numpy.pi) * uniform[:, 1::2]
+        return _cut(xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)], axis=1), shape)
+
+    def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Independent draws from the uniform distribution on [0, 1), float32."""
+        if self.device == "cpu":
+            return self._generator(name).random(shape, dtype=numpy.float32)
+        return _cut(self._uniform_words(device_module(self.device), name, shape), shape)
+
+    def permutation(self, name: str, n: int) -> numpy.ndarray:
+        """A random order of 0, ..., n - 1; on the CPU, and the same for every device."""
+        return self._generator(name).permutation(n)
+
+    def child(self, name: str) -> Noise:
+        """Another Noise, for a part of the whole: its seed is a function of this seed and the name."""
+        return replace(self, seed=_name_key(f"{self.seed}/{name}"))
+
+    def _generator(self, name: str) -> numpy.random.Generator:
+        counter = numpy.array([0, 0, 0, self.step], dtype=numpy.uint64)
+        key = numpy.array([self.seed, _name_key(name)], dtype=numpy.uint64)
+        return numpy.random.Generator(numpy.random.Philox(counter=counter, key=key))
+
+    def _uniform_words(self, xp: ModuleType, name: str, shape: tuple[int, ...]) -> Any:
+        """Uniform numbers on a grid of 2^-24, shape (B, 4), with 4 B at least the number of entries in shape."""
+        blocks = -(-int(numpy.prod(shape)) // 4)
+        counter = (xp.arange(blocks, dtype=xp.uint64), _name_key(name) % 2**32, self.step % 2**32, self.step >> 32)
+        words = philox4x32(xp, counter, (self.seed % 2**32, self.seed >> 32))
+        return xp.stack([(word >> 8).astype(xp.float32) * 2.0**-24 for word in words], axis=1)
+
+
+def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], rounds: int = 10) -> list[Any]:
+    """Four 32-bit words, held in uint64 arrays, for each counter: a bijection of the counter chosen by the key.
+
+    Each round multiplies two of the words by odd constants, and mixes the high halves of the products into the others.
+    counter: four words (arrays of shape (B,) or numbers); key: two words.
+    """
+    first, *others = counter
+    c0, c1, c2, c3 = first, *(xp.zeros_like(first) + word for word in others)
+    k0, k1 = key
+    for _ in range(rounds):
+        product0, product1 = c0 * 0xD2511F53, c2 * 0xCD9E8D57
+        c0, c1 = (product1 >> 32) ^ c1 ^ k0, product1 & 0xFFFFFFFF
+        c2, c3 = (product0 >> 32) ^ c3 ^ k1, product0 & 0xFFFFFFFF
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return [c0, c1, c2, c3]
+
+
+@lru_cache
+def _name_key(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+def _cut(values: Any, shape: tuple[int, ...]) -> Any:
+    return values.ravel()[: int(numpy.prod(shape))].reshape(shape)

@@ -1,0 +1,125 @@
+"""Functions that move entries without computing: each is linear, and its rule is its adjoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from scratchvae.autodiff import primitive
+from scratchvae.backend import array_module
+from scratchvae.errors import ShapeError
+
+
+@primitive
+def reshape(x: Any, shape: int | tuple[int, ...]) -> Any:
+    """y = the entries of x, in order, in another shape. One -1 is filled in.   Adjoint: reshape back"""
+    return x.reshape(shape)
+
+
+reshape.defvjp(lambda g, y, x, shape: reshape(g, x.shape))
+
+
+def expand_dims(x: Any, axis: int) -> Any:
+    """y = x with a new axis of length 1"""
+    axis %= x.ndim + 1
+    return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
+
+
+def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
+    """y = x without the given axes, or without all axes, of length 1"""
+    if axis is None:
+        axis = tuple(i for i, n in enumerate(x.shape) if n == 1)
+    axes = [i % x.ndim for i in ((axis,) if isinstance(axis, int) else axis)]
+    if any(x.shape[i] != 1 for i in axes):
+        raise ShapeError("squeeze", f"length 1 along axis {axis}", f"shape {x.shape}")
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
+
+
+@primitive
+def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Any:
+    """y = x with its axes in another order; in reverse order if none is given.   Adjoint: the inverse order"""
+    return x.transpose(axes)
+
+
+transpose.defvjp(lambda g, y, x, axes=None: transpose(g, axes and _inverse(axes)))
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    axes = [i % len(axes) for i in axes]
+    return tuple(axes.index(i) for i in range(len(axes)))
+
+
+@primitive
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """y = x with two axes exchanged.   Adjoint: the same exchange"""
+    return x.swapaxes(axis1, axis2)
+
+
+swapaxes.defvjp(lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2))
+
+
+@primitive
+def _concatenate(*arrays: Any, axis: int) -> Any:
+    return array_module(arrays[0]).concatenate(arrays, axis=axis)
+
+
+def _concatenate_rule(i: int, g: Any, y: Any, *arrays: Any, axis: int) -> Any:
+    start = sum(x.shape[axis] for x in arrays[:i])
+    index = [slice(None)] * g.ndim
+    index[axis] = slice(start, start + arrays[i].shape[axis])
+    return getitem(g, tuple(index))
+
+
+_concatenate.defvjp_each(_concatenate_rule)
+
+
+def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """y = the arrays joined along an axis.   Adjoint: the pieces cut out again"""
+    return _concatenate(*arrays, axis=axis)
+
+
+def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """y = the arrays joined along a new axis"""
+    return concatenate([expand_dims(x, axis) for x in arrays], axis=axis)
+
+
+@primitive
+def getitem(x: Any, index: Any) -> Any:
+    """y = x[index]: integers, slices, None, Ellipsis, arrays of integers or truth values.   Adjoint: scatter_add"""
+    return x[index]
+
+
+@primitive
+def scatter_add(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """y = zeros of the shape, then y[index] += x, repeated indices adding up.   Adjoint: getitem"""
+    xp = array_module(x)
+    y = xp.zeros(shape, dtype=x.dtype)
+    if all(part is None or part is ... or isinstance(part, (int, slice)) for part in _parts(index)):
+        y[index] = x  # such an index meets each entry once
+    else:
+        xp.add.at(y, index, x)
+    return y
+
+
+def _parts(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
+
+
+getitem.defvjp(lambda g, y, x, index: scatter_add(g, index, x.shape))
+scatter_add.defvjp(lambda g, y, x, index, shape: getitem(g, index))
+
+
+@primitive
+def pad(x: Any, pad_width: Any) -> Any:
+    """y = x with zeros around it; pad_width as in NumPy: ((before, after), ...) per axis.   Adjoint: crop"""
+    return array_module(x).pad(x, pad_width)
+
+
+@primitive
+def crop(x: Any, pad_width: Any) -> Any:
+    """y = x without its margins, ((before, after), ...) per axis.   Adjoint: pad"""
+    return x[tuple(slice(before, n - after) for n, (before, after) in zip(x.shape, pad_width, strict=True))]
+
+
+pad.defvjp(lambda g, y, x, pad_width: crop(g, pad_width))
+crop.defvjp(lambda g, y, x, pad_width: pad(g, pad_width))

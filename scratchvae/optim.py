@@ -1,0 +1,175 @@
+"""Stochastic gradient descent and Adam on one flat buffer, clipping, and schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scratchvae.autodiff import Tensor
+from scratchvae.backend import array_module, device_of
+from scratchvae.errors import InputError
+
+Schedule = Callable[[int], float]
+BLOCK = 16_384  # entries updated at a time on the CPU: what one block needs stays in cache
+
+
+class Optimizer:
+    """Minimises: parameters <- parameters - update(gradients).
+
+    All parameters move into one flat buffer, and become views of it; so are `gradients`, for `grad` to write into:
+
+        sv.grad(loss, optimizer.parameters, out=optimizer.gradients)
+        optimizer.step()
+
+    Parameters
+    ----------
+    parameters : Tensors, leaves of one type on one device
+    learning_rate : number, or function of the step (0, 1, 2, ...)
+    clip_norm : number, optional
+        If the norm of all gradients together is larger, they are scaled down to it.
+    clip_value : number, optional
+        Every entry of the gradients is held within [-clip_value, clip_value].
+    """
+
+    moments: tuple[str, ...] = ()  # names of the flat buffers, beside the parameters, that a step reads and updates
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        learning_rate: float | Schedule = 1e-3,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters or len({(x.dtype, device_of(x.data)) for x in self.parameters}) > 1:
+            received = ", ".join(sorted({f"{x.dtype} on {device_of(x.data)}" for x in self.parameters})) or "none"
+            raise InputError(type(self).__name__, "parameters of one type on one device", received)
+        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if value is not None and not value > 0:
+                raise InputError(type(self).__name__, f"a positive {name}", repr(value))
+        self.learning_rate, self.clip_norm, self.clip_value = learning_rate, clip_norm, clip_value
+        self.n_steps = 0
+        xp = array_module(self.parameters[0].data)
+        self._values = xp.concatenate([x.data.reshape(-1) for x in self.parameters])
+        self._gradient = xp.zeros_like(self._values)
+        self.gradients = self._views(self._gradient)
+        for x, view in zip(self.parameters, self._views(self._values), strict=True):
+            x.data = view
+        self.state = {name: xp.zeros_like(self._values) for name in self.moments}
+
+    def step(self) -> None:
+        """Update the parameters by what stands in `gradients`."""
+        xp = array_module(self._gradient)
+        if self.clip_value is not None:
+            xp.clip(self._gradient, -self.clip_value, self.clip_value, out=self._gradient)
+        if self.clip_norm is not None:
+            norm = xp.sqrt((self._gradient * self._gradient).sum())
+            self._gradient *= self.clip_norm / xp.maximum(norm, self.clip_norm)
+        rate = value_at(self.learning_rate, self.n_steps)
+        self.n_steps += 1
+        n = self._values.size
+        block = BLOCK if device_of(self._values) == "cpu" else n
+        for start in range(0, n, block):
+            part = slice(start, start + block)
+            self.update(self._values[part], self._gradient[part], *(self.state[m][part] for m in self.moments), rate)
+
+    def update(self, *arguments: Any) -> None:
+        """update(values, gradient, *moments, learning_rate): one block, in place. A subclass defines it."""
+        raise NotImplementedError
+
+    def _views(self, flat: Any) -> list[Any]:
+        views, start = [], 0
+        for x in self.parameters:
+            views.append(flat[start : start + x.size].reshape(x.shape))
+            start += x.size
+        return views
+
+
+class SGD(Optimizer):
+    """v <- momentum v + g,   w <- w - rate v"""
+
+    moments = ("velocity",)
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        learning_rate: float | Schedule = 1e-2,
+        momentum: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(parameters, learning_rate, clip_norm, clip_value)
+        self.momentum = momentum
+
+    def update(self, w: Any, g: Any, v: Any, rate: float) -> None:
+        v *= self.momentum
+        v += g
+        w -= rate * v
+
+
+class Adam(Optimizer):
+    """m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,   w <- w - rate m^ / (sqrt(v^) + eps)
+
+    with m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t) at step t = 1, 2, ...
+
+    Source: Kingma & Ba (2015), algorithm 1.
+    """
+
+    moments = ("mean", "mean_square")
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        learning_rate: float | Schedule = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(parameters, learning_rate, clip_norm, clip_value)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def update(self, w: Any, g: Any, m: Any, v: Any, rate: float) -> None:
+        xp, t = array_module(w), self.n_steps
+        m *= self.beta1
+        m += (1 - self.beta1) * g
+        v *= self.beta2
+        v += (1 - self.beta2) * (g * g)
+        step = xp.sqrt(v)
+        step *= 1 / math.sqrt(1 - self.beta2**t)
+        step += self.eps
+        xp.divide(m, step, out=step)
+        step *= rate / (1 - self.beta1**t)
+        w -= step
+
+
+def value_at(value: float | Schedule, step: int) -> float:
+    """A number as it is, or a schedule's value at the step."""
+    return float(value(step) if callable(value) else value)
+
+
+@dataclass(frozen=True)
+class LinearSchedule:
+    """start + (end - start) step / n_steps, and end from n_steps on: for warming up the KL weight, say."""
+
+    start: float
+    end: float
+    n_steps: int
+
+    def __call__(self, step: int) -> float:
+        return self.start + (self.end - self.start) * min(1.0, step / self.n_steps)
+
+
+@dataclass(frozen=True)
+class ExponentialSchedule:
+    """max(start factor^step, smallest): for a decaying learning rate, say."""
+
+    start: float
+    factor: float
+    smallest: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        return max(self.start * self.factor**step, self.smallest)

@@ -1,0 +1,226 @@
+"""fit: the only place that reduces over a batch, with its run directory, checkpoints and resume."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.autodiff import grad
+from scratchvae.backend import asarray, device_module, to_numpy
+from scratchvae.data.binarization import binarize
+from scratchvae.errors import InputError
+from scratchvae.evaluation import active_units, evaluate
+from scratchvae.noise import Noise
+from scratchvae.optim import Adam, Optimizer, Schedule, value_at
+from scratchvae.run_directory import Metrics, Run, fingerprint
+
+
+class NonFiniteError(ArithmeticError):
+    """A step's loss is not a number: training has stopped before the step changed a parameter."""
+
+
+class PosteriorCollapseWarning(UserWarning):
+    """The posterior equals the prior: the latent variables carry no information about the data."""
+
+
+def fit(
+    model: Any,
+    data: Any,
+    epochs: int = 10,
+    batch_size: int = 128,
+    learning_rate: float | Schedule = 1e-3,
+    seed: int = 0,
+    validation: Any = None,
+    kl_weight: float | Schedule = 1.0,
+    n_samples: int = 1,
+    optimizer: Callable[..., Optimizer] | None = None,
+    clip_norm: float | None = None,
+    device: str | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> dict[str, list[float]]:
+    """Ascend (1/M) sum over the minibatch of E_q[log p(x | z)] - kl_weight KL(q(z | x) || p(z)).
+
+    This is the deck's estimator (N/M) sum, divided by N. An epoch is a fresh permutation of the rows; its last, partial
+    batch is kept. With kl_weight 1 it is the ELBO.
+
+    Parameters
+    ----------
+    model : VAE
+        Changed in place.
+    data : array (N, ...)
+        Rows are reshaped to what the model observes, and moved to its device.
+    epochs, batch_size, n_samples : int
+        Passes over the data, M, and draws of z per datapoint.
+    learning_rate, kl_weight : number, or function of the step (0, 1, 2, ...)
+    seed : int
+        Of the order of the rows and of all noise.
+    validation : array, optional
+        Scored after every epoch by `evaluate`.
+    optimizer : callable, optional
+        Called as optimizer(parameters, learning_rate=..., clip_norm=...); `Adam` if none is given. functools.partial
+        gives it other settings.
+    clip_norm : number, optional
+        Largest norm of the gradient.
+    device : "cpu" or "gpu", optional
+        The model moves there first; by default it stays where it is.
+    run_dir : path, optional
+        Keeps config.json, metrics.jsonl (a line per epoch), last.npz (with all that resuming needs) and, with
+        validation data, best.npz. A directory that already holds a run is refused, unless `resume`.
+    resume : bool
+        Go on from last.npz, to the same bits as without the interruption; `epochs` may grow.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    dict of lists, one entry an epoch: epoch, step, elbo, reconstruction, kl, active_units, seconds, and the same four
+    with the prefix validation_ where there are validation data. In nats, means per datapoint over the epoch's steps;
+    elbo is unweighted.
+
+    Raises
+    ------
+    DataError, ShapeError, InputError : before the first step, for what the model or this function cannot take.
+    NonFiniteError : at a step whose loss is not finite; names the step, the term and the last checkpoint.
+    KeyboardInterrupt : at Ctrl-C, after the step in progress; a run directory then holds a checkpoint of it.
+    """
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("n_samples", n_samples)):
+        if not isinstance(value, (int, numpy.integer)) or value < 1:
+            raise InputError("fit", f"{name} of at least 1", repr(value))
+    if device is not None:
+        model.to(device)
+    x = model.observations(asarray(data, model.device) if hasattr(data, "dtype") else data)
+    validation = None if validation is None else model.observations(asarray(validation, model.device))
+    optimizer = (optimizer or Adam)(model.parameters(), learning_rate=learning_rate, clip_norm=clip_norm)
+    settings = {
+        "model": model.configuration or repr(model),
+        "data": fingerprint(x) if run_dir else None,
+        "validation": fingerprint(validation) if run_dir and validation is not None else None,
+        "batch_size": batch_size,
+        "learning_rate": _described(learning_rate),
+        "kl_weight": _described(kl_weight),
+        "n_samples": n_samples,
+        "clip_norm": clip_norm,
+        "optimizer": {"name": type(optimizer).__name__}
+        | {name: value for name, value in vars(optimizer).items() if name in ("beta1", "beta2", "eps", "momentum")},
+        "seed": seed,
+        "device": model.device,
+    }
+    steps_per_epoch = math.ceil(len(x) / batch_size)
+    terms = device_module(model.device).zeros((steps_per_epoch, 2), dtype=model.dtype)
+    run = Run(run_dir, resume, settings, epochs, model, optimizer, terms)
+    observed = x if model.binarize == "dynamic" else binarize(x, model.binarize, Noise(seed, device=model.device))
+    read_every = 1 if model.device == "cpu" else 50  # reading a term back makes the CPU wait for the GPU
+
+    with _deferred_interrupt() as interrupted, _progress_bar(epochs * steps_per_epoch, run.step, progress) as bar:
+        while run.step < epochs * steps_per_epoch:
+            epoch, first = divmod(run.step, steps_per_epoch)
+            order = asarray(Noise(seed, epoch).permutation("order", len(x)), model.device)
+            started = time.perf_counter()
+            for i in range(first, steps_per_epoch):
+                noise = Noise(seed, run.step, model.device)
+                batch = observed[order[i * batch_size : (i + 1) * batch_size]]
+                if model.binarize == "dynamic":
+                    batch = binarize(batch, "dynamic", noise)
+                with numpy.errstate(all="ignore"):  # what overflows makes a term non-finite, which stops the run
+                    reconstruction, kl = (ops.mean(term) for term in model.elbo_terms(batch, noise, n_samples))
+                    terms[i, 0], terms[i, 1] = reconstruction.data, kl.data
+                    if (i + 1) % read_every == 0 or i + 1 == steps_per_epoch:
+                        _check_finite(to_numpy(terms[first : i + 1]), run)
+                    loss = value_at(kl_weight, run.step) * kl - reconstruction
+                    grad(loss, optimizer.parameters, out=optimizer.gradients)
+                    optimizer.step()
+                run.step += 1
+                bar.update()
+                if interrupted.is_set():
+                    run.seconds += time.perf_counter() - started
+                    run.save()
+                    raise KeyboardInterrupt(f"stopped after step {run.step}; {run.last_checkpoint()}, to resume from")
+            run.seconds += time.perf_counter() - started
+            metrics = _epoch_metrics(model, x, validation, to_numpy(terms), batch_size, seed)
+            run.finish_epoch({"epoch": epoch + 1, "step": run.step} | metrics)
+            bar.set_postfix_str(summary(metrics))
+
+    last = run.history[-1]
+    if last["kl"] < 0.1 or last["active_units"] == 0:
+        warnings.warn(
+            f"posterior collapse: KL {last['kl']:.3g} nats, {last['active_units']} active units; the decoder ignores z "
+            "(a KL weight that grows from 0, or a weaker decoder, may help)",
+            PosteriorCollapseWarning,
+            stacklevel=2,
+        )
+    return {name: [metrics[name] for metrics in run.history] for name in last}
+
+
+def summary(metrics: Metrics) -> str:
+    """One line for a person: the ELBO and its two terms, in nats per datapoint, and the active units."""
+    line = f"ELBO {metrics['elbo']:.2f} = {metrics['reconstruction']:.2f} - KL {metrics['kl']:.2f}"
+    line += f", {metrics['active_units']} active"
+    return line + (f", validation ELBO {metrics['validation_elbo']:.2f}" if "validation_elbo" in metrics else "")
+
+
+def _check_finite(terms: numpy.ndarray, run: Run) -> None:
+    """Raise NonFiniteError for the first step whose reconstruction or KL is not finite.   terms: (steps, 2)"""
+    bad = numpy.argwhere(~numpy.isfinite(terms[-1:] if run.model.device == "cpu" else terms))
+    if len(bad):
+        step, term = run.step - (0 if run.model.device == "cpu" else len(terms) - 1 - bad[0][0]), bad[0][1]
+        raise NonFiniteError(
+            f"step {step}: the {('reconstruction', 'KL')[term]} is not finite; {run.last_checkpoint()}"
+        )
+
+
+def _epoch_metrics(model: Any, x: Any, validation: Any, terms: numpy.ndarray, batch_size: int, seed: int) -> Metrics:
+    n_rows = numpy.minimum(batch_size, len(x) - batch_size * numpy.arange(len(terms)))
+    reconstruction, kl = (terms.astype(numpy.float64) * n_rows[:, None]).sum(axis=0) / len(x)
+    metrics = {
+        "elbo": float(reconstruction - kl),
+        "reconstruction": float(reconstruction),
+        "kl": float(kl),
+        "active_units": active_units(model, x[:500]),
+    }
+    if validation is not None:
+        scores = evaluate(model, validation, seed=seed)
+        metrics |= {f"validation_{name}": scores[name] for name in metrics}
+    return metrics
+
+
+def _described(value: float | Schedule) -> str | float:
+    """A number as it is; a schedule by what it prints as, or a plain function by its name."""
+    return getattr(value, "__qualname__", repr(value)) if callable(value) else value
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets, so that no step is cut in two; the second one interrupts at once."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def handle(*_: Any) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _progress_bar(total: int, done: int, shown: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=done, unit="step", disable=not shown, dynamic_ncols=True)

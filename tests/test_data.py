@@ -1,0 +1,399 @@
+"""Readers and data sets by name: what is written comes back, and every malformed file gets one sentence."""
+
+import gzip
+import os
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy
+import pytest
+
+import scratchvae.data
+from scratchvae.data import Dataset, load
+from scratchvae.data.files import as_images, as_labels, read_arrays, read_idx
+from scratchvae.data.mnist import MIRRORS, SHA256, load_mnist
+from scratchvae.errors import DataError, InputError
+
+REAL = Path(os.environ.get("SCRATCHVAE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+needs_mnist = pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason="needs the MNIST files")
+
+
+def idx(array):
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def pixels(rng):
+    return rng.integers(0, 256, (10, 5, 4), dtype=numpy.uint8)
+
+
+@pytest.fixture
+def rng():
+    return numpy.random.default_rng(0)
+
+
+# ---- IDX
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize(("code", "letter"), [(8, "B"), (9, "b"), (0x0B, "h"), (0x0C, "i"), (0x0D, "f"), (0x0E, "d")])
+def test_idx_returns_what_was_written(tmp_path, code, letter, compress):
+    path = tmp_path / "values"
+    path.write_bytes(compress(struct.pack(f">4B2I6{letter}", 0, 0, code, 2, 3, 2, 1, 2, 3, 4, 5, 100)))
+    values = read_idx(path)
+    assert values.tolist() == [[1, 2], [3, 4], [5, 100]]
+    assert values.dtype == numpy.dtype(letter) and values.dtype.isnative
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda whole: b"", "expected an idx file, .* an empty one"),
+        (lambda whole: whole[:3], "begins with the bytes 00 00 08 "),
+        (lambda whole: b"\x89PNG" + whole, "begins with the bytes 89 50 4e 47"),
+        (lambda whole: b"\0\0\x0a" + whole[3:], "begins with the bytes 00 00 0a 03"),
+        (lambda whole: b"\0\0\x08\0" + whole[4:], "begins with the bytes 00 00 08 00"),
+        (lambda whole: whole[:9], "expected a header of 16 bytes, received only 9; it is truncated"),
+        (lambda whole: whole[:-1], r"expected 200 bytes .* \(10, 5, 4\) in its header, received only 199; it is trunc"),
+        (lambda whole: whole + b"\0", "expected 200 bytes .* received more"),
+        (lambda whole: b"\0\0\x08\x03" + b"\xff" * 12 + whole[16:], "received only 200; it is truncated"),
+        (lambda whole: b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\0", "cannot be read: .*dim"),
+    ],
+)
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_malformed_idx_is_refused(tmp_path, pixels, change, sentence, compress):
+    path = tmp_path / "images-idx3-ubyte"
+    path.write_bytes(compress(change(idx(pixels))))
+    with pytest.raises(DataError, match=rf"reading .*images-idx3-ubyte: .*{sentence}"):
+        read_idx(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda whole: whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:], "CRC check failed"),
+        (lambda whole: whole[:-20], "ended before the end-of-stream marker"),
+        (lambda whole: whole[:10] + b"\xff" * 20 + whole[30:], "Error -3 while decompressing"),
+        (lambda whole: whole + b"more", "Not a gzipped file"),
+    ],
+)
+def test_damaged_gzip_is_refused(tmp_path, pixels, change, sentence):
+    path = tmp_path / "images.gz"
+    path.write_bytes(change(gzip.compress(idx(pixels))))
+    with pytest.raises(DataError, match=f"reading .*images.gz: .* cannot be read: .*{sentence}"):
+        read_idx(path)
+
+
+def test_missing_file_is_refused(tmp_path):
+    for name in ("a.npy", "a.npz", "a-idx3-ubyte"):
+        with pytest.raises(DataError, match=f"reading .*{name}: .*No such file"):
+            read_arrays(tmp_path / name)
+
+
+# ---- .npy and .npz
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<f4", ">f8", "?", "<i8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy_returns_what_was_written(tmp_path, pixels, dtype, order):
+    written = numpy.asarray(pixels % 2, dtype=dtype, order=order)
+    numpy.save(tmp_path / "a.npy", written)
+    read = read_arrays(tmp_path / "a.npy")
+    assert list(read) == ["images"]
+    numpy.testing.assert_array_equal(read["images"], written)
+
+
+@pytest.mark.parametrize("save", [numpy.savez, numpy.savez_compressed])
+@pytest.mark.parametrize(
+    "names", [("images", "labels", "test_images", "test_labels"), ("x_train", "y_train", "x_test", "y_test")]
+)
+def test_npz_knows_both_sets_of_names(tmp_path, pixels, save, names):
+    arrays = (pixels, numpy.arange(10), pixels[:3], numpy.arange(3))
+    save(tmp_path / "a.npz", other=numpy.zeros(2), **dict(zip(names, arrays, strict=True)))
+    read = read_arrays(tmp_path / "a.npz")
+    assert list(read) == ["images", "labels", "test_images", "test_labels"]
+    for received, written in zip(read.values(), arrays, strict=True):
+        numpy.testing.assert_array_equal(received, written)
+
+
+def test_array_alone_in_npz_may_have_any_name(tmp_path, pixels):
+    numpy.savez(tmp_path / "a.npz", faces=pixels)
+    numpy.testing.assert_array_equal(read_arrays(tmp_path / "a.npz")["images"], pixels)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda whole: b"", "cannot be read"),
+        (lambda whole: whole[:40], "cannot be read"),
+        (lambda whole: b"GIF89a" + whole[6:], "the magic string is not correct"),
+        (lambda whole: whole[:6] + b"\x09" + whole[7:], r"expected version 1.0 or 2.0 .* received 9\.0"),
+        (lambda whole: whole[:-1], "expected 200 bytes .* received only 199; it is truncated"),
+        (lambda whole: whole + b"\0", "expected 200 bytes .* received 201"),
+        (lambda whole: whole.replace(b"10, 5", b"99, 5"), "expected 1980 bytes .* received only 200; it is truncated"),
+    ],
+)
+def test_malformed_npy_is_refused(tmp_path, pixels, change, sentence):
+    path = tmp_path / "a.npy"
+    numpy.save(path, pixels)
+    whole = change(path.read_bytes())
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=rf"reading .*a\.npy: .*{sentence}"):
+        read_arrays(path)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("images.npy", whole)
+    with pytest.raises(DataError, match=rf"reading .*a\.npz.*: .*{sentence}"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_damaged_npz_is_refused(tmp_path, pixels):
+    path = tmp_path / "a.npz"
+    numpy.savez(path, images=pixels)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    with pytest.raises(DataError, match="expected an .npz file, received one that cannot be read: File is not a zip"):
+        read_arrays(path)
+    start = whole.index(pixels.tobytes())
+    path.write_bytes(whole[:start] + bytes(200) + whole[start + 200 :])
+    with pytest.raises(DataError, match="cannot be read: Bad CRC-32"):
+        read_arrays(path)
+
+
+def test_npz_without_images_is_refused(tmp_path):
+    numpy.savez(tmp_path / "a.npz", faces=numpy.zeros(2), names=numpy.zeros(2))
+    with pytest.raises(
+        DataError, match="expected an array named images or x_train, received arrays named faces, names"
+    ):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_python_objects_are_never_unpickled(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    objects = numpy.array([Trap(), None], dtype=object)
+    numpy.save(tmp_path / "a.npy", objects)
+    numpy.savez(tmp_path / "a.npz", images=objects)
+    for path in (tmp_path / "a.npy", tmp_path / "a.npz"):
+        with pytest.raises(DataError, match="expected an array of numbers, received an array of Python objects"):
+            read_arrays(path)
+    assert not (tmp_path / "sprung").exists()
+
+
+# ---- arrays to images and labels
+
+
+def test_bytes_are_divided_by_255():
+    images = as_images(numpy.array([[0, 51, 255]], dtype=numpy.uint8), "x")
+    assert images.dtype == numpy.float32
+    numpy.testing.assert_array_equal(images, numpy.array([[0, 0.2, 1]], dtype=numpy.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bool", "int64"])
+def test_values_in_the_unit_interval_are_kept(rng, dtype):
+    written = rng.integers(0, 2, (6, 4)).astype(dtype)
+    images = as_images(written, "x")
+    assert images.dtype == numpy.float32
+    numpy.testing.assert_array_equal(images, written)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((6, 9), (6, 9)), ((6, 5, 4), (6, 5, 4, 1)), ((6, 5, 4, 1), (6, 5, 4, 1)), ((6, 3, 3, 3), (6, 3, 3, 3))],
+)
+def test_shapes_of_images(shape, expected):
+    assert as_images(numpy.zeros(shape), "x").shape == expected
+
+
+@pytest.mark.parametrize(
+    ("array", "sentence"),
+    [
+        (
+            numpy.zeros((6, 3, 8, 8)),
+            r"received the shape \(6, 3, 8, 8\) \(channels come last: x.transpose\(0, 2, 3, 1\)",
+        ),
+        (numpy.zeros((6, 1, 8, 8)), r"channels come last: x.transpose\(0, 2, 3, 1\)"),
+        (numpy.zeros(6), r"expected images .* received the shape \(6,\)"),
+        (numpy.zeros((0, 8, 8)), r"expected at least one image, received an empty array of shape \(0, 8, 8\)"),
+        (numpy.array([[0, numpy.nan]]), "expected finite pixels, received 1 that are NaN or infinite"),
+        (numpy.array([[0, numpy.inf, -numpy.inf]]), "received 2 that are NaN or infinite"),
+        (numpy.array([[0.0, 255.0]]), r"expected pixels in \[0, 1\], received values from 0 to 255 \(divide by 255\)"),
+        (numpy.array([[0, 255]]), r"received values from 0 to 255 \(divide by 255\)"),
+        (numpy.array([[-1.0, 1.0]]), r"received values from -1 to 1 \(rescale them"),
+        (numpy.array([[0.0, 1e300]]), r"received values from 0 to 1e\+300 \(rescale them"),
+        (numpy.array([[0, 1]], dtype=numpy.uint8), "received values from 0 to 1 .*as bool or float32"),
+        (numpy.array([["a", "b"]]), "expected numbers, received values of type <U1"),
+        (numpy.array([[1j]]), "expected numbers, received values of type complex128"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(array, sentence):
+    with pytest.raises(DataError, match=f"^images of a.npy: .*{sentence}"):
+        as_images(array, "images of a.npy")
+
+
+def test_labels_are_one_integer_an_image():
+    labels = as_labels(numpy.array([3, 1], dtype=numpy.uint8), 2, "labels")
+    assert labels.dtype == numpy.int64 and labels.tolist() == [3, 1]
+    for wrong in (numpy.array([3, 1, 2]), numpy.array([[3, 1]]), numpy.array([3.0, 1.0])):
+        with pytest.raises(DataError, match=r"^labels: expected integers of shape \(2,\).* received the type"):
+            as_labels(wrong, 2, "labels")
+
+
+# ---- a user's file as a training and a test part
+
+
+@pytest.mark.parametrize(("n", "n_test"), [(2, 1), (10, 1), (19, 1), (20, 2)])
+def test_last_tenth_of_a_file_is_the_test_part(tmp_path, rng, n, n_test):
+    values, labels = rng.random((n, 3)), numpy.arange(n)
+    numpy.savez(tmp_path / "a.npz", images=values, labels=labels)
+    train, test = load(tmp_path / "a.npz")
+    assert (len(train), len(test)) == (n - n_test, n_test)
+    numpy.testing.assert_array_equal(numpy.concatenate([train.images, test.images]), values.astype(numpy.float32))
+    numpy.testing.assert_array_equal(numpy.concatenate([train.labels, test.labels]), labels)
+
+
+def test_test_arrays_of_a_file_are_the_test_part(tmp_path, pixels):
+    numpy.savez(tmp_path / "a.npz", x_train=pixels, y_train=numpy.arange(10), x_test=pixels[:4])
+    train, test = load(str(tmp_path / "a.npz"))
+    assert train.images.shape == (10, 5, 4, 1) and train.labels.shape == (10,)
+    assert test.images.shape == (4, 5, 4, 1) and test.labels is None
+
+
+def test_npy_and_idx_load_without_labels(tmp_path, pixels):
+    numpy.save(tmp_path / "a.npy", pixels)
+    (tmp_path / "a-idx3-ubyte").write_bytes(idx(pixels))
+    for name in ("a.npy", "a-idx3-ubyte"):
+        train, test = load(tmp_path / name)
+        assert train.images.shape == (9, 5, 4, 1) and test.images.shape == (1, 5, 4, 1)
+        assert train.labels is None and test.labels is None
+
+
+def test_files_that_cannot_be_cut_are_refused(tmp_path, pixels):
+    numpy.save(tmp_path / "a.npy", pixels[:1])
+    with pytest.raises(DataError, match=r"images of .*a\.npy: expected at least two, .* received one"):
+        load(tmp_path / "a.npy")
+    numpy.savez(tmp_path / "a.npz", images=pixels, test_images=pixels[:, :4])
+    with pytest.raises(DataError, match=r"expected test images of shape \(5, 4, 1\), .* received \(4, 4, 1\)"):
+        load(tmp_path / "a.npz")
+    numpy.savez(tmp_path / "a.npz", images=pixels, labels=numpy.arange(9))
+    with pytest.raises(DataError, match=r"labels of .*a\.npz: expected integers of shape \(10,\)"):
+        load(tmp_path / "a.npz")
+
+
+# ---- data sets by name
+
+
+@pytest.mark.parametrize("name", ["mnits", "no/such/file.npy", "."])
+def test_unknown_name_lists_the_known_ones(name):
+    with pytest.raises(
+        InputError, match=f"expected drawn-digits, mnist, or the path of a .npy, .npz or idx .* '{name}'"
+    ):
+        load(name)
+
+
+def test_drawn_digits_are_one_draw_cut_in_two(monkeypatch):
+    def draw(n, seed):
+        numbers = numpy.arange(n)
+        return Dataset(numbers, numbers + seed, {"slant": -numbers}, [[number] for number in numbers])
+
+    monkeypatch.setattr(scratchvae.data, "draw_digits", draw)
+    train, test = load("drawn-digits", seed=7)
+    for part, numbers in ((train, range(20_000)), (test, range(20_000, 22_000))):
+        assert part.images.tolist() == list(numbers)
+        assert part.labels.tolist() == [number + 7 for number in numbers]
+        assert part.factors["slant"].tolist() == [-number for number in numbers]
+        assert part.strokes == [[number] for number in numbers]
+
+
+@needs_mnist
+@pytest.mark.parametrize("folder", [REAL, REAL / "mnist"])
+def test_mnist_is_mnist(folder):
+    train, test = load("mnist", data_dir=folder)
+    assert train.images.shape == (60000, 28, 28, 1) and test.images.shape == (10000, 28, 28, 1)
+    assert train.images.dtype == numpy.float32 and train.labels.dtype == numpy.int64
+    assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert train.images.min() == 0 and train.images.max() == 1
+    assert train.images.mean(dtype=numpy.float64) == pytest.approx(0.1307, abs=5e-5)
+
+
+class FakeRetrieve:
+    """In place of pooch.retrieve: the mirrors in `working` deliver the real files, the others raise `error`."""
+
+    def __init__(self, working=(), error=None):
+        self.working, self.error, self.asked = working, error, []
+
+    def __call__(self, url, known_hash, fname, path):
+        self.asked.append(url)
+        if not url.startswith(tuple(self.working)):
+            raise self.error
+        assert known_hash == f"sha256:{SHA256[fname]}"
+        Path(path).mkdir(parents=True, exist_ok=True)
+        return shutil.copy(REAL / "mnist" / fname, path)
+
+
+@pytest.fixture
+def without_files(monkeypatch, tmp_path):
+    monkeypatch.delenv("SCRATCHVAE_DATA", raising=False)
+    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
+
+
+@needs_mnist
+def test_mirrors_are_tried_in_turn(monkeypatch, without_files):
+    retrieve = FakeRetrieve(MIRRORS[1:2], ConnectionError("no route"))
+    monkeypatch.setattr("pooch.retrieve", retrieve)
+    train, test = load_mnist()
+    assert (len(train), len(test)) == (60000, 10000)
+    assert retrieve.asked == [mirror + name for name in SHA256 for mirror in MIRRORS[:2]]
+
+
+@pytest.mark.parametrize(
+    ("error", "word"), [(ConnectionError("no route"), "ConnectionError"), (ValueError("hash"), "a wrong checksum")]
+)
+def test_no_mirror_gives_one_sentence_with_the_other_ways(monkeypatch, without_files, error, word):
+    monkeypatch.setattr("pooch.retrieve", FakeRetrieve(error=error))
+    words = [f"{word} from {MIRRORS[0]}", f"{word} from {MIRRORS[2]}", "--data-dir", "SCRATCHVAE_DATA", "drawn-digits"]
+    with pytest.raises(DataError, match="downloading train-images-idx3-ubyte.gz: .*" + ".*".join(words)):
+        load_mnist()
+
+
+def test_download_with_a_wrong_checksum_leaves_nothing(monkeypatch, without_files, tmp_path):
+    def other_content(self, url, output_file, pooch, check_only=False):
+        Path(output_file).write_bytes(b"something else")
+
+    monkeypatch.setattr("pooch.HTTPDownloader.__call__", other_content)
+    with pytest.raises(DataError, match="a wrong checksum from https"):
+        load_mnist()
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_given_folder_without_the_files_is_refused_and_nothing_is_downloaded(monkeypatch, tmp_path):
+    retrieve = FakeRetrieve()
+    monkeypatch.setattr("pooch.retrieve", retrieve)
+    with pytest.raises(DataError, match=r"^mnist in .*a folder without train-images-idx3-ubyte.gz, .*--data-dir"):
+        load_mnist(tmp_path)
+    assert retrieve.asked == []
+
+
+def test_wrong_checksum_of_a_local_file_is_refused(monkeypatch, tmp_path):
+    path = tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz"
+    path.parent.mkdir()
+    path.write_bytes(gzip.compress(idx(numpy.zeros(10000, dtype=numpy.uint8))))
+    sentence = f"checksum of .*t10k-labels-idx1-ubyte.gz: expected {SHA256[path.name]}, received"
+    with pytest.raises(DataError, match=sentence):
+        load_mnist(tmp_path)
+    monkeypatch.setenv("SCRATCHVAE_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=sentence):
+        load_mnist()
+
+
+@needs_mnist
+def test_environment_variable_names_the_folder(monkeypatch):
+    retrieve = FakeRetrieve()
+    monkeypatch.setattr("pooch.retrieve", retrieve)
+    monkeypatch.setenv("SCRATCHVAE_DATA", str(REAL))
+    assert len(load_mnist()[1]) == 10000
+    assert retrieve.asked == []

@@ -46,8 +46,9 @@ class Optimizer:
         if not self.parameters or len({(x.dtype, device_of(x.data)) for x in self.parameters}) > 1:
             received = ", ".join(sorted({f"{x.dtype} on {device_of(x.data)}" for x in self.parameters})) or "none"
             raise InputError(type(self).__name__, "parameters of one type on one device", received)
-        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if value is not None and not value > 0:
+        numbers = {"learning_rate": learning_rate, "clip_norm": clip_norm, "clip_value": clip_value}
+        for name, value in numbers.items():
+            if value is not None and not callable(value) and not value > 0:
                 raise InputError(type(self).__name__, f"a positive {name}", repr(value))
         self.learning_rate, self.clip_norm, self.clip_value = learning_rate, clip_norm, clip_value
         self.n_steps = 0

@@ -42,7 +42,7 @@ class Module:
             prefix + name: value
             for prefix, module in self.named_modules()
             for name, value in vars(module).items()
-            if hasattr(value, "dtype") and not isinstance(value, Tensor)
+            if _is_array(value)
         }
 
     def parameters(self) -> list[Tensor]:
@@ -69,7 +69,7 @@ class Module:
             x.data = _moved(x.data, device, dtype)
         for _, module in self.named_modules():
             for name, value in vars(module).items():
-                if hasattr(value, "dtype") and not isinstance(value, Tensor):
+                if _is_array(value):
                     setattr(module, name, _moved(value, device, dtype))
         return self
 
@@ -86,6 +86,10 @@ class Module:
                 raise ShapeError(f"load_state: {name}", str(shapes[0]), str(shapes[1]), "another architecture?")
         for name, array in own.items():
             array[...] = asarray(state[name], device_of(array))
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and not isinstance(value, (Tensor, Module))
 
 
 def _moved(array: Any, device: str | None, dtype: Any) -> Any:

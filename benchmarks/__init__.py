@@ -1,0 +1,1 @@
+"""Honest tables: ratios within one interleaved run."""

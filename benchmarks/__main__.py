@@ -1,0 +1,14 @@
+"""python -m benchmarks [engine | step | mnist | parity] [options]; without a name, engine and step."""
+
+import sys
+
+from benchmarks import engine, mnist, parity, step
+
+BENCHMARKS = {"engine": engine, "step": step, "mnist": mnist, "parity": parity}
+
+name, *arguments = sys.argv[1:] or [None]
+if name is not None and name not in BENCHMARKS:
+    print(__doc__)
+    sys.exit(0 if name in ("-h", "--help") else 2)
+for benchmark in [engine, step] if name is None else [BENCHMARKS[name]]:
+    benchmark.main(arguments)

@@ -1,0 +1,330 @@
+"""The command line: train, evaluate, sample, plot, data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+import scratchvae as sv
+from scratchvae.checkpoint import write_text
+from scratchvae.errors import DataError, InputError
+from scratchvae.evaluation import quantity
+from scratchvae.optim import LinearSchedule
+from scratchvae.run_directory import read_lines
+from scratchvae.training import summary
+
+TRAIN_DEFAULTS: dict[str, Any] = {
+    "data": "drawn-digits",
+    "data_dir": None,
+    "latent": 2,
+    "hidden": [400],
+    "activation": "relu",
+    "likelihood": "bernoulli",
+    "std": "0.1",
+    "binarize": "none",
+    "epochs": 30,
+    "batch_size": 128,
+    "learning_rate": 1e-3,
+    "kl_warmup": 0,
+    "samples": 1,
+    "clip_norm": None,
+    "seed": 0,
+    "device": "cpu",
+}
+PLOTS = ("manifold", "latent", "reconstructions", "samples", "curves")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status is 0, 2 for bad input, 1 for a training that failed, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (InputError, OSError) as error:
+        print(f"scratchvae: {error}", file=sys.stderr)
+        return 2
+    except sv.NonFiniteError as error:
+        print(f"scratchvae: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        print(f"scratchvae: {interrupt or 'interrupted'}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scratchvae",
+        description="Variational autoencoders from scratch, on NumPy and CuPy. All figures are in nats.",
+        epilog="scratchvae COMMAND --help tells more. Without any option, `scratchvae train` draws its own data.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"scratchvae {sv.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, summary: str, description: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=description, allow_abbrev=False)
+        added.set_defaults(command=function)
+        return added
+
+    data_help = "drawn-digits, mnist, or the path of a .npy, .npz or idx file"
+    data_dir_help = "where the files of a named set lie (default: $SCRATCHVAE_DATA, else downloaded once)"
+    run_help = "a run directory, or a checkpoint file"
+
+    train = command(
+        "train",
+        _train,
+        "train a VAE and leave a run directory",
+        "Train a VAE of two multilayer perceptrons, score it on the test part of the data, and leave a run directory: "
+        "config.json, metrics.jsonl, checkpoints last.npz and best.npz (best on the test part), options.json, figures/.",
+    )
+    option = train.add_argument_group("options").add_argument
+
+    def setting(name: str, help: str, **kind: Any) -> None:
+        default = TRAIN_DEFAULTS[name]
+        shown = " ".join(map(str, default)) if isinstance(default, list) else default
+        help += "" if default is None else f" (default: {shown})"
+        option(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, help=help, **kind)
+
+    setting("data", data_help)
+    setting("data_dir", data_dir_help, metavar="DIR")
+    setting("latent", "latent dimensions K", type=int, metavar="K")
+    setting(
+        "hidden", "widths of the encoder's hidden layers; the decoder mirrors them", type=int, nargs="*", metavar="H"
+    )
+    setting("activation", "of hidden layers", choices=sorted(sv.nn.linear.ACTIVATIONS))
+    setting("likelihood", "p(x | z)", choices=["bernoulli", "gaussian"])
+    setting("std", "of a Gaussian likelihood: a number, learned (one), or decoder (one per pixel)")
+    setting("binarize", "how grey values become Bernoulli data", choices=sv.models.vae.BINARIZE)
+    setting("epochs", "passes over the training data", type=int, metavar="N")
+    setting("batch_size", "images per step", type=int, metavar="M")
+    setting("learning_rate", "of Adam", type=float, metavar="RATE")
+    setting("kl_warmup", "steps over which the weight of the KL grows from 0 to 1", type=int, metavar="STEPS")
+    setting("samples", "draws of z per image", type=int, metavar="S")
+    setting("clip_norm", "largest norm of the gradient", type=float, metavar="NORM")
+    setting("seed", "of weights, order and noise", type=int)
+    setting("device", "where to compute", choices=["cpu", "gpu"])
+    where = train.add_mutually_exclusive_group()
+    where.add_argument("--run-dir", metavar="DIR", help="default: the first free of runs/DATA-1, runs/DATA-2, ...")
+    where.add_argument(
+        "--resume", metavar="DIR", help="go on with the run in DIR, by its own options; --epochs may grow"
+    )
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    evaluate = command(
+        "evaluate",
+        _evaluate,
+        "test ELBO and importance-sampled log p(x)",
+        "Score a trained model on the test part of its data.",
+    )
+    evaluate.add_argument("run", help=run_help)
+    evaluate.add_argument("--data", help=f"{data_help} (default: what the run was trained on)")
+    evaluate.add_argument("--data-dir", metavar="DIR", help=data_dir_help)
+    evaluate.add_argument("--samples", type=int, default=1, metavar="S", help="draws of z for the ELBO (default: 1)")
+    evaluate.add_argument(
+        "--importance-samples", type=int, metavar="S", help="also estimate log p(x), with S draws of z per image"
+    )
+    evaluate.add_argument("--limit", type=int, metavar="N", help="only the first N images of the test part")
+    evaluate.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+
+    sample = command("sample", _sample, "decoder means of z ~ p(z)", "Draw from the prior and decode.")
+    sample.add_argument("run", help=run_help)
+    sample.add_argument("--n", type=int, default=100, metavar="N", help="how many (default: 100)")
+    sample.add_argument("--seed", type=int, default=0, help="of z (default: 0)")
+    sample.add_argument(
+        "--out", default="samples.png", help="a .png, .pdf or .svg picture, or .npy (default: %(default)s)"
+    )
+
+    plot = command("plot", _plot, "pictures of a trained model", "Draw pictures of a run, into its folder figures/.")
+    plot.add_argument("kind", choices=["all", *PLOTS], help="which picture; the manifold needs a 2-D latent space")
+    plot.add_argument("run", help="a run directory")
+    plot.add_argument("--data-dir", metavar="DIR", help=data_dir_help)
+    plot.add_argument("--out", metavar="FILE", help="another file (not with all)")
+
+    data = command("data", _data, "describe a data set, and draw some of it", "Load a data set and describe it.")
+    data.add_argument("data", nargs="?", default="drawn-digits", help=f"{data_help} (default: %(default)s)")
+    data.add_argument("--data-dir", metavar="DIR", help=data_dir_help)
+    data.add_argument("--out", metavar="FILE", help="draw the first 100 training images")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    from scratchvae.plotting import save_figure
+
+    given = {name: value for name, value in vars(options).items() if name in TRAIN_DEFAULTS}
+    settings = TRAIN_DEFAULTS | (_run_options(Path(options.resume)) if options.resume else {}) | given
+    if Path(settings["data"]).is_file():
+        settings["data"] = str(Path(settings["data"]).resolve())
+    train, test = sv.data.load(settings["data"], settings["data_dir"])
+    directory = Path(options.resume or options.run_dir or _free_directory(settings["data"]))
+    model = sv.VAE.mlp(
+        input_size=train.images[0].size,
+        latent_size=settings["latent"],
+        hidden=settings["hidden"],
+        activation=settings["activation"],
+        likelihood=settings["likelihood"],
+        std=_std(settings["std"]),
+        binarize=settings["binarize"],
+        seed=settings["seed"],
+    )
+    model.to(settings["device"])
+    settings["image_shape"] = list(train.images.shape[1:])
+    if not options.resume:
+        if (directory / "config.json").exists() or (directory / "options.json").exists():
+            raise InputError(
+                f"run directory {directory}", "an empty one", "one with a run", "--resume, or name another"
+            )
+        write_text(directory / "options.json", json.dumps(settings, indent=2))
+    print(model)
+    print(
+        f"{settings['data']}: {len(train):,} to train with, {len(test):,} to test with; {quantity(model)}", flush=True
+    )
+    sv.fit(
+        model,
+        train.images,
+        validation=test.images,
+        epochs=settings["epochs"],
+        batch_size=settings["batch_size"],
+        learning_rate=settings["learning_rate"],
+        kl_weight=LinearSchedule(0.0, 1.0, settings["kl_warmup"]) if settings["kl_warmup"] else 1.0,
+        n_samples=settings["samples"],
+        clip_norm=settings["clip_norm"],
+        seed=settings["seed"],
+        run_dir=directory,
+        resume=options.resume is not None,
+        progress=not options.quiet,
+    )
+    write_text(directory / "options.json", json.dumps(settings, indent=2))
+    history = _history(directory)
+    print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
+    print(f"test: {_line(sv.evaluate(model, test.images), model)}")
+    for kind in PLOTS:
+        if kind != "manifold" or model.latent_size == 2:
+            path = directory / "figures" / f"{kind}.png"
+            save_figure(_figure(kind, model, test, history), path)
+            print(path)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    model = _load_model(options.run)
+    run_options = _run_options(Path(options.run)) if Path(options.run).is_dir() else {}
+    name = options.data or run_options.get("data")
+    if name is None:
+        raise InputError("evaluate", "--data, as a checkpoint file does not say what to score", "none")
+    _, test = sv.data.load(name, options.data_dir or run_options.get("data_dir"))
+    x = test.images[: options.limit]
+    print(f"test: {_line(sv.evaluate(model, x, n_samples=options.samples, seed=options.seed), model)}")
+    if options.importance_samples is not None:
+        log_px, error, effective = sv.log_likelihood(model, x, options.importance_samples, options.seed)
+        spread = log_px.std(ddof=1) / len(log_px) ** 0.5 if len(log_px) > 1 else numpy.inf
+        print(
+            f"log p(x) {log_px.mean():.2f} +- {spread:.2f} by {options.importance_samples} importance samples "
+            f"(Monte Carlo's standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f})"
+        )
+
+
+def _sample(options: argparse.Namespace) -> None:
+    model = _load_model(options.run)
+    if options.n < 1:
+        raise InputError("sample", "--n of at least 1", str(options.n))
+    if Path(options.out).suffix == ".npy":
+        numpy.save(options.out, sv.to_numpy(model.sample(options.n, options.seed)))
+    else:
+        from scratchvae import plotting
+
+        shape = _run_options(Path(options.run))["image_shape"] if Path(options.run).is_dir() else None
+        plotting.save_figure(plotting.samples(model, options.n, options.seed, shape), options.out)
+    print(options.out)
+
+
+def _plot(options: argparse.Namespace) -> None:
+    from scratchvae.plotting import save_figure
+
+    directory = Path(options.run)
+    model, run_options = _load_model(directory), _run_options(directory)
+    _, test = sv.data.load(run_options["data"], options.data_dir or run_options["data_dir"])
+    kinds = PLOTS if options.kind == "all" else [options.kind]
+    if options.out and len(kinds) > 1:
+        raise InputError("plot", "one picture with --out", "all")
+    for kind in kinds:
+        if options.kind == "all" and kind == "manifold" and model.latent_size != 2:
+            continue
+        path = options.out or directory / "figures" / f"{kind}.png"
+        save_figure(_figure(kind, model, test, _history(directory)), path)
+        print(path)
+
+
+def _data(options: argparse.Namespace) -> None:
+    train, test = sv.data.load(options.data, options.data_dir)
+    for name, part in (("train", train), ("test", test)):
+        x = part.images
+        print(f"{name:5s}  {x.shape} {x.dtype}, mean {x.mean():.4f}, from {x.min():g} to {x.max():g}")
+        if part.labels is not None:
+            counts = ", ".join(
+                f"{label}: {count}" for label, count in zip(*numpy.unique(part.labels, return_counts=True))
+            )
+            print(f"       labels {counts}")
+    if train.factors:
+        print(f"factors {', '.join(train.factors)}")
+    if options.out:
+        from scratchvae import plotting
+
+        plotting.save_figure(plotting.image_grid(train.images[:100]), options.out)
+        print(options.out)
+
+
+def _figure(kind: str, model: sv.VAE, test: sv.data.Dataset, history: dict[str, list[float]]) -> Any:
+    from scratchvae import plotting
+
+    shape = test.images.shape[1:]
+    if kind == "manifold":
+        return plotting.decoder_manifold(model, image_shape=shape)
+    if kind == "latent":
+        return plotting.latent_scatter(model, test.images, test.labels)
+    if kind == "reconstructions":
+        return plotting.reconstructions(model, test.images)
+    if kind == "samples":
+        return plotting.samples(model, image_shape=shape)
+    return plotting.training_curves(history)
+
+
+def _line(scores: dict[str, Any], model: sv.VAE) -> str:
+    line = f"ELBO {scores['elbo']:.2f} +- {scores['elbo_standard_error']:.2f} = {scores['reconstruction']:.2f}"
+    line += f" - KL {scores['kl']:.2f}, {scores['active_units']} of {model.latent_size} units active"
+    return f"{line}, mean of {scores['n']:,} ({quantity(model)})"
+
+
+def _load_model(run: str | Path) -> sv.VAE:
+    return sv.load(Path(run) / "last.npz" if Path(run).is_dir() else run)
+
+
+def _history(directory: Path) -> dict[str, list[float]]:
+    lines = [json.loads(line) for line in read_lines(directory / "metrics.jsonl")]
+    return {name: [line[name] for line in lines] for name in lines[0]}
+
+
+def _run_options(directory: Path) -> dict[str, Any]:
+    """The options that a run was trained with."""
+    try:
+        return json.loads((directory / "options.json").read_text())
+    except FileNotFoundError:
+        raise DataError(f"run directory {directory}", "a run of `scratchvae train`", "no options.json in it") from None
+    except ValueError as error:
+        raise DataError(f"{directory / 'options.json'}", "the options of a run", f"other text: {error}") from None
+
+
+def _free_directory(data: str) -> Path:
+    name = Path(data).stem
+    return next(path for i in range(1, 10**6) if not (path := Path("runs") / f"{name}-{i}").exists())
+
+
+def _std(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -114,9 +114,9 @@ def main(arguments=None):
     x = digits.images.reshape(len(digits), 784)
     parameters = train(x[:2000] if options.quick else x, epochs=2 if options.quick else 20)
     z = np.random.default_rng(1).standard_normal((100, 20), dtype=np.float32)
-    from scratchvae.plotting import image_grid, save_figure
+    from scratchvae.plotting import images, save_figure
 
-    save_figure(image_grid(decode(parameters, z).reshape(100, 28, 28)), f"{options.out}/vae_from_nothing.png")
+    save_figure(images(decode(parameters, z)), f"{options.out}/vae_from_nothing.png")
 
 
 if __name__ == "__main__":

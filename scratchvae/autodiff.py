@@ -38,11 +38,12 @@ class Tensor:
     """An array to differentiate by, or one computed from such: a node of the graph.
 
     Tensor(array) is a leaf; it aliases the array, which must hold floating-point numbers. A result of primitives also
-    knows its `primitive`, its `arguments` (Tensors, arrays and constants) and its `options` (such as an axis). Links go
-    from younger to older only, so there are no cycles and an activation dies with the last result that needs it.
+    knows its `primitive`, the `arguments` (Tensors, arrays and constants), their values as `arrays`, and the `options`
+    (such as an axis). Links go from younger to older only, so there are no cycles, and an activation dies with the last
+    result that needs it.
     """
 
-    __slots__ = ("data", "primitive", "arguments", "options", "birth", "__weakref__")
+    __slots__ = ("data", "primitive", "arguments", "arrays", "options", "birth", "__weakref__")
     __array_ufunc__ = None  # NumPy leaves array * tensor to Tensor.__rmul__
     __array_priority__ = 1000.0  # and so does CuPy
 
@@ -50,7 +51,8 @@ class Tensor:
         data = data if hasattr(data, "dtype") else numpy.asarray(data)
         if data.dtype.kind != "f":
             raise InputError("Tensor", "an array of floating-point numbers", f"{data.dtype}", 'x.astype("float32")')
-        self.data, self.primitive, self.arguments, self.options, self.birth = data, None, (), {}, next(_births)
+        self.data, self.primitive, self.arguments, self.arrays, self.options = data, None, (), (), {}
+        self.birth = next(_births)
 
     shape = property(lambda self: self.data.shape, doc="The shape of the array.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the array's entries.")
@@ -87,7 +89,7 @@ class Primitive:
 
         None stands for an argument by which the primitive cannot be differentiated, such as an index.
         """
-        self.rules = rules
+        self.rules = dict(enumerate(rules))
 
     def defvjp_each(self, rule: Callable[..., Array]) -> None:
         """One rule for any number of arguments: rule(i, g, y, *arguments, **options) -> cotangent of argument i."""
@@ -110,7 +112,7 @@ class Primitive:
         if not (from_tensor and _recording.get()):
             return data
         node = Tensor.__new__(Tensor)
-        node.data, node.primitive, node.arguments, node.options = data, self, arguments, options
+        node.data, node.primitive, node.arguments, node.arrays, node.options = data, self, arguments, arrays, options
         node.birth = next(_births)
         return node
 
@@ -129,12 +131,12 @@ class Primitive:
 
 
 class _EveryArgument:
-    """Stands for a tuple of rules, one per argument, however many there are."""
+    """Stands for a dict of rules, one per argument, however many there are."""
 
     def __init__(self, rule: Callable[..., Array]) -> None:
         self.rule = rule
 
-    def __getitem__(self, i: int) -> Callable[..., Array]:
+    def get(self, i: int) -> Callable[..., Array]:
         return partial(self.rule, i)
 
 
@@ -172,25 +174,23 @@ def grad(
         raise ShapeError("grad", "a scalar Tensor as loss", received, "sum or average it, outside no_grad()")
     if isinstance(wanted, Tensor) or not all(isinstance(x, Tensor) for x in wanted):
         raise InputError("grad", "a list of Tensors to differentiate by", type(wanted).__name__, "grad(loss, [w, b])")
-
     if out is not None and create_graph:
         raise InputError("grad", "out or create_graph=True", "both", "arrays to write into hold no graph")
 
     ones = array_module(loss.data).ones_like(loss.data)
     cotangents = {id(loss): Tensor(ones) if create_graph else ones}
     ours = set()  # whose cotangent was allocated here, so that later contributions may be added in place
-    path, leading = _path(loss, wanted)
     final = {id(x) for x in wanted}
-    for node in reversed(path):
-        g = cotangents[id(node)] if id(node) in final else cotangents.pop(id(node))
-        y, arguments = node, node.arguments
-        if not create_graph:
-            y, arguments = node.data, [x.data if type(x) is Tensor else x for x in arguments]
-        for i, x in enumerate(node.arguments):
-            key = id(x)
-            if key not in leading:
-                continue
-            contribution = _pull_back(node, i, g, y, arguments)
+    for node, leading in reversed(_path(loss, wanted)):
+        key, rules = id(node), node.primitive.rules
+        g = cotangents[key] if key in final else cotangents.pop(key)
+        y, arguments = (node, node.arguments) if create_graph else (node.data, node.arrays)
+        for i in leading:
+            rule = rules.get(i) or _missing_rule(node, i)
+            contribution = rule(g, y, *arguments, **node.options)
+            if contribution.shape != node.arrays[i].shape:
+                contribution = _unbroadcast(contribution, node, i)
+            key = id(node.arguments[i])
             if key not in cotangents:
                 cotangents[key] = contribution
             elif key in ours:
@@ -214,43 +214,37 @@ def grad(
     return gradients
 
 
-def _path(loss: Tensor, wanted: Sequence[Tensor]) -> tuple[list[Tensor], set[int]]:
-    """The nodes between what is wanted and the loss, oldest first, and the ids of those nodes and of what is wanted."""
-    leading = {id(x) for x in wanted}
+def _path(loss: Tensor, wanted: Sequence[Tensor]) -> list[tuple[Tensor, list[int]]]:
+    """The nodes between what is wanted and the loss, oldest first, each with the arguments that lead on to it."""
     oldest = min((x.birth for x in wanted), default=loss.birth)
     seen, waiting, ancestors = {id(loss)}, [loss], []
     while waiting:
         node = waiting.pop()
         ancestors.append(node)
         for x in node.arguments:
-            if type(x) is Tensor and id(x) not in seen and x.birth >= oldest:
+            if type(x) is Tensor and x.birth >= oldest and id(x) not in seen:
                 seen.add(id(x))
                 waiting.append(x)
-    path = []
-    for node in sorted(ancestors, key=_birth):
-        for x in node.arguments:
-            if id(x) in leading:
-                leading.add(id(node))
-                path.append(node)
-                break
-    return path, leading
+    ancestors.sort(key=_birth)
+    reached, path = {id(x) for x in wanted}, []
+    for node in ancestors:
+        leading = [i for i, x in enumerate(node.arguments) if id(x) in reached]
+        if leading:
+            reached.add(id(node))
+            path.append((node, leading))
+    return path
 
 
-def _pull_back(node: Tensor, i: int, g: Any, y: Any, arguments: Sequence[Any]) -> Any:
-    """The cotangent of argument i, in its shape: the primitive's rule, and broadcasting undone if it is elementwise."""
-    try:
-        rule = node.primitive.rules[i]
-    except IndexError:
-        rule = None
-    if rule is None:
-        raise InputError("grad", f"a rule for argument {i} of {node.primitive}", "none", "defvjp gives it one")
-    cotangent = rule(g, y, *arguments, **node.options)
-    shape = node.arguments[i].data.shape
-    if cotangent.shape != shape:
-        if not node.primitive.elementwise:
-            raise ShapeError(f"the rule of {node.primitive} for argument {i}", f"shape {shape}", f"{cotangent.shape}")
-        cotangent = sum_to(cotangent, shape)
-    return cotangent
+def _missing_rule(node: Tensor, i: int) -> None:
+    raise InputError("grad", f"a rule for argument {i} of {node.primitive}", "none", "defvjp gives it one")
+
+
+def _unbroadcast(cotangent: Any, node: Tensor, i: int) -> Any:
+    """The cotangent of an elementwise primitive's argument i, summed to that argument's shape."""
+    shape = node.arrays[i].shape
+    if not node.primitive.elementwise:
+        raise ShapeError(f"the rule of {node.primitive} for argument {i}", f"shape {shape}", f"{cotangent.shape}")
+    return sum_to(cotangent, shape)
 
 
 @primitive

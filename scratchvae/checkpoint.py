@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +34,7 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     if into is None:
         if configuration is None:
             raise InputError(
-                f"load {path}", "a model of a built-in constructor", "one of user's own networks", "into=model"
+                f"load {path}", "a model of a built-in constructor", "one of a user's own networks", "into=model"
             )
         into = build(configuration)
     state = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
@@ -52,10 +51,13 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 def build(configuration: dict[str, Any]) -> Any:
     """A new model from {"constructor": name, argument: value, ...}."""
     arguments = dict(configuration)
-    constructor = arguments.pop("constructor")
+    constructor = arguments.pop("constructor", None)
     if constructor not in CONSTRUCTORS:
         raise InputError("build", f"a constructor among {', '.join(CONSTRUCTORS)}", repr(constructor))
-    return CONSTRUCTORS[constructor](**arguments)
+    try:
+        return CONSTRUCTORS[constructor](**arguments)
+    except TypeError as error:
+        raise InputError("build", f"the arguments of {constructor}", str(error), "of another version?") from None
 
 
 def model_arrays(model: Any) -> dict[str, numpy.ndarray]:
@@ -66,7 +68,12 @@ def model_arrays(model: Any) -> dict[str, numpy.ndarray]:
 def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, numpy.ndarray]) -> None:
     """Write a header of plain values, and arrays, to an .npz file."""
     with _replacing(Path(path)) as file:
-        numpy.savez(file, header=numpy.array(json.dumps({"format": FORMAT} | header)), **arrays)
+        numpy.savez(file, header=numpy.array(as_json({"format": FORMAT} | header)), **arrays)
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON text of plain values, NumPy's numbers among them."""
+    return json.dumps(value, indent=indent, default=lambda number: number.item())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -93,14 +100,14 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
     """The header and the arrays of a file that `write` made. Raises DataError for any other."""
     try:
-        with numpy.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, numpy.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']!r}")
     except FileNotFoundError:
         raise DataError(f"load {path}", "a file", "nothing there") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, NumPy and json have many ways to fail on damaged bytes
         reason = f"a torn or foreign file: {error}"
         raise DataError(f"load {path}", f"a checkpoint of format {FORMAT!r}", reason) from None
     return header, arrays

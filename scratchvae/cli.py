@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy
 
@@ -57,8 +57,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one sentence, as the rest of the package does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"scratchvae: {message} ({self.prog} --help tells more)\n")
+
+
+def _number(kind: type, smallest: float, exclusive: bool = False) -> Callable[[str], Any]:
+    """A conversion for argparse: a number of this kind, at least (or, exclusive, above) the smallest."""
+
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not (value > smallest if exclusive else value >= smallest):
+            expected = "a whole number" if kind is int else "a number"
+            bound = f"{'above' if exclusive else 'of at least'} {smallest:g}"
+            raise argparse.ArgumentTypeError(f"expected {expected} {bound}, received {text!r}")
+        return value
+
+    return convert
+
+
+COUNT, FROM_ZERO, POSITIVE = _number(int, 1), _number(int, 0), _number(float, 0, exclusive=True)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="scratchvae",
         description="Variational autoencoders from scratch, on NumPy and CuPy. All figures are in nats.",
         epilog="scratchvae COMMAND --help tells more. Without any option, `scratchvae train` draws its own data.",
@@ -81,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         _train,
         "train a VAE and leave a run directory",
         "Train a VAE of two multilayer perceptrons, score it on the test part of the data, and leave a run directory: "
-        "config.json, metrics.jsonl, checkpoints last.npz and best.npz (best on the test part), options.json, figures/.",
+        "config.json, options.json, metrics.jsonl, checkpoints (last.npz, and best.npz by the test part), figures/.",
     )
     option = train.add_argument_group("options").add_argument
 
@@ -93,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 
     setting("data", data_help)
     setting("data_dir", data_dir_help, metavar="DIR")
-    setting("latent", "latent dimensions K", type=int, metavar="K")
+    setting("latent", "latent dimensions K", type=COUNT, metavar="K")
     setting(
         "hidden", "widths of the encoder's hidden layers; the decoder mirrors them", type=int, nargs="*", metavar="H"
     )
@@ -101,13 +128,13 @@ def _parser() -> argparse.ArgumentParser:
     setting("likelihood", "p(x | z)", choices=["bernoulli", "gaussian"])
     setting("std", "of a Gaussian likelihood: a number, learned (one), or decoder (one per pixel)")
     setting("binarize", "how grey values become Bernoulli data", choices=sv.models.vae.BINARIZE)
-    setting("epochs", "passes over the training data", type=int, metavar="N")
-    setting("batch_size", "images per step", type=int, metavar="M")
-    setting("learning_rate", "of Adam", type=float, metavar="RATE")
-    setting("kl_warmup", "steps over which the weight of the KL grows from 0 to 1", type=int, metavar="STEPS")
-    setting("samples", "draws of z per image", type=int, metavar="S")
-    setting("clip_norm", "largest norm of the gradient", type=float, metavar="NORM")
-    setting("seed", "of weights, order and noise", type=int)
+    setting("epochs", "passes over the training data", type=COUNT, metavar="N")
+    setting("batch_size", "images per step", type=COUNT, metavar="M")
+    setting("learning_rate", "of Adam", type=POSITIVE, metavar="RATE")
+    setting("kl_warmup", "steps over which the weight of the KL grows from 0 to 1", type=FROM_ZERO, metavar="STEPS")
+    setting("samples", "draws of z per image", type=COUNT, metavar="S")
+    setting("clip_norm", "largest norm of the gradient", type=POSITIVE, metavar="NORM")
+    setting("seed", "of weights, order and noise", type=FROM_ZERO)
     setting("device", "where to compute", choices=["cpu", "gpu"])
     where = train.add_mutually_exclusive_group()
     where.add_argument("--run-dir", metavar="DIR", help="default: the first free of runs/DATA-1, runs/DATA-2, ...")
@@ -125,17 +152,17 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run", help=run_help)
     evaluate.add_argument("--data", help=f"{data_help} (default: what the run was trained on)")
     evaluate.add_argument("--data-dir", metavar="DIR", help=data_dir_help)
-    evaluate.add_argument("--samples", type=int, default=1, metavar="S", help="draws of z for the ELBO (default: 1)")
+    evaluate.add_argument("--samples", type=COUNT, default=1, metavar="S", help="draws of z for the ELBO (default: 1)")
     evaluate.add_argument(
-        "--importance-samples", type=int, metavar="S", help="also estimate log p(x), with S draws of z per image"
+        "--importance-samples", type=COUNT, metavar="S", help="also estimate log p(x), with S draws of z per image"
     )
-    evaluate.add_argument("--limit", type=int, metavar="N", help="only the first N images of the test part")
-    evaluate.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    evaluate.add_argument("--limit", type=COUNT, metavar="N", help="only the first N images of the test part")
+    evaluate.add_argument("--seed", type=FROM_ZERO, default=0, help="of the noise (default: 0)")
 
     sample = command("sample", _sample, "decoder means of z ~ p(z)", "Draw from the prior and decode.")
     sample.add_argument("run", help=run_help)
-    sample.add_argument("--n", type=int, default=100, metavar="N", help="how many (default: 100)")
-    sample.add_argument("--seed", type=int, default=0, help="of z (default: 0)")
+    sample.add_argument("--n", type=COUNT, default=100, metavar="N", help="how many (default: 100)")
+    sample.add_argument("--seed", type=FROM_ZERO, default=0, help="of z (default: 0)")
     sample.add_argument(
         "--out", default="samples.png", help="a .png, .pdf or .svg picture, or .npy (default: %(default)s)"
     )
@@ -230,8 +257,6 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _sample(options: argparse.Namespace) -> None:
     model = _load_model(options.run)
-    if options.n < 1:
-        raise InputError("sample", "--n of at least 1", str(options.n))
     if Path(options.out).suffix == ".npy":
         numpy.save(options.out, sv.to_numpy(model.sample(options.n, options.seed)))
     else:
@@ -265,16 +290,14 @@ def _data(options: argparse.Namespace) -> None:
         x = part.images
         print(f"{name:5s}  {x.shape} {x.dtype}, mean {x.mean():.4f}, from {x.min():g} to {x.max():g}")
         if part.labels is not None:
-            counts = ", ".join(
-                f"{label}: {count}" for label, count in zip(*numpy.unique(part.labels, return_counts=True))
-            )
-            print(f"       labels {counts}")
+            labels, counts = numpy.unique(part.labels, return_counts=True)
+            print(f"       labels {', '.join(f'{k}: {n}' for k, n in zip(labels, counts, strict=True))}")
     if train.factors:
         print(f"factors {', '.join(train.factors)}")
     if options.out:
         from scratchvae import plotting
 
-        plotting.save_figure(plotting.image_grid(train.images[:100]), options.out)
+        plotting.save_figure(plotting.images(train.images[:100]), options.out)
         print(options.out)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from scratchvae.autodiff import Tensor
@@ -42,13 +43,16 @@ class Optimizer:
         clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
-        self.parameters = list(parameters)
+        self.parameters = list(parameters) if isinstance(parameters, Iterable) else [parameters]
+        others = {type(x).__name__ for x in self.parameters if not isinstance(x, Tensor)}
+        if others:
+            raise InputError(type(self).__name__, "Tensors", ", ".join(sorted(others)), "model.parameters() gives them")
         if not self.parameters or len({(x.dtype, device_of(x.data)) for x in self.parameters}) > 1:
             received = ", ".join(sorted({f"{x.dtype} on {device_of(x.data)}" for x in self.parameters})) or "none"
             raise InputError(type(self).__name__, "parameters of one type on one device", received)
         numbers = {"learning_rate": learning_rate, "clip_norm": clip_norm, "clip_value": clip_value}
         for name, value in numbers.items():
-            if value is not None and not callable(value) and not value > 0:
+            if value is not None and not callable(value) and not (isinstance(value, Real) and 0 < value < math.inf):
                 raise InputError(type(self).__name__, f"a positive {name}", repr(value))
         self.learning_rate, self.clip_norm, self.clip_value = learning_rate, clip_norm, clip_value
         self.n_steps = 0

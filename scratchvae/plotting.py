@@ -1,7 +1,7 @@
 """Figures of models, of training, and of the engine's graph.
 
 Every function returns a matplotlib Figure made without pyplot: no state, no window, no choice of backend. `save_figure`
-writes it. Images are the means of p(x | z). One-channel images on an empty ground are shown as ink on paper.
+writes it. Images are the means of p(x | z). One-channel images that are mostly dark are shown as ink on paper.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from scratchvae.errors import InputError, ShapeError
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 """Colours that colour-blind readers tell apart (Okabe & Ito), and a grey for what is secondary."""
 
+FILLS = ("#BFE0F2", "#F7E9A0", "#F5C9A5", "#C5E8D6", "#E6CFE0")  # pale forms of the same palette, for boxes with text
 MOST_POINTS = 5000  # of a scatter plot
+BOX, ROW = 0.28, 0.5  # height of a box and distance of the rows of a graph, in inches
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -49,9 +52,9 @@ def image_grid(images: Any, n_columns: int) -> numpy.ndarray:
 
 
 def latent_grid(n: int) -> numpy.ndarray:
-    """z = F^-1((i + 1/2) / n) along both axes, F the Gaussian's distribution function: cells of equal prior probability.
+    """z = F^-1((i + 1/2) / n), i = 0, ..., n - 1, along both axes: the middles of cells of equal prior probability.
 
-    float32, (n, n, 2); z1 grows with the column to the right, z2 with the row upwards.
+    F is the distribution function of Normal(0, 1). float32, (n, n, 2); z1 grows to the right, z2 upwards.
     """
     from scipy.special import ndtri
 
@@ -62,8 +65,9 @@ def latent_grid(n: int) -> numpy.ndarray:
 def decoder_manifold(model: Any, image_shape: Sequence[int] | None = None, n: int = 20) -> Figure:
     """The mean of p(x | z) for z on `latent_grid`: the whole of a 2-D latent space as the prior sees it.
 
-    image_shape: (H, W) or (H, W, C); by default a square of one channel. Raises InputError for a model whose latent
-    space has another dimension.   Source: deck, 'The "hello world" of deep generative models'; Kingma & Welling (2014),
+    image_shape: as in `images`. Raises InputError for a latent space of another dimension.
+
+    Source: deck, 'The "hello world" of deep generative models'; Kingma & Welling (2014),
     figure 4.
     """
     from scipy.special import ndtr
@@ -73,8 +77,8 @@ def decoder_manifold(model: Any, image_shape: Sequence[int] | None = None, n: in
     z = latent_grid(n).reshape(-1, 2)
     figure = Figure(figsize=(6.4, 6.6), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    images = _as_images(model.decode(asarray(z, model.device)).mean, image_shape)
-    _show(axes, image_grid(images, n), extent=(0, 1, 0, 1))
+    means = _as_images(model.decode(asarray(z, model.device)).mean, image_shape)
+    _show(axes, image_grid(means, n), extent=(0, 1, 0, 1))
     ticks = numpy.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5])
     axes.set_xticks(ndtr(ticks), [f"{tick:g}" for tick in ticks])
     axes.set_yticks(ndtr(ticks), [f"{tick:g}" for tick in ticks])
@@ -123,28 +127,42 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
 
 
 def reconstructions(model: Any, x: Any, n: int = 10, image_shape: Sequence[int] | None = None) -> Figure:
-    """The first n rows of x, and below each the mean of p(x | z) at the mean of q(z | x).   x: (N, H, W, C) or (N, D)"""
+    """The first n rows of x, and below each the mean of p(x | z) at the mean of q(z | x).
+
+    x and image_shape: as in `images`.
+    """
     x = asarray(x[:n], model.device)
-    if image_shape is None and x.ndim > 2:
-        image_shape = x.shape[1:]
-    pairs = [_as_images(images, image_shape) for images in (x, model.reconstruct(x))]
+    pairs = [_as_images(rows, image_shape) for rows in (x, model.reconstruct(x))]
     figure = Figure(figsize=(0.9 * len(x) + 1.4, 2.1), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     _show(axes, image_grid(numpy.concatenate(pairs), len(x)), extent=(0, len(x), 0, 2))
     axes.set_xticks([])
     axes.set_yticks([1.5, 0.5], ["original", "reconstruction"])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     _large(axes)
     return figure
 
 
-def samples(model: Any, n: int = 100, seed: int = 0, image_shape: Sequence[int] | None = None) -> Figure:
-    """The means of p(x | z) for n draws z ~ p(z)."""
-    figure = Figure(figsize=(6.4, 6.4), layout="constrained", dpi=150)
-    _show_samples(figure.add_subplot(), model, n, seed, image_shape)
+def images(x: Any, image_shape: Sequence[int] | None = None) -> Figure:
+    """Images in a square, row by row.
+
+    x: images (N, H, W, C), or rows (N, D) with image_shape (H, W) or (H, W, C); by default rows are squares of one
+    channel. Raises ShapeError for rows of another size.
+    """
+    figure = Figure(figsize=(6.4, 6.4), dpi=150)
+    _show_in_square(figure.add_axes((0.01, 0.01, 0.98, 0.98)), x, image_shape)
     return figure
 
 
-def latent_comparison(models: Mapping[int, Any], n: int = 100, seed: int = 0) -> Figure:
+def samples(model: Any, n: int = 100, seed: int = 0, image_shape: Sequence[int] | None = None) -> Figure:
+    """The means of p(x | z) for n draws z ~ p(z).   image_shape: as in `images`"""
+    return images(model.sample(n, seed), image_shape)
+
+
+def latent_comparison(
+    models: Mapping[int, Any], n: int = 100, seed: int = 0, image_shape: Sequence[int] | None = None
+) -> Figure:
     """Samples of models by their number of latent units, "(a) 2-D latent space" and so on.
 
     Source: deck, "MNIST: latent space comparison".
@@ -152,7 +170,7 @@ def latent_comparison(models: Mapping[int, Any], n: int = 100, seed: int = 0) ->
     figure = Figure(figsize=(3.3 * len(models), 3.7), layout="constrained", dpi=100)
     panels = figure.subplots(1, len(models), squeeze=False)[0]
     for i, (axes, (latent_size, model)) in enumerate(zip(panels, models.items(), strict=True)):
-        _show_samples(axes, model, n, seed, None)
+        _show_in_square(axes, model.sample(n, seed), image_shape)
         axes.set_xlabel(f"({chr(ord('a') + i)}) {latent_size}-D latent space", fontsize=14, labelpad=8)
     return figure
 
@@ -175,7 +193,7 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
         axes.set_title(title, fontsize=12)
         axes.set_ylabel("units" if name == "active_units" else "nats per datapoint")
         if name == "active_units":
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * max(1, *history[name]))
             axes.yaxis.get_major_locator().set_params(integer=True)
         if axes.get_subplotspec().is_last_row():
             axes.set_xlabel("epoch")
@@ -234,71 +252,186 @@ def latent_size_curve(results: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def graph(loss: Tensor, names: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """The graph that `grad` walks back: every primitive between what was named and the loss, with the shape it returned.
+    """The graph that `grad` walks back from the loss: what was named, and every primitive with the shape it returned.
 
-    Constants and arrays without a name stand within their primitive: subtract(·, 1).
+    Numbers and arrays without a name stand within their primitive, as in "subtract(·, 1)", where · is what comes from
+    above.
 
     Parameters
     ----------
     loss : Tensor
-        Computed from others; each node lies to the right of all that it was computed from.
+        Computed from others. Every node lies below all that it was computed from, so the loss is at the bottom.
     names : dict of dicts
-        Group -> name -> Tensor or array, each group in a colour of its own:
+        Group -> name -> Tensor or array; each group has a colour of its own:
         {"parameters": model.named_parameters(), "data": {"x": x}}.
     """
     if not isinstance(loss, Tensor) or loss.primitive is None:
-        raise InputError("graph", "a Tensor that was computed from Tensors", repr(loss))
-    group_of, name_of = {}, {}
-    for group, members in names.items():
-        for name, member in members.items():
-            group_of[id(member)], name_of[id(member)] = group, name
+        raise InputError("graph", "a Tensor that was computed from others", repr(loss))
+    name_of = {id(member): name for members in names.values() for name, member in members.items()}
+    group_of = {id(member): group for group, members in names.items() for member in members.values()}
+    nodes, edges = _ancestors(loss, name_of)
+    labels = {key: _node_label(x, name_of.get(key), nodes) for key, x in nodes.items()}
+    widths = {key: 0.15 + 0.078 * len(label) for key, label in labels.items()}
+    x, row, chains = _layered_layout(nodes, edges, widths)
 
-    nodes, edges, waiting = {id(loss): loss}, [], [loss]
+    left = min(place - widths.get(key, 0) / 2 for key, place in x.items()) - 0.2
+    right = max(place + widths.get(key, 0) / 2 for key, place in x.items()) + 0.2
+    bottom = -ROW * max(row.values()) - 0.3
+    figure = Figure(figsize=(right - left, 0.3 - bottom), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(left, right), ylim=(bottom, 0.3))
+    axes.set_axis_off()
+    for chain in chains:
+        vertices = [(x[chain[0]], -ROW * row[chain[0]])]
+        for upper, lower in pairwise(chain):  # down past the upper row, then a bend between the rows
+            start, end = -ROW * row[upper] - BOX / 2, -ROW * row[lower] + BOX / 2
+            middle = (start + end) / 2
+            vertices += [(x[upper], start), (x[upper], middle), (x[lower], middle), (x[lower], end)]
+        route = Curve(vertices, [Curve.MOVETO] + [Curve.LINETO, *[Curve.CURVE4] * 3] * (len(chain) - 1))
+        axes.add_patch(FancyArrowPatch(path=route, arrowstyle="-|>", mutation_scale=8, color=GREY, linewidth=0.9))
+    fills = dict(zip(names, FILLS, strict=False))
+    for key in nodes:
+        fill, ink = ("black", "white") if key == id(loss) else (fills.get(group_of.get(key), "white"), "black")
+        corner = (x[key] - widths[key] / 2, -ROW * row[key] - BOX / 2)
+        axes.add_patch(FancyBboxPatch(corner, widths[key], BOX, "round,pad=0,rounding_size=0.08", fc=fill, ec="black"))
+        axes.text(x[key], -ROW * row[key], labels[key], color=ink, fontsize=9, ha="center", va="center_baseline")
+    keys = fills | {"primitives": "white", "loss": "black"}
+    patches = [Patch(facecolor=fill, edgecolor="black", label=label) for label, fill in keys.items()]
+    figure.legend(handles=patches, loc="lower left", frameon=False, fontsize=11)
+    return figure
+
+
+def _ancestors(loss: Tensor, name_of: Mapping[int, str]) -> tuple[dict[int, Any], list[tuple[int, int]]]:
+    """All Tensors and named arrays that the loss was computed from, by id, and the edges (argument, result)."""
+    nodes, edges, waiting = {id(loss): loss}, {}, [loss]
     while waiting:
         node = waiting.pop()
-        for x in getattr(node, "arguments", ()):
+        for x in node.arguments if isinstance(node, Tensor) else ():
             if isinstance(x, Tensor) or id(x) in name_of:
-                edges.append((id(x), id(node)))
+                edges[id(x), id(node)] = None
                 if id(x) not in nodes:
                     nodes[id(x)] = x
                     waiting.append(x)
-    columns, heights, routes = _layered(list(nodes), edges)
+    return nodes, list(edges)
 
-    n_columns, top, bottom = 1 + max(columns.values()), max(heights.values()), min(heights.values())
-    figure = Figure(figsize=(0.98 * n_columns, 0.82 * (top - bottom + 2.2)), layout="constrained", dpi=100)
-    axes = figure.add_subplot(xlim=(-0.6, n_columns - 0.4), ylim=(bottom - 0.6, top + 0.6))
-    axes.set_axis_off()
-    colors = dict(zip(names, ("#BFE0F2", "#F7E9A0", "#F5C9A5", "#C5E8D6", "#E6CFE0"), strict=False))
-    for route in routes:
-        axes.add_patch(_arrow(route))
-    for key, x in nodes.items():
-        is_loss = x is loss
-        text = f"{_expression(x, nodes) if isinstance(x, Tensor) and x.primitive else ''}\n{_shape(x)}"
-        text = f"{name_of[key]}{text if text.startswith(chr(10)) else chr(10) + text}" if key in name_of else text
-        face = "#333333" if is_loss else colors.get(group_of.get(key), "white")
-        box = FancyBboxPatch(
-            (columns[key] - 0.36, heights[key] - 0.27),
-            0.72,
-            0.54,
-            boxstyle="round,pad=0,rounding_size=0.1",
-            facecolor=face,
-            edgecolor="#333333",
-            linewidth=0.9,
-            zorder=3,
+
+def _node_label(x: Any, name: str | None, nodes: Mapping[int, Any]) -> str:
+    """The name or the primitive, with the arguments that are not drawn, and the shape."""
+    text = name
+    if name is None:
+        text = str(getattr(x, "primitive", None) or "leaf")
+        constants = [None if id(argument) in nodes else _constant(argument) for argument in getattr(x, "arguments", ())]
+        if any(constants):
+            text += f"({', '.join(constant or '·' for constant in constants)})"
+    return f"{text}  {tuple(x.shape)}"
+
+
+def _constant(value: Any) -> str:
+    """A number, an array of one number, or an index, in few letters."""
+    if isinstance(value, tuple):
+        return ", ".join(map(_constant, value))
+    if isinstance(value, slice):
+        return ":".join("" if end is None else str(end) for end in (value.start, value.stop))
+    if value is Ellipsis:
+        return "..."
+    numbers = numpy.unique(to_numpy(value))
+    return f"{numbers[0]:.3g}" if len(numbers) == 1 else "array"
+
+
+def _layered_layout(
+    nodes: Mapping[int, Any], edges: Sequence[tuple[int, int]], widths: Mapping[int, float]
+) -> tuple[dict[Any, float], dict[Any, int], list[list[Any]]]:
+    """Where each node stands, x in inches, in which row from above, and the places that each edge passes.
+
+    The row is the length of the longest path from above, or for a leaf the row above its first use. An edge that skips
+    rows passes through a place of its own in each. Rows are ordered by the mean place of the neighbours above,
+    then below, and so on in turn; the order with the fewest crossings is kept.
+
+    Source: Sugiyama, Tagawa & Toda, "Methods for visual understanding of hierarchical system structures" (1981).
+    """
+    row: dict[Any, int] = dict.fromkeys(nodes, 0)
+    for source, target in sorted(edges, key=lambda edge: nodes[edge[1]].birth):
+        row[target] = max(row[target], row[source] + 1)
+    for leaf in nodes.keys() - {target for _, target in edges}:
+        row[leaf] = min(row[target] for source, target in edges if source == leaf) - 1
+    chains = [[source, *((source, r) for r in range(row[source] + 1, row[target])), target] for source, target in edges]
+    row |= {key: key[1] for chain in chains for key in chain[1:-1]}
+    links = {link: None for chain in chains for link in pairwise(chain)}
+    neighbours: tuple[dict[Any, list[Any]], dict[Any, list[Any]]] = ({}, {})
+    for upper, lower in links:
+        neighbours[0].setdefault(lower, []).append(upper)
+        neighbours[1].setdefault(upper, []).append(lower)
+    rows: list[list[Any]] = [[] for _ in range(1 + max(row.values()))]
+    for key, r in row.items():
+        rows[r].append(key)
+
+    x: dict[Any, float] = dict.fromkeys(row, 0.0)
+
+    def place(keys: list[Any], wanted: Mapping[Any, float]) -> None:
+        """Move x near to what is wanted, keeping the order and room for the boxes."""
+        room = numpy.array([widths.get(key, 0.1) + 0.25 for key in keys])
+        offsets = numpy.cumsum(room) - room / 2
+        free = numpy.array([wanted[key] for key in keys]) - offsets
+        lowest, highest = numpy.maximum.accumulate(free), numpy.minimum.accumulate(free[::-1])[::-1]
+        x.update(zip(keys, (lowest + highest) / 2 + offsets, strict=True))
+
+    def mean_place(key: Any, *sides: int) -> float:
+        places = [x[other] for side in sides for other in neighbours[side].get(key, [])]
+        return sum(places) / len(places) if places else x[key]
+
+    for keys in rows:
+        place(keys, x)
+    best, fewest = rows, math.inf
+    for sweep in range(40):
+        side = sweep % 2
+        for r in range(len(rows)) if side == 0 else reversed(range(len(rows))):
+            wanted = {key: mean_place(key, side) for key in rows[r]}
+            rows[r] = sorted(rows[r], key=wanted.__getitem__)
+            place(rows[r], wanted)
+        position = {key: i for keys in rows for i, key in enumerate(keys)}
+        crossings = sum(
+            (position[a] - position[c]) * (position[b] - position[d]) < 0
+            for (a, b), (c, d) in combinations(links, 2)
+            if row[a] == row[c]
         )
-        axes.add_patch(box)
-        axes.text(
-            columns[key],
-            heights[key],
-            text,
-            ha="center",
-            va="center",
-            color="white" if is_loss else "black",
-            fontsize=9,
-            zorder=4,
-        )
-    legend = [Patch(facecolor=color, edgecolor="#333333", label=group) for group, color in colors.items()]
-    legend.append(Patch(facecolor="white", edgecolor="#333333", label="primitives, with the shapes they return"))
-    legend.append(Patch(facecolor="#333333", label="loss"))
-    figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), frameon=False, fontsize=12)
-    return figure
+        if crossings < fewest:
+            best, fewest = [list(keys) for keys in rows], crossings
+    for sweep in range(300):
+        for keys in best if sweep % 2 else reversed(best):
+            place(keys, {key: mean_place(key, 0, 1) for key in keys})
+    return x, row, chains
+
+
+def _as_images(rows: Any, image_shape: Sequence[int] | None) -> numpy.ndarray:
+    """(N, ...) -> (N, H, W, C)"""
+    rows = to_numpy(rows)
+    size = math.prod(rows.shape[1:])
+    if image_shape is None:
+        side = math.isqrt(size)
+        image_shape = rows.shape[1:] if rows.ndim > 2 else (side, side)
+    if math.prod(image_shape) != size:
+        raise ShapeError("images", f"an image_shape (H, W, C) of {size} entries", f"{tuple(image_shape)}")
+    return rows.reshape(len(rows), *image_shape, *([1] * (3 - len(image_shape))))
+
+
+def _show(axes: Axes, picture: numpy.ndarray, extent: Sequence[float] | None = None) -> None:
+    """Draw an image. One channel that is mostly dark is ink on paper."""
+    ink = picture.shape[-1] == 1 and picture.mean() < 0.3
+    cmap = "gray_r" if ink else "gray"
+    axes.imshow(numpy.clip(picture, 0, 1), cmap, vmin=0, vmax=1, extent=extent, interpolation="nearest")
+
+
+def _show_in_square(axes: Axes, rows: Any, image_shape: Sequence[int] | None) -> None:
+    _show(axes, image_grid(_as_images(rows, image_shape), math.ceil(math.sqrt(len(rows)))))
+    axes.set(xticks=[], yticks=[])
+
+
+def _plain(axes: Axes) -> None:
+    """No box around the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _large(axes: Axes) -> None:
+    """Letters that the last row of a lecture hall can read."""
+    axes.tick_params(labelsize=11)
+    axes.xaxis.label.set_size(13)
+    axes.yaxis.label.set_size(13)

@@ -63,7 +63,8 @@ class Run:
                 f"run directory {self.directory}", "an empty one", "one with a run", "resume, or name another"
             )
         self.directory.mkdir(parents=True, exist_ok=True)
-        checkpoint.write_text(config_file, json.dumps(settings | {"epochs": epochs, "versions": _versions()}, indent=2))
+        config = settings | {"epochs": epochs, "versions": _versions()}
+        checkpoint.write_text(config_file, checkpoint.as_json(config, indent=2))
         if not resume:
             self.save()
 
@@ -112,7 +113,7 @@ class Run:
             raise DataError(f"resume {config_file}", "the configuration of a run", f"other text: {error}") from None
         versions = before.pop("versions", None)
         epochs_before = before.pop("epochs", 0)
-        settings = json.loads(json.dumps(settings))
+        settings = json.loads(checkpoint.as_json(settings))
         changed = sorted(name for name in before.keys() | settings.keys() if before.get(name) != settings.get(name))
         if changed:
             was, now = ({name: config.get(name) for name in changed} for config in (before, settings))

@@ -16,7 +16,7 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import grad
-from scratchvae.backend import asarray, device_module, to_numpy
+from scratchvae.backend import array_module, asarray, device_module, to_numpy
 from scratchvae.data.binarization import binarize
 from scratchvae.errors import InputError
 from scratchvae.evaluation import active_units, evaluate
@@ -26,7 +26,7 @@ from scratchvae.run_directory import Metrics, Run, fingerprint
 
 
 class NonFiniteError(ArithmeticError):
-    """A step's loss is not a number: training has stopped before the step changed a parameter."""
+    """A loss, a parameter or a score is not finite: training has stopped, and no checkpoint holds it."""
 
 
 class PosteriorCollapseWarning(UserWarning):
@@ -123,7 +123,11 @@ def fit(
     observed = x if model.binarize == "dynamic" else binarize(x, model.binarize, Noise(seed, device=model.device))
     read_every = 1 if model.device == "cpu" else 50  # reading a term back makes the CPU wait for the GPU
 
-    with _deferred_interrupt() as interrupted, _progress_bar(epochs * steps_per_epoch, run.step, progress) as bar:
+    with (
+        _deferred_interrupt() as interrupted,
+        _progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,
+        numpy.errstate(all="ignore"),  # what overflows makes a term non-finite, and that stops the run
+    ):
         while run.step < epochs * steps_per_epoch:
             epoch, first = divmod(run.step, steps_per_epoch)
             order = asarray(Noise(seed, epoch).permutation("order", len(x)), model.device)
@@ -133,24 +137,27 @@ def fit(
                 batch = observed[order[i * batch_size : (i + 1) * batch_size]]
                 if model.binarize == "dynamic":
                     batch = binarize(batch, "dynamic", noise)
-                with numpy.errstate(all="ignore"):  # what overflows makes a term non-finite, which stops the run
-                    reconstruction, kl = (ops.mean(term) for term in model.elbo_terms(batch, noise, n_samples))
-                    terms[i, 0], terms[i, 1] = reconstruction.data, kl.data
-                    if (i + 1) % read_every == 0 or i + 1 == steps_per_epoch:
-                        _check_finite(to_numpy(terms[first : i + 1]), run)
-                    loss = value_at(kl_weight, run.step) * kl - reconstruction
-                    grad(loss, optimizer.parameters, out=optimizer.gradients)
-                    optimizer.step()
+                reconstruction, kl = (ops.mean(term) for term in model.elbo_terms(batch, noise, n_samples))
+                terms[i, 0], terms[i, 1] = reconstruction.data, kl.data
+                if (i + 1) % read_every == 0 or i + 1 == steps_per_epoch:
+                    _check_finite(to_numpy(terms[first : i + 1]), run)
+                loss = value_at(kl_weight, run.step) * kl - reconstruction
+                grad(loss, optimizer.parameters, out=optimizer.gradients)
+                optimizer.step()
                 run.step += 1
                 bar.update()
-                if interrupted.is_set():
+                if interrupted.is_set() and i + 1 < steps_per_epoch:
                     run.seconds += time.perf_counter() - started
                     run.save()
-                    raise KeyboardInterrupt(f"stopped after step {run.step}; {run.last_checkpoint()}, to resume from")
-            run.seconds += time.perf_counter() - started
-            metrics = _epoch_metrics(model, x, validation, to_numpy(terms), batch_size, seed)
-            run.finish_epoch({"epoch": epoch + 1, "step": run.step} | metrics)
-            bar.set_postfix_str(summary(metrics))
+                    break
+            else:
+                run.seconds += time.perf_counter() - started
+                metrics = _epoch_metrics(model, x, validation, to_numpy(terms), batch_size, seed)
+                _check_epoch(metrics, run)
+                run.finish_epoch({"epoch": epoch + 1, "step": run.step} | metrics)
+                bar.set_postfix_str(summary(metrics))
+            if interrupted.is_set():
+                raise KeyboardInterrupt(f"stopped after step {run.step}; {run.last_checkpoint()}, to resume from")
 
     last = run.history[-1]
     if last["kl"] < 0.1 or last["active_units"] == 0:
@@ -171,13 +178,23 @@ def summary(metrics: Metrics) -> str:
 
 
 def _check_finite(terms: numpy.ndarray, run: Run) -> None:
-    """Raise NonFiniteError for the first step whose reconstruction or KL is not finite.   terms: (steps, 2)"""
-    bad = numpy.argwhere(~numpy.isfinite(terms[-1:] if run.model.device == "cpu" else terms))
+    """Raise NonFiniteError for the first step whose reconstruction or KL is not finite.
+
+    terms: (steps, 2), the last of them being the step under way.
+    """
+    bad = numpy.argwhere(~numpy.isfinite(terms))
     if len(bad):
-        step, term = run.step - (0 if run.model.device == "cpu" else len(terms) - 1 - bad[0][0]), bad[0][1]
-        raise NonFiniteError(
-            f"step {step}: the {('reconstruction', 'KL')[term]} is not finite; {run.last_checkpoint()}"
-        )
+        step, term = run.step - (len(terms) - 1 - bad[0][0]), ("reconstruction", "KL")[bad[0][1]]
+        raise NonFiniteError(f"step {step}: the {term} is not finite; {run.last_checkpoint()}")
+
+
+def _check_epoch(metrics: Metrics, run: Run) -> None:
+    """Raise NonFiniteError if the last step spoilt the parameters or a score, so that no checkpoint keeps it."""
+    spoilt = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if not all(bool(array_module(x.data).isfinite(x.data).all()) for x in run.optimizer.parameters):
+        spoilt.insert(0, "a parameter")
+    if spoilt:
+        raise NonFiniteError(f"after step {run.step}: {spoilt[0]} is not finite; {run.last_checkpoint()}")
 
 
 def _epoch_metrics(model: Any, x: Any, validation: Any, terms: numpy.ndarray, batch_size: int, seed: int) -> Metrics:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 from scratchvae import ops
@@ -30,7 +31,7 @@ class Linear(Module):
         self, input_size: int, output_size: int, noise: Noise, initializer: Callable[..., Any] = glorot_uniform
     ) -> None:
         for size in (input_size, output_size):
-            if not isinstance(size, int) or size < 1:
+            if not isinstance(size, Integral) or size < 1:
                 raise InputError("Linear", "sizes of at least 1", f"{input_size} -> {output_size}")
         self.weight = Tensor(initializer(noise, (input_size, output_size)))
         self.bias = Tensor(device_module(noise.device).zeros(output_size, dtype=self.weight.dtype))

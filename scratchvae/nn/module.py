@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy
+
 from scratchvae.autodiff import Tensor
 from scratchvae.backend import asarray, device_of
 from scratchvae.errors import ShapeError
@@ -80,7 +82,7 @@ class Module:
     def load_state(self, state: dict[str, Any]) -> None:
         """Copy arrays into the parameters and buffers of the same names. Raises ShapeError if they do not match."""
         own = self.state()
-        for name in own.keys() | state.keys():
+        for name in own | state:
             shapes = [tuple(arrays[name].shape) if name in arrays else "nothing" for arrays in (own, state)]
             if shapes[0] != shapes[1]:
                 raise ShapeError(f"load_state: {name}", str(shapes[0]), str(shapes[1]), "another architecture?")
@@ -89,9 +91,9 @@ class Module:
 
 
 def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and not isinstance(value, (Tensor, Module))
+    return hasattr(value, "shape") and not isinstance(value, (Tensor, Module, type, numpy.generic))
 
 
 def _moved(array: Any, device: str | None, dtype: Any) -> Any:
     array = array if device is None else asarray(array, device)
-    return array if dtype is None or array.dtype.kind != "f" else array.astype(dtype)
+    return array if dtype is None or array.dtype.kind != "f" else array.astype(dtype, copy=False)

@@ -1,0 +1,61 @@
+"""What every test may ask for: a generator, real data, and devices to run on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import strict_array
+
+from scratchvae.backend import device_module
+from scratchvae.errors import DeviceError
+
+
+def _has_gpu() -> bool:
+    try:
+        device_module("gpu")
+    except DeviceError:
+        return False
+    return True
+
+
+STRICT = pytest.param("strict", id="strict")
+CUPY = pytest.param("cupy", marks=[pytest.mark.gpu, pytest.mark.skipif(not _has_gpu(), reason="needs CuPy and a GPU")])
+
+
+@pytest.fixture
+def rng() -> numpy.random.Generator:
+    return numpy.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The directory of real data: SCRATCHVAE_DATA, or shared/data beside the checkout."""
+    path = Path(os.environ.get("SCRATCHVAE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip("needs real data: SCRATCHVAE_DATA names their directory")
+    return path
+
+
+@pytest.fixture
+def strict_gpu(monkeypatch: pytest.MonkeyPatch) -> object:
+    """device="gpu" gives the strict stand-in for CuPy; the value is its module."""
+    monkeypatch.setitem(sys.modules, "cupy", strict_array)
+    return strict_array
+
+
+@pytest.fixture(params=[STRICT, CUPY])
+def gpu(request: pytest.FixtureRequest) -> object:
+    """The module behind device="gpu": the strict stand-in, and CuPy itself where there is a GPU."""
+    return request.getfixturevalue("strict_gpu") if request.param == "strict" else device_module("gpu")
+
+
+@pytest.fixture(params=["cpu", STRICT, CUPY])
+def device(request: pytest.FixtureRequest) -> str:
+    """The name of a device: "cpu", and "gpu" with what `gpu` stands for."""
+    if request.param == "strict":
+        request.getfixturevalue("strict_gpu")
+    return "cpu" if request.param == "cpu" else "gpu"

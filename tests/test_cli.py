@@ -1,0 +1,183 @@
+"""The command line, as a person meets it: what it prints, what it leaves, and what it refuses."""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import numpy
+import pytest
+
+from scratchvae.cli import main
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A user's own file: 60 drawn digits of 28 x 28."""
+    import scratchvae as sv
+
+    drawn = sv.data.draw_digits(60)
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    numpy.savez(path, images=drawn.images, labels=drawn.labels)
+    return str(path)
+
+
+def train(digits, directory, *more):
+    return main(
+        ["train", "--data", digits, "--hidden", "16", "--epochs", "2", "--run-dir", str(directory), "--quiet", *more]
+    )
+
+
+@pytest.fixture(scope="module")
+def run(digits, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    assert train(digits, directory) == 0
+    return directory
+
+
+def test_train_leaves_a_run_directory(run):
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    pictures = {f"figures/{kind}.png" for kind in ("manifold", "latent", "reconstructions", "samples", "curves")}
+    assert files == {"config.json", "options.json", "metrics.jsonl", "last.npz", "best.npz"} | pictures
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+
+
+def test_train_prints_the_model_and_labels_its_figures(digits, tmp_path, capsys):
+    train(digits, tmp_path / "run", "--latent", "3")
+    out = capsys.readouterr().out
+    assert "p(x | z)  Bernoulli(logits = MLP(3 -> 16 -> 784, relu))" in out
+    assert out.count("Bernoulli cross-entropy on grey values, not a log-likelihood") == 2
+    assert "of 3 units active" in out and "manifold" not in out
+
+
+def test_evaluate(run, capsys):
+    assert main(["evaluate", str(run), "--importance-samples", "20", "--limit", "5"]) == 0
+    out = capsys.readouterr().out
+    assert "mean of 5" in out and "by 20 importance samples" in out
+
+
+def test_sample_writes_a_picture_or_an_array(run, tmp_path):
+    assert main(["sample", str(run), "--n", "9", "--out", str(tmp_path / "s.npy")]) == 0
+    assert numpy.load(tmp_path / "s.npy").shape == (9, 784)
+    assert main(["sample", str(run / "last.npz"), "--n", "9", "--out", str(tmp_path / "s.png")]) == 0
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot(run, tmp_path):
+    assert main(["plot", "curves", str(run), "--out", str(tmp_path / "c.pdf")]) == 0
+    assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
+    assert main(["plot", "all", str(run)]) == 0
+
+
+def test_data(digits, tmp_path, capsys):
+    assert main(["data", digits, "--out", str(tmp_path / "grid.png")]) == 0
+    assert "(54, 28, 28, 1) float32" in capsys.readouterr().out
+
+
+def test_resume_grows_the_epochs_to_the_same_bits(digits, tmp_path):
+    train(digits, tmp_path / "short")
+    assert main(["train", "--resume", str(tmp_path / "short"), "--epochs", "3", "--quiet"]) == 0
+    train(digits, tmp_path / "long", "--epochs", "3")
+    short, long = (numpy.load(tmp_path / name / "last.npz") for name in ("short", "long"))
+    for name in short.files:
+        if name != "header":
+            assert short[name].tobytes() == long[name].tobytes(), name
+
+
+def test_likelihoods_and_schedules(digits, tmp_path, capsys):
+    assert train(digits, tmp_path / "a", "--likelihood", "gaussian", "--std", "learned", "--kl-warmup", "3") == 0
+    assert train(digits, tmp_path / "b", "--binarize", "dynamic", "--samples", "2", "--clip-norm", "5") == 0
+    assert "lower bound of log p(x), binarize=dynamic" in capsys.readouterr().out
+
+
+def status_of(arguments):
+    try:
+        return main(arguments)
+    except SystemExit as stop:
+        return stop.code
+
+
+def truncated(tmp_path):
+    path = tmp_path / "cut.gz"
+    path.write_bytes(gzip.compress(b"\0\0\x08\x03" + b"\0" * 5000)[:40])
+    return str(path)
+
+
+REFUSED = {
+    "unknown data set": (["train", "--data", "cifar"], "expected drawn-digits, mnist"),
+    "no file of mnist": (["data", "mnist", "--data-dir", "."], "mnist"),
+    "no run": (["evaluate", "nowhere"], "expected a file"),
+    "no run to resume": (["train", "--resume", "nowhere"], "no options.json"),
+    "gpu": (["train", "--device", "gpu"], 'device="gpu": expected CuPy'),
+    "std": (["train", "--likelihood", "gaussian", "--std", "wide"], "expected std as a positive number"),
+    "binarize": (["train", "--likelihood", "gaussian", "--binarize", "dynamic"], "a likelihood other than Bernoulli"),
+    "epochs": (["train", "--epochs", "0"], "--epochs: expected a whole number of at least 1, received '0'"),
+    "batch size": (["train", "--batch-size", "-1"], "--batch-size: expected a whole number of at least 1"),
+    "rate": (["train", "--learning-rate", "0"], "--learning-rate: expected a number above 0"),
+    "latent": (["train", "--latent", "0"], "--latent: expected a whole number of at least 1"),
+    "seed": (["train", "--seed", "-1"], "--seed: expected a whole number of at least 0"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_input_gives_one_sentence_and_status_2(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SCRATCHVAE_DATA", raising=False)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    arguments, sentence = REFUSED[name]
+    assert status_of(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("scratchvae: ") and sentence in error and error.count("\n") == 1
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"images": numpy.full((20, 784), 3.0)},
+        {"images": numpy.full((20, 784), numpy.nan, dtype="float32")},
+        {"images": numpy.zeros((20, 3, 8, 8), dtype="float32")},
+        {"images": numpy.zeros((0, 8, 8), dtype="float32")},
+        {"pictures": numpy.zeros(3), "others": numpy.zeros(3)},
+    ],
+)
+def test_a_users_bad_file_is_refused(content, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    numpy.savez(tmp_path / "data.npz", **content)
+    assert main(["train", "--data", str(tmp_path / "data.npz")]) == 2
+    assert "data.npz" in capsys.readouterr().err
+
+
+def test_a_truncated_file_is_refused(tmp_path, capsys):
+    assert main(["data", truncated(tmp_path)]) == 2
+    assert "cut.gz" in capsys.readouterr().err
+
+
+def test_a_directory_with_a_run_is_refused(run, digits, capsys):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert train(digits, run) == 2
+    assert "--resume, or name another" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_the_manifold_of_more_than_two_dimensions_is_refused(digits, tmp_path, capsys):
+    train(digits, tmp_path / "run", "--latent", "3")
+    assert main(["plot", "manifold", str(tmp_path / "run")]) == 2
+    assert "2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["train", "--epoch", "3"], ["fly"], ["train", "--likelihood", "poisson"], []])
+def test_unknown_options_are_refused(arguments, capsys):
+    assert status_of(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_training_that_fails_has_status_1(digits, tmp_path, capsys):
+    assert train(digits, tmp_path / "run", "--learning-rate", "1e30") == 1
+    assert "is not finite; the last checkpoint is" in capsys.readouterr().err
+
+
+def test_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "scratchvae", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("scratchvae 0.")

@@ -49,6 +49,8 @@ class Tensor:
 
     def __init__(self, data: Array) -> None:
         data = data if hasattr(data, "dtype") else numpy.asarray(data)
+        if isinstance(data, Tensor):
+            raise InputError("Tensor", "an array", "a Tensor", "x.data is its array")
         if data.dtype.kind != "f":
             raise InputError("Tensor", "an array of floating-point numbers", f"{data.dtype}", 'x.astype("float32")')
         self.data, self.primitive, self.arguments, self.arrays, self.options = data, None, (), (), {}
@@ -176,6 +178,8 @@ def grad(
         raise InputError("grad", "a list of Tensors to differentiate by", type(wanted).__name__, "grad(loss, [w, b])")
     if out is not None and create_graph:
         raise InputError("grad", "out or create_graph=True", "both", "arrays to write into hold no graph")
+    if out is not None and [x.shape for x in out] != [x.shape for x in wanted]:
+        raise ShapeError("grad", f"out of shapes {[x.shape for x in wanted]}", f"{[x.shape for x in out]}")
 
     ones = array_module(loss.data).ones_like(loss.data)
     cotangents = {id(loss): Tensor(ones) if create_graph else ones}

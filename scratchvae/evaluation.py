@@ -10,6 +10,7 @@ import numpy
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
 from scratchvae.data.binarization import binarize
+from scratchvae.distributions import Bernoulli
 from scratchvae.errors import InputError
 from scratchvae.noise import Noise
 
@@ -101,14 +102,19 @@ def count_active(means: numpy.ndarray) -> int:
 
 def quantity(model: Any) -> str:
     """What the model's elbo is, in words, for every figure that is printed."""
-    if model.binarize == "none" and getattr(model.decoder, "likelihood", None).__name__ == "Bernoulli":
+    if model.binarize == "none" and getattr(model.decoder, "likelihood", None) is Bernoulli:
         return "Bernoulli cross-entropy on grey values, not a log-likelihood"
     return f"lower bound of log p(x), binarize={model.binarize}"
 
 
+def observations(model: Any, x: Any) -> Any:
+    """Data as the model takes them: moved to its device, and checked."""
+    return model.observations(asarray(x, model.device) if hasattr(x, "dtype") else x)
+
+
 def _prepared(model: Any, x: Any, seed: int) -> Any:
     """Data as the model scores them: on its device, checked, and binarised."""
-    x = model.observations(asarray(x, model.device) if hasattr(x, "dtype") else x)
+    x = observations(model, x)
     return binarize(x, model.binarize, Noise(seed, device=model.device))
 
 

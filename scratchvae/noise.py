@@ -44,6 +44,7 @@ class Noise:
             value = getattr(self, name)
             if not isinstance(value, (int, numpy.integer)) or not 0 <= value < 2**64:
                 raise InputError("Noise", f"an integer {name} from 0 to 2^64 - 1", repr(value))
+            object.__setattr__(self, name, int(value))  # a NumPy integer would wrap around, or not mix with uint64
         device_module(self.device)
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:

@@ -153,7 +153,10 @@ class Adam(Optimizer):
 
 def value_at(value: float | Schedule, step: int) -> float:
     """A number as it is, or a schedule's value at the step."""
-    return float(value(step) if callable(value) else value)
+    number = value(step) if callable(value) else value
+    if not (isinstance(number, Real) and math.isfinite(number)):
+        raise InputError("schedule", "a finite number", f"{number!r} at step {step}")
+    return float(number)
 
 
 @dataclass(frozen=True)

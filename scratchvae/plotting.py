@@ -80,8 +80,8 @@ def decoder_manifold(model: Any, image_shape: Sequence[int] | None = None, n: in
     means = _as_images(model.decode(asarray(z, model.device)).mean, image_shape)
     _show(axes, image_grid(means, n), extent=(0, 1, 0, 1))
     ticks = numpy.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5])
-    axes.set_xticks(ndtr(ticks), [f"{tick:g}" for tick in ticks])
-    axes.set_yticks(ndtr(ticks), [f"{tick:g}" for tick in ticks])
+    axes.set_xticks(ndtr(ticks), [f"${tick:g}$" for tick in ticks])
+    axes.set_yticks(ndtr(ticks), [f"${tick:g}$" for tick in ticks])
     axes.set(xlabel="$z_1$", ylabel="$z_2$")
     axes.set_title("Mean of $p(x\\,|\\,z)$, cells of equal prior probability", fontsize=12)
     _large(axes)
@@ -103,23 +103,22 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
     axes = figure.add_subplot()
     labels = numpy.zeros(len(means), dtype=int) if labels is None else to_numpy(labels)[::step]
     classes = numpy.unique(labels)
+    means = means[:, [first, second]]
+    room, spots = 0.05 * numpy.ptp(means), []  # labels are written near the medians, but this far apart
     for i, label in enumerate(classes):
-        points = means[labels == label]
-        color = colormaps["tab10"](i % 10)
-        axes.scatter(points[:, first], points[:, second], s=5, color=color, alpha=0.7, linewidths=0, label=str(label))
+        points, color = means[labels == label], colormaps["tab10"](i % 10)
+        axes.scatter(*points.T, s=5, color=color, alpha=0.7, linewidths=0, label=str(label))
         if len(classes) > 1:
-            x_middle, y_middle = numpy.median(points[:, [first, second]], axis=0)
-            outline = [withStroke(linewidth=3, foreground="white")]
-            axes.text(
-                x_middle, y_middle, label, color=color, fontsize=17, weight="bold", path_effects=outline, ha="center"
-            )
+            nearest = points[numpy.linalg.norm(points - numpy.median(points, axis=0), axis=1).argsort()]
+            free = (spot for spot in nearest if all(numpy.linalg.norm(spot - other) > room for other in spots))
+            spots.append(next(free, nearest[0]))
+            text = axes.text(*spots[-1], label, color=color, fontsize=17, weight="bold", ha="center", va="center")
+            text.set_path_effects([withStroke(linewidth=3, foreground="white")])
     if len(classes) > 1:
         axes.legend(title="label", markerscale=4, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    notes = [
-        "" if means.shape[1] == 2 else f"  (of {means.shape[1]} units; its means' variance is {variances[unit]:.2g})"
-        for unit in (first, second)
-    ]
-    axes.set(xlabel=f"mean of $z_{{{first + 1}}}${notes[0]}", ylabel=f"mean of $z_{{{second + 1}}}${notes[1]}")
+    for axis, unit in ((axes.xaxis, first), (axes.yaxis, second)):
+        note = f"  (of {len(variances)} units; variance {variances[unit]:.2g})" if len(variances) > 2 else ""
+        axis.set_label_text(f"mean of $z_{{{unit + 1}}}${note}")
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_title("Means of $q(z\\,|\\,x)$", fontsize=12)
     _large(axes)
@@ -147,8 +146,8 @@ def reconstructions(model: Any, x: Any, n: int = 10, image_shape: Sequence[int] 
 def images(x: Any, image_shape: Sequence[int] | None = None) -> Figure:
     """Images in a square, row by row.
 
-    x: images (N, H, W, C), or rows (N, D) with image_shape (H, W) or (H, W, C); by default rows are squares of one
-    channel. Raises ShapeError for rows of another size.
+    x: images (N, H, W, C), or rows (N, D) with image_shape (H, W) or (H, W, C); by default, or with (D,), rows are
+    squares of one channel. Raises ShapeError for rows of another size.
     """
     figure = Figure(figsize=(6.4, 6.4), dpi=150)
     _show_in_square(figure.add_axes((0.01, 0.01, 0.98, 0.98)), x, image_shape)
@@ -215,17 +214,13 @@ def latent_size_curve(results: Sequence[Mapping[str, float]]) -> Figure:
     figure = Figure(figsize=(12.5, 4.2), layout="constrained", dpi=100)
     bounds, divergence, active = figure.subplots(1, 3)
 
-    bounds.errorbar(
-        sizes,
-        column["log_likelihood"],
-        column["log_likelihood_standard_error"],
-        color=BLUE,
-        marker="o",
-        capsize=4,
-        label="$\\log p(x)$, by importance sampling",
-    )
-    bounds.plot(sizes, column["elbo"], "--", color=ORANGE, marker="s", label="ELBO")
-    bounds.legend(frameon=False, loc="lower right", fontsize=12)
+    log_px, error = column["log_likelihood"], column["log_likelihood_standard_error"]
+    bounds.errorbar(sizes, log_px, error, color=BLUE, marker="o", capsize=4)
+    bounds.plot(sizes, column["elbo"], "--", color=ORANGE, marker="s")
+    style = {"textcoords": "offset points", "ha": "right", "fontsize": 12}
+    bounds.annotate("log p(x), importance sampling", (sizes[-1], log_px[-1]), (0, 16), color=BLUE, **style)
+    bounds.annotate("ELBO", (sizes[-1], column["elbo"][-1]), (0, -20), color=ORANGE, **style)
+    bounds.margins(y=0.15)
     bounds.set_title("Fit to test data", fontsize=13)
     bounds.set_ylabel("nats per datapoint")
 
@@ -234,8 +229,9 @@ def latent_size_curve(results: Sequence[Mapping[str, float]]) -> Figure:
     divergence.set_title("Information in z: KL$(q(z\\,|\\,x)\\,\\|\\,p(z))$", fontsize=13)
     divergence.set_ylabel("nats per datapoint")
 
-    active.plot(sizes, sizes, ":", color=GREY)
-    active.annotate("all units", (sizes[-1], sizes[-1]), (-8, 0), textcoords="offset points", ha="right", color=GREY)
+    every = numpy.geomspace(sizes[0], sizes[-1])
+    active.plot(every, every, ":", color=GREY)
+    active.annotate("all K", (sizes[-1], sizes[-1]), (-8, -8), color=GREY, **style)
     active.plot(sizes, column["active_units"], color=BLUE, marker="o")
     active.set_ylim(bottom=0)
     active.set_title("Active units", fontsize=13)
@@ -318,8 +314,8 @@ def _node_label(x: Any, name: str | None, nodes: Mapping[int, Any]) -> str:
     """The name or the primitive, with the arguments that are not drawn, and the shape."""
     text = name
     if name is None:
-        text = str(getattr(x, "primitive", None) or "leaf")
-        constants = [None if id(argument) in nodes else _constant(argument) for argument in getattr(x, "arguments", ())]
+        text = str(x.primitive or "leaf")
+        constants = [None if id(argument) in nodes else _constant(argument) for argument in x.arguments]
         if any(constants):
             text += f"({', '.join(constant or '·' for constant in constants)})"
     return f"{text}  {tuple(x.shape)}"
@@ -405,7 +401,7 @@ def _as_images(rows: Any, image_shape: Sequence[int] | None) -> numpy.ndarray:
     """(N, ...) -> (N, H, W, C)"""
     rows = to_numpy(rows)
     size = math.prod(rows.shape[1:])
-    if image_shape is None:
+    if image_shape is None or len(image_shape) == 1:
         side = math.isqrt(size)
         image_shape = rows.shape[1:] if rows.ndim > 2 else (side, side)
     if math.prod(image_shape) != size:
@@ -423,6 +419,7 @@ def _show(axes: Axes, picture: numpy.ndarray, extent: Sequence[float] | None = N
 def _show_in_square(axes: Axes, rows: Any, image_shape: Sequence[int] | None) -> None:
     _show(axes, image_grid(_as_images(rows, image_shape), math.ceil(math.sqrt(len(rows)))))
     axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("lightgrey")
 
 
 def _plain(axes: Axes) -> None:

@@ -62,11 +62,10 @@ class Run:
             raise InputError(
                 f"run directory {self.directory}", "an empty one", "one with a run", "resume, or name another"
             )
-        self.directory.mkdir(parents=True, exist_ok=True)
+        else:
+            self.save()  # before the configuration, which marks a directory as one that can be resumed
         config = settings | {"epochs": epochs, "versions": _versions()}
         checkpoint.write_text(config_file, checkpoint.as_json(config, indent=2))
-        if not resume:
-            self.save()
 
     def save(self, name: str = "last.npz") -> None:
         """Write a checkpoint of model, optimiser and progress, if there is a directory."""
@@ -128,6 +127,8 @@ class Run:
             )
             warnings.warn(message, stacklevel=4)
         progress, arrays = checkpoint.read(last)
+        if "terms" not in arrays:
+            raise DataError(f"resume {last}", "a checkpoint of a run", "a model without the state of its training")
         checkpoint.load(last, into=self.model)
         for name, state in self.optimizer.state.items():
             state[...] = asarray(arrays[f"optimizer/{name}"], device_of(state))
@@ -143,10 +144,10 @@ class Run:
         for line in read_lines(self.directory / "metrics.jsonl"):
             try:
                 metrics = json.loads(line)
-            except ValueError:
+                if metrics["step"] <= step:
+                    history.append(metrics)
+            except (ValueError, TypeError, KeyError):
                 break  # a line that was being written when the run died; the checkpoint is older
-            if metrics["step"] <= step:
-                history.append(metrics)
         return history
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import numpy
@@ -19,7 +21,7 @@ from scratchvae.autodiff import grad
 from scratchvae.backend import array_module, asarray, device_module, to_numpy
 from scratchvae.data.binarization import binarize
 from scratchvae.errors import InputError
-from scratchvae.evaluation import active_units, evaluate
+from scratchvae.evaluation import active_units, evaluate, observations
 from scratchvae.noise import Noise
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.run_directory import Metrics, Run, fingerprint
@@ -98,10 +100,17 @@ def fit(
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("n_samples", n_samples)):
         if not isinstance(value, (int, numpy.integer)) or value < 1:
             raise InputError("fit", f"{name} of at least 1", repr(value))
+    if not hasattr(model, "elbo_terms"):
+        raise InputError("fit", "a model", type(model).__name__, "fit(model, data)")
+    if not callable(kl_weight) and not (isinstance(kl_weight, Real) and 0 <= kl_weight < math.inf):
+        raise InputError("fit", "kl_weight as a number of at least 0 or a schedule", repr(kl_weight))
+    if optimizer is not None and not callable(optimizer):
+        raise InputError("fit", "an optimizer such as sv.optim.Adam", repr(optimizer), "functools.partial sets it up")
     if device is not None:
         model.to(device)
-    x = model.observations(asarray(data, model.device) if hasattr(data, "dtype") else data)
-    validation = None if validation is None else model.observations(asarray(validation, model.device))
+    noise = Noise(seed, device=model.device)
+    x = observations(model, data)
+    validation = None if validation is None else observations(model, validation)
     optimizer = (optimizer or Adam)(model.parameters(), learning_rate=learning_rate, clip_norm=clip_norm)
     settings = {
         "model": model.configuration or repr(model),
@@ -120,7 +129,7 @@ def fit(
     steps_per_epoch = math.ceil(len(x) / batch_size)
     terms = device_module(model.device).zeros((steps_per_epoch, 2), dtype=model.dtype)
     run = Run(run_dir, resume, settings, epochs, model, optimizer, terms)
-    observed = x if model.binarize == "dynamic" else binarize(x, model.binarize, Noise(seed, device=model.device))
+    observed = x if model.binarize == "dynamic" else binarize(x, model.binarize, noise)
     read_every = 1 if model.device == "cpu" else 50  # reading a term back makes the CPU wait for the GPU
 
     with (
@@ -144,9 +153,12 @@ def fit(
                 loss = value_at(kl_weight, run.step) * kl - reconstruction
                 grad(loss, optimizer.parameters, out=optimizer.gradients)
                 optimizer.step()
+                stopping = interrupted.is_set() and i + 1 < steps_per_epoch
+                if stopping:
+                    _check_finite(to_numpy(terms[first : i + 1]), run)
                 run.step += 1
                 bar.update()
-                if interrupted.is_set() and i + 1 < steps_per_epoch:
+                if stopping:
                     run.seconds += time.perf_counter() - started
                     run.save()
                     break
@@ -213,8 +225,8 @@ def _epoch_metrics(model: Any, x: Any, validation: Any, terms: numpy.ndarray, ba
 
 
 def _described(value: float | Schedule) -> str | float:
-    """A number as it is; a schedule by what it prints as, or a plain function by its name."""
-    return getattr(value, "__qualname__", repr(value)) if callable(value) else value
+    """A number as it is; a schedule by what it prints as, less any address, or a plain function by its name."""
+    return getattr(value, "__qualname__", re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))) if callable(value) else value
 
 
 @contextmanager

@@ -40,6 +40,14 @@ def data_dir() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def mnist_dir(data_dir: Path) -> Path:
+    """The directory of MNIST's four files."""
+    if not (data_dir / "mnist").is_dir():
+        pytest.skip("needs the MNIST files")
+    return data_dir / "mnist"
+
+
 @pytest.fixture
 def strict_gpu(monkeypatch: pytest.MonkeyPatch) -> object:
     """device="gpu" gives the strict stand-in for CuPy; the value is its module."""

@@ -46,7 +46,7 @@ def test_train_leaves_a_run_directory(run):
 def test_train_prints_the_model_and_labels_its_figures(digits, tmp_path, capsys):
     train(digits, tmp_path / "run", "--latent", "3")
     out = capsys.readouterr().out
-    assert "p(x | z)  Bernoulli(logits = MLP(3 -> 16 -> 784, relu))" in out
+    assert "p(x | z)  Bernoulli(logits = MLP(3 -> 16 -> 784, tanh))" in out
     assert out.count("Bernoulli cross-entropy on grey values, not a log-likelihood") == 2
     assert "of 3 units active" in out and "manifold" not in out
 

@@ -16,9 +16,6 @@ from scratchvae.data.files import as_images, as_labels, read_arrays, read_idx
 from scratchvae.data.mnist import MIRRORS, SHA256, load_mnist
 from scratchvae.errors import DataError, InputError
 
-REAL = Path(os.environ.get("SCRATCHVAE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-needs_mnist = pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason="needs the MNIST files")
-
 
 def idx(array):
     return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
@@ -27,11 +24,6 @@ def idx(array):
 @pytest.fixture
 def pixels(rng):
     return rng.integers(0, 256, (10, 5, 4), dtype=numpy.uint8)
-
-
-@pytest.fixture
-def rng():
-    return numpy.random.default_rng(0)
 
 
 # ---- IDX
@@ -308,10 +300,9 @@ def test_drawn_digits_are_one_draw_cut_in_two(monkeypatch):
         assert part.strokes == [[number] for number in numbers]
 
 
-@needs_mnist
-@pytest.mark.parametrize("folder", [REAL, REAL / "mnist"])
-def test_mnist_is_mnist(folder):
-    train, test = load("mnist", data_dir=folder)
+@pytest.mark.parametrize("folder", [".", ".."])
+def test_mnist_is_mnist(mnist_dir, folder):
+    train, test = load("mnist", data_dir=mnist_dir / folder)
     assert train.images.shape == (60000, 28, 28, 1) and test.images.shape == (10000, 28, 28, 1)
     assert train.images.dtype == numpy.float32 and train.labels.dtype == numpy.int64
     assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
@@ -321,10 +312,10 @@ def test_mnist_is_mnist(folder):
 
 
 class FakeRetrieve:
-    """In place of pooch.retrieve: the mirrors in `working` deliver the real files, the others raise `error`."""
+    """In place of pooch.retrieve: the mirrors in `working` deliver the files of a folder, the others raise `error`."""
 
-    def __init__(self, working=(), error=None):
-        self.working, self.error, self.asked = working, error, []
+    def __init__(self, folder=None, working=(), error=None):
+        self.folder, self.working, self.error, self.asked = folder, working, error, []
 
     def __call__(self, url, known_hash, fname, path):
         self.asked.append(url)
@@ -332,7 +323,7 @@ class FakeRetrieve:
             raise self.error
         assert known_hash == f"sha256:{SHA256[fname]}"
         Path(path).mkdir(parents=True, exist_ok=True)
-        return shutil.copy(REAL / "mnist" / fname, path)
+        return shutil.copy(self.folder / fname, path)
 
 
 @pytest.fixture
@@ -341,9 +332,8 @@ def without_files(monkeypatch, tmp_path):
     monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
 
 
-@needs_mnist
-def test_mirrors_are_tried_in_turn(monkeypatch, without_files):
-    retrieve = FakeRetrieve(MIRRORS[1:2], ConnectionError("no route"))
+def test_mirrors_are_tried_in_turn(mnist_dir, monkeypatch, without_files):
+    retrieve = FakeRetrieve(mnist_dir, MIRRORS[1:2], ConnectionError("no route"))
     monkeypatch.setattr("pooch.retrieve", retrieve)
     train, test = load_mnist()
     assert (len(train), len(test)) == (60000, 10000)
@@ -390,10 +380,9 @@ def test_wrong_checksum_of_a_local_file_is_refused(monkeypatch, tmp_path):
         load_mnist()
 
 
-@needs_mnist
-def test_environment_variable_names_the_folder(monkeypatch):
+def test_environment_variable_names_the_folder(data_dir, mnist_dir, monkeypatch):
     retrieve = FakeRetrieve()
     monkeypatch.setattr("pooch.retrieve", retrieve)
-    monkeypatch.setenv("SCRATCHVAE_DATA", str(REAL))
+    monkeypatch.setenv("SCRATCHVAE_DATA", str(data_dir))
     assert len(load_mnist()[1]) == 10000
     assert retrieve.asked == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 
 import numpy
@@ -12,8 +11,6 @@ import pytest
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import FACTORS, draw_digits
 from scratchvae.errors import InputError
-
-MNIST = Path(os.environ.get("SCRATCHVAE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "mnist"
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +122,10 @@ def test_n_must_be_a_positive_integer(n: object) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST is not there")
-def test_a_classifier_that_saw_only_drawn_digits_reads_mnist() -> None:
+def test_a_classifier_that_saw_only_drawn_digits_reads_mnist(mnist_dir: Path) -> None:
     neural_network = pytest.importorskip("sklearn.neural_network")
-    pixels = gzip.decompress((MNIST / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
-    labels = gzip.decompress((MNIST / "t10k-labels-idx1-ubyte.gz").read_bytes())[8:]
+    pixels = gzip.decompress((mnist_dir / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
+    labels = gzip.decompress((mnist_dir / "t10k-labels-idx1-ubyte.gz").read_bytes())[8:]
     images = numpy.frombuffer(pixels, numpy.uint8).reshape(-1, 784) / numpy.float32(255)
     drawn = draw_digits(20_000, seed=1)
     classifier = neural_network.MLPClassifier((256,), random_state=0)

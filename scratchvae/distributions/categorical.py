@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scratchvae import ops
@@ -37,11 +38,14 @@ class Categorical(Module):
         return array_module(y).minimum(y, self.logits.shape[-1] - 1)  # rounding may leave the last sum below 1
 
     def log_prob(self, y: Any) -> Any:
-        """log p(y) = log pi_y, in nats.   (..., N) -> (..., N).   Raises ShapeError unless y holds integers."""
+        """log p(y) = log pi_y, in nats, and -infinity for a y that is no class.   (..., N) -> (..., N)
+
+        Raises ShapeError unless y holds integers.
+        """
         if y.dtype.kind not in "iu":
             raise ShapeError("Categorical.log_prob", "integer labels", str(y.dtype))
         classes = array_module(y).arange(self.logits.shape[-1])
-        return ops.sum(ops.where(y[..., None] == classes, ops.log_softmax(self.logits), 0.0), axis=-1)
+        return ops.max(ops.where(y[..., None] == classes, ops.log_softmax(self.logits), -math.inf), axis=-1)
 
     def entropy(self) -> Any:
         """H = -sum over c of pi_c log pi_c, in nats.   (N,)"""

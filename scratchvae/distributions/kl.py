@@ -10,7 +10,7 @@ from scratchvae.distributions.bernoulli import Bernoulli
 from scratchvae.distributions.categorical import Categorical
 from scratchvae.distributions.event import sum_event
 from scratchvae.distributions.normal import Normal
-from scratchvae.errors import InputError
+from scratchvae.errors import InputError, ShapeError
 
 DIVERGENCES: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
 
@@ -28,7 +28,7 @@ def register_kl(q: type, p: type) -> Callable[[Callable[[Any, Any], Any]], Calla
 def kl(q: Any, p: Any) -> Any:
     """KL(q || p) = E_q[log q(x) - log p(x)], in nats, summed over the event.   (N,)
 
-    Raises InputError for a pair of types without an analytic form.
+    Raises InputError for a pair of types without an analytic form, ShapeError for events of different shapes.
     """
     try:
         divergence = DIVERGENCES[type(q), type(p)]
@@ -36,6 +36,9 @@ def kl(q: Any, p: Any) -> Any:
         pairs = ", ".join(f"({q.__name__}, {p.__name__})" for q, p in DIVERGENCES)
         received = f"({type(q).__name__}, {type(p).__name__})"
         raise InputError("kl", f"a pair among {pairs}", received, "register_kl adds one") from None
+    event_shapes = [d.shape[len(d.shape) - d.event_ndim :] for d in (q, p)]
+    if event_shapes[0] != event_shapes[1]:
+        raise ShapeError("kl", f"events of one shape, {event_shapes[0]} as q's", f"{event_shapes[1]} of p")
     return divergence(q, p)
 
 

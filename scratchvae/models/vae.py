@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy
@@ -50,6 +51,9 @@ class VAE(Module):
         observed_shape: Sequence[int] | None = None,
         binarize: str = "none",
     ) -> None:
+        for name, part in (("encoder", encoder), ("decoder", decoder)):
+            if not isinstance(part, Module):
+                raise InputError("VAE", f"a Module as {name}", type(part).__name__, "else its parameters stay unknown")
         if binarize not in BINARIZE:
             raise InputError("VAE", f"binarize among {', '.join(BINARIZE)}", repr(binarize))
         if binarize != "none" and getattr(decoder, "likelihood", Bernoulli) is not Bernoulli:
@@ -76,6 +80,8 @@ class VAE(Module):
 
         likelihood: "bernoulli", or "gaussian" with std as in GaussianDecoder. Weights are Glorot uniform, biases zero.
         """
+        if not isinstance(hidden, Sequence):
+            raise InputError("VAE.mlp", "hidden as a sequence of widths", repr(hidden), "hidden=(400,)")
         configuration = {name: value for name, value in locals().items() if name != "cls"} | {"hidden": list(hidden)}
         if likelihood not in ("bernoulli", "gaussian"):
             raise InputError("VAE.mlp", 'likelihood "bernoulli" or "gaussian"', repr(likelihood))
@@ -126,6 +132,9 @@ class VAE(Module):
 
     def decode(self, z: Any) -> Any:
         """p(x | z), holding arrays.   (..., K) -> distribution over (..., D)"""
+        if not hasattr(z, "dtype") or z.dtype.kind != "f":
+            received = str(getattr(z, "dtype", type(z).__name__))
+            raise InputError("decode", "an array of floating-point numbers", received)
         if z.shape[-1:] != self.prior.shape:
             raise ShapeError("decode", f"z of shape (..., {self.latent_size})", str(z.shape))
         with no_grad():
@@ -137,6 +146,8 @@ class VAE(Module):
 
     def sample(self, n: int, seed: int = 0) -> Any:
         """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D)"""
+        if not isinstance(n, Integral) or n < 1:
+            raise InputError("sample", "n of at least 1", repr(n))
         z = self.prior.sample(Noise(seed, device=self.device).normal("prior", (n, self.latent_size)))
         return self.decode(z).mean
 
@@ -160,7 +171,7 @@ class VAE(Module):
         Raises DataError for integers, an empty set, NaN, infinities, and for values outside [0, 1] where the likelihood
         is Bernoulli; DeviceError if x lies on another device than the model; ShapeError for rows of another size.
         """
-        if not hasattr(x, "dtype"):
+        if not hasattr(getattr(x, "dtype", None), "kind"):
             raise DataError("data", "a NumPy or CuPy array", type(x).__name__)
         if x.dtype.kind != "f":
             hint = "divide by 255: x.astype('float32') / 255" if x.dtype == numpy.uint8 else "x.astype('float32')"
@@ -176,9 +187,9 @@ class VAE(Module):
         if getattr(self.decoder, "likelihood", None) is Bernoulli:
             low, high = float(x.min()), float(x.max())
             if low < 0 or high > 1:
-                raise DataError(
-                    "data for a Bernoulli likelihood", "values in [0, 1]", f"values from {low:g} to {high:g}"
-                )
+                received = f"values from {low:g} to {high:g}"
+                hint = "divide by 255" if low >= 0 and 1 < high <= 255 else ""
+                raise DataError("data for a Bernoulli likelihood", "values in [0, 1]", received, hint)
         return x.astype(self.dtype, copy=False)
 
     def __repr__(self) -> str:

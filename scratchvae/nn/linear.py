@@ -59,6 +59,8 @@ class MLP(Module):
     ) -> None:
         if activation not in ACTIVATIONS:
             raise InputError("MLP", f"an activation among {', '.join(ACTIVATIONS)}", repr(activation))
+        if len(sizes) < 2:
+            raise InputError("MLP", "at least two sizes", str(list(sizes)))
         self.activation = activation
         self.layers = [
             Linear(inputs, outputs, noise.child(f"layer {i}"), initializer)

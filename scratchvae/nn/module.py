@@ -89,6 +89,9 @@ class Module:
         for name, array in own.items():
             array[...] = asarray(state[name], device_of(array))
 
+    def __repr__(self) -> str:
+        return type(self).__name__
+
 
 def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") and not isinstance(value, (Tensor, Module, type, numpy.generic))

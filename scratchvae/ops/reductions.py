@@ -27,8 +27,7 @@ sum.defvjp(lambda g, y, x, axis=None, keepdims=False: broadcast_to(_unreduce(g, 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """y = sum of x / n over the axes"""
-    total = sum(x, axis=axis, keepdims=keepdims)
-    return total * (math.prod(total.shape) / math.prod(x.shape))
+    return sum(x, axis=axis, keepdims=keepdims) / math.prod(x.shape[i] for i in _axes(x, axis))
 
 
 @primitive
@@ -60,7 +59,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     largest = x.max(axis=axis, keepdims=True)
     largest = xp.where(xp.isfinite(largest), largest, 0.0)
     y = xp.log(xp.exp(x - largest).sum(axis=axis, keepdims=True)) + largest
-    return y if keepdims else y.reshape(x.sum(axis=axis).shape)
+    return y if keepdims else y.squeeze(axis)
 
 
 logsumexp.defvjp(
@@ -80,5 +79,10 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 def _unreduce(y: Any, x: Any, axis: Axis) -> Any:
     """y with the reduced axes of x put back, with length 1."""
-    axes = range(x.ndim) if axis is None else [i % x.ndim for i in ((axis,) if isinstance(axis, int) else axis)]
+    axes = _axes(x, axis)
     return reshape(y, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+
+
+def _axes(x: Any, axis: Axis) -> list[int]:
+    """The axes of x that are meant, each counted from the first."""
+    return [i % x.ndim for i in (range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis)]

@@ -1,0 +1,444 @@
+"""The gradient table: every primitive and every function of `ops`, on inputs drawn from its domain.
+
+A row holds a function of Tensors, the same function of NumPy arrays, and how its inputs are drawn. `check_case` holds
+the function to it: value, gradients of order 1 and 2, types, and that nothing is computed which nobody wants.
+Domains keep a margin from kinks, where a central difference is wrong, and from poles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import numpy
+
+from scratchvae import autodiff, ops
+from scratchvae.autodiff import Primitive, Tensor, grad
+from scratchvae.backend import asarray, device_of, to_numpy
+from scratchvae.gradcheck import check_gradients
+
+Draw = Callable[[numpy.random.Generator], numpy.ndarray]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: a function of Tensors, the same function of NumPy arrays, and how each input is drawn."""
+
+    function: Callable[..., Any]
+    reference: Callable[..., Any]
+    domains: tuple[Draw, ...]
+
+    def inputs(self) -> list[numpy.ndarray]:
+        """One float64 array for each argument; the same ones every time."""
+        rng = numpy.random.default_rng(0)
+        return [numpy.asarray(draw(rng)) for draw in self.domains]
+
+
+@dataclass(frozen=True)
+class AdjointPair:
+    """Two linear maps A and A' with <A x, y> = <x, A' y>,   x and y of the given shapes."""
+
+    forward: Callable[[Any], Any]
+    adjoint: Callable[[Any], Any]
+    x_shape: tuple[int, ...]
+    y_shape: tuple[int, ...]
+
+
+# ---- domains
+
+
+def real(*shape: int) -> Draw:
+    """Normal(0, 1)"""
+    return lambda rng: rng.standard_normal(shape)
+
+
+def positive(*shape: int) -> Draw:
+    """Uniform on [1/2, 2)"""
+    return lambda rng: rng.uniform(0.5, 2.0, shape)
+
+
+def unit(*shape: int) -> Draw:
+    """Uniform on [1/10, 9/10), inside the unit interval"""
+    return lambda rng: rng.uniform(0.1, 0.9, shape)
+
+
+def whole(*shape: int) -> Draw:
+    """-2, -1, ..., 2: half a unit away from every value that `halves` takes"""
+    return lambda rng: rng.integers(-2, 3, shape).astype(numpy.float64)
+
+
+def halves(*shape: int) -> Draw:
+    """-2.5, -1.5, ..., 2.5: half a unit away from kinks at whole numbers"""
+    return lambda rng: rng.integers(-3, 3, shape) + 0.5
+
+
+def distinct(*shape: int) -> Draw:
+    """No two entries closer than 1/4, so that the largest and the smallest stay what they are"""
+    return lambda rng: rng.permutation(numpy.prod(shape, dtype=int)).reshape(shape) / 4 - 1
+
+
+# ---- rows
+
+
+def row(function: Callable[..., Any], reference: Callable[..., Any], *domains: Draw) -> Case:
+    """A Case with the domains as arguments."""
+    return Case(function, reference, domains)
+
+
+def broadcast_rows(
+    function: Callable[..., Any],
+    reference: Callable[..., Any],
+    first: Callable[..., Draw] = real,
+    second: Callable[..., Draw] = real,
+) -> list[Case]:
+    """Rows of a function of two arguments: equal shapes, and every way in which one is stretched to the other."""
+    shapes = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (2, 1, 4)), ((), (2, 3)), ((2, 3), ()), ((), ())]
+    return [row(function, reference, first(*x), second(*y)) for x, y in shapes]
+
+
+def entry_rows(function: Callable[..., Any], reference: Callable[..., Any], domain: Callable[..., Draw]) -> list[Case]:
+    """Rows of a function of one argument: an array and a single number."""
+    return [row(function, reference, domain(3, 4)), row(function, reference, domain())]
+
+
+def reduction_rows(
+    function: Callable[..., Any], reference: Callable[..., Any], domain: Callable[..., Draw] = real
+) -> list[Case]:
+    """Rows of a function that takes axis and keepdims."""
+    rows = []
+    for shape, axis in [((3, 4), None), ((3, 4), 0), ((2, 3, 2), -1), ((2, 3, 2), (0, 2)), ((), None)]:
+        for keepdims in (False, True):
+            options = {"axis": axis, "keepdims": keepdims}
+            rows.append(row(_with(function, **options), _with(reference, **options), domain(*shape)))
+    return rows
+
+
+def _with(function: Callable[..., Any], *arguments: Any, **options: Any) -> Callable[..., Any]:
+    """x -> function(x, *arguments, **options)"""
+    return lambda x: function(x, *arguments, **options)
+
+
+def _both(name: str, *arguments: Any, **options: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A function of `ops` and NumPy's of the same name, with the same further arguments."""
+    return _with(getattr(ops, name), *arguments, **options), _with(getattr(numpy, name), *arguments, **options)
+
+
+def _special(name: str) -> Callable[..., Any]:
+    """A function of scipy.special, imported when it is called."""
+    return lambda *arguments, **options: getattr(import_module("scipy.special"), name)(*arguments, **options)
+
+
+def _beside(x: Any, index: Any) -> Any:
+    """An index, or a tuple of them, whose arrays lie on the device of x."""
+    if isinstance(index, tuple):
+        return tuple(_beside(x, part) for part in index)
+    if isinstance(index, numpy.ndarray):
+        return asarray(index, device_of(x.data if isinstance(x, Tensor) else x))
+    return index
+
+
+def _index_rows(*indices: Any) -> list[Case]:
+    def rows_of(index: Any) -> Case:
+        return row(lambda x: ops.getitem(x, _beside(x, index)), lambda x: x[index], real(3, 4, 2))
+
+    return [rows_of(index) for index in indices]
+
+
+def _scatter_rows(*indices: Any) -> list[Case]:
+    def rows_of(index: Any) -> Case:
+        def reference(x: numpy.ndarray) -> numpy.ndarray:
+            y = numpy.zeros((3, 4, 2))
+            numpy.add.at(y, index, x)
+            return y
+
+        shape = numpy.empty((3, 4, 2))[index].shape
+        return row(lambda x: ops.scatter_add(x, _beside(x, index), (3, 4, 2)), reference, real(*shape))
+
+    return [rows_of(index) for index in indices]
+
+
+def _sum_to_reference(shape: tuple[int, ...]) -> Callable[[numpy.ndarray], numpy.ndarray]:
+    """Every entry of x added to the entry of y that broadcasting would copy there."""
+
+    def reference(x: numpy.ndarray) -> numpy.ndarray:
+        y = numpy.zeros(shape)
+        places = numpy.broadcast_to(numpy.arange(y.size).reshape(shape), x.shape)
+        numpy.add.at(y.reshape(-1), places.ravel(), x.ravel())
+        return y
+
+    return reference
+
+
+_MASK = numpy.array([[True, False, True, True], [False, False, True, False], [True, True, False, True]])
+_INDICES = (
+    1,
+    -1,
+    slice(None, None, 2),
+    (slice(None), slice(3, 0, -2)),
+    (..., None, 1),
+    (2, 3, 1),
+    numpy.array([2, 0, 2, -1]),
+    (slice(None), numpy.array([[0, 1], [1, 1]])),
+    (numpy.array([0, 2, 2]), numpy.array([3, 1, 1])),
+    (numpy.array([0, 2, 2]), slice(None), numpy.array([1, 0, 0])),
+    _MASK,
+)
+_PAD = ((1, 2), (0, 1))
+
+CASES: dict[str, list[Case]] = {
+    "abs": entry_rows(ops.abs, numpy.abs, halves),
+    "add": [*broadcast_rows(ops.add, numpy.add), row(lambda x: 2.5 + x, lambda x: 2.5 + x, real(3))],
+    "affine": [
+        row(ops.affine, lambda x, w, b: x @ w + b, real(*shape), real(4, 5), real(5))
+        for shape in ((3, 4), (2, 3, 4), (4,))
+    ],
+    "broadcast_to": [
+        row(_with(ops.broadcast_to, (2, 3, 4)), lambda x: x + numpy.zeros((2, 3, 4)), real(*shape))
+        for shape in ((3, 4), (3, 1), (), (2, 3, 4))
+    ],
+    "clip": [row(*_both("clip", -1, 1), halves(3, 4)), row(*_both("clip", -2.0, 1.0), halves())],
+    "concatenate": [
+        row(lambda x, y: ops.concatenate([x, y]), lambda x, y: numpy.concatenate([x, y]), real(2, 3), real(4, 3)),
+        row(
+            lambda x, y, z: ops.concatenate([x, y, z], axis=-1),
+            lambda x, y, z: numpy.concatenate([x, y, z], axis=-1),
+            *(real(2, 1), real(2, 3), real(2, 2)),
+        ),
+    ],
+    "crop": [row(_with(ops.crop, _PAD), lambda x: x[1:-2, :-1], real(5, 4))],
+    "divide": [
+        *broadcast_rows(ops.divide, numpy.divide, real, positive),
+        row(lambda x: x / 3, lambda x: x / 3, real(3)),
+        row(lambda x: 3 / x, lambda x: 3 / x, positive(3)),
+    ],
+    "exp": entry_rows(ops.exp, numpy.exp, real),
+    "expm1": entry_rows(ops.expm1, numpy.expm1, real),
+    "getitem": _index_rows(*_INDICES),
+    "leaky_relu": [
+        *entry_rows(ops.leaky_relu, lambda x: numpy.where(x > 0, x, 0.01 * x), halves),
+        row(_with(ops.leaky_relu, slope=0.2), lambda x: numpy.where(x > 0, x, 0.2 * x), halves(5)),
+    ],
+    "log": entry_rows(ops.log, numpy.log, positive),
+    "log1p": entry_rows(ops.log1p, numpy.log1p, unit),
+    "logsumexp": reduction_rows(ops.logsumexp, lambda x, **options: numpy.log(numpy.sum(numpy.exp(x), **options))),
+    "matmul": [
+        row(ops.matmul, numpy.matmul, real(*x), real(*y))
+        for x, y in [
+            ((3, 4), (4, 5)),
+            ((4,), (4, 5)),
+            ((3, 4), (4,)),
+            ((4,), (4,)),
+            ((2, 3, 4), (4, 2)),
+            ((3, 4), (2, 4, 2)),
+            ((2, 1, 3, 2), (3, 2, 2)),
+            ((4,), (2, 4, 3)),
+            ((2, 3, 4), (4,)),
+        ]
+    ],
+    "max": reduction_rows(ops.max, numpy.max, distinct),
+    "maximum": [
+        *broadcast_rows(ops.maximum, numpy.maximum, whole, halves),
+        row(_with(ops.maximum, 0.0), _with(numpy.maximum, 0.0), halves(5)),
+        row(lambda x: ops.maximum(1.0, x), lambda x: numpy.maximum(1.0, x), halves(5)),
+    ],
+    "min": reduction_rows(ops.min, numpy.min, distinct),
+    "minimum": [
+        *broadcast_rows(ops.minimum, numpy.minimum, whole, halves),
+        row(_with(ops.minimum, 0.0), _with(numpy.minimum, 0.0), halves(5)),
+        row(lambda x: ops.minimum(1.0, x), lambda x: numpy.minimum(1.0, x), halves(5)),
+    ],
+    "multiply": [*broadcast_rows(ops.multiply, numpy.multiply), row(lambda x: 3 * x, lambda x: 3 * x, real(3))],
+    "negative": entry_rows(ops.negative, numpy.negative, real),
+    "pad": [row(*_both("pad", _PAD), real(2, 3)), row(*_both("pad", ((2, 0),)), real(3))],
+    "power": [
+        *broadcast_rows(ops.power, numpy.power, positive, real),
+        *(row(_with(ops.power, p), _with(numpy.power, p), real(3, 4)) for p in (0, 1, 2, 3.0)),
+        *(row(_with(ops.power, p), _with(numpy.power, p), positive(5)) for p in (-1, -0.5, 0.5)),
+        row(lambda p: ops.power(1.5, p), lambda p: numpy.power(1.5, p), real(5)),
+    ],
+    "relu": entry_rows(ops.relu, lambda x: numpy.maximum(x, 0), halves),
+    "reshape": [
+        row(_with(ops.reshape, (4, -1)), lambda x: x.reshape(4, 6), real(2, 3, 4)),
+        row(_with(ops.reshape, 6), lambda x: x.reshape(6), real(2, 3)),
+        row(_with(ops.reshape, ()), lambda x: x.reshape(()), real(1, 1)),
+    ],
+    "scatter_add": _scatter_rows(*_INDICES),
+    "sigmoid": entry_rows(ops.sigmoid, _special("expit"), real),
+    "softplus": entry_rows(ops.softplus, lambda x: numpy.logaddexp(0, x), real),
+    "sqrt": entry_rows(ops.sqrt, numpy.sqrt, positive),
+    "square": entry_rows(ops.square, numpy.square, real),
+    "subtract": [
+        *broadcast_rows(ops.subtract, numpy.subtract),
+        row(lambda x: x - 1, lambda x: x - 1, real(3)),
+        row(lambda x: 1 - x, lambda x: 1 - x, real(3)),
+    ],
+    "sum": reduction_rows(ops.sum, numpy.sum),
+    "sum_to": [
+        row(_with(ops.sum_to, shape), _sum_to_reference(shape), real(2, 3, 4))
+        for shape in ((3, 4), (3, 1), (1, 1, 4), (), (2, 3, 4))
+    ],
+    "swapaxes": [row(*_both("swapaxes", 0, -1), real(2, 3, 4)), row(*_both("swapaxes", 1, 0), real(2, 3))],
+    "tanh": entry_rows(ops.tanh, numpy.tanh, real),
+    "transpose": [row(*_both("transpose", axes), real(2, 3, 4)) for axes in (None, (1, 2, 0), (-1, 0, 1))],
+    "where": [
+        row(
+            lambda x, y: ops.where(_beside(x, _MASK), x, y), lambda x, y: numpy.where(_MASK, x, y), real(3, 4), real(4)
+        ),
+        row(lambda x: ops.where(_beside(x, _MASK), x, 0.5), lambda x: numpy.where(_MASK, x, 0.5), real(3, 1)),
+        row(lambda y: ops.where(_beside(y, _MASK), 0.5, y), lambda y: numpy.where(_MASK, 0.5, y), real()),
+    ],
+}
+"""The rows of each primitive, by its name."""
+
+COMPOSITES: dict[str, list[Case]] = {
+    "expand_dims": [row(*_both("expand_dims", axis), real(2, 3)) for axis in (0, 1, 2, -1, -3)],
+    "log_softmax": [
+        row(_with(ops.log_softmax, **options), _with(_special("log_softmax"), **{"axis": -1} | options), real(2, 3, 2))
+        for options in ({}, {"axis": 1})
+    ],
+    "mean": reduction_rows(ops.mean, numpy.mean),
+    "softmax": [
+        row(_with(ops.softmax, **options), _with(_special("softmax"), **{"axis": -1} | options), real(2, 3, 2))
+        for options in ({}, {"axis": 1})
+    ],
+    "squeeze": [row(*_both("squeeze", axis), real(1, 3, 1)) for axis in (None, 0, -1, (0, 2))],
+    "stack": [
+        row(
+            lambda x, y, axis=axis: ops.stack([x, y], axis=axis),
+            lambda x, y, axis=axis: numpy.stack([x, y], axis=axis),
+            *(real(2, 3), real(2, 3)),
+        )
+        for axis in (0, 1, -1, -2)
+    ],
+}
+"""The rows of the functions of `ops` that are made of primitives, by their names."""
+
+ADJOINT_PAIRS: dict[str, AdjointPair] = {
+    "broadcast_to, sum_to": AdjointPair(
+        _with(ops.broadcast_to, (2, 3, 4)), _with(ops.sum_to, (3, 1)), (3, 1), (2, 3, 4)
+    ),
+    "getitem, scatter_add": AdjointPair(
+        lambda x: ops.getitem(x, _beside(x, numpy.array([2, 0, 2]))),
+        lambda y: ops.scatter_add(y, _beside(y, numpy.array([2, 0, 2])), (3, 4)),
+        *((3, 4), (3, 4)),
+    ),
+    "getitem, scatter_add by a slice": AdjointPair(
+        _with(ops.getitem, (slice(None, None, 2), None, -1)),
+        _with(ops.scatter_add, (slice(None, None, 2), None, -1), (3, 4)),
+        *((3, 4), (2, 1)),
+    ),
+    "pad, crop": AdjointPair(_with(ops.pad, _PAD), _with(ops.crop, _PAD), (2, 3), (5, 4)),
+    "reshape": AdjointPair(_with(ops.reshape, (4, 3)), _with(ops.reshape, (2, 6)), (2, 6), (4, 3)),
+    "swapaxes": AdjointPair(_with(ops.swapaxes, 0, 2), _with(ops.swapaxes, 0, 2), (2, 3, 4), (4, 3, 2)),
+    "transpose": AdjointPair(_with(ops.transpose, (1, 2, 0)), _with(ops.transpose, (2, 0, 1)), (2, 3, 4), (3, 4, 2)),
+}
+"""The linear primitives, each with its adjoint."""
+
+
+def primitives() -> dict[str, Primitive]:
+    """Every primitive of the engine and of the modules of `ops`, by its name."""
+    modules = [autodiff, *(import_module(f"{ops.__name__}.{module.name}") for module in iter_modules(ops.__path__))]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Primitive)]
+    return {str(primitive): primitive for primitive in found}
+
+
+def composites() -> dict[str, Callable[..., Any]]:
+    """Every public function of `ops` that is not a primitive, by its name."""
+    return {
+        name: value
+        for name, value in vars(ops).items()
+        if callable(value) and not name.startswith("_") and name not in primitives()
+    }
+
+
+# ---- checks
+
+
+def check_case(case: Case, device: str = "cpu", order: int = 2) -> float:
+    """Value, types and gradients of one row. Returns the largest error of its gradients; raises AssertionError.
+
+    GradientError, for gradients of order 1 to `order` that are off by more than 1e-6, is an AssertionError.
+    """
+    check_value(case, device)
+    check_types(case, device)
+    return check_gradients(case.function, *(asarray(x, device) for x in case.inputs()), order=order)
+
+
+def check_value(case: Case, device: str = "cpu") -> None:
+    """The function equals its reference, on arrays and on Tensors, and is finite."""
+    arrays = case.inputs()
+    expected = numpy.asarray(case.reference(*arrays))
+    on_device = [asarray(x, device) for x in arrays]
+    for received in (case.function(*on_device), case.function(*map(Tensor, on_device)).data):
+        _require(not isinstance(received, Tensor), "arrays gave a Tensor")
+        _require(received.shape == expected.shape, f"expected shape {expected.shape}, received {received.shape}")
+        received = to_numpy(received)
+        _require(numpy.isfinite(received).all(), f"the value is not finite: {received}")
+        _require(
+            numpy.allclose(received, expected, rtol=1e-12, atol=1e-12), f"expected {expected}, received {received}"
+        )
+
+
+def check_types(case: Case, device: str = "cpu") -> None:
+    """float32 in gives float32 out, and float32 cotangents, float64 likewise; no input is written to."""
+    for dtype in (numpy.float32, numpy.float64):
+        arrays = [x.astype(dtype) for x in case.inputs()]
+        for x in arrays:
+            x.flags.writeable = False
+        inputs = [Tensor(asarray(x, device)) for x in arrays]
+        y = case.function(*inputs)
+        gradients = grad(ops.sum(y), inputs) + [
+            g.data for g in grad(ops.sum(case.function(*inputs)), inputs, create_graph=True)
+        ]
+        for received in (y.data, *gradients):
+            _require(received.dtype == dtype, f"{numpy.dtype(dtype)} in, {received.dtype} out")
+            _require(device_of(received) == device, f"{device} in, {device_of(received)} out")
+        for x, before in zip(inputs, arrays, strict=True):
+            _require(numpy.array_equal(to_numpy(x), before), "an input was written to")
+
+
+def check_unwanted(case: Case, device: str = "cpu") -> None:
+    """The row of a primitive: for each input, only the rules of the arguments that it was given as are asked."""
+    inputs = [Tensor(asarray(x, device)) for x in case.inputs()]
+    node = case.function(*inputs)
+    primitive = node.primitive
+    loss, rules = ops.sum(node), primitive.rules
+    for x in inputs:
+        recorder = primitive.rules = _Recorder(rules)
+        try:
+            grad(loss, [x])
+        finally:
+            primitive.rules = rules
+        taken = {i for i, argument in enumerate(node.arguments) if argument is x}
+        _require(recorder.asked == taken, f"{primitive}: rules {recorder.asked} asked for, not {taken}")
+
+
+def check_adjoint(pair: AdjointPair, device: str = "cpu") -> float:
+    """|<A x, y> - <x, A' y>| / (|A x| |y|), which rounding alone keeps from 0. Raises AssertionError above 1e-14."""
+    rng = numpy.random.default_rng(0)
+    x, y = rng.standard_normal(pair.x_shape), rng.standard_normal(pair.y_shape)
+    forward, adjoint = to_numpy(pair.forward(asarray(x, device))), to_numpy(pair.adjoint(asarray(y, device)))
+    _require(forward.shape == y.shape, f"A x has shape {forward.shape}, y {y.shape}")
+    _require(adjoint.shape == x.shape, f"A' y has shape {adjoint.shape}, x {x.shape}")
+    error = abs((forward * y).sum() - (x * adjoint).sum()) / (numpy.linalg.norm(forward) * numpy.linalg.norm(y))
+    _require(error <= 1e-14, f"<A x, y> and <x, A' y> differ by {error:.2g}")
+    return float(error)
+
+
+class _Recorder:
+    """Hands out a primitive's rules and remembers for which arguments."""
+
+    def __init__(self, rules: Any) -> None:
+        self.rules, self.asked = rules, set()
+
+    def get(self, i: int) -> Any:
+        self.asked.add(i)
+        return self.rules.get(i)
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise AssertionError(sentence)

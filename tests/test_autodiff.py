@@ -1,0 +1,522 @@
+"""The engine: what grad returns, what it computes and what it does not, how long graphs live, and what is refused."""
+
+import gc
+import threading
+import time
+import weakref
+
+import numpy
+import pytest
+
+import scratchvae as sv
+from scratchvae import ops
+from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
+from scratchvae.backend import array_module, asarray
+from scratchvae.errors import DeviceError, InputError, ShapeError
+
+
+@pytest.fixture
+def x(rng):
+    return Tensor(rng.standard_normal((3, 4)))
+
+
+@pytest.fixture
+def y(rng):
+    return Tensor(rng.standard_normal((3, 4)))
+
+
+# ---- what grad returns
+
+
+def test_leaves_and_intermediates(x, y):
+    product = x * y
+    loss = ops.sum(ops.square(product))
+    g_x, g_product, g_loss = grad(loss, [x, product, loss])
+    numpy.testing.assert_allclose(g_product, 2 * product.data)
+    numpy.testing.assert_allclose(g_x, 2 * product.data * y.data)
+    assert g_loss == 1
+
+
+def test_an_intermediate_result_keeps_its_gradient_while_older_ones_get_theirs(x):
+    h = ops.exp(x)
+    loss = ops.sum(h * h + 3 * h)
+    g_h, g_x = grad(loss, [h, x])
+    numpy.testing.assert_allclose(g_h, 2 * h.data + 3)
+    numpy.testing.assert_allclose(g_x, g_h * h.data)
+
+
+def test_what_the_loss_does_not_reach_gives_zeros(x, y):
+    younger = ops.exp(x)
+    for wanted in (y, younger, Tensor(numpy.float32([1, 2]))):
+        (g,) = grad(ops.sum(ops.tanh(x)), [wanted])
+        assert g.shape == wanted.shape and g.dtype == wanted.dtype and not g.any()
+        (g,) = grad(ops.sum(ops.tanh(x)), [wanted], create_graph=True)
+        assert isinstance(g, Tensor) and not g.data.any()
+
+
+def test_order_repetition_and_nothing_wanted(x, y):
+    loss = ops.sum(x * x * y)
+    g_y, g_x, again = grad(loss, [y, x, y])
+    numpy.testing.assert_allclose(g_y, x.data**2)
+    numpy.testing.assert_allclose(g_x, 2 * x.data * y.data)
+    numpy.testing.assert_array_equal(again, g_y)
+    assert not numpy.shares_memory(again, g_y)
+    assert grad(loss, []) == []
+
+
+def test_a_leaf_can_be_its_own_loss():
+    leaf = Tensor(numpy.array(3.0))
+    assert grad(leaf, [leaf]) == [1.0]
+
+
+def test_out_is_written_into(x, y):
+    buffer = numpy.full(24, numpy.nan)
+    out = [buffer[:12].reshape(3, 4), buffer[12:].reshape(3, 4)]
+    expected = grad(ops.sum(x * x), [x, y])
+    received = grad(ops.sum(x * x), [x, y], out=out)
+    assert all(a is b for a, b in zip(received, out, strict=True))
+    numpy.testing.assert_array_equal(buffer.reshape(2, 3, 4), expected)
+
+
+def test_out_of_other_shapes_is_refused(x):
+    """Broadcasting into a larger array would hide the mistake."""
+    for out in ([numpy.zeros((2, 3, 4))], [numpy.zeros(12)], [], [numpy.zeros((3, 4))] * 2):
+        with pytest.raises(ShapeError, match=r"grad: expected out of shapes \[\(3, 4\)\], received \["):
+            grad(ops.sum(x), [x], out=out)
+
+
+def test_out_beside_create_graph_is_refused(x):
+    with pytest.raises(InputError, match="grad: expected out or create_graph=True, received both"):
+        grad(ops.sum(x), [x], out=[numpy.zeros((3, 4))], create_graph=True)
+
+
+def test_a_second_grad_gives_the_same(x, y):
+    loss = ops.sum(ops.tanh(x @ ops.transpose(y)) + ops.sum(x * y))
+    first = grad(loss, [x, y])
+    for g in first:
+        g *= 0
+    grad(loss, [x, y], create_graph=True)
+    second, third = grad(loss, [x, y]), grad(loss, [x, y])
+    for a, b in zip(second, third, strict=True):
+        assert a.any()
+        numpy.testing.assert_array_equal(a, b)
+
+
+def test_create_graph(x):
+    (g,) = grad(ops.sum(x * x * x), [x], create_graph=True)
+    (h,) = grad(ops.sum(g), [x], create_graph=True)
+    (third,) = grad(ops.sum(h), [x])
+    numpy.testing.assert_allclose(g.data, 3 * x.data**2)
+    numpy.testing.assert_allclose(h.data, 6 * x.data)
+    numpy.testing.assert_allclose(third, numpy.full((3, 4), 6.0))
+
+
+def test_gradient_penalty(rng):
+    """d/dw of |d loss / d x|^2, with weights and data in one graph."""
+    data, weight = rng.standard_normal((5, 3)), rng.standard_normal((3, 2))
+
+    def penalty(w):
+        x = Tensor(data)
+        (g,) = grad(ops.sum(ops.tanh(x @ w)), [x], create_graph=True)
+        return ops.sum(ops.square(g))
+
+    sv.check_gradients(penalty, weight, order=1)
+
+
+# ---- accumulation
+
+
+def test_gradients_are_fresh_and_writable(x, y):
+    row = Tensor(numpy.ones(4))
+    total = x + y
+    loss = ops.sum(total) + ops.sum(ops.broadcast_to(row, (3, 4))) + ops.sum(ops.reshape(x, (12,)))
+    wanted = [x, y, row, total, loss]
+    gradients = [numpy.atleast_1d(g) for g in grad(loss, wanted)]
+    for i, g in enumerate(gradients):
+        g[...] = i
+    for i, g in enumerate(gradients):
+        assert (g == i).all(), "two gradients share memory"
+    assert all(numpy.shares_memory(g, t.data) is False for g in gradients for t in (x, y, row, total))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + x,
+        lambda x: x + x + x + x,
+        lambda x: (x + x) + (x - x) * 2,
+        lambda x: ops.stack([x, x, x]),
+        lambda x: x * x + x / x - x,
+        lambda x: ops.concatenate([x, 2 * x]) + ops.concatenate([x + 1, x]),
+        lambda x: x @ ops.transpose(x) + ops.sum(x),
+        lambda x: ops.reshape(x, (2, 6)) + ops.reshape(x, (2, 6)) + ops.reshape(x[:, :], (2, 6)),
+        lambda x: ops.sum(x) + x + ops.mean(x, axis=0),
+    ],
+)
+def test_shared_arguments_add_up(x, function, device):
+    sv.check_gradients(function, asarray(x.data, device))
+
+
+def test_a_cotangent_that_goes_two_ways_is_not_added_to_in_place(x, device):
+    """add hands the same array to both sides; what one side adds must not reach the other."""
+    a, b = Tensor(asarray(x.data, device)), Tensor(asarray(x.data, device))
+    total = a + b
+    loss = ops.sum(total + a * 0.0 + a * 0.0 + a * 5.0)
+    g_a, g_b, g_total = map(sv.to_numpy, grad(loss, [a, b, total]))
+    assert (g_a == 6).all() and (g_b == 1).all() and (g_total == 1).all()
+
+
+def test_scalars_do_not_alias(device):
+    """A 0-d array of the GPU, unlike a NumPy scalar, is changed in place by +=."""
+    a, b = (Tensor(asarray(numpy.array(2.0), device)) for _ in range(2))
+    total = a + b
+    gradients = grad(total + a + a * 3.0, [a, b, total])
+    assert [float(g) for g in gradients] == [5, 1, 1]
+
+
+def test_paths_double_sixty_times():
+    """2^60 paths lead from the loss to x; each node is visited once."""
+    x = y = Tensor(numpy.array(1.0))
+    for _ in range(60):
+        y = 0.5 * (y + y)
+    started = time.perf_counter()
+    assert grad(y, [x]) == [1.0]
+    assert grad(y, [x], create_graph=True)[0].data == 1.0
+    assert time.perf_counter() - started < 1
+
+
+def test_a_diamond_waits_for_both_sides(x):
+    h = ops.exp(x)
+    long = h
+    for _ in range(5):
+        long = ops.tanh(long)
+    sv.check_gradients(lambda x: (h := ops.exp(x)) * ops.tanh(ops.tanh(h)) + h, x.data)
+    (g_h,) = grad(ops.sum(long + h), [h])
+    assert (g_h > 1).all()
+
+
+def test_a_chain_of_100_000_operations():
+    x = y = Tensor(numpy.array(1.0))
+    for _ in range(100_000):
+        y = y + 1e-5
+    assert grad(y, [x]) == [1.0]
+    assert float(y) == pytest.approx(2.0)
+    node = weakref.ref(y)
+    del y
+    assert node() is None
+
+
+# ---- what is computed and kept
+
+
+def test_rules_of_what_is_not_wanted_are_not_asked(x, y):
+    @primitive
+    def one_sided(x, y):
+        return x * y
+
+    def refuse(*_):
+        raise AssertionError("a rule that nobody needs was asked")
+
+    one_sided.defvjp(lambda g, out, x, y: g * y, refuse)
+    numpy.testing.assert_array_equal(grad(ops.sum(one_sided(x, y)), [x])[0], y.data)
+    with pytest.raises(AssertionError, match="nobody needs"):
+        grad(ops.sum(one_sided(x, y)), [y])
+    elder = Tensor(x.data)  # younger than what came before it: nothing older is walked through
+    hidden = one_sided(Tensor(x.data), y)
+    (g,) = grad(ops.sum(hidden + elder), [elder])
+    assert (g == 1).all()
+
+
+def test_the_graph_is_freed_by_reference_count(rng):
+    model = sv.VAE.mlp(input_size=8, latent_size=2, hidden=(5,))
+    data = rng.random((4, 8), dtype=numpy.float32)
+    gc.collect()
+    gc.disable()
+    try:
+        loss = -ops.mean(model.elbo(data, sv.Noise(0)))
+        nodes, waiting = [], [loss]
+        while waiting:
+            node = waiting.pop()
+            nodes.append(weakref.ref(node))
+            waiting += [x for x in node.arguments if isinstance(x, Tensor) and x.primitive]
+        gradients = grad(loss, model.parameters())
+        higher = grad(loss, model.parameters(), create_graph=True)
+        del loss, node, higher
+        assert len(nodes) > 10 and not any(node() for node in nodes)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+    assert len(gradients) == len(model.parameters())
+
+
+def test_an_activation_dies_with_the_last_result_that_needs_it(x):
+    h = ops.exp(x)
+    node = weakref.ref(h)
+    result = ops.tanh(h)
+    del h
+    assert node() is not None
+    del result
+    assert node() is None
+
+
+# ---- recording
+
+
+def test_arrays_in_arrays_out(x):
+    assert type(ops.exp(x.data)) is numpy.ndarray
+    assert isinstance(ops.exp(x), Tensor)
+    assert ops.exp(0.0) == 1.0
+
+
+def test_no_grad_gives_plain_arrays(x, y):
+    with no_grad():
+        result = ops.tanh(x * y + 1) @ ops.transpose(x)
+        assert type(result) is numpy.ndarray
+        with no_grad():
+            assert type(ops.exp(x)) is numpy.ndarray
+        assert type(ops.exp(x)) is numpy.ndarray
+    assert isinstance(ops.exp(x), Tensor)
+    with pytest.raises(ZeroDivisionError), no_grad():
+        raise ZeroDivisionError
+    assert isinstance(ops.exp(x), Tensor)
+
+
+def test_no_grad_holds_for_its_thread_alone(x):
+    inside, done = threading.Event(), threading.Event()
+    types = {}
+
+    def without():
+        with no_grad():
+            inside.set()
+            done.wait(10)
+            types["without"] = type(ops.exp(x))
+
+    thread = threading.Thread(target=without)
+    thread.start()
+    inside.wait(10)
+    types["with"] = type(ops.exp(x))
+    done.set()
+    thread.join()
+    assert types == {"without": numpy.ndarray, "with": Tensor}
+
+
+def test_graphs_are_built_and_differentiated_in_many_threads(rng):
+    arrays = rng.standard_normal((8, 5, 5))
+    results = [None] * 8
+
+    def work(i):
+        for _ in range(50):
+            x = Tensor(arrays[i])
+            (results[i],) = grad(ops.sum(ops.tanh(x @ x)), [x])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for array, result in zip(arrays, results, strict=True):
+        x = Tensor(array)
+        numpy.testing.assert_array_equal(result, grad(ops.sum(ops.tanh(x @ x)), [x])[0])
+
+
+# ---- Tensors
+
+
+def test_a_tensor_aliases_its_array(rng):
+    array = rng.standard_normal(3)
+    leaf = Tensor(array)
+    assert leaf.data is array and leaf.shape == (3,) and leaf.ndim == 1 and leaf.size == 3 and len(leaf) == 3
+    assert leaf.dtype == numpy.float64
+    assert repr(leaf) == "Tensor(leaf, shape=(3,), float64, cpu)"
+    assert repr(ops.exp(leaf)) == "Tensor(exp, shape=(3,), float64, cpu)"
+    assert Tensor([1.0, 2.0]).dtype == numpy.float64 and float(Tensor(2.5)) == 2.5
+
+
+@pytest.mark.parametrize(
+    "array", [numpy.arange(3), numpy.array([True]), numpy.array([1j]), numpy.array(["a"]), [1, 2], 3]
+)
+def test_other_types_are_refused(array):
+    with pytest.raises(InputError, match=r"Tensor: expected an array of floating-point numbers, received .*astype"):
+        Tensor(array)
+
+
+def test_a_tensor_of_a_tensor_is_refused(x):
+    with pytest.raises(InputError, match="Tensor: expected an array, received a Tensor"):
+        Tensor(x)
+
+
+def test_nothing_turns_a_tensor_into_an_array_silently(x):
+    for convert in (numpy.asarray, numpy.array, numpy.exp, lambda x: numpy.concatenate([x, x])):
+        with pytest.raises(TypeError):
+            convert(x)
+    with pytest.raises(TypeError, match=r"use sv\.to_numpy\(x\)"):
+        numpy.asarray(x)
+    target = numpy.zeros((3, 4))
+    with pytest.raises(TypeError):
+        target += x
+    with pytest.raises(TypeError):
+        target[...] = x
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda a, b: a + b,
+        lambda a, b: a - b,
+        lambda a, b: a * b,
+        lambda a, b: a / b,
+        lambda a, b: a**b,
+        lambda a, b: a @ b.T if isinstance(b, numpy.ndarray) else a @ ops.transpose(b),
+    ],
+)
+def test_operators_on_either_side(formula, device):
+    rng = numpy.random.default_rng(0)
+    a, b = (rng.uniform(0.5, 2, (3, 4)) for _ in range(2))
+    expected = formula(a, b)
+    left, right = asarray(a, device), asarray(b, device)
+    transposed = ops.transpose(right)
+    if "transpose" in formula.__code__.co_names:
+        results = [Tensor(left) @ transposed, left @ Tensor(transposed), Tensor(left) @ Tensor(transposed)]
+    else:
+        results = [formula(Tensor(left), right), formula(left, Tensor(right)), formula(Tensor(left), Tensor(right))]
+    for result in results:
+        assert isinstance(result, Tensor)
+        numpy.testing.assert_allclose(sv.to_numpy(result), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "formula", [lambda x: 2 + x, lambda x: 2 - x, lambda x: 2 * x, lambda x: 2 / x, lambda x: 2**x]
+)
+def test_numbers_beside_tensors_keep_the_type(formula, device):
+    for dtype in (numpy.float32, numpy.float64):
+        array = numpy.array([0.5, 1.5], dtype=dtype)
+        result = formula(Tensor(asarray(array, device)))
+        assert isinstance(result, Tensor) and result.dtype == dtype
+        numpy.testing.assert_allclose(sv.to_numpy(result), formula(array), rtol=1e-6)
+
+
+def test_comparisons_give_plain_truth_values(x, y, device):
+    a, b = asarray(x.data, device), asarray(y.data, device)
+    for compare in (
+        lambda x, y: x < y,
+        lambda x, y: x <= y,
+        lambda x, y: x > y,
+        lambda x, y: x >= y,
+    ):
+        for result in (compare(Tensor(a), Tensor(b)), compare(Tensor(a), b), compare(a, Tensor(b))):
+            assert type(result) is type(a) and result.dtype == bool
+            numpy.testing.assert_array_equal(sv.to_numpy(result), compare(x.data, y.data))
+    assert (Tensor(a) > 0.0).sum() == (x.data > 0).sum()
+
+
+def test_indexing_and_iteration(x):
+    assert [row.shape for row in x] == [(4,)] * 3
+    assert x[1:, ..., None].shape == (2, 4, 1)
+    with pytest.raises(IndexError):
+        x[3]
+
+
+# ---- what is refused
+
+
+def test_the_loss_is_a_scalar_tensor(x):
+    for loss, received in ((x, r"shape \(3, 4\)"), (x.data, "ndarray"), (1.0, "float"), (ops.sum(x.data), "float64")):
+        with pytest.raises(ShapeError, match=f"grad: expected a scalar Tensor as loss, received {received}"):
+            grad(loss, [x])
+
+
+def test_wanted_is_a_list_of_tensors(x):
+    for wanted, received in ((x, "Tensor"), ([x.data], "list"), ([x, 1.0], "list")):
+        with pytest.raises(InputError, match=f"grad: expected a list of Tensors .*, received {received}"):
+            grad(ops.sum(x), wanted)
+
+
+def test_shapes_that_do_not_fit_are_named(x):
+    with pytest.raises(ShapeError, match=r"add: expected shapes that fit, received \(3, 4\) and \(5,\)"):
+        x + numpy.ones(5)
+    with pytest.raises(ShapeError, match=r"matmul: expected shapes that fit, received \(3, 4\) and \(3, 4\)"):
+        x @ x
+    with pytest.raises(
+        ShapeError, match=r"affine: expected shapes that fit, received \(3, 4\) and \(5, 2\) and \(2,\)"
+    ):
+        ops.affine(x, numpy.ones((5, 2)), numpy.ones(2))
+    with pytest.raises(ShapeError, match=r"reshape: expected shapes that fit, received \(3, 4\)"):
+        ops.reshape(x, (5, -1))
+    with pytest.raises(ShapeError, match=r"concatenate: .* received \(3, 4\) and \(3, 5\)"):
+        ops.concatenate([x, numpy.ones((3, 5))])
+    with pytest.raises(ShapeError, match=r"squeeze: expected length 1 along axis 0, received shape \(3, 4\)"):
+        ops.squeeze(x, 0)
+    with pytest.raises(ShapeError, match="sum: .*out of bounds"):
+        ops.sum(x, axis=2)
+    with pytest.raises(ShapeError, match="crop: expected shapes that fit"):
+        ops.crop(x, ((1, 1),))
+
+
+def test_mixed_devices_are_named(x, gpu):
+    there = asarray(x.data, "gpu")
+    for mix in (
+        lambda: x * there,
+        lambda: there + x,
+        lambda: Tensor(there) - x,
+        lambda: x @ Tensor(asarray(x.data.T, "gpu")),
+        lambda: ops.concatenate([x, there]),
+        lambda: ops.maximum(there, x.data),
+        lambda: ops.affine(x, asarray(numpy.ones((4, 2)), "gpu"), asarray(numpy.ones(2), "gpu")),
+    ):
+        with pytest.raises(DeviceError, match=r"expected arrays on one device, received .*(cpu and gpu|gpu and cpu)"):
+            mix()
+
+
+def test_tensors_go_by_position(x, y):
+    with pytest.raises(InputError, match="add: expected Tensors by position, received one by name"):
+        ops.add(x, y=y)
+    with pytest.raises(InputError, match="exp: expected Tensors by position"):
+        ops.exp(x=x)
+
+
+def test_a_missing_rule_is_named(x):
+    @elementwise
+    def rounded(x):
+        return array_module(x).rint(x)
+
+    with pytest.raises(InputError, match="grad: expected a rule for argument 0 of rounded, received none"):
+        grad(ops.sum(rounded(x)), [x])
+    with pytest.raises(InputError, match="expected a rule for argument 0 of where"):
+        condition = Tensor(numpy.ones((3, 4)))
+        grad(ops.sum(ops.where(condition, x, x)), [condition])
+
+
+def test_a_rule_of_the_wrong_shape_is_named(x):
+    @primitive
+    def row_sums(x):
+        return x.sum(axis=1)
+
+    row_sums.defvjp(lambda g, y, x: g)
+    with pytest.raises(
+        ShapeError, match=r"the rule of row_sums for argument 0: expected shape \(3, 4\), received \(3,\)"
+    ):
+        grad(ops.sum(row_sums(x)), [x])
+
+
+def test_errors_of_the_function_itself_are_kept(x):
+    @primitive
+    def picky(x, mode="a"):
+        if mode != "a":
+            raise TypeError("modes are called a")
+        raise InputError("picky", "luck", "none")
+
+    with pytest.raises(TypeError, match="^modes are called a"):
+        picky(x, mode="b")
+    with pytest.raises(InputError, match="^picky: expected luck, received none"):
+        picky(x)
+
+
+def test_a_users_own_primitive():
+    @sv.elementwise
+    def cube(x):
+        """x^3"""
+        return x**3
+
+    cube.defvjp(lambda g, y, x: 3 * g * x**2)
+    sv.check_gradients(cube, numpy.array([0.5, -2.0]))
+    assert cube.__doc__ == "x^3" and cube.__name__ == "cube" and repr(cube) == "cube"

@@ -1,0 +1,49 @@
+"""What the documents say is there, and what they show runs."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import scratchvae as sv
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("i", [0, 1])
+def test_the_readmes_examples_run(i):
+    block = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[0].read_text(), re.M | re.S)[i]
+    names = {}
+    exec(block.replace("epochs=10", "epochs=1, progress=False"), names)
+    assert sv.evaluate(names["model"], names["test"].images)["elbo"] > -300
+
+
+def test_the_packages_docstring_runs():
+    assert doctest.testmod(sv).failed == 0
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_a_document_names_exist(document):
+    text = document.read_text()
+    linked = re.findall(r"\]\((?!http)([^)#]+)\)", text)
+    assert not [path for path in linked if not (document.parent / path).exists()]
+    named = re.findall(r"`((?:scratchvae|tests|examples|benchmarks|docs|\.ci)/[\w./]+)`", text)
+    assert not [path for path in named if not (ROOT / path).exists() and path != "scratchvae/linear"]
+
+
+def test_names_that_the_deck_table_points_to_exist():
+    text = (ROOT / "docs" / "deck.md").read_text()
+    for owner, name in re.findall(r"`(VAE|Normal)\.(\w+)`", text):
+        assert hasattr({"VAE": sv.VAE, "Normal": sv.distributions.Normal}[owner], name)
+
+
+def test_no_placeholder_is_left():
+    for document in DOCUMENTS:
+        assert not re.search(r"\b(TODO|FIXME|[A-Z]+_(TABLE|TEXT))\b", document.read_text())
+
+
+def test_the_version_is_stated_once():
+    assert f"version = {sv.__version__}\n" in (ROOT / "setup.cfg").read_text()
+    assert f"version: {sv.__version__}\n" in (ROOT / "CITATION.cff").read_text()

@@ -1,0 +1,225 @@
+"""Scores against NumPy, importance sampling against exact marginals, and the units that carry information."""
+
+import math
+
+import numpy
+import pytest
+from scipy import special, stats
+from test_vae import K, ppca, small  # noqa: F401
+
+import scratchvae as sv
+from scratchvae.data.binarization import binarize
+from scratchvae.errors import InputError
+from scratchvae.evaluation import active_units, count_active, quantity
+
+
+@pytest.fixture
+def inexact(ppca, rng):  # noqa: F811
+    """PPCA with a posterior that is somewhat wrong and wider than the exact one, so that the weights stay bounded."""
+    model, x, log_px, _ = ppca
+    model.encoder.whole.inverse.data *= 0.95
+    model.encoder.whole.posterior_log_std += 0.2
+    return model, x, log_px
+
+
+# ---- evaluate
+
+
+@pytest.mark.parametrize("batch_size", [3, 7, 100])
+def test_evaluate_is_the_mean_over_rows(rng, batch_size):
+    """A recomputation in NumPy: the noise of a batch is that of its number."""
+    model, x = small("bernoulli"), rng.uniform(size=(7, 6))
+    held = [array.data for array in model.parameters()]
+
+    def perceptron(x, w1, b1, w2, b2):
+        return numpy.tanh(x @ w1 + b1) @ w2 + b2
+
+    reconstruction, kl, means = [], [], []
+    for batch, start in enumerate(range(0, 7, batch_size)):
+        rows = x[start : start + batch_size]
+        code = perceptron(rows, *held[:4])
+        mean, std = code[:, :K], numpy.exp(code[:, K:])
+        z = mean + std * sv.Noise(3, batch).normal("z", (2, len(rows), K))
+        m = special.expit(perceptron(z, *held[4:]))
+        reconstruction.append((rows * numpy.log(m) + (1 - rows) * numpy.log1p(-m)).sum(axis=2).mean(axis=0))
+        kl.append(0.5 * (mean**2 + std**2 - 1 - numpy.log(std**2)).sum(axis=1))
+        means.append(mean)
+    reconstruction, kl = numpy.concatenate(reconstruction), numpy.concatenate(kl)
+
+    scores = sv.evaluate(model, x, n_samples=2, seed=3, batch_size=batch_size)
+    assert list(scores) == ["elbo", "reconstruction", "kl", "elbo_standard_error", "active_units", "n", "binarize"]
+    assert scores["reconstruction"] == pytest.approx(reconstruction.mean(), rel=1e-10)
+    assert scores["kl"] == pytest.approx(kl.mean(), rel=1e-10)
+    assert scores["elbo"] == pytest.approx((reconstruction - kl).mean(), rel=1e-10)
+    assert scores["elbo_standard_error"] == pytest.approx(stats.sem(reconstruction - kl), rel=1e-10)
+    assert scores["active_units"] == (numpy.concatenate(means).var(axis=0) > 0.01).sum()
+    assert scores["n"] == 7 and scores["binarize"] == "none"
+    assert all(type(value) in (float, int, str) for value in scores.values())
+
+
+def test_evaluate_is_deterministic_and_changes_nothing(rng):
+    model, x = small("learned std"), rng.uniform(size=(7, 6))
+    before = {name: array.copy() for name, array in model.state().items()}
+    assert sv.evaluate(model, x) == sv.evaluate(model, x) != sv.evaluate(model, x, seed=1)
+    assert all(numpy.array_equal(array, before[name]) for name, array in model.state().items())
+
+
+def test_one_row_has_no_standard_error(rng):
+    assert sv.evaluate(small("bernoulli"), rng.uniform(size=(1, 6)))["elbo_standard_error"] == math.inf
+
+
+def test_more_samples_make_the_elbo_more_exact_but_not_higher(inexact):
+    model, x, log_px = inexact
+    few, many = (sv.evaluate(model, numpy.repeat(x, 400, axis=0), n_samples=n, seed=n) for n in (1, 30))
+    assert many["elbo"] == pytest.approx(few["elbo"], abs=4 * few["elbo_standard_error"])
+    assert many["elbo"] < log_px.mean() - 0.05
+
+
+@pytest.mark.parametrize("mode", ["none", "threshold", "static", "dynamic"])
+def test_binarize_is_followed(rng, mode):
+    x = rng.uniform(size=(50, 6)).astype(numpy.float32)
+    model = sv.VAE.mlp(6, 2, (4,), binarize=mode)
+    plain = sv.VAE.mlp(6, 2, (4,))
+    pixels = binarize(x, mode, sv.Noise(5))
+    assert numpy.array_equal(numpy.unique(pixels), [0, 1]) is (mode != "none")
+    expected = sv.evaluate(plain, pixels, seed=5)
+    received = sv.evaluate(model, x, seed=5)
+    assert received.pop("binarize") == mode and expected.pop("binarize") == "none"
+    assert received == expected
+    for a, b in zip(sv.log_likelihood(model, x, 20, seed=5), sv.log_likelihood(plain, pixels, 20, seed=5), strict=True):
+        numpy.testing.assert_array_equal(a, b)
+    again = binarize(x, mode, sv.Noise(6))
+    assert numpy.array_equal(again, pixels) is (mode != "dynamic")
+    assert numpy.array_equal(binarize(x[:20], mode, sv.Noise(5)), pixels[:20]), "row i has its own draws"
+    if mode in ("static", "dynamic"):
+        ones = numpy.mean([binarize(x, mode, sv.Noise(seed)) for seed in range(400)], axis=0)
+        limit = 0.15 if mode == "dynamic" else 1.0
+        assert abs(ones - x).max() < limit and abs(ones.mean() - x.mean()) < (0.01 if mode == "dynamic" else 0.1)
+
+
+def test_every_figure_says_what_it_is():
+    assert quantity(small("bernoulli")) == "Bernoulli cross-entropy on grey values, not a log-likelihood"
+    assert quantity(small("bernoulli", binarize="static")) == "lower bound of log p(x), binarize=static"
+    assert quantity(small("fixed std")) == "lower bound of log p(x), binarize=none"
+
+
+# ---- log p(x)
+
+
+def test_log_likelihood_of_one_sample_is_its_weight(rng):
+    model, x = small("bernoulli"), rng.uniform(size=(5, 6))
+    log_px, standard_error, effective_sample_size = sv.log_likelihood(model, x, n_samples=1, seed=4)
+    numpy.testing.assert_allclose(log_px, sv.to_numpy(model.log_weights(x, sv.Noise(4)))[0], rtol=1e-12)
+    assert (standard_error == math.inf).all()
+    numpy.testing.assert_allclose(effective_sample_size, 1)
+
+
+def test_log_likelihood_is_the_log_of_the_mean_weight(rng):
+    model, x = small("decoder std"), rng.uniform(size=(5, 6))
+    log_w = sv.to_numpy(model.log_weights(x, sv.Noise(4), 50))
+    log_px, standard_error, effective_sample_size = sv.log_likelihood(model, x, n_samples=50, seed=4)
+    w = numpy.exp(log_w - log_w.max(axis=0))
+    numpy.testing.assert_allclose(log_px, numpy.log(w.mean(axis=0)) + log_w.max(axis=0), rtol=1e-10)
+    numpy.testing.assert_allclose(standard_error, stats.sem(w) / w.mean(axis=0), rtol=1e-9)
+    numpy.testing.assert_allclose(effective_sample_size, w.sum(axis=0) ** 2 / (w**2).sum(axis=0), rtol=1e-9)
+    assert (log_px > log_w.mean(axis=0)).all(), "the log of the mean, not the mean of the logs"
+
+
+def test_importance_sampling_agrees_with_the_exact_marginal(inexact):
+    model, x, log_px = inexact
+    received, standard_error, effective_sample_size = sv.log_likelihood(model, x, n_samples=4000)
+    assert received.dtype == numpy.float64 and received.shape == standard_error.shape == effective_sample_size.shape
+    assert (abs(received - log_px) < 3 * standard_error).all()
+    assert (standard_error < 0.03).all() and (standard_error > 1e-4).all()
+    assert (effective_sample_size > 500).all() and (effective_sample_size < 4000).all()
+
+
+def test_the_standard_error_is_that_of_repetitions(inexact):
+    model, x, log_px = inexact
+    repeated = [sv.log_likelihood(model, x, n_samples=400, seed=seed) for seed in range(200)]
+    spread = numpy.std([log_px for log_px, _, _ in repeated], axis=0, ddof=1)
+    stated = numpy.sqrt(numpy.mean([error**2 for _, error, _ in repeated], axis=0))
+    numpy.testing.assert_allclose(stated, spread, rtol=0.25)
+    errors = numpy.mean([log_px for log_px, _, _ in repeated], axis=0) - log_px
+    assert (abs(errors) < 4 * spread / math.sqrt(200) + spread**2).all()
+
+
+@pytest.mark.parametrize("chunk", [1, 700, 2**20])
+def test_with_the_exact_posterior_chunks_do_not_matter(ppca, monkeypatch, chunk):  # noqa: F811
+    model, x, log_px, _ = ppca
+    monkeypatch.setattr("scratchvae.evaluation.CHUNK_ENTRIES", chunk)
+    received, standard_error, effective_sample_size = sv.log_likelihood(model, x, n_samples=230)
+    numpy.testing.assert_allclose(received, log_px, atol=1e-9)
+    assert (standard_error < 1e-5).all()
+    numpy.testing.assert_allclose(effective_sample_size, 230, rtol=1e-9)
+
+
+def test_no_two_chunks_share_their_noise(ppca, monkeypatch):  # noqa: F811
+    model, x, _, _ = ppca
+    seen = []
+    monkeypatch.setattr(
+        sv.Noise, "normal", lambda self, name, shape: seen.append((self.step, shape)) or numpy.ones(shape)
+    )
+    monkeypatch.setattr("scratchvae.evaluation.CHUNK_ENTRIES", 2 * 100 * x.shape[1])
+    sv.log_likelihood(model, x, n_samples=250)
+    assert len({step for step, _ in seen}) == len(seen) == 9
+    assert sum(shape[0] * shape[1] for _, shape in seen) == 250 * len(x)
+
+
+def test_bounds_rise_with_the_number_of_samples(inexact):
+    """E[ELBO] <= E[IWAE_k] <= E[IWAE_m] <= log p(x) for k < m.   Source: Burda et al. (2016), theorem 1"""
+    model, x, log_px = inexact
+    log_w = sv.to_numpy(model.log_weights(x, sv.Noise(0), 60_000))
+    bounds = [(special.logsumexp(log_w.reshape(-1, k, len(x)), axis=1) - math.log(k)).mean(axis=0) for k in (1, 3, 10)]
+    assert (numpy.diff([*bounds, log_px], axis=0) > 0).all()
+
+
+# ---- active units
+
+
+def test_active_units():
+    means = numpy.array([[0.0, 1.0, 0.0, 5.0], [0.25, 1.0, 0.15, 5.0], [0.0, 1.0, 0.0, 5.0], [0.25, 1.0, 0.15, 5.0]])
+    assert count_active(means) == 1  # variances 0.0156, 0, 0.0056, 0
+    model = sv.VAE.mlp(4, 4, ()).to(dtype=numpy.float64)
+    weight, bias = model.encoder.network.layers[0].weight.data, model.encoder.network.layers[0].bias.data
+    weight[...], bias[...] = 0, 7
+    weight[:, :4] = numpy.diag([1, 0, 1, 0])
+    assert active_units(model, means / 5) == 0  # a variance is counted, not a spread: 0.05^2 / 4
+    assert active_units(model, numpy.eye(4)) == 2
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, "many", None])
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(sv.evaluate, "n_samples"), (sv.evaluate, "batch_size"), (sv.log_likelihood, "n_samples")],
+)
+def test_counts_must_be_positive_integers(function, name, value):
+    sentence = f"{function.__name__}: expected {name} of at least 1, received {value!r}"
+    with pytest.raises(InputError, match=sentence):
+        function(sv.VAE.mlp(6, 2, (4,)), numpy.ones((2, 6)), **{name: value})
+
+
+def test_on_the_strict_device_the_scores_are_those_of_the_cpu(strict_gpu, monkeypatch, rng):
+    from scratchvae.backend import asarray
+
+    model, x = small("bernoulli", binarize="dynamic"), rng.uniform(size=(7, 6))
+    expected = sv.evaluate(model, x, batch_size=3), sv.log_likelihood(model, x, 30)
+    for name in ("normal", "uniform"):
+        method = getattr(sv.Noise, name)
+        monkeypatch.setattr(
+            sv.Noise,
+            name,
+            lambda self, what, shape, method=method: asarray(
+                method(sv.Noise(self.seed, self.step), what, shape), self.device
+            ),
+        )
+    model.to("gpu")
+    received = sv.evaluate(model, x, batch_size=3), sv.log_likelihood(model, x, 30)
+    assert received[0].pop("binarize") == expected[0].pop("binarize") == "dynamic"
+    assert received[0] == pytest.approx(expected[0], rel=1e-12)
+    for a, b in zip(received[1], expected[1], strict=True):
+        assert type(a) is numpy.ndarray
+        numpy.testing.assert_allclose(a, b, rtol=1e-10)

@@ -1,0 +1,55 @@
+"""Each example leaves what it promises, and ends with one sentence where the user is mistaken."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: str) -> None:
+    """The example as the shell runs it."""
+    path = str(EXAMPLES / f"{name}.py")
+    monkeypatch.setattr(sys, "argv", [path, *arguments])
+    runpy.run_path(path, run_name="__main__")
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_engine_graph(monkeypatch, tmp_path):
+    run(monkeypatch, "engine_graph", "--quick", "--out", str(tmp_path / "figures"))
+    assert names_in(tmp_path / "figures") == {"engine_graph.png"}
+
+
+def test_mnist_manifold(monkeypatch, tmp_path):
+    run(monkeypatch, "mnist_manifold", "--quick", "--out", str(tmp_path / "figures"))
+    pictures = {"latent_scatter.png", "mnist_manifold.png", "reconstructions.png", "training_curves.png"}
+    assert names_in(tmp_path / "figures") == pictures | {"mnist_manifold.npz"}
+
+
+def test_latent_sizes(monkeypatch, tmp_path, capsys):
+    run(monkeypatch, "latent_sizes", "--quick", "--out", str(tmp_path))
+    pictures = {"latent_comparison.png", "latent_size_curve.png"}
+    assert names_in(tmp_path) == pictures | {"latent-2.npz", "latent-5.npz", "results.json"}
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [row["latent_size"] for row in results] == [2, 5]
+    table = capsys.readouterr().out.splitlines()[-2:]
+    for row, line in zip(results, table, strict=True):
+        assert row["log_likelihood"] > row["elbo"]
+        assert f"{row['log_likelihood']:.2f}" in line
+
+
+@pytest.mark.parametrize("name", ["latent_sizes", "mnist_manifold"])
+def test_a_mistake_ends_with_a_sentence_and_status_2(name, monkeypatch, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, name, "--data", "nothing", "--out", str(tmp_path))
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1 and "received 'nothing'" in message

@@ -1,0 +1,226 @@
+"""Modules: the tree of parameters, moves between types and devices, initial values, and the two layers."""
+
+import math
+
+import numpy
+import pytest
+
+import scratchvae as sv
+from scratchvae.backend import device_of
+from scratchvae.errors import DeviceError, InputError, ShapeError
+from scratchvae.nn import MLP, Linear, Module
+from scratchvae.nn.initializers import glorot_uniform, he_uniform
+
+
+class Pair(Module):
+    """Two layers of which one is used twice, a list of two more, a parameter and two constants of its own."""
+
+    def __init__(self, noise):
+        self.first = Linear(3, 2, noise.child("first"))
+        self.again = self.first
+        self.list = [Linear(2, 4, noise.child("a")), Linear(4, 1, noise.child("b"))]
+        self.scale = sv.Tensor(numpy.ones(2, dtype=numpy.float32))
+        self.tied = self.list[0].bias
+        self.offset = numpy.zeros((2, 1), dtype=numpy.float32)
+        self.index = numpy.arange(3)
+        self.name, self.sizes = "pair", (3, 2)
+
+
+@pytest.fixture
+def pair():
+    return Pair(sv.Noise(0))
+
+
+# ---- the tree
+
+
+def test_parameters_have_dotted_names_and_shared_ones_appear_once_by_their_first_name(pair):
+    named = pair.named_parameters()
+    assert set(named) == {
+        "first.weight",
+        "first.bias",
+        "scale",
+        "tied",
+        "list.0.weight",
+        "list.1.weight",
+        "list.1.bias",
+    }
+    assert named["first.weight"] is pair.first.weight and named["list.1.bias"] is pair.list[1].bias
+    assert named["tied"] is pair.list[0].bias
+    assert [id(x) for x in pair.parameters()] == [id(x) for x in named.values()]
+    assert set(pair.named_buffers()) == {"offset", "index"}
+    assert pair.named_buffers()["offset"] is pair.offset
+
+
+def test_count_is_the_number_of_entries_with_shared_ones_once(pair):
+    assert pair.count() == (3 * 2 + 2) + 2 + (2 * 4 + 4) + (4 * 1 + 1)
+    model = sv.VAE.mlp(input_size=784, latent_size=20, hidden=(400,))
+    assert model.count() == (784 * 400 + 400) + (400 * 40 + 40) + (20 * 400 + 400) + (400 * 784 + 784)
+    assert list(model.named_parameters()) == [
+        f"{part}.network.layers.{i}.{name}"
+        for part in ("encoder", "decoder")
+        for i in (0, 1)
+        for name in ("weight", "bias")
+    ]
+
+
+def test_modules_are_walked_with_their_prefixes(pair):
+    assert [prefix for prefix, _ in pair.named_modules()] == ["", "first.", "again.", "list.0.", "list.1."]
+
+
+def test_to_dtype_changes_parameters_and_floating_buffers_only(pair):
+    before = {name: array.copy() for name, array in pair.state().items()}
+    assert pair.to(dtype=numpy.float64) is pair and pair.dtype == numpy.float64
+    assert all(x.dtype == numpy.float64 for x in pair.parameters())
+    assert pair.offset.dtype == numpy.float64 and pair.index.dtype == before["index"].dtype
+    assert pair.first is pair.again and pair.tied is pair.list[0].bias
+    for name, array in pair.to(dtype=numpy.float32).state().items():
+        numpy.testing.assert_array_equal(array, before[name])
+
+
+def test_to_the_type_and_device_where_it_is_keeps_the_arrays(pair):
+    """An optimiser's parameters are views of its buffer: a move to nowhere must not tear them off."""
+    before = {name: id(array) for name, array in pair.state().items()}
+    pair.to("cpu", numpy.float32)
+    assert {name: id(array) for name, array in pair.state().items()} == before
+
+
+def test_to_the_gpu_and_back(pair, strict_gpu):
+    before = {name: array.copy() for name, array in pair.state().items()}
+    assert pair.device == "cpu"
+    pair.to("gpu")
+    assert pair.device == "gpu" and {device_of(array) for array in pair.state().values()} == {"gpu"}
+    with pytest.raises(DeviceError, match="arrays on one device, received (cpu and gpu|gpu and cpu)"):
+        pair.first(numpy.ones((1, 3), dtype=numpy.float32))
+    pair.load_state(before)  # arrays of the CPU, copied to where the module is
+    assert pair.device == "gpu"
+    for name, array in pair.to("cpu").state().items():
+        assert type(array) is numpy.ndarray
+        numpy.testing.assert_array_equal(array, before[name])
+
+
+def test_state_goes_from_one_module_to_another_by_copy(pair):
+    other = Pair(sv.Noise(1))
+    other.offset += 3
+    held = other.first.weight.data
+    assert not numpy.array_equal(held, pair.first.weight.data)
+    other.load_state(pair.state())
+    assert other.first.weight.data is held
+    for name, array in other.state().items():
+        numpy.testing.assert_array_equal(array, pair.state()[name])
+        assert not numpy.shares_memory(array, pair.state()[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda state: state.pop("list.1.weight"), r"load_state: list\.1\.weight: expected \(4, 1\), received nothing"),
+        (lambda state: state.update(more=numpy.ones(2)), r"load_state: more: expected nothing, received \(2,\)"),
+        (lambda state: state.update(scale=numpy.ones((2, 1))), r"scale: expected \(2,\), received \(2, 1\) \(another"),
+        (lambda state: state.pop("offset"), r"load_state: offset: expected \(2, 1\), received nothing"),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(pair, change, sentence):
+    state = {name: array + 1 for name, array in pair.state().items()}
+    change(state)
+    before = {name: array.copy() for name, array in pair.state().items()}
+    with pytest.raises(ShapeError, match=sentence):
+        pair.load_state(state)
+    for name, array in pair.state().items():
+        numpy.testing.assert_array_equal(array, before[name])
+
+
+# ---- initial values
+
+
+@pytest.mark.parametrize(
+    ("initializer", "variance"), [(glorot_uniform, 2 / (300 + 500)), (he_uniform, 2 / 300)], ids=["glorot", "he"]
+)
+def test_initial_weights_are_uniform_with_the_stated_variance(initializer, variance):
+    w = initializer(sv.Noise(0), (300, 500))
+    assert w.shape == (300, 500) and w.dtype == numpy.float32
+    bound = math.sqrt(3 * variance)
+    assert 0.9999 * bound < w.max() <= bound and -bound <= w.min() < -0.9999 * bound
+    assert w.mean() == pytest.approx(0, abs=4 * math.sqrt(variance / w.size))
+    assert w.var() == pytest.approx(variance, rel=4 * math.sqrt(0.8 / w.size))
+    quarters = numpy.histogram(w, bins=4, range=(-bound, bound))[0]
+    assert quarters == pytest.approx(w.size / 4, rel=0.01)
+
+
+def test_biases_start_at_zero_and_the_seed_decides_the_weights():
+    weights = [[layer.weight.data for layer in MLP([5, 5, 5, 5], sv.Noise(seed)).layers] for seed in (0, 0, 1)]
+    assert all(numpy.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
+    assert not any(numpy.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
+    assert len({w.tobytes() for w in weights[0]}) == 3, "layers of one shape must not start with the same weights"
+    assert not any(layer.bias.data.any() for layer in MLP([5, 5, 5], sv.Noise(0)).layers)
+    model = sv.VAE.mlp(input_size=4, latent_size=4, hidden=(4,))
+    square = [x.data for x in model.parameters() if x.shape == (4, 4)]
+    assert len({w.tobytes() for w in square}) == len(square) == 3
+
+
+def test_a_layer_on_the_gpu_is_born_there(strict_gpu):
+    layer = Linear(3, 2, sv.Noise(0, device="gpu"))
+    assert layer.device == "gpu" and device_of(layer.bias.data) == "gpu"
+    assert sv.to_numpy(layer.weight).std() > 0.1
+
+
+# ---- layers
+
+
+NUMPY_ACTIVATIONS = {
+    "relu": lambda x: numpy.where(x > 0, x, 0),
+    "tanh": lambda x: 1 - 2 / (numpy.exp(2 * x) + 1),
+    "softplus": lambda x: numpy.log(1 + numpy.exp(x)),
+    "leaky_relu": lambda x: numpy.where(x > 0, x, 0.01 * x),
+    "sigmoid": lambda x: 1 / (1 + numpy.exp(-x)),
+}
+
+
+def test_linear_is_a_matrix_product_and_a_sum(rng):
+    layer = Linear(4, 3, sv.Noise(0)).to(dtype=numpy.float64)
+    layer.bias.data[...] = rng.standard_normal(3)
+    for shape in ((4,), (5, 4), (2, 5, 4)):
+        x = rng.standard_normal(shape)
+        expected = numpy.einsum("...d,dh->...h", x, layer.weight.data) + layer.bias.data
+        y = layer(x)
+        assert y.shape == (*shape[:-1], 3)
+        numpy.testing.assert_allclose(sv.to_numpy(y), expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("activation", NUMPY_ACTIVATIONS)
+def test_mlp_activates_every_layer_but_the_last(rng, activation):
+    network = MLP([4, 6, 5, 3], sv.Noise(0), activation).to(dtype=numpy.float64)
+    for layer in network.layers:
+        layer.bias.data[...] = rng.standard_normal(layer.bias.shape)
+    x = expected = rng.standard_normal((7, 4))
+    for i, layer in enumerate(network.layers):
+        expected = expected @ layer.weight.data + layer.bias.data
+        if i < 2:
+            expected = NUMPY_ACTIVATIONS[activation](expected)
+    y = sv.to_numpy(network(x))
+    assert (y < 0).any(), "the last layer must be able to go below zero"
+    numpy.testing.assert_allclose(y, expected, atol=1e-13)
+    assert sv.check_gradients(lambda *_: network(x), *network.parameters()) < 1e-6
+
+
+def test_float32_stays_float32():
+    network = MLP([4, 3, 2], sv.Noise(0))
+    y = network(numpy.ones((2, 4), dtype=numpy.float32))
+    assert y.dtype == numpy.float32
+    assert {g.dtype for g in sv.grad(sv.ops.sum(y), network.parameters())} == {numpy.dtype("float32")}
+
+
+def test_unknown_activations_and_sizes_are_refused():
+    with pytest.raises(InputError, match="MLP: expected an activation among relu, tanh, .*sigmoid, received 'gelu'"):
+        MLP([2, 2], sv.Noise(0), "gelu")
+    for sizes in ((0, 2), (2, -1), (2, 1.5), ("2", 2)):
+        with pytest.raises(
+            InputError, match=f"Linear: expected sizes of at least 1, received {sizes[0]} -> {sizes[1]}"
+        ):
+            Linear(*sizes, sv.Noise(0))
+    assert Linear(numpy.int64(2), numpy.prod((1, 3)), sv.Noise(0)).weight.shape == (2, 3)
+
+
+def test_modules_print_as_their_sizes():
+    assert repr(Linear(3, 2, sv.Noise(0))) == "Linear(3 -> 2)"
+    assert repr(MLP([784, 400, 40], sv.Noise(0), "tanh")) == "MLP(784 -> 400 -> 40, tanh)"

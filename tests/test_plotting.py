@@ -1,0 +1,246 @@
+"""Figures: the right panels, labels and points, drawn without pyplot, from models on any device."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy
+import pytest
+from scipy.special import ndtr
+
+import scratchvae as sv
+from scratchvae import plotting
+from scratchvae.errors import InputError, ShapeError
+
+HISTORY = {
+    "epoch": [1, 2, 3],
+    "elbo": [-200.0, -150.0, -140.0],
+    "reconstruction": [-195.0, -144.0, -133.0],
+    "kl": [5.0, 6.0, 7.0],
+    "active_units": [2, 2, 2],
+}
+RESULTS = [
+    {
+        "latent_size": k,
+        "log_likelihood": -140.0 + k,
+        "log_likelihood_standard_error": 0.7,
+        "elbo": -143.0 + k,
+        "kl": 6.0 + k,
+        "active_units": min(k, 15),
+    }
+    for k in (20, 2, 50)
+]
+
+
+def small_model(latent_size: int = 2) -> sv.VAE:
+    return sv.VAE.mlp(16, latent_size, hidden=(6,))
+
+
+@pytest.fixture
+def x(rng) -> numpy.ndarray:
+    return rng.random((30, 4, 4, 1), dtype=numpy.float32)
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+@pytest.mark.parametrize("name", ["a.png", "folder/a.png", "a.pdf", "a.svg"])
+def test_save_figure_writes_what_the_suffix_says(name, tmp_path):
+    plotting.save_figure(plotting.training_curves(HISTORY), tmp_path / name)
+    signature = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[name[-3:]]
+    assert (tmp_path / name).read_bytes().startswith(signature)
+
+
+def test_save_figure_writes_png_without_a_suffix(tmp_path):
+    plotting.save_figure(plotting.training_curves(HISTORY), tmp_path / "curves")
+    assert (tmp_path / "curves.png").exists()
+
+
+def test_neither_the_package_nor_plotting_touches_pyplot():
+    code = (
+        "import sys, scratchvae; assert 'matplotlib' not in sys.modules\n"
+        "import scratchvae.plotting; assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_image_grid_fills_rows_first():
+    images = numpy.arange(5.0).repeat(6).reshape(5, 2, 3, 1)
+    picture = plotting.image_grid(images, 3)
+    assert picture.shape == (4, 9, 1)
+    assert picture[::2, ::3, 0].tolist() == [[0, 1, 2], [3, 4, 0]]
+
+
+def test_latent_grid_is_even_under_the_prior():
+    z = plotting.latent_grid(4)
+    assert z.shape == (4, 4, 2) and z.dtype == numpy.float32
+    numpy.testing.assert_allclose(ndtr(z[0, :, 0]), [0.125, 0.375, 0.625, 0.875], rtol=1e-6)
+    numpy.testing.assert_allclose(ndtr(z[:, 0, 1]), [0.875, 0.625, 0.375, 0.125], rtol=1e-6)
+
+
+def test_decoder_manifold_has_each_mean_where_the_axes_say():
+    model = small_model()
+    (axes,) = plotting.decoder_manifold(model, n=5).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("$z_1$", "$z_2$")
+    ticks = {label.get_text(): place for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)}
+    numpy.testing.assert_allclose([ticks["$0$"], ticks["$-1$"]], [0.5, ndtr(-1)])
+    lower_left = numpy.float32([[plotting.latent_grid(5)[0, 0, 0]] * 2])
+    assert (lower_left < -1).all()
+    picture = axes.images[0].get_array().reshape(20, 20)
+    numpy.testing.assert_allclose(picture[16:, :4], model.decode(lower_left).mean.reshape(4, 4), rtol=1e-5)
+
+
+def test_decoder_manifold_needs_two_dimensions():
+    with pytest.raises(InputError, match="expected a 2-D latent space, received a 3-D one"):
+        plotting.decoder_manifold(small_model(3))
+
+
+def test_rows_that_are_no_squares_need_a_shape(rng):
+    rows = rng.random((3, 6), dtype=numpy.float32)
+    with pytest.raises(ShapeError, match="image_shape .* of 6 entries"):
+        plotting.images(rows)
+    with pytest.raises(ShapeError, match=r"received \(2, 2\)"):
+        plotting.images(rows, (2, 2))
+    with pytest.raises(ShapeError, match=r"received \(2, 2\)"):
+        plotting.images(rows, (6,))
+    assert plotting.images(rows, (2, 3)).axes[0].images[0].get_array().shape[:2] == (4, 6)
+
+
+def test_mostly_dark_images_are_ink_on_paper_and_colours_stay(rng):
+    dark, bright = numpy.full((4, 5, 5, 1), 0.1), numpy.full((4, 5, 5, 1), 0.9)
+    assert plotting.images(dark).axes[0].images[0].get_cmap().name == "gray_r"
+    assert plotting.images(bright).axes[0].images[0].get_cmap().name == "gray"
+    coloured = rng.random((4, 5, 5, 3))
+    numpy.testing.assert_array_equal(plotting.images(coloured).axes[0].images[0].get_array()[:5, :5], coloured[0])
+
+
+def test_latent_scatter_has_every_label_in_the_legend_and_beside_its_points(x):
+    labels = numpy.arange(30) % 3
+    figure = plotting.latent_scatter(small_model(), x, labels)
+    legend = figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["0", "1", "2"]
+    assert texts(figure) == ["0", "1", "2"]
+    assert sum(len(points.get_offsets()) for points in figure.axes[0].collections) == 30
+
+
+def test_latent_scatter_without_labels_has_no_legend(x):
+    assert plotting.latent_scatter(small_model(), x).axes[0].get_legend() is None
+
+
+def test_latent_scatter_takes_at_most_5000_rows_from_all_over_the_data(rng):
+    x = rng.random((12_001, 16), dtype=numpy.float32)
+    (axes,) = plotting.latent_scatter(small_model(), x, numpy.arange(12_001) // 4001).axes
+    counts = [len(points.get_offsets()) for points in axes.collections]
+    assert sum(counts) == 4001 and min(counts) > 1300
+
+
+def test_latent_scatter_names_the_two_units_that_vary_most(x):
+    model = small_model(5)
+    variances = model.encode(x).mean.var(axis=0)
+    first, second = sorted(numpy.argsort(variances)[-2:])
+    (axes,) = plotting.latent_scatter(model, x).axes
+    assert f"z_{{{first + 1}}}" in axes.get_xlabel() and f"z_{{{second + 1}}}" in axes.get_ylabel()
+    assert "of 5 units" in axes.get_xlabel() and f"{variances[first]:.2g}" in axes.get_xlabel()
+    with pytest.raises(InputError, match="at least two latent units, received 1"):
+        plotting.latent_scatter(small_model(1), x)
+
+
+def test_reconstructions_stand_below_the_originals(x):
+    model = small_model()
+    (axes,) = plotting.reconstructions(model, x, n=7).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["original", "reconstruction"]
+    picture = axes.images[0].get_array().reshape(8, 28)
+    numpy.testing.assert_array_equal(picture[:4, 4:8], x[1, :, :, 0])
+    numpy.testing.assert_allclose(picture[4:, 4:8], model.reconstruct(x[:7])[1, :, :, 0], rtol=1e-5)
+
+
+def test_samples_are_the_models():
+    model = small_model()
+    picture = plotting.samples(model, n=9, seed=3).axes[0].images[0].get_array()
+    numpy.testing.assert_array_equal(picture[:4, :4].ravel(), model.sample(9, seed=3)[0])
+
+
+def test_latent_comparison_has_the_captions_of_the_deck():
+    figure = plotting.latent_comparison({k: small_model(k) for k in (2, 5, 10)}, n=9)
+    captions = [axes.get_xlabel() for axes in figure.axes]
+    assert captions == ["(a) 2-D latent space", "(b) 5-D latent space", "(c) 10-D latent space"]
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_training_curves(validation):
+    history = HISTORY | ({f"validation_{name}": HISTORY[name] for name in HISTORY} if validation else {})
+    figure = plotting.training_curves(history)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["nats per datapoint"] * 3 + ["units"]
+    assert [axes.get_xlabel() for axes in figure.axes[2:]] == ["epoch"] * 2
+    assert {len(axes.lines) for axes in figure.axes} == {1 + validation}
+    assert (figure.axes[0].get_legend() is not None) == validation
+
+
+def test_latent_size_curve_is_in_order_with_error_bars():
+    figure = plotting.latent_size_curve(RESULTS)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["latent units K"] * 3
+    assert [axes.get_ylabel() for axes in figure.axes] == ["nats per datapoint", "nats per datapoint", "units"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["2", "20", "50"]
+    (container,) = figure.axes[0].containers
+    assert container.lines[0].get_xdata().tolist() == [2, 20, 50]
+    assert container.has_yerr
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda model, x: plotting.decoder_manifold(model, n=3),
+        lambda model, x: plotting.latent_scatter(model, x),
+        lambda model, x: plotting.reconstructions(model, x),
+        lambda model, x: plotting.samples(model, n=4),
+    ],
+    ids=["decoder_manifold", "latent_scatter", "reconstructions", "samples"],
+)
+def test_a_model_is_drawn_wherever_it_lies(draw, device, x, tmp_path):
+    plotting.save_figure(draw(small_model().to(device), x), tmp_path / "figure.png")
+
+
+@pytest.fixture
+def graph(rng):
+    w, b = sv.Tensor(rng.random((3, 2))), sv.Tensor(rng.random(2))
+    data = rng.random((5, 3))
+    loss = sv.ops.sum(sv.ops.square(sv.ops.tanh(sv.ops.affine(data, w, b))[:, 1] * 2.0 - numpy.ones(5)))
+    return plotting.graph(loss, {"parameters": {"w": w, "b": b}, "data": {"x": data}})
+
+
+def test_graph_names_every_node_with_its_shape(graph):
+    assert set(texts(graph)) == {
+        "w  (3, 2)",
+        "b  (2,)",
+        "x  (5, 3)",
+        "affine  (5, 2)",
+        "tanh  (5, 2)",
+        "getitem(·, :, 1)  (5,)",
+        "multiply(·, 2)  (5,)",
+        "subtract(·, 1)  (5,)",
+        "square  (5,)",
+        "sum  ()",
+    }
+    legend = [text.get_text() for text in graph.legends[0].get_texts()]
+    assert legend == ["parameters", "data", "primitives", "loss"]
+
+
+def test_graph_flows_downwards_and_no_boxes_overlap(rng):
+    model = small_model()
+    loss = -sv.ops.mean(model.elbo(rng.random((3, 16), dtype=numpy.float32), sv.Noise(0)))
+    (axes,) = plotting.graph(loss, {"parameters": model.named_parameters()}).axes
+    boxes = [patch.get_window_extent() for patch in axes.patches if hasattr(patch, "get_boxstyle")]
+    arrows = [patch.get_path() for patch in axes.patches if hasattr(patch, "get_arrowstyle")]
+    assert len(boxes) == len(axes.texts) == 40
+    assert len(arrows) == 44
+    assert all(arrow.vertices[0, 1] == arrow.vertices[:, 1].max() for arrow in arrows)
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_graph_needs_a_result(rng):
+    for loss in (rng.random(3), sv.Tensor(rng.random(3))):
+        with pytest.raises(InputError, match="graph: expected a Tensor that was computed from others"):
+            plotting.graph(loss, {})

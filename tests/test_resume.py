@@ -1,0 +1,382 @@
+"""A run that was killed, interrupted or torn goes on to the same bits; a run that is not the same is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy
+import pytest
+
+import scratchvae as sv
+from scratchvae.errors import DataError, InputError
+from scratchvae.optim import SGD, LinearSchedule
+
+EPOCHS, STEPS = 3, 4  # 45 rows in batches of 12: the last batch of an epoch has 9 rows
+ENDLESS = 10**9
+
+
+def data(seed=0):
+    rng = numpy.random.default_rng(seed)
+    x = 1 / (1 + numpy.exp(-4 * rng.standard_normal((45, 2)) @ rng.standard_normal((2, 10))))
+    return x.astype(numpy.float32)
+
+
+class Spy:
+    """A learning rate that counts the steps, and at one of them does something else first."""
+
+    def __init__(self, step=ENDLESS, action=None):
+        self.step, self.action = step, action
+
+    def __call__(self, step):
+        if step == self.step:
+            self.action()
+        return 0.02 * 0.95**step
+
+    def __repr__(self):
+        return "0.02 * 0.95**step"
+
+
+def train(run_dir, epochs=EPOCHS, resume=False, rate=None, x=None, **settings):
+    model = sv.VAE.mlp(input_size=10, latent_size=2, hidden=(8,), activation="tanh", binarize="dynamic")
+    x = data() if x is None else x
+    settings = {"batch_size": 12, "seed": 3, "clip_norm": 5.0, "kl_weight": LinearSchedule(0.2, 1.0, 6)} | settings
+    history = sv.fit(
+        model,
+        x,
+        epochs=epochs,
+        learning_rate=rate or Spy(),
+        validation=x[:20],
+        run_dir=run_dir,
+        resume=resume,
+        progress=False,
+        **settings,
+    )
+    return model, history
+
+
+def without_seconds(run_dir):
+    metrics = run_dir / "metrics.jsonl"
+    lines = metrics.read_text().splitlines() if metrics.exists() else []
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
+def arrays(path):
+    with numpy.load(path) as file:
+        return {name: file[name].tobytes() for name in file.files if name != "header"}
+
+
+def assert_same_run(run_dir, whole):
+    """Parameters, the state of the optimiser, the terms of the last epoch, the best checkpoint and the metrics."""
+    for name in ("last.npz", "best.npz"):
+        assert arrays(run_dir / name) == arrays(whole / name), name
+    assert without_seconds(run_dir) == without_seconds(whole)
+    assert sorted(path.name for path in run_dir.iterdir() if not path.name.startswith(".")) == [
+        "best.npz",
+        "config.json",
+        "last.npz",
+        "metrics.jsonl",
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted run."""
+    run_dir = tmp_path_factory.mktemp("whole")
+    train(run_dir)
+    return run_dir
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return tmp_path / "run"
+
+
+# ---- the same bits
+
+
+def test_two_runs_are_one(run_dir, whole):
+    model, history = train(run_dir)
+    assert_same_run(run_dir, whole)
+    assert history["step"] == [STEPS, 2 * STEPS, 3 * STEPS] and len(set(history["elbo"])) == 3
+    loaded = sv.load(run_dir / "last.npz")
+    for name, array in model.state().items():
+        numpy.testing.assert_array_equal(array, loaded.state()[name])
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+import test_resume
+def kill(): os.kill(os.getpid(), signal.SIGKILL)
+{plan}
+test_resume.train(test_resume.Path({run_dir!r}), rate=test_resume.Spy(*spy))
+"""
+AT_STEP = "spy = ({step}, kill)"
+AT_REPLACE = """
+spy, seen, replace = (), [], os.replace
+def killing(*paths):
+    seen.append(paths)
+    if len(seen) == {count}:
+        {before}
+        kill()
+    replace(*paths)
+os.replace = killing
+"""
+
+
+def kill_and_resume(run_dir, plan, resume=True):
+    script = KILLED.format(tests=str(Path(__file__).parent), run_dir=str(run_dir), plan=plan)
+    package = str(Path(sv.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])}
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    return train(run_dir, resume=True)[1] if resume else None
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a system without SIGKILL")
+@pytest.mark.parametrize("step", [STEPS + int(i) for i in numpy.random.default_rng(1).integers(0, 2 * STEPS, 2)] + [2])
+def test_killed_at_a_step(run_dir, whole, step):
+    history = kill_and_resume(run_dir, AT_STEP.format(step=step))
+    assert_same_run(run_dir, whole)
+    assert history["epoch"] == [1, 2, 3]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a system without SIGKILL")
+@pytest.mark.parametrize(
+    ("count", "before"),
+    [
+        (5, "pass"),  # best.npz and the metrics of epoch 2 are written, last.npz is not
+        (5, "replace(*paths)"),  # the checkpoint of epoch 2 has just taken its place
+        (5, "open(paths[0], 'wb').write(b'half')"),  # the temporary file is torn
+    ],
+    ids=["before", "after", "torn"],
+)
+def test_killed_while_a_checkpoint_is_written(run_dir, whole, count, before):
+    """Files are replaced in the order config, last, then best (where it is the best) and last of every epoch."""
+    kill_and_resume(run_dir, AT_REPLACE.format(count=count, before=before))
+    assert_same_run(run_dir, whole)
+
+
+@pytest.mark.parametrize("step", [0, 1, STEPS - 1, STEPS, STEPS + 2, 2 * STEPS - 1, EPOCHS * STEPS - 1])
+def test_interrupted_at_any_step(run_dir, whole, step):
+    with pytest.raises(KeyboardInterrupt, match=rf"stopped after step {step + 1}; the last checkpoint is .*last\.npz"):
+        train(run_dir, rate=Spy(step, lambda: signal.raise_signal(signal.SIGINT)))
+    assert len(without_seconds(run_dir)) == (step + 1) // STEPS, "an epoch that is over has its line"
+    history = train(run_dir, resume=True)[1]
+    assert_same_run(run_dir, whole)
+    assert history["step"] == [STEPS, 2 * STEPS, 3 * STEPS]
+    assert all(seconds > 0 for seconds in history["seconds"])
+
+
+def test_interrupted_twice(run_dir, whole):
+    for step, resume in ((1, False), (2, True), (9, True)):
+        with pytest.raises(KeyboardInterrupt):
+            train(run_dir, resume=resume, rate=Spy(step, lambda: signal.raise_signal(signal.SIGINT)))
+    train(run_dir, resume=True)
+    assert_same_run(run_dir, whole)
+
+
+def test_epochs_may_grow_to_a_longer_run(run_dir, whole):
+    train(run_dir, epochs=1)
+    history = train(run_dir, epochs=EPOCHS, resume=True)[1]
+    assert_same_run(run_dir, whole)
+    assert history["epoch"] == [1, 2, 3]
+    assert json.loads((run_dir / "config.json").read_text())["epochs"] == EPOCHS
+
+
+def test_a_finished_run_comes_back_unchanged(run_dir):
+    model, history = train(run_dir)
+    before = (run_dir / "last.npz").read_bytes()
+    again, repeated = train(run_dir, resume=True)
+    assert repeated == history and (run_dir / "last.npz").read_bytes() == before
+    for name, array in model.state().items():
+        numpy.testing.assert_array_equal(array, again.state()[name])
+
+
+def test_the_momentum_of_another_optimizer_is_kept(tmp_path):
+    momentum = partial(SGD, momentum=0.9)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "a", optimizer=momentum, rate=Spy(5, lambda: signal.raise_signal(signal.SIGINT)))
+    train(tmp_path / "a", optimizer=momentum, resume=True)
+    train(tmp_path / "b", optimizer=momentum)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+def test_a_float64_model_goes_on_in_float64(tmp_path):
+    def run(name, epochs, resume=False):
+        model = sv.VAE.mlp(10, 2, (8,)).to(dtype=numpy.float64)
+        sv.fit(
+            model,
+            data(),
+            epochs=epochs,
+            run_dir=tmp_path / name,
+            resume=resume,
+            learning_rate=0.02,
+            batch_size=9,
+            progress=False,
+        )
+        return model
+
+    run("a", 4)
+    assert run("b", 6).dtype == run("a", 6, resume=True).dtype == numpy.float64
+    assert arrays(tmp_path / "a" / "last.npz") == arrays(tmp_path / "b" / "last.npz")
+
+
+class Network(sv.nn.Module):
+    """A user's own, which does not say how it prints."""
+
+    def __init__(self, inputs, outputs, noise):
+        self.layer = sv.nn.Linear(inputs, outputs, noise)
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
+class Halving:
+    """A user's own schedule, which does not say how it prints."""
+
+    def __call__(self, step):
+        return 0.02 / (1 + step)
+
+
+def scaled(step, factor):
+    return factor / (1 + step)
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+@pytest.mark.parametrize("rate", [Halving, lambda: partial(scaled, factor=0.02)])
+def test_own_networks_and_schedules_go_on(tmp_path, rate):
+    def run(name, epochs, resume=False):
+        noise = sv.Noise(0)
+        model = sv.VAE(
+            sv.models.GaussianEncoder(Network(10, 4, noise.child("encoder"))),
+            sv.models.BernoulliDecoder(Network(2, 10, noise.child("decoder"))),
+            latent_size=2,
+        )
+        sv.fit(model, data(), epochs=epochs, run_dir=tmp_path / name, resume=resume, kl_weight=rate(), progress=False)
+
+    run("a", 2)
+    run("a", 3, resume=True)
+    run("b", 3)
+    assert arrays(tmp_path / "a" / "last.npz") == arrays(tmp_path / "b" / "last.npz")
+
+
+# ---- the metrics file
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text + '{"epoch": 3, "step": 12, "elb',
+        lambda text: text + '{"epoch": 3, "step": 12, "elbo": -1.0, "seconds": 0}\n',
+        lambda text: text + "\n\0\0\0\0",
+        lambda text: text + "12",
+    ],
+    ids=["torn", "ahead", "zeros", "number"],
+)
+def test_metrics_are_cut_back_to_the_checkpoint(run_dir, whole, damage):
+    with pytest.raises(KeyboardInterrupt):
+        train(run_dir, rate=Spy(2 * STEPS, lambda: signal.raise_signal(signal.SIGINT)))
+    metrics = run_dir / "metrics.jsonl"
+    metrics.write_text(damage(metrics.read_text()))
+    assert train(run_dir, resume=True)[1]["epoch"] == [1, 2, 3]
+    assert_same_run(run_dir, whole)
+
+
+# ---- what is refused
+
+
+def test_a_directory_that_holds_a_run_is_refused_and_left_alone(run_dir):
+    train(run_dir, epochs=1)
+    before = {path.name: path.read_bytes() for path in run_dir.iterdir()}
+    with pytest.raises(InputError, match=r"run directory .*run: expected an empty one, .*\(resume, or name another\)"):
+        train(run_dir)
+    assert {path.name: path.read_bytes() for path in run_dir.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"seed": 4}, ["seed"]),
+        ({"batch_size": 13, "n_samples": 2}, ["batch_size", "n_samples"]),
+        ({"kl_weight": 1.0}, ["kl_weight"]),
+        ({"kl_weight": LinearSchedule(0.2, 1.0, 7)}, ["kl_weight"]),
+        ({"rate": 0.01}, ["learning_rate"]),
+        ({"clip_norm": None}, ["clip_norm"]),
+        ({"optimizer": SGD}, ["optimizer"]),
+        ({"optimizer": partial(sv.optim.Adam, beta1=0.8)}, ["optimizer"]),
+        ({"x": data(1)}, ["data", "validation"]),
+        ({"x": data()[::-1]}, ["data"]),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, (list, dict)) else None,
+)
+def test_changed_settings_are_refused_by_name(run_dir, settings, names):
+    train(run_dir, epochs=1)
+    before = {path.name: path.read_bytes() for path in run_dir.iterdir()}
+    with pytest.raises(
+        InputError, match=r"resume .*run: expected the settings of the run.*only epochs may grow"
+    ) as raised:
+        train(run_dir, resume=True, **settings)
+    assert all(f"'{name}'" in str(raised.value) for name in names)
+    others = {"seed", "batch_size", "n_samples", "kl_weight", "learning_rate", "clip_norm", "data"} - set(names)
+    assert not any(f"'{name}'" in str(raised.value) for name in others)
+    assert {path.name: path.read_bytes() for path in run_dir.iterdir()} == before
+
+
+def test_epochs_may_not_shrink(run_dir):
+    train(run_dir, epochs=2)
+    with pytest.raises(InputError, match="resume .*run: expected at least the run's 2 epochs, received 1"):
+        train(run_dir, epochs=1, resume=True)
+
+
+def test_another_model_is_refused(run_dir):
+    train(run_dir, epochs=1)
+    with pytest.raises(InputError, match="resume .*'model'"):
+        sv.fit(sv.VAE.mlp(10, 3, (8,)), data(), run_dir=run_dir, resume=True, progress=False)
+
+
+@pytest.mark.parametrize("length", [0, 100, -1], ids=["empty", "short", "last byte"])
+def test_a_torn_checkpoint_is_refused_by_name(run_dir, length):
+    train(run_dir, epochs=1)
+    last = run_dir / "last.npz"
+    last.write_bytes(last.read_bytes()[:length])
+    with pytest.raises(DataError, match=r"load .*run.last\.npz: expected a checkpoint .*torn or foreign file"):
+        train(run_dir, resume=True)
+
+
+def test_a_checkpoint_without_the_optimizer_is_refused(run_dir):
+    train(run_dir, epochs=1)
+    sv.save(sv.load(run_dir / "last.npz"), run_dir / "last.npz")
+    with pytest.raises(DataError, match=r"resume .*last\.npz: expected a checkpoint of a run, received .*without"):
+        train(run_dir, resume=True)
+
+
+def test_missing_files_are_named(run_dir):
+    with pytest.raises(DataError, match=r"resume .*run: expected a run directory, received no config\.json in it"):
+        train(run_dir, resume=True)
+    assert not run_dir.exists()
+    train(run_dir, epochs=1)
+    (run_dir / "last.npz").unlink()
+    with pytest.raises(DataError, match=r"load .*last\.npz: expected a file, received nothing there"):
+        train(run_dir, resume=True)
+    (run_dir / "config.json").write_text("{")
+    with pytest.raises(DataError, match=r"resume .*config\.json: expected the configuration of a run"):
+        train(run_dir, resume=True)
+
+
+def test_resume_needs_a_run_directory():
+    with pytest.raises(InputError, match=r"resume: expected a run directory, received none \(run_dir=\.\.\. names it"):
+        train(None, resume=True)
+
+
+def test_other_versions_are_reported(run_dir):
+    train(run_dir, epochs=1)
+    config = run_dir / "config.json"
+    config.write_text(config.read_text().replace(f'"numpy": "{numpy.__version__}"', '"numpy": "1.0"'))
+    with pytest.warns(UserWarning, match=r"other versions than before, so not to the same bits: .*'1\.0'.* then, "):
+        train(run_dir, epochs=2, resume=True)

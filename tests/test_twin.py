@@ -1,0 +1,127 @@
+"""The same VAE written in PyTorch: from the same start and with the same noise both take the same hundred steps."""
+
+import numpy
+import pytest
+
+import scratchvae as sv
+from scratchvae.models.networks import SMALLEST_STD
+from scratchvae.optim import Adam
+
+torch = pytest.importorskip("torch")
+M, N_STEPS = 32, 100
+
+
+class Twin:
+    """Encoder D -> H -> 2 K and decoder K -> H -> D in PyTorch, from the values of a scratchvae model."""
+
+    def __init__(self, model):
+        self.parameters = {
+            name: torch.tensor(x.data.copy(), requires_grad=True) for name, x in model.named_parameters().items()
+        }
+        self.gaussian = "decoder.raw_log_std" in self.parameters
+
+    def layer(self, x, name):
+        return x @ self.parameters[f"{name}.weight"] + self.parameters[f"{name}.bias"]
+
+    def terms(self, x, e):
+        """Reconstruction and KL, (M,) each, by torch.distributions."""
+        code = self.layer(torch.relu(self.layer(x, "encoder.network.layers.0")), "encoder.network.layers.1")
+        mean, log_std = code.chunk(2, dim=-1)
+        q = torch.distributions.Normal(mean, log_std.exp())
+        hidden = torch.relu(self.layer(mean + log_std.exp() * e, "decoder.network.layers.0"))
+        output = self.layer(hidden, "decoder.network.layers.1")
+        if self.gaussian:
+            likelihood = torch.distributions.Normal(output, SMALLEST_STD + self.parameters["decoder.raw_log_std"].exp())
+        else:
+            likelihood = torch.distributions.Bernoulli(logits=output, validate_args=False)
+        prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+        return likelihood.log_prob(x).sum(-1).mean(0), torch.distributions.kl_divergence(q, prior).sum(-1)
+
+    def descend(self, batches, rate, kl_weight=lambda step: 1.0, clip_norm=None):
+        optimizer = torch.optim.Adam(self.parameters.values(), lr=rate)
+        for step, (x, e) in enumerate(batches):
+            optimizer.zero_grad()
+            reconstruction, kl = self.terms(torch.tensor(x), torch.tensor(e, dtype=torch.float64))
+            (kl_weight(step) * kl - reconstruction).mean().backward()
+            if clip_norm is not None:
+                norm = torch.sqrt(sum((x.grad**2).sum() for x in self.parameters.values()))
+                for parameter in self.parameters.values():
+                    parameter.grad *= min(1.0, clip_norm / float(norm))
+            optimizer.step()
+
+    def largest_difference(self, model):
+        return max(
+            float(abs(x.data - self.parameters[name].detach().numpy()).max())
+            for name, x in model.named_parameters().items()
+        )
+
+
+SETTINGS = {
+    "bernoulli": {"likelihood": "bernoulli"},
+    "gaussian": {"likelihood": "gaussian", "std": "learned"},
+}
+
+
+@pytest.fixture
+def digits():
+    return sv.data.draw_digits(320, seed=0).images.reshape(320, 784).astype(numpy.float64)
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_a_hundred_steps_by_hand(kind, digits):
+    model = sv.VAE.mlp(input_size=784, latent_size=20, hidden=(400,), **SETTINGS[kind]).to(dtype=numpy.float64)
+    twin = Twin(model)
+    batches = [
+        (digits[M * (step % 10) : M * (step % 10 + 1)], sv.Noise(5, step).normal("z", (1, M, 20)))
+        for step in range(N_STEPS)
+    ]
+
+    x, e = batches[0]
+    expected = [term.detach().numpy() for term in twin.terms(torch.tensor(x), torch.tensor(e, dtype=torch.float64))]
+    received = [term.data for term in model.elbo_terms(x, sv.Noise(5, 0))]
+    numpy.testing.assert_allclose(received, expected, rtol=1e-12)
+
+    start = {name: array.copy() for name, array in model.state().items()}
+    optimizer = Adam(model.parameters(), learning_rate=1e-3)
+    for step, (x, _) in enumerate(batches):
+        loss = -sv.ops.mean(model.elbo(x, sv.Noise(5, step)))
+        sv.grad(loss, optimizer.parameters, out=optimizer.gradients)
+        optimizer.step()
+    twin.descend(batches, rate=1e-3)
+    assert twin.largest_difference(model) < 1e-9
+    moved = [abs(x.data - start[name]).max() for name, x in model.named_parameters().items()]
+    assert min(moved) > 0.01, "every parameter has gone a long way"
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_fit_takes_the_steps_that_its_docstring_says(kind):
+    """Batches in the order of Noise(seed, epoch), noise of Noise(seed, step), a partial last batch, every option."""
+    rng = numpy.random.default_rng(0)
+    x = 1 / (1 + numpy.exp(-4 * rng.standard_normal((45, 2)) @ rng.standard_normal((2, 30))))
+    settings = {"input_size": 30, "latent_size": 3, "hidden": (16,)} | SETTINGS[kind]
+    model = sv.VAE.mlp(**settings).to(dtype=numpy.float64)
+    twin = Twin(model)
+
+    def warm_up(step):
+        return min(1.0, 0.1 + step / 20)
+
+    batches = []
+    for epoch in range(10):
+        order = sv.Noise(7, epoch).permutation("order", 45)
+        for rows in (order[:20], order[20:40], order[40:]):
+            batches.append((x[rows], sv.Noise(7, len(batches)).normal("z", (2, len(rows), 3))))
+    history = sv.fit(
+        model,
+        x,
+        epochs=10,
+        batch_size=20,
+        seed=7,
+        n_samples=2,
+        learning_rate=0.01,
+        kl_weight=warm_up,
+        clip_norm=0.5,
+        progress=False,
+    )
+    twin.descend(batches, rate=0.01, kl_weight=warm_up, clip_norm=0.5)
+    assert twin.largest_difference(model) < 1e-9
+    assert history["step"] == [3 * epoch for epoch in range(1, 11)]

@@ -71,6 +71,9 @@ class Tensor:
     def __float__(self) -> float:
         return float(self.data)
 
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
     def __len__(self) -> int:
         return len(self.data)
 

@@ -24,7 +24,10 @@ def array_module(x: Any, *others: Any) -> ModuleType:
     """
     module = _MODULE_OF_TYPE.get(type(x))
     if module is None:
-        module = _MODULE_OF_TYPE[type(x)] = sys.modules[type(x).__module__.partition(".")[0]]
+        root = type(x).__module__.partition(".")[0]
+        if root == "builtins":
+            raise InputError("array_module", "an array or a number", type(x).__name__)
+        module = _MODULE_OF_TYPE[type(x)] = sys.modules[root]
     if others and isinstance(x, (int, float)):
         return array_module(*others)
     return module
@@ -36,10 +39,9 @@ def gpu_module() -> ModuleType:
         import cupy
 
         cupy.cuda.runtime.getDeviceCount()
-    except ImportError:
-        raise DeviceError(
-            'device="gpu"', "CuPy", "no such package", "pip install 'scratchvae[gpu]' brings CuPy for CUDA 13"
-        ) from None
+    except ImportError as error:
+        hint = "pip install 'scratchvae[gpu]' brings CuPy for CUDA 13"
+        raise DeviceError('device="gpu"', "CuPy", str(error), hint) from None
     except Exception as error:  # CuPy raises its own CUDARuntimeError, which cannot be named before it is imported
         raise DeviceError('device="gpu"', "an NVIDIA GPU", f"none that CuPy can use: {error}") from None
     return cupy

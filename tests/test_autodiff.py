@@ -520,3 +520,25 @@ def test_a_users_own_primitive():
     cube.defvjp(lambda g, y, x: 3 * g * x**2)
     sv.check_gradients(cube, numpy.array([0.5, -2.0]))
     assert cube.__doc__ == "x^3" and cube.__name__ == "cube" and repr(cube) == "cube"
+
+
+def test_the_truth_of_a_tensor_is_that_of_its_value():
+    assert Tensor(numpy.array(2.0)) and not Tensor(numpy.array(0.0))
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda x: ops.expand_dims(x, 3), r"expand_dims: expected axes from -3 to 2, received 3"),
+        (lambda x: ops.squeeze(x, -4), r"squeeze: expected axes from -2 to 1, received -4"),
+        (lambda x: ops.pad(x, 1), r"pad: expected \(before, after\) for each of 2 axes, received 1"),
+        (lambda x: ops.exp([1.0]), r"expected an array or a number, received list"),
+    ],
+)
+def test_axes_and_types_that_are_not_there_are_refused(call, sentence):
+    with pytest.raises(InputError, match=sentence):
+        call(Tensor(numpy.ones((2, 3))))
+
+
+def test_logsumexp_of_no_probability_at_all_is_minus_infinity_without_a_warning():
+    assert ops.logsumexp(numpy.array([-numpy.inf, -numpy.inf])) == -numpy.inf

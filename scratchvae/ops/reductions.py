@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy
+
 from scratchvae.autodiff import broadcast_to, primitive
 from scratchvae.backend import array_module
 from scratchvae.ops.elementwise import exp
@@ -58,7 +60,8 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     xp = array_module(x)
     largest = x.max(axis=axis, keepdims=True)
     largest = xp.where(xp.isfinite(largest), largest, 0.0)
-    y = xp.log(xp.exp(x - largest).sum(axis=axis, keepdims=True)) + largest
+    with numpy.errstate(divide="ignore"):  # the log of no probability at all is -infinity
+        y = xp.log(xp.exp(x - largest).sum(axis=axis, keepdims=True)) + largest
     return y if keepdims else y.squeeze(axis)
 
 

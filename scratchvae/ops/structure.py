@@ -21,7 +21,7 @@ reshape.defvjp(lambda g, y, x, shape: reshape(g, x.shape))
 
 def expand_dims(x: Any, axis: int) -> Any:
     """y = x with a new axis of length 1"""
-    axis %= x.ndim + 1
+    (axis,) = _from_first("expand_dims", axis, x.ndim + 1)
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
@@ -29,10 +29,18 @@ def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
     """y = x without the given axes, or without all axes, of length 1"""
     if axis is None:
         axis = tuple(i for i, n in enumerate(x.shape) if n == 1)
-    axes = [i % x.ndim for i in ((axis,) if isinstance(axis, int) else axis)]
+    axes = _from_first("squeeze", axis, x.ndim)
     if any(x.shape[i] != 1 for i in axes):
         raise ShapeError("squeeze", f"length 1 along axis {axis}", f"shape {x.shape}")
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
+
+
+def _from_first(operation: str, axis: int | tuple[int, ...], ndim: int) -> list[int]:
+    """The axes counted from the first. Raises ShapeError for one that is not there."""
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    if any(not -ndim <= i < ndim for i in axes):
+        raise ShapeError(operation, f"axes from {-ndim} to {ndim - 1}", str(axis))
+    return [i % ndim for i in axes]
 
 
 @primitive
@@ -112,6 +120,8 @@ scatter_add.defvjp(lambda g, y, x, index, shape: getitem(g, index))
 @primitive
 def pad(x: Any, pad_width: Any) -> Any:
     """y = x with zeros around it; pad_width as in NumPy: ((before, after), ...) per axis.   Adjoint: crop"""
+    if not isinstance(pad_width, (tuple, list)) or len(pad_width) != x.ndim:
+        raise ShapeError("pad", f"(before, after) for each of {x.ndim} axes", repr(pad_width))
     return array_module(x).pad(x, pad_width)
 
 

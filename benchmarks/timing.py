@@ -8,10 +8,15 @@ from statistics import median
 
 
 def interleaved(functions: dict[str, Callable[[], object]], rounds: int, warm_up: int = 3) -> dict[str, float]:
-    """The median of seconds per call of each function, over rounds in which each is called once."""
+    """The median of seconds per call of each function.
+
+    In every round each function is called twice, and the second call is timed: the first one finds the caches, and
+    sometimes the threads, of its predecessor still busy.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for round in range(warm_up + rounds):
         for name, function in functions.items():
+            function()
             start = time.perf_counter()
             function()
             if round >= warm_up:

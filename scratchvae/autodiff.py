@@ -92,7 +92,9 @@ class Primitive:
     def defvjp(self, *rules: Callable[..., Array] | None) -> None:
         """Rules in the order of the arguments: rule(g, y, *arguments, **options) -> cotangent of that argument.
 
-        None stands for an argument by which the primitive cannot be differentiated, such as an index.
+        None stands for an argument by which the primitive cannot be differentiated, such as an index. A rule may have
+        an attribute `into`, the same on arrays: into(out, g, y, *arguments, **options) writes the cotangent into `out`
+        and returns it. `grad` then puts a large gradient straight where it belongs.
         """
         self.rules = dict(enumerate(rules))
 
@@ -186,7 +188,10 @@ def grad(
 
     ones = array_module(loss.data).ones_like(loss.data)
     cotangents = {id(loss): Tensor(ones) if create_graph else ones}
-    ours = set()  # whose cotangent was allocated here, so that later contributions may be added in place
+    ours = set()  # whose cotangent is an array of our own, so that later contributions may be added in place
+    if out is None:
+        out = [] if create_graph else [array_module(x.data).empty_like(x.data) for x in wanted]
+    targets = {id(x): array for x, array in zip(wanted, out, strict=False)}
     final = {id(x) for x in wanted}
     for node, leading in reversed(_path(loss, wanted)):
         key, rules = id(node), node.primitive.rules
@@ -194,10 +199,14 @@ def grad(
         y, arguments = (node, node.arguments) if create_graph else (node.data, node.arrays)
         for i in leading:
             rule = rules.get(i) or _missing_rule(node, i)
+            key = id(node.arguments[i])
+            if key in targets and key not in cotangents and hasattr(rule, "into"):
+                cotangents[key] = rule.into(targets[key], g, y, *arguments, **node.options)
+                ours.add(key)
+                continue
             contribution = rule(g, y, *arguments, **node.options)
             if contribution.shape != node.arrays[i].shape:
                 contribution = _unbroadcast(contribution, node, i)
-            key = id(node.arguments[i])
             if key not in cotangents:
                 cotangents[key] = contribution
             elif key in ours:
@@ -207,18 +216,13 @@ def grad(
                 if not create_graph:
                     ours.add(key)
 
-    gradients = []
-    for i, x in enumerate(wanted):
-        xp = array_module(x.data)
-        g = cotangents.get(id(x))
-        if create_graph:
-            gradients.append(Tensor(xp.zeros_like(x.data)) if g is None else g)
-        elif out is None:
-            gradients.append(xp.zeros_like(x.data) if g is None else xp.array(g))
-        else:
-            out[i][...] = 0.0 if g is None else g
-            gradients.append(out[i])
-    return gradients
+    if create_graph:
+        return [cotangents.get(id(x), Tensor(array_module(x.data).zeros_like(x.data))) for x in wanted]
+    for x, array in zip(wanted, out, strict=True):
+        g = cotangents.get(id(x), 0.0)
+        if g is not array:
+            array[...] = g
+    return list(out)
 
 
 def _path(loss: Tensor, wanted: Sequence[Tensor]) -> list[tuple[Tensor, list[int]]]:

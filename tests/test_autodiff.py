@@ -542,3 +542,30 @@ def test_axes_and_types_that_are_not_there_are_refused(call, sentence):
 
 def test_logsumexp_of_no_probability_at_all_is_minus_infinity_without_a_warning():
     assert ops.logsumexp(numpy.array([-numpy.inf, -numpy.inf])) == -numpy.inf
+
+
+def test_a_rule_that_writes_into_the_target_gives_the_same_gradient(rng):
+    x, w, b = rng.standard_normal((2, 5, 3)), Tensor(rng.standard_normal((3, 4))), Tensor(rng.standard_normal(4))
+    loss = ops.sum(ops.square(ops.affine(x, w, b)))
+    written = numpy.full((3, 4), numpy.nan)
+    (same,) = grad(loss, [w], out=[written])
+    assert same is written
+    numpy.testing.assert_allclose(written, grad(loss, [w], create_graph=True)[0].data, rtol=1e-14)
+
+
+def test_a_weight_that_is_used_twice_adds_up_in_its_target(rng):
+    x, w, b = rng.standard_normal((5, 3)), Tensor(rng.standard_normal((3, 3))), numpy.zeros(3)
+    loss = ops.sum(ops.affine(ops.tanh(ops.affine(x, w, b)), w, b) + ops.sum(w))
+    once, twice = (numpy.full((3, 3), numpy.nan) for _ in range(2))
+    grad(loss, [w, w], out=[once, twice])
+    expected = grad(loss, [w], create_graph=True)[0].data
+    numpy.testing.assert_allclose(once, expected, rtol=1e-13)
+    numpy.testing.assert_allclose(twice, expected, rtol=1e-13)
+
+
+def test_the_checker_sees_a_wrong_rule_that_writes_into_the_target(monkeypatch, rng):
+    rule = ops.affine.rules[1]
+    right = rule.into
+    monkeypatch.setattr(rule, "into", lambda out, *others: numpy.multiply(right(out, *others), 1.001, out=out))
+    with pytest.raises(sv.GradientError):
+        sv.check_gradients(ops.affine, rng.random((4, 3)), rng.random((3, 2)), rng.random(2), order=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scratchvae.autodiff import primitive, sum_to
+from scratchvae.backend import array_module
 from scratchvae.ops.structure import expand_dims, reshape, swapaxes
 
 
@@ -50,9 +51,18 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
     return y.reshape(*x.shape[:-1], weight.shape[-1])
 
 
+def _affine_rule_weight(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
+    return swapaxes(_rows(x), 0, 1) @ _rows(g)
+
+
+def _affine_rule_weight_into(out: Any, g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
+    return array_module(g).matmul(_rows(x).swapaxes(0, 1), _rows(g), out=out)
+
+
+_affine_rule_weight.into = _affine_rule_weight_into
 affine.defvjp(
     lambda g, y, x, weight, bias: reshape(_rows(g) @ swapaxes(weight, 0, 1), x.shape),
-    lambda g, y, x, weight, bias: swapaxes(_rows(x), 0, 1) @ _rows(g),
+    _affine_rule_weight,
     lambda g, y, x, weight, bias: sum_to(g, bias.shape),
 )
 

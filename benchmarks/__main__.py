@@ -1,10 +1,10 @@
-"""python -m benchmarks [engine | step | mnist | parity] [options]; without a name, engine and step."""
+"""python -m benchmarks [engine | step | mnist | manifold | parity] [options]; without a name, engine and step."""
 
 import sys
 
-from benchmarks import engine, mnist, parity, step
+from benchmarks import engine, manifold_quality, mnist, parity, step
 
-BENCHMARKS = {"engine": engine, "step": step, "mnist": mnist, "parity": parity}
+BENCHMARKS = {"engine": engine, "step": step, "mnist": mnist, "manifold": manifold_quality, "parity": parity}
 
 name, *arguments = sys.argv[1:] or [None]
 if name is not None and name not in BENCHMARKS:

@@ -14,8 +14,12 @@ LENGTH = 300  # ops in a chain
 
 def main(arguments: list[str]) -> None:
     """Print a table of microseconds per op, and the ratio. Needs the package autograd (extra `bench`)."""
-    import autograd
-    import autograd.numpy as anp
+    try:
+        import autograd
+        import autograd.numpy as anp
+    except ImportError:
+        print("engine: autograd is not installed (pip install -e '.[bench]')")
+        return
 
     rng = numpy.random.default_rng(0)
     start, other = rng.standard_normal((8, 8)), 0.3 * rng.standard_normal((8, 8))
@@ -50,10 +54,12 @@ def main(arguments: list[str]) -> None:
             x = sv.Tensor(x0)
             return sv.grad(chain(sv.ops, op, x), [x])
 
+        functions = {"scratchvae": ours, "autograd": lambda slope=slope, x0=x0: slope(x0)}
         with numpy.errstate(all="ignore"):
-            seconds = interleaved({"ours": ours, "autograd": lambda slope=slope, x0=x0: slope(x0)}, rounds=15)
-        ratio = seconds["ours"] / seconds["autograd"]
+            times = interleaved(functions, rounds=7, reference="autograd")
+        (our_seconds, ratio), (their_seconds, _) = times.values()
         logs.append(math.log(ratio))
-        ours_us, theirs_us = (seconds[k] / LENGTH * 1e6 for k in ("ours", "autograd"))
-        print(f"{name:12s}{ours_us:12.2f}{theirs_us:12.2f}{ratio:8.2f}", flush=True)
+        print(
+            f"{name:12s}{our_seconds / LENGTH * 1e6:12.2f}{their_seconds / LENGTH * 1e6:12.2f}{ratio:8.2f}", flush=True
+        )
     print(f"{'geometric mean':36s}{math.exp(sum(logs) / len(logs)):8.2f}")

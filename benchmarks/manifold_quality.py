@@ -1,4 +1,4 @@
-"""Are the pictures of a 2-D latent space digits?   python benchmarks/manifold_quality.py CHECKPOINT...
+"""Are the pictures of a 2-D latent space digits?   python -m benchmarks manifold CHECKPOINT...
 
 A classifier that never saw the VAE, trained on the 20,000 drawn digits (a small convolutional network where torch is
 installed, else scikit-learn's multilayer perceptron), looks at the decoder means on a 20 x 20 grid through the inverse
@@ -91,7 +91,3 @@ def perceptron_classifier(train: sv.data.Dataset) -> Classifier:
         return classifier.predict_proba(images.reshape(len(images), -1))
 
     return classify
-
-
-if __name__ == "__main__":
-    main()

@@ -6,19 +6,23 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+UNTIMED, TIMED = 2, 3  # calls in a turn: the first ones find caches, and threads of the one before, still busy
 
-def interleaved(functions: dict[str, Callable[[], object]], rounds: int, warm_up: int = 3) -> dict[str, float]:
-    """The median of seconds per call of each function.
 
-    In every round each function is called twice, and the second call is timed: the first one finds the caches, and
-    sometimes the threads, of its predecessor still busy.
-    """
+def interleaved(
+    functions: dict[str, Callable[[], object]], rounds: int, reference: str
+) -> dict[str, tuple[float, float]]:
+    """For each function the median of its seconds per call, and of its ratio to the reference in the same round."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for round in range(warm_up + rounds):
+    for _ in range(rounds):
         for name, function in functions.items():
-            function()
+            for _ in range(UNTIMED):
+                function()
             start = time.perf_counter()
-            function()
-            if round >= warm_up:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: median(times) for name, times in seconds.items()}
+            for _ in range(TIMED):
+                function()
+            seconds[name].append((time.perf_counter() - start) / TIMED)
+    return {
+        name: (median(times), median(a / b for a, b in zip(times, seconds[reference], strict=True)))
+        for name, times in seconds.items()
+    }

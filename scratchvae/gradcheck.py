@@ -40,6 +40,8 @@ def check_gradients(function: Callable[..., Any], *inputs: Any, order: int = 2, 
     GradientError : names the function, the input, its worst entry, and what was expected and received there.
     InputError : if an input is not float64, or the output does not depend on a Tensor.
     """
+    if not isinstance(order, int) or order < 1:
+        raise InputError("check_gradients", "order of at least 1", repr(order))
     leaves = [x if isinstance(x, Tensor) else Tensor(asarray(x, device_of(x)).copy()) for x in inputs]
     for x in leaves:
         if x.dtype != numpy.float64:

@@ -143,11 +143,11 @@ class Adam(Optimizer):
         m += (1 - self.beta1) * g
         v *= self.beta2
         v += (1 - self.beta2) * (g * g)
+        bias = math.sqrt(1 - self.beta2**t)  # both corrections go into the rate and eps, as after the algorithm
         step = xp.sqrt(v)
-        step *= 1 / math.sqrt(1 - self.beta2**t)
-        step += self.eps
+        step += self.eps * bias
         xp.divide(m, step, out=step)
-        step *= rate / (1 - self.beta1**t)
+        step *= rate * bias / (1 - self.beta1**t)
         w -= step
 
 

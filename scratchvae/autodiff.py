@@ -115,7 +115,10 @@ class Primitive:
         try:
             data = self.function(*arrays, **options)
         except (TypeError, ValueError) as error:
-            raise self._explain(error, arrays) from error
+            explained = self._explain(error, arrays)
+            if explained is error:
+                raise
+            raise explained from error
         if not (from_tensor and _recording.get()):
             return data
         node = Tensor.__new__(Tensor)

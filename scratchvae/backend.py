@@ -40,8 +40,8 @@ def gpu_module() -> ModuleType:
 
         cupy.cuda.runtime.getDeviceCount()
     except ImportError as error:
-        hint = "pip install 'scratchvae[gpu]' brings CuPy for CUDA 13"
-        raise DeviceError('device="gpu"', "CuPy", str(error), hint) from None
+        hint = "pip install '.[gpu]' in the checkout brings CuPy for CUDA 13"
+        raise DeviceError('device="gpu"', "CuPy", " ".join(str(error).split()), hint) from None
     except Exception as error:  # CuPy raises its own CUDARuntimeError, which cannot be named before it is imported
         raise DeviceError('device="gpu"', "an NVIDIA GPU", f"none that CuPy can use: {error}") from None
     return cupy

@@ -21,7 +21,7 @@ CONSTRUCTORS = {"VAE.mlp": VAE.mlp}
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a model's parameters and buffers, and the configuration of a built-in constructor, to an .npz file."""
-    write(path, {"configuration": model.configuration}, model_arrays(model))
+    write(path, {"configuration": getattr(model, "configuration", None)}, model_arrays(model))
 
 
 def load(path: str | os.PathLike[str], into: Any = None) -> Any:
@@ -50,9 +50,9 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 
 def build(configuration: dict[str, Any]) -> Any:
     """A new model from {"constructor": name, argument: value, ...}."""
-    arguments = dict(configuration)
+    arguments = dict(configuration) if isinstance(configuration, dict) else {}
     constructor = arguments.pop("constructor", None)
-    if constructor not in CONSTRUCTORS:
+    if not isinstance(constructor, str) or constructor not in CONSTRUCTORS:
         raise InputError("build", f"a constructor among {', '.join(CONSTRUCTORS)}", repr(constructor))
     try:
         return CONSTRUCTORS[constructor](**arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import quantity
 from scratchvae.optim import LinearSchedule
-from scratchvae.run_directory import read_lines
+from scratchvae.run_directory import read_history
 from scratchvae.training import summary
 
 TRAIN_DEFAULTS: dict[str, Any] = {
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:
         print(f"scratchvae: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"scratchvae: not enough memory: {error}", file=sys.stderr)
+        return 2
     except sv.NonFiniteError as error:
         print(f"scratchvae: {error}", file=sys.stderr)
         return 1
@@ -72,9 +76,9 @@ def _number(kind: type, smallest: float, exclusive: bool = False) -> Callable[[s
             value = kind(text)
         except ValueError:
             value = None
-        if value is None or not (value > smallest if exclusive else value >= smallest):
+        if value is None or not (smallest < value < math.inf if exclusive else smallest <= value < 10**7):
             expected = "a whole number" if kind is int else "a number"
-            bound = f"{'above' if exclusive else 'of at least'} {smallest:g}"
+            bound = f"above {smallest:g}" if exclusive else f"of at least {smallest:g}, below ten million"
             raise argparse.ArgumentTypeError(f"expected {expected} {bound}, received {text!r}")
         return value
 
@@ -181,10 +185,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from scratchvae.plotting import save_figure
-
     given = {name: value for name, value in vars(options).items() if name in TRAIN_DEFAULTS}
-    settings = TRAIN_DEFAULTS | (_run_options(Path(options.resume)) if options.resume else {}) | given
+    settings = TRAIN_DEFAULTS | (_run_options(Path(options.resume), ["data"]) if options.resume else {}) | given
     if Path(settings["data"]).is_file():
         settings["data"] = str(Path(settings["data"]).resolve())
     train, test = sv.data.load(settings["data"], settings["data_dir"])
@@ -202,7 +204,7 @@ def _train(options: argparse.Namespace) -> None:
     model.to(settings["device"])
     settings["image_shape"] = list(train.images.shape[1:])
     if not options.resume:
-        if (directory / "config.json").exists() or (directory / "options.json").exists():
+        if (directory / "config.json").exists():
             raise InputError(
                 f"run directory {directory}", "an empty one", "one with a run", "--resume, or name another"
             )
@@ -227,22 +229,17 @@ def _train(options: argparse.Namespace) -> None:
         progress=not options.quiet,
     )
     write_text(directory / "options.json", json.dumps(settings, indent=2))
-    history = _history(directory)
+    history = read_history(directory)
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
     print(f"test: {_line(sv.evaluate(model, test.images), model)}")
-    for kind in PLOTS:
-        if kind != "manifold" or model.latent_size == 2:
-            path = directory / "figures" / f"{kind}.png"
-            save_figure(_figure(kind, model, test, history), path)
-            print(path)
+    _draw(PLOTS, model, test, directory)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    model = _load_model(options.run)
-    run_options = _run_options(Path(options.run)) if Path(options.run).is_dir() else {}
+    model, run_options = _load_model(options.run), _run_options(Path(options.run))
     name = options.data or run_options.get("data")
     if name is None:
-        raise InputError("evaluate", "--data, as a checkpoint file does not say what to score", "none")
+        raise InputError("evaluate", "--data, as the run does not say what to score", "none")
     _, test = sv.data.load(name, options.data_dir or run_options.get("data_dir"))
     x = test.images[: options.limit]
     print(f"test: {_line(sv.evaluate(model, x, n_samples=options.samples, seed=options.seed), model)}")
@@ -250,38 +247,39 @@ def _evaluate(options: argparse.Namespace) -> None:
         log_px, error, effective = sv.log_likelihood(model, x, options.importance_samples, options.seed)
         spread = log_px.std(ddof=1) / len(log_px) ** 0.5 if len(log_px) > 1 else numpy.inf
         print(
-            f"log p(x) {log_px.mean():.2f} +- {spread:.2f} by {options.importance_samples} importance samples "
-            f"(Monte Carlo's standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f})"
+            f"log p(x) {log_px.mean():.2f} +- {spread:.2f} by {options.importance_samples} importance samples, "
+            f"Monte Carlo's standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f} "
+            f"({quantity(model)})"
         )
 
 
 def _sample(options: argparse.Namespace) -> None:
     model = _load_model(options.run)
     if Path(options.out).suffix == ".npy":
+        Path(options.out).parent.mkdir(parents=True, exist_ok=True)
         numpy.save(options.out, sv.to_numpy(model.sample(options.n, options.seed)))
     else:
         from scratchvae import plotting
 
-        shape = _run_options(Path(options.run))["image_shape"] if Path(options.run).is_dir() else None
+        shape = _run_options(Path(options.run)).get("image_shape")
         plotting.save_figure(plotting.samples(model, options.n, options.seed, shape), options.out)
     print(options.out)
 
 
 def _plot(options: argparse.Namespace) -> None:
-    from scratchvae.plotting import save_figure
-
     directory = Path(options.run)
-    model, run_options = _load_model(directory), _run_options(directory)
-    _, test = sv.data.load(run_options["data"], options.data_dir or run_options["data_dir"])
-    kinds = PLOTS if options.kind == "all" else [options.kind]
-    if options.out and len(kinds) > 1:
-        raise InputError("plot", "one picture with --out", "all")
-    for kind in kinds:
-        if options.kind == "all" and kind == "manifold" and model.latent_size != 2:
-            continue
-        path = options.out or directory / "figures" / f"{kind}.png"
-        save_figure(_figure(kind, model, test, _history(directory)), path)
+    model, run_options = _load_model(directory), _run_options(directory, ["data"])
+    _, test = sv.data.load(run_options["data"], options.data_dir or run_options.get("data_dir"))
+    if options.kind != "all":
+        from scratchvae.plotting import save_figure
+
+        path = options.out or directory / "figures" / f"{options.kind}.png"
+        save_figure(_figure(options.kind, model, test, directory), path)
         print(path)
+    elif options.out:
+        raise InputError("plot", "one picture with --out", "all")
+    else:
+        _draw(PLOTS, model, test, directory)
 
 
 def _data(options: argparse.Namespace) -> None:
@@ -301,10 +299,33 @@ def _data(options: argparse.Namespace) -> None:
         print(options.out)
 
 
-def _figure(kind: str, model: sv.VAE, test: sv.data.Dataset, history: dict[str, list[float]]) -> Any:
+def _draw(kinds: Sequence[str], model: sv.VAE, test: sv.data.Dataset, directory: Path) -> None:
+    """Save the pictures that this model and these data allow, and name the others."""
+    from scratchvae.plotting import save_figure
+
+    *size, channels = shape = test.images.shape[1:]
+    images = channels in (1, 3) if len(size) == 2 else math.isqrt(channels) ** 2 == channels
+    needs = {
+        "manifold": (model.latent_size == 2 and images, "a 2-D latent space of images"),
+        "latent": (model.latent_size > 1, "at least two latent dimensions"),
+        "reconstructions": (images, "images"),
+        "samples": (images, "images"),
+        "curves": (True, ""),
+    }
+    for kind in kinds:
+        possible, need = needs[kind]
+        if possible:
+            path = directory / "figures" / f"{kind}.png"
+            save_figure(_figure(kind, model, test, directory), path)
+            print(path)
+        else:
+            print(f"no picture {kind}: it needs {need}; rows have the shape {shape}, K = {model.latent_size}")
+
+
+def _figure(kind: str, model: sv.VAE, test: sv.data.Dataset, directory: Path) -> Any:
     from scratchvae import plotting
 
-    shape = test.images.shape[1:]
+    shape = test.images.shape[1:] if test.images.ndim > 2 else None
     if kind == "manifold":
         return plotting.decoder_manifold(model, image_shape=shape)
     if kind == "latent":
@@ -313,7 +334,7 @@ def _figure(kind: str, model: sv.VAE, test: sv.data.Dataset, history: dict[str, 
         return plotting.reconstructions(model, test.images)
     if kind == "samples":
         return plotting.samples(model, image_shape=shape)
-    return plotting.training_curves(history)
+    return plotting.training_curves(read_history(directory))
 
 
 def _line(scores: dict[str, Any], model: sv.VAE) -> str:
@@ -326,19 +347,20 @@ def _load_model(run: str | Path) -> sv.VAE:
     return sv.load(Path(run) / "last.npz" if Path(run).is_dir() else run)
 
 
-def _history(directory: Path) -> dict[str, list[float]]:
-    lines = [json.loads(line) for line in read_lines(directory / "metrics.jsonl")]
-    return {name: [line[name] for line in lines] for name in lines[0]}
-
-
-def _run_options(directory: Path) -> dict[str, Any]:
-    """The options that a run was trained with."""
-    try:
-        return json.loads((directory / "options.json").read_text())
-    except FileNotFoundError:
-        raise DataError(f"run directory {directory}", "a run of `scratchvae train`", "no options.json in it") from None
-    except ValueError as error:
-        raise DataError(f"{directory / 'options.json'}", "the options of a run", f"other text: {error}") from None
+def _run_options(directory: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """The options that a run was trained with, with the epochs of its latest resume; {} for what is no such run."""
+    options: dict[str, Any] = {}
+    for name, wanted in (("options.json", None), ("config.json", {"epochs"})):
+        try:
+            values = json.loads((directory / name).read_text())
+            options |= {key: value for key, value in values.items() if wanted is None or key in wanted}
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (ValueError, AttributeError) as error:
+            raise DataError(f"{directory / name}", "the options of a run", f"other text: {error}") from None
+    if any(name not in options for name in needed):
+        raise DataError(f"run directory {directory}", "a run of `scratchvae train`", "none with options.json in it")
+    return options
 
 
 def _free_directory(data: str) -> Path:

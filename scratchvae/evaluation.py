@@ -14,7 +14,7 @@ from scratchvae.distributions import Bernoulli
 from scratchvae.errors import InputError
 from scratchvae.noise import Noise
 
-CHUNK_ENTRIES = 2**20  # of samples x rows x pixels that log_likelihood decodes at a time
+CHUNK_ENTRIES = 2**20  # of samples x rows x pixels: log_likelihood decodes as many at a time, evaluate eight times
 
 
 def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000) -> dict[str, Any]:
@@ -27,9 +27,10 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
     """
     _check_count("evaluate", "n_samples", n_samples)
     _check_count("evaluate", "batch_size", batch_size)
-    x = _prepared(model, x, seed)
+    x = prepared(model, x, seed)
     terms, means = [], []
     with no_grad():
+        batch_size = min(batch_size, max(1, 8 * CHUNK_ENTRIES // (n_samples * math.prod(x.shape[1:]))))
         for batch, start in enumerate(range(0, len(x), batch_size)):
             part = x[start : start + batch_size]
             terms.append(
@@ -64,7 +65,7 @@ def log_likelihood(
     section 5; Owen (2013), "Monte Carlo theory, methods and examples", section 9.
     """
     _check_count("log_likelihood", "n_samples", n_samples)
-    x = _prepared(model, x, seed)
+    x = prepared(model, x, seed)
     draws = min(n_samples, 100)
     n_rows = max(1, CHUNK_ENTRIES // (draws * math.prod(x.shape[1:])))
     sums, squares = [], []
@@ -102,7 +103,7 @@ def count_active(means: numpy.ndarray) -> int:
 
 def quantity(model: Any) -> str:
     """What the model's elbo is, in words, for every figure that is printed."""
-    if model.binarize == "none" and getattr(model.decoder, "likelihood", None) is Bernoulli:
+    if model.binarize == "none" and model.decoder.likelihood is Bernoulli:
         return "Bernoulli cross-entropy on grey values, not a log-likelihood"
     return f"lower bound of log p(x), binarize={model.binarize}"
 
@@ -112,7 +113,7 @@ def observations(model: Any, x: Any) -> Any:
     return model.observations(asarray(x, model.device) if hasattr(x, "dtype") else x)
 
 
-def _prepared(model: Any, x: Any, seed: int) -> Any:
+def prepared(model: Any, x: Any, seed: int) -> Any:
     """Data as the model scores them: on its device, checked, and binarised."""
     x = observations(model, x)
     return binarize(x, model.binarize, Noise(seed, device=model.device))

@@ -13,7 +13,7 @@ from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError
 
 Schedule = Callable[[int], float]
-BLOCK = 16_384  # entries updated at a time on the CPU: what one block needs stays in cache
+BLOCK = 65_536  # entries updated at a time on the CPU: what one block needs stays in cache
 
 
 class Optimizer:
@@ -47,6 +47,8 @@ class Optimizer:
         others = {type(x).__name__ for x in self.parameters if not isinstance(x, Tensor)}
         if others:
             raise InputError(type(self).__name__, "Tensors", ", ".join(sorted(others)), "model.parameters() gives them")
+        if len({id(x) for x in self.parameters}) < len(self.parameters) or any(x.primitive for x in self.parameters):
+            raise InputError(type(self).__name__, "leaves, each of them once", "a result or a repetition")
         if not self.parameters or len({(x.dtype, device_of(x.data)) for x in self.parameters}) > 1:
             received = ", ".join(sorted({f"{x.dtype} on {device_of(x.data)}" for x in self.parameters})) or "none"
             raise InputError(type(self).__name__, "parameters of one type on one device", received)
@@ -60,12 +62,16 @@ class Optimizer:
         self._values = xp.concatenate([x.data.reshape(-1) for x in self.parameters])
         self._gradient = xp.zeros_like(self._values)
         self.gradients = self._views(self._gradient)
-        for x, view in zip(self.parameters, self._views(self._values), strict=True):
+        self._parameter_views = self._views(self._values)
+        for x, view in zip(self.parameters, self._parameter_views, strict=True):
             x.data = view
         self.state = {name: xp.zeros_like(self._values) for name in self.moments}
 
     def step(self) -> None:
         """Update the parameters by what stands in `gradients`."""
+        if any(x.data is not view for x, view in zip(self.parameters, self._parameter_views, strict=True)):
+            hint = "make the optimizer after model.to(...) and load"
+            raise InputError(type(self).__name__, "parameters as this optimizer holds them", "one moved since", hint)
         xp = array_module(self._gradient)
         if self.clip_value is not None:
             xp.clip(self._gradient, -self.clip_value, self.clip_value, out=self._gradient)
@@ -166,6 +172,10 @@ class LinearSchedule:
     start: float
     end: float
     n_steps: int
+
+    def __post_init__(self) -> None:
+        if self.n_steps < 1:
+            raise InputError("LinearSchedule", "n_steps of at least 1", repr(self.n_steps))
 
     def __call__(self, step: int) -> float:
         return self.start + (self.end - self.start) * min(1.0, step / self.n_steps)

@@ -36,8 +36,12 @@ BOX, ROW = 0.28, 0.5  # height of a box and distance of the rows of a graph, in 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure in the format of the path's suffix, PNG if it has none; missing folders are made."""
     path = Path(path)
+    path = path if path.suffix else path.with_suffix(".png")
+    formats = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
+        raise InputError("save_figure", f"a suffix among {', '.join(sorted(formats))}", repr(path.suffix))
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path if path.suffix else path.with_suffix(".png"))
+    figure.savefig(path)
 
 
 def image_grid(images: Any, n_columns: int) -> numpy.ndarray:
@@ -406,6 +410,8 @@ def _as_images(rows: Any, image_shape: Sequence[int] | None) -> numpy.ndarray:
         image_shape = rows.shape[1:] if rows.ndim > 2 else (side, side)
     if math.prod(image_shape) != size:
         raise ShapeError("images", f"an image_shape (H, W, C) of {size} entries", f"{tuple(image_shape)}")
+    if len(image_shape) > 2 and image_shape[2] not in (1, 3):
+        raise ShapeError("image_shape", "1 or 3 channels", f"{tuple(image_shape)}")
     return rows.reshape(len(rows), *image_shape, *([1] * (3 - len(image_shape))))
 
 

@@ -90,6 +90,8 @@ class Run:
             return
         with open(self.directory / "metrics.jsonl", "a") as file:
             file.write(json.dumps(self.history[-1]) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         elbo = metrics.get("validation_elbo")
         if elbo is not None and (self.best_elbo is None or elbo > self.best_elbo):
             self.best_elbo = elbo
@@ -101,6 +103,15 @@ class Run:
         if self.directory is None:
             return "there is no run directory, so no checkpoint"
         return f"the last checkpoint is {self.directory / 'last.npz'}"
+
+    def how_to_resume(self) -> str:
+        """The same clause, with what to call."""
+        if self.directory is None:
+            return self.last_checkpoint()
+        resume = (
+            f"`scratchvae train --resume {self.directory}`, or fit(..., run_dir={str(self.directory)!r}, resume=True)"
+        )
+        return f"{self.last_checkpoint()}, to resume by {resume}"
 
     def _take_up(self, settings: dict[str, Any], epochs: int) -> None:
         config_file, last = self.directory / "config.json", self.directory / "last.npz"
@@ -135,25 +146,34 @@ class Run:
         self.terms[...] = asarray(arrays["terms"], device_of(self.terms))
         self.step, self.seconds, self.best_elbo = (progress[name] for name in ("step", "seconds", "best_elbo"))
         self.optimizer.n_steps = progress["n_steps"]
-        self.history = self._metrics_up_to(self.step)
+        self.history = [metrics for metrics in _read_metrics(self.directory) if metrics["step"] <= self.step]
+        if len(self.history) != self.step // len(self.terms):
+            expected = f"the metrics of {self.step // len(self.terms)} epochs in metrics.jsonl"
+            raise DataError(f"resume {self.directory}", expected, f"those of {len(self.history)}")
         lines = "".join(json.dumps(metrics) + "\n" for metrics in self.history)
         checkpoint.write_text(self.directory / "metrics.jsonl", lines)
 
-    def _metrics_up_to(self, step: int) -> list[Metrics]:
-        history = []
-        for line in read_lines(self.directory / "metrics.jsonl"):
-            try:
-                metrics = json.loads(line)
-                if metrics["step"] <= step:
-                    history.append(metrics)
-            except (ValueError, TypeError, KeyError):
-                break  # a line that was being written when the run died; the checkpoint is older
-        return history
+
+def read_history(directory: str | os.PathLike[str]) -> dict[str, list[float]]:
+    """What `fit` returned, from a run's directory. Raises DataError if no epoch has been finished there."""
+    history = _read_metrics(Path(directory))
+    if not history:
+        raise DataError(f"run directory {directory}", "a finished epoch in metrics.jsonl", "none yet")
+    return {name: [metrics[name] for metrics in history] for name in history[0]}
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, none if it does not exist."""
-    return path.read_text().splitlines() if path.exists() else []
+def _read_metrics(directory: Path) -> list[Metrics]:
+    """The lines of metrics.jsonl, up to one that was being written when the run died."""
+    path, history = directory / "metrics.jsonl", []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            metrics = json.loads(line)
+            if not isinstance(metrics["step"], int):
+                break
+            history.append(metrics)
+        except (ValueError, TypeError, KeyError):
+            break
+    return history
 
 
 def fingerprint(x: Any) -> str:

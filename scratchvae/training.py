@@ -18,10 +18,11 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import grad
-from scratchvae.backend import array_module, asarray, device_module, to_numpy
+from scratchvae.backend import array_module, device_module, to_numpy
 from scratchvae.data.binarization import binarize
+from scratchvae.data.minibatches import minibatches
 from scratchvae.errors import InputError
-from scratchvae.evaluation import active_units, evaluate, observations
+from scratchvae.evaluation import active_units, evaluate, observations, prepared
 from scratchvae.noise import Noise
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.run_directory import Metrics, Run, fingerprint
@@ -89,7 +90,7 @@ def fit(
     -------
     dict of lists, one entry an epoch: epoch, step, elbo, reconstruction, kl, active_units, seconds, and the same four
     with the prefix validation_ where there are validation data. In nats, means per datapoint over the epoch's steps;
-    elbo is unweighted.
+    elbo is unweighted; active_units are counted on the first 500 rows.
 
     Raises
     ------
@@ -112,6 +113,8 @@ def fit(
     x = observations(model, data)
     validation = None if validation is None else observations(model, validation)
     optimizer = (optimizer or Adam)(model.parameters(), learning_rate=learning_rate, clip_norm=clip_norm)
+    if not isinstance(optimizer, Optimizer):
+        raise InputError("fit", "an optimizer that makes an Optimizer", type(optimizer).__name__)
     settings = {
         "model": model.configuration or repr(model),
         "data": fingerprint(x) if run_dir else None,
@@ -122,7 +125,11 @@ def fit(
         "n_samples": n_samples,
         "clip_norm": clip_norm,
         "optimizer": {"name": type(optimizer).__name__}
-        | {name: value for name, value in vars(optimizer).items() if name in ("beta1", "beta2", "eps", "momentum")},
+        | {
+            name: value
+            for name, value in vars(optimizer).items()
+            if isinstance(value, Real) and name not in ("learning_rate", "clip_norm", "n_steps")
+        },
         "seed": seed,
         "device": model.device,
     }
@@ -139,23 +146,23 @@ def fit(
     ):
         while run.step < epochs * steps_per_epoch:
             epoch, first = divmod(run.step, steps_per_epoch)
-            order = asarray(Noise(seed, epoch).permutation("order", len(x)), model.device)
+            batches = list(minibatches(len(x), batch_size, Noise(seed, epoch, model.device)))
             started = time.perf_counter()
             for i in range(first, steps_per_epoch):
                 noise = Noise(seed, run.step, model.device)
-                batch = observed[order[i * batch_size : (i + 1) * batch_size]]
+                batch = observed[batches[i]]
                 if model.binarize == "dynamic":
                     batch = binarize(batch, "dynamic", noise)
                 reconstruction, kl = (ops.mean(term) for term in model.elbo_terms(batch, noise, n_samples))
                 terms[i, 0], terms[i, 1] = reconstruction.data, kl.data
                 if (i + 1) % read_every == 0 or i + 1 == steps_per_epoch:
-                    _check_finite(to_numpy(terms[first : i + 1]), run)
+                    _check_finite(to_numpy(terms[i - i % read_every : i + 1]), run)
                 loss = value_at(kl_weight, run.step) * kl - reconstruction
                 grad(loss, optimizer.parameters, out=optimizer.gradients)
                 optimizer.step()
                 stopping = interrupted.is_set() and i + 1 < steps_per_epoch
                 if stopping:
-                    _check_finite(to_numpy(terms[first : i + 1]), run)
+                    _check_finite(to_numpy(terms[i - i % read_every : i + 1]), run)
                 run.step += 1
                 bar.update()
                 if stopping:
@@ -169,7 +176,7 @@ def fit(
                 run.finish_epoch({"epoch": epoch + 1, "step": run.step} | metrics)
                 bar.set_postfix_str(summary(metrics))
             if interrupted.is_set():
-                raise KeyboardInterrupt(f"stopped after step {run.step}; {run.last_checkpoint()}, to resume from")
+                raise KeyboardInterrupt(f"stopped after step {run.step}; {run.how_to_resume()}")
 
     last = run.history[-1]
     if last["kl"] < 0.1 or last["active_units"] == 0:
@@ -192,7 +199,7 @@ def summary(metrics: Metrics) -> str:
 def _check_finite(terms: numpy.ndarray, run: Run) -> None:
     """Raise NonFiniteError for the first step whose reconstruction or KL is not finite.
 
-    terms: (steps, 2), the last of them being the step under way.
+    terms: (steps, 2) since the last check, the last of them being the step under way.
     """
     bad = numpy.argwhere(~numpy.isfinite(terms))
     if len(bad):
@@ -216,7 +223,7 @@ def _epoch_metrics(model: Any, x: Any, validation: Any, terms: numpy.ndarray, ba
         "elbo": float(reconstruction - kl),
         "reconstruction": float(reconstruction),
         "kl": float(kl),
-        "active_units": active_units(model, x[:500]),
+        "active_units": active_units(model, prepared(model, x[:500], seed)),
     }
     if validation is not None:
         scores = evaluate(model, validation, seed=seed)

@@ -68,7 +68,7 @@ def test_unknown_devices_are_refused(device):
 
 def test_no_cupy_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(DeviceError, match=r"expected CuPy, received .*cupy.* \(pip install 'scratchvae\[gpu\]'"):
+    with pytest.raises(DeviceError, match=r"expected CuPy, received .*cupy.* \(pip install '.\[gpu\]'"):
         backend.asarray(numpy.ones(3), "gpu")
 
 

@@ -48,7 +48,7 @@ def test_train_prints_the_model_and_labels_its_figures(digits, tmp_path, capsys)
     out = capsys.readouterr().out
     assert "p(x | z)  Bernoulli(logits = MLP(3 -> 16 -> 784, tanh))" in out
     assert out.count("Bernoulli cross-entropy on grey values, not a log-likelihood") == 2
-    assert "of 3 units active" in out and "manifold" not in out
+    assert "of 3 units active" in out and "no picture manifold: it needs a 2-D latent space" in out
 
 
 def test_evaluate(run, capsys):
@@ -108,11 +108,14 @@ REFUSED = {
     "unknown data set": (["train", "--data", "cifar"], "expected drawn-digits, mnist"),
     "no file of mnist": (["data", "mnist", "--data-dir", "."], "mnist"),
     "no run": (["evaluate", "nowhere"], "expected a file"),
-    "no run to resume": (["train", "--resume", "nowhere"], "no options.json"),
+    "no run to resume": (["train", "--resume", "nowhere"], "none with options.json in it"),
     "gpu": (["train", "--device", "gpu"], 'device="gpu": expected CuPy'),
     "std": (["train", "--likelihood", "gaussian", "--std", "wide"], "expected std as a positive number"),
     "binarize": (["train", "--likelihood", "gaussian", "--binarize", "dynamic"], "a likelihood other than Bernoulli"),
-    "epochs": (["train", "--epochs", "0"], "--epochs: expected a whole number of at least 1, received '0'"),
+    "epochs": (
+        ["train", "--epochs", "0"],
+        "--epochs: expected a whole number of at least 1, below ten million, received '0'",
+    ),
     "batch size": (["train", "--batch-size", "-1"], "--batch-size: expected a whole number of at least 1"),
     "rate": (["train", "--learning-rate", "0"], "--learning-rate: expected a number above 0"),
     "latent": (["train", "--latent", "0"], "--latent: expected a whole number of at least 1"),
@@ -181,3 +184,45 @@ def test_a_training_that_fails_has_status_1(digits, tmp_path, capsys):
 def test_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "scratchvae", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("scratchvae 0.")
+
+
+def test_a_grown_run_resumes_with_the_epochs_it_had_grown_to(digits, tmp_path):
+    train(digits, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"epochs": 3}))  # killed after --epochs 3
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_rows_that_are_no_images_and_one_latent_dimension(tmp_path, capsys):
+    numpy.save(tmp_path / "rows.npy", numpy.random.default_rng(0).random((40, 10), dtype="float32"))
+    assert train(str(tmp_path / "rows.npy"), tmp_path / "run", "--latent", "1") == 0
+    out = capsys.readouterr().out
+    assert all(f"no picture {kind}" in out for kind in ("manifold", "latent", "reconstructions", "samples"))
+    assert [path.name for path in (tmp_path / "run" / "figures").iterdir()] == ["curves.png"]
+
+
+def test_a_run_without_a_finished_epoch_can_be_sampled_but_has_no_curves(run, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    for name in ("last.npz", "config.json", "options.json"):
+        (tmp_path / "run" / name).write_bytes((run / name).read_bytes())
+    assert main(["plot", "samples", str(tmp_path / "run")]) == 0
+    assert main(["plot", "curves", str(tmp_path / "run")]) == 2
+    assert "a finished epoch in metrics.jsonl" in capsys.readouterr().err
+
+
+def test_a_directory_that_fit_made_is_sampled_and_evaluated(digits, tmp_path, capsys):
+    import scratchvae as sv
+
+    model = sv.VAE.mlp(784, 2, (8,))
+    sv.fit(model, sv.data.draw_digits(20).images, epochs=1, run_dir=tmp_path / "run", progress=False)
+    assert main(["sample", str(tmp_path / "run"), "--out", str(tmp_path / "new" / "s.npy")]) == 0
+    assert main(["evaluate", str(tmp_path / "run"), "--data", digits]) == 0
+    assert main(["evaluate", str(tmp_path / "run")]) == 2
+    assert main(["sample", str(tmp_path / "run"), "--out", str(tmp_path / "s.xyz")]) == 2
+    assert "expected a suffix among" in capsys.readouterr().err
+
+
+def test_a_refused_option_leaves_the_directory_free(digits, tmp_path):
+    assert status_of(["train", "--data", digits, "--clip-norm", "inf", "--run-dir", str(tmp_path / "run")]) == 2
+    assert not (tmp_path / "run").exists()

@@ -349,3 +349,41 @@ def test_every_error_of_a_caller_is_one_that_the_command_line_knows():
     assert str(InputError("op", "a", "b", "c")) == "op: expected a, received b (c)" and os.linesep not in str(
         InputError("", "", "")
     )
+
+
+def test_an_optimizer_whose_parameters_have_moved_is_refused():
+    model = sv.VAE.mlp(10, 2, (4,))
+    optimizer = sv.optim.Adam(model.parameters())
+    model.to(dtype="float64")
+    with pytest.raises(InputError, match="Adam: expected parameters as this optimizer holds them, received one moved"):
+        optimizer.step()
+
+
+def test_lists_and_dicts_of_tensors_and_modules_are_parameters():
+    class Network(sv.nn.Module):
+        def __init__(self):
+            self.scales = [sv.Tensor(numpy.ones(2)), sv.Tensor(numpy.ones(3))]
+            self.heads = {"a": sv.nn.Linear(2, 3, sv.Noise(0))}
+
+    assert list(Network().named_parameters()) == ["scales.0", "scales.1", "heads.a.weight", "heads.a.bias"]
+
+
+def test_equality_is_entry_by_entry_and_a_tensor_can_be_a_key():
+    x = sv.Tensor(numpy.array([0.0, 1.0]))
+    assert (x == 0.0).tolist() == [True, False] and (x != 0.0).tolist() == [False, True]
+    assert {x: 1}[x] == 1 and sv.to_numpy(abs(-x)).tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: sv.check_gradients(sv.ops.tanh, numpy.ones(2), order=0), "order of at least 1, received 0"),
+        (lambda: sv.optim.LinearSchedule(0.0, 1.0, 0), "n_steps of at least 1"),
+        (lambda: sv.data.load(None), "the name of a data set or a path, received NoneType"),
+        (lambda: sv.VAE.mlp(4, 2, (3,)).to(dtype="int32"), "a floating-point dtype, received int32"),
+        (lambda: sv.data.binarization.binarize(numpy.ones((2, 2)), "statik", sv.Noise(0)), "a mode among"),
+    ],
+)
+def test_small_mistakes(call, sentence):
+    with pytest.raises(InputError, match=sentence):
+        call()

@@ -380,3 +380,16 @@ def test_other_versions_are_reported(run_dir):
     config.write_text(config.read_text().replace(f'"numpy": "{numpy.__version__}"', '"numpy": "1.0"'))
     with pytest.warns(UserWarning, match=r"other versions than before, so not to the same bits: .*'1\.0'.* then, "):
         train(run_dir, epochs=2, resume=True)
+
+
+def test_another_clipping_by_value_is_refused(run_dir):
+    train(run_dir, epochs=1, optimizer=partial(sv.optim.Adam, clip_value=0.5))
+    with pytest.raises(InputError, match="only epochs may grow"):
+        train(run_dir, epochs=1, resume=True, optimizer=partial(sv.optim.Adam, clip_value=0.1))
+
+
+def test_a_run_whose_metrics_are_lost_is_refused(run_dir):
+    train(run_dir, epochs=2)
+    (run_dir / "metrics.jsonl").unlink()
+    with pytest.raises(DataError, match=r"expected the metrics of 2 epochs in metrics.jsonl, received those of 0"):
+        train(run_dir, epochs=2, resume=True)

@@ -113,7 +113,7 @@ class GivenNoise:
 def minibatches(n: int = 24, size: int = 6) -> Result:
     """The mean over an epoch's minibatches of d/d parameters (N / M) sum of L(x) equals that of the sum over all N.
 
-    Source: deck, "Optimizing the ELBO"; Kingma & Welling (2014), equation 8.
+    Source: deck, "Mini-batch gradient estimation"; Kingma & Welling (2014), equation 8.
     """
     model = VAE.mlp(input_size=5, latent_size=2, hidden=(3,)).to(dtype=numpy.float64)
     rng = numpy.random.default_rng(0)

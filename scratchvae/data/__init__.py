@@ -11,10 +11,11 @@ import numpy
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.files import as_images, as_labels, read_arrays
+from scratchvae.data.minibatches import minibatches
 from scratchvae.data.mnist import load_mnist
 from scratchvae.errors import DataError, InputError
 
-__all__ = ["DATASETS", "Dataset", "draw_digits", "load"]
+__all__ = ["DATASETS", "Dataset", "draw_digits", "load", "minibatches"]
 
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset, Dataset]]] = {
     "drawn-digits": lambda data_dir, seed: _cut(draw_digits(22_000, seed), 20_000),
@@ -42,6 +43,8 @@ def load(
 
     Raises InputError for a name that is neither, and DataError for files that cannot be used.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise InputError("load", "the name of a data set or a path", type(name).__name__)
     if name in DATASETS:
         return DATASETS[name](data_dir, seed)
     if Path(name).is_file():

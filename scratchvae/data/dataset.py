@@ -14,7 +14,7 @@ class Dataset:
     Parameters
     ----------
     images : float32 in [0, 1], shape (N, H, W, C)
-        Channels come last.
+        Channels come last. A user's file may hold vectors instead, (N, D).
     labels : int64, shape (N,), or None
         The class of each image, from 0.
     factors : dict of float32 arrays, shape (N,) each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy
@@ -66,7 +67,7 @@ class GaussianDecoder(Module):
         self.network, self.std = network, std
         if std == "learned":
             self.raw_log_std = Tensor(numpy.zeros((), dtype=numpy.float32))
-        elif isinstance(std, (int, float)) and not isinstance(std, bool) and 0 < std < math.inf:
+        elif isinstance(std, Real) and not isinstance(std, bool) and 0 < std < math.inf:
             self.log_std = numpy.array(math.log(std), dtype=numpy.float32)
         elif std != "decoder":
             raise InputError("GaussianDecoder", 'std as a positive number, "learned" or "decoder"', repr(std))

@@ -54,14 +54,21 @@ class VAE(Module):
         for name, part in (("encoder", encoder), ("decoder", decoder)):
             if not isinstance(part, Module):
                 raise InputError("VAE", f"a Module as {name}", type(part).__name__, "else its parameters stay unknown")
+        if not isinstance(latent_size, Integral) or latent_size < 1:
+            raise InputError("VAE", "latent_size of at least 1", repr(latent_size))
+        if not hasattr(decoder, "likelihood"):
+            hint = "likelihood = sv.distributions.Bernoulli, say: it decides which data are taken"
+            raise InputError("VAE", "a decoder with an attribute likelihood", type(decoder).__name__, hint)
         if binarize not in BINARIZE:
             raise InputError("VAE", f"binarize among {', '.join(BINARIZE)}", repr(binarize))
-        if binarize != "none" and getattr(decoder, "likelihood", Bernoulli) is not Bernoulli:
+        if binarize != "none" and decoder.likelihood is not Bernoulli:
             raise InputError("VAE", 'binarize="none" with a likelihood other than Bernoulli', repr(binarize))
         self.encoder, self.decoder, self.binarize = encoder, decoder, binarize
         self.observed_shape = None if observed_shape is None else tuple(observed_shape)
         zeros = numpy.zeros(latent_size, dtype=numpy.float32)
         self.prior = Normal(zeros, zeros)
+        if encoder.parameters():
+            self.to(encoder.device)
         self.configuration: dict[str, Any] | None = None
 
     @classmethod
@@ -96,7 +103,8 @@ class VAE(Module):
             observed_shape=(input_size,),
             binarize=binarize,
         )
-        model.configuration = {"constructor": "VAE.mlp"} | configuration
+        if cls is VAE:  # a subclass is not what `load` would build
+            model.configuration = {"constructor": "VAE.mlp"} | configuration
         return model
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
@@ -184,7 +192,7 @@ class VAE(Module):
         xp = array_module(x)
         if not bool(xp.isfinite(x).all()):
             raise DataError("data", "finite numbers", "NaN or infinity")
-        if getattr(self.decoder, "likelihood", None) is Bernoulli:
+        if self.decoder.likelihood is Bernoulli:
             low, high = float(x.min()), float(x.max())
             if low < 0 or high > 1:
                 received = f"values from {low:g} to {high:g}"

@@ -9,30 +9,38 @@ import numpy
 
 from scratchvae.autodiff import Tensor
 from scratchvae.backend import asarray, device_of
-from scratchvae.errors import ShapeError
+from scratchvae.errors import InputError, ShapeError
 
 
 class Module:
     """Holds Tensors (parameters), arrays (buffers: constants that move along) and other Modules as attributes.
 
-    An attribute may be a list or tuple of Modules. A Module has no mode and its calls change nothing in it.
+    An attribute may also be a list, tuple or dict of Tensors and Modules. A Module has no mode and its calls change
+    nothing in it.
     """
+
+    def _parts(self) -> Iterator[tuple[str, Any]]:
+        """The attributes by name, and what lists, tuples and dicts hold, as "name.index"."""
+        for name, value in vars(self).items():
+            if isinstance(value, (list, tuple, dict)):
+                held = value.items() if isinstance(value, dict) else enumerate(value)
+                yield from ((f"{name}.{key}", part) for key, part in held if isinstance(part, (Tensor, Module)))
+            else:
+                yield name, value
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all below it, with the prefix of their attributes' names: "", "encoder.", ..."""
         yield prefix, self
-        for name, value in vars(self).items():
-            for i, part in enumerate(value if isinstance(value, (list, tuple)) else [value]):
-                if isinstance(part, Module):
-                    index = f".{i}" if isinstance(value, (list, tuple)) else ""
-                    yield from part.named_modules(f"{prefix}{name}{index}.")
+        for name, part in self._parts():
+            if isinstance(part, Module):
+                yield from part.named_modules(f"{prefix}{name}.")
 
     def named_parameters(self) -> dict[str, Tensor]:
         """Every Tensor by its dotted name; one that two modules share appears once, by its first name."""
         found = {
             prefix + name: value
             for prefix, module in self.named_modules()
-            for name, value in vars(module).items()
+            for name, value in module._parts()
             if isinstance(value, Tensor)
         }
         first_name = {id(value): name for name, value in reversed(found.items())}
@@ -67,6 +75,8 @@ class Module:
 
     def to(self, device: str | None = None, dtype: Any = None) -> Module:
         """Move parameters and buffers to a device, to another floating-point type, or both. Returns the module."""
+        if dtype is not None and numpy.dtype(dtype).kind != "f":
+            raise InputError("to", "a floating-point dtype", str(dtype))
         for x in self.parameters():
             x.data = _moved(x.data, device, dtype)
         for _, module in self.named_modules():
@@ -99,4 +109,4 @@ def _is_array(value: Any) -> bool:
 
 def _moved(array: Any, device: str | None, dtype: Any) -> Any:
     array = array if device is None else asarray(array, device)
-    return array if dtype is None or array.dtype.kind != "f" else array.astype(dtype, copy=False)
+    return array if dtype is None or array.dtype.kind != "f" or array.dtype == dtype else array.astype(dtype)

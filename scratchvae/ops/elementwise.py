@@ -235,5 +235,7 @@ def _nonzero(x: Any, y: Any) -> Any:
 
 
 def _log_base(x: Any) -> Any:
-    """log x, and 0 where x is 0; of a Python number a Python number, so that float32 stays float32."""
-    return math.log(x or 1.0) if isinstance(x, (int, float)) else log(_nonzero(x, x))
+    """log x, 0 where x is 0, NaN below; of a Python number a Python number, so that float32 stays float32."""
+    if isinstance(x, (int, float)):
+        return math.log(x or 1.0) if x >= 0 else math.nan
+    return log(_nonzero(x, x))

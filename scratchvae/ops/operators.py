@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from scratchvae.autodiff import Tensor
-from scratchvae.ops.elementwise import add, divide, multiply, negative, power, subtract
+from scratchvae.ops.elementwise import abs, add, divide, multiply, negative, power, subtract
 from scratchvae.ops.linalg import matmul
 from scratchvae.ops.structure import getitem
 
 Tensor.__neg__ = lambda x: negative(x)
+Tensor.__abs__ = lambda x: abs(x)
 Tensor.__add__ = lambda x, y: add(x, y)
 Tensor.__radd__ = lambda y, x: add(x, y)
 Tensor.__sub__ = lambda x, y: subtract(x, y)
@@ -29,6 +30,8 @@ Tensor.__lt__ = lambda x, y: x.data < _array(y)
 Tensor.__le__ = lambda x, y: x.data <= _array(y)
 Tensor.__gt__ = lambda x, y: x.data > _array(y)
 Tensor.__ge__ = lambda x, y: x.data >= _array(y)
+Tensor.__eq__ = lambda x, y: x.data == _array(y)
+Tensor.__ne__ = lambda x, y: x.data != _array(y)
 
 
 def _array(x: Any) -> Any:

@@ -88,4 +88,4 @@ def _unreduce(y: Any, x: Any, axis: Axis) -> Any:
 
 def _axes(x: Any, axis: Axis) -> list[int]:
     """The axes of x that are meant, each counted from the first."""
-    return [i % x.ndim for i in (range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis)]
+    return [i % x.ndim for i in (range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,))]

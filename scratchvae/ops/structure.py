@@ -37,7 +37,7 @@ def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
 
 def _from_first(operation: str, axis: int | tuple[int, ...], ndim: int) -> list[int]:
     """The axes counted from the first. Raises ShapeError for one that is not there."""
-    axes = [axis] if isinstance(axis, int) else list(axis)
+    axes = axis if isinstance(axis, tuple) else (axis,)
     if any(not -ndim <= i < ndim for i in axes):
         raise ShapeError(operation, f"axes from {-ndim} to {ndim - 1}", str(axis))
     return [i % ndim for i in axes]

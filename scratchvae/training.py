@@ -124,12 +124,7 @@ def fit(
         "kl_weight": _described(kl_weight),
         "n_samples": n_samples,
         "clip_norm": clip_norm,
-        "optimizer": {"name": type(optimizer).__name__}
-        | {
-            name: value
-            for name, value in vars(optimizer).items()
-            if isinstance(value, Real) and name not in ("learning_rate", "clip_norm", "n_steps")
-        },
+        "optimizer": {"name": type(optimizer).__name__} | _numbers(optimizer),
         "seed": seed,
         "device": model.device,
     }
@@ -229,6 +224,12 @@ def _epoch_metrics(model: Any, x: Any, validation: Any, terms: numpy.ndarray, ba
         scores = evaluate(model, validation, seed=seed)
         metrics |= {f"validation_{name}": scores[name] for name in metrics}
     return metrics
+
+
+def _numbers(optimizer: Optimizer) -> dict[str, float]:
+    """Every plain number that an optimizer's updates depend on, beside those that `fit` gave it."""
+    numbers = {name: value for name, value in vars(optimizer).items() if isinstance(value, Real)}
+    return {name: value for name, value in numbers.items() if name not in ("learning_rate", "clip_norm", "n_steps")}
 
 
 def _described(value: float | Schedule) -> str | float:

@@ -14,22 +14,12 @@ import numpy
 
 import scratchvae as sv
 from benchmarks.timing import interleaved
+from scratchvae.checks.identities import GivenNoise
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import vae_from_nothing as by_hand
 
 Step = Callable[[], object]
-
-
-class GivenNoise:
-    """Hands out one array."""
-
-    def __init__(self, e: numpy.ndarray) -> None:
-        self.e = e
-
-    def normal(self, name: str, shape: tuple[int, ...]) -> numpy.ndarray:
-        """The array, in the shape that is asked for."""
-        return self.e.reshape(shape)
 
 
 def engine(x: numpy.ndarray, e: numpy.ndarray) -> tuple[Step, Step]:

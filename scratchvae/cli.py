@@ -232,7 +232,7 @@ def _train(options: argparse.Namespace) -> None:
     history = read_history(directory)
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
     print(f"test: {_line(sv.evaluate(model, test.images), model)}")
-    _draw(PLOTS, model, test, directory)
+    _draw_all(model, test, directory)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -279,7 +279,7 @@ def _plot(options: argparse.Namespace) -> None:
     elif options.out:
         raise InputError("plot", "one picture with --out", "all")
     else:
-        _draw(PLOTS, model, test, directory)
+        _draw_all(model, test, directory)
 
 
 def _data(options: argparse.Namespace) -> None:
@@ -299,7 +299,7 @@ def _data(options: argparse.Namespace) -> None:
         print(options.out)
 
 
-def _draw(kinds: Sequence[str], model: sv.VAE, test: sv.data.Dataset, directory: Path) -> None:
+def _draw_all(model: sv.VAE, test: sv.data.Dataset, directory: Path) -> None:
     """Save the pictures that this model and these data allow, and name the others."""
     from scratchvae.plotting import save_figure
 
@@ -312,8 +312,7 @@ def _draw(kinds: Sequence[str], model: sv.VAE, test: sv.data.Dataset, directory:
         "samples": (images, "images"),
         "curves": (True, ""),
     }
-    for kind in kinds:
-        possible, need = needs[kind]
+    for kind, (possible, need) in needs.items():
         if possible:
             path = directory / "figures" / f"{kind}.png"
             save_figure(_figure(kind, model, test, directory), path)

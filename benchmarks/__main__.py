@@ -1,10 +1,17 @@
-"""python -m benchmarks [engine | step | mnist | manifold | parity] [options]; without a name, engine and step."""
+"""python -m benchmarks [engine | step | mnist | iwae | manifold | parity] [options]; engine and step without a name."""
 
 import sys
 
-from benchmarks import engine, manifold_quality, mnist, parity, step
+from benchmarks import engine, iwae, manifold_quality, mnist, parity, step
 
-BENCHMARKS = {"engine": engine, "step": step, "mnist": mnist, "manifold": manifold_quality, "parity": parity}
+BENCHMARKS = {
+    "engine": engine,
+    "step": step,
+    "mnist": mnist,
+    "iwae": iwae,
+    "manifold": manifold_quality,
+    "parity": parity,
+}
 
 name, *arguments = sys.argv[1:] or [None]
 if name is not None and name not in BENCHMARKS:

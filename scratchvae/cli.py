@@ -18,7 +18,7 @@ from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import quantity
 from scratchvae.optim import LinearSchedule
 from scratchvae.run_directory import read_history
-from scratchvae.training import summary
+from scratchvae.training import OBJECTIVES, summary
 
 TRAIN_DEFAULTS: dict[str, Any] = {
     "data": "drawn-digits",
@@ -34,6 +34,7 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "learning_rate": 2e-3,
     "kl_warmup": 0,
     "samples": 1,
+    "objective": "elbo",
     "clip_norm": None,
     "seed": 0,
     "device": "cpu",
@@ -137,6 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     setting("learning_rate", "of Adam", type=POSITIVE, metavar="RATE")
     setting("kl_warmup", "steps over which the weight of the KL grows from 0 to 1", type=FROM_ZERO, metavar="STEPS")
     setting("samples", "draws of z per image", type=COUNT, metavar="S")
+    setting(
+        "objective", "the ELBO, or the importance-weighted bound: log of the mean of S weights", choices=[*OBJECTIVES]
+    )
     setting("clip_norm", "largest norm of the gradient", type=POSITIVE, metavar="NORM")
     setting("seed", "of weights, order and noise", type=FROM_ZERO)
     setting("device", "where to compute", choices=["cpu", "gpu"])
@@ -222,6 +226,7 @@ def _train(options: argparse.Namespace) -> None:
         learning_rate=settings["learning_rate"],
         kl_weight=LinearSchedule(0.0, 1.0, settings["kl_warmup"]) if settings["kl_warmup"] else 1.0,
         n_samples=settings["samples"],
+        objective=settings["objective"],
         clip_norm=settings["clip_norm"],
         seed=settings["seed"],
         run_dir=directory,

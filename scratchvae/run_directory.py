@@ -22,8 +22,9 @@ Metrics = dict[str, float]
 class Run:
     """Where training stands: `step` of all steps, `seconds` of the epoch so far, and the `history` of whole epochs.
 
-    With a directory it also lives there: config.json, metrics.jsonl, last.npz, and best.npz (by validation ELBO). The
-    metrics of an epoch are written before its checkpoint, and cut back to the checkpoint when the run is resumed.
+    With a directory it also lives there: config.json, metrics.jsonl, last.npz, and best.npz (by the objective on the
+    validation data). The metrics of an epoch are written before its checkpoint, and cut back to the checkpoint when the
+    run is resumed.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ class Run:
             file.write(json.dumps(self.history[-1]) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        elbo = metrics.get("validation_elbo")
+        elbo = metrics.get("validation_bound", metrics.get("validation_elbo"))  # what the objective is on other data
         if elbo is not None and (self.best_elbo is None or elbo > self.best_elbo):
             self.best_elbo = elbo
             self.save("best.npz")

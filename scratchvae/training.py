@@ -22,7 +22,7 @@ from scratchvae.backend import array_module, device_module, to_numpy
 from scratchvae.data.binarization import binarize
 from scratchvae.data.minibatches import minibatches
 from scratchvae.errors import InputError
-from scratchvae.evaluation import active_units, evaluate, observations, prepared
+from scratchvae.evaluation import active_units, evaluate, log_likelihood, observations, prepared
 from scratchvae.noise import Noise
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.run_directory import Metrics, Run, fingerprint
@@ -46,6 +46,7 @@ def fit(
     validation: Any = None,
     kl_weight: float | Schedule = 1.0,
     n_samples: int = 1,
+    objective: str = "elbo",
     optimizer: Callable[..., Optimizer] | None = None,
     clip_norm: float | None = None,
     device: str | None = None,
@@ -53,10 +54,10 @@ def fit(
     resume: bool = False,
     progress: bool = True,
 ) -> dict[str, list[float]]:
-    """Ascend (1/M) sum over the minibatch of E_q[log p(x | z)] - kl_weight KL(q(z | x) || p(z)).
+    """Ascend (1/M) sum over the minibatch of the objective, by default E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
     This is the deck's estimator (N/M) sum, divided by N. An epoch is a fresh permutation of the rows; its last, partial
-    batch is kept. With kl_weight 1 it is the ELBO.
+    batch is kept.
 
     Parameters
     ----------
@@ -67,6 +68,10 @@ def fit(
     epochs, batch_size, n_samples : int
         Passes over the data, M, and draws of z per datapoint.
     learning_rate, kl_weight : number, or function of the step (0, 1, 2, ...)
+        kl_weight multiplies the KL, or log q(z | x) - log p(z) in the weights of "iwae"; 1 gives a bound of log p(x).
+    objective : "elbo" or "iwae"
+        The ELBO, its expectation a mean over draws; or the importance-weighted bound, the log of the mean of
+        w = p(x | z) p(z) / q(z | x) over the draws (Burda, Grosse & Salakhutdinov, 2016, equation 8).
     seed : int
         Of the order of the rows and of all noise.
     validation : array, optional
@@ -88,9 +93,10 @@ def fit(
 
     Returns
     -------
-    dict of lists, one entry an epoch: epoch, step, elbo, reconstruction, kl, active_units, seconds, and the same four
-    with the prefix validation_ where there are validation data. In nats, means per datapoint over the epoch's steps;
-    elbo is unweighted; active_units are counted on the first 500 rows.
+    dict of lists, one entry an epoch: epoch, step, elbo, reconstruction, kl, active_units, seconds, for "iwae" also
+    bound, and the same scores with the prefix validation_ where there are validation data. In nats, means per datapoint
+    over the epoch's steps; elbo is unweighted; active_units are counted on the first 500 rows. With "iwae" the kl of
+    the training data is estimated by the draws, and bound is what was ascended.
 
     Raises
     ------
@@ -101,6 +107,8 @@ def fit(
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("n_samples", n_samples)):
         if not isinstance(value, (int, numpy.integer)) or value < 1:
             raise InputError("fit", f"{name} of at least 1", repr(value))
+    if objective not in OBJECTIVES:
+        raise InputError("fit", f"an objective among {', '.join(OBJECTIVES)}", repr(objective))
     if not hasattr(model, "elbo_terms"):
         raise InputError("fit", "a model", type(model).__name__, "fit(model, data)")
     if not callable(kl_weight) and not (isinstance(kl_weight, Real) and 0 <= kl_weight < math.inf):
@@ -123,13 +131,15 @@ def fit(
         "learning_rate": _described(learning_rate),
         "kl_weight": _described(kl_weight),
         "n_samples": n_samples,
+        "objective": objective,
         "clip_norm": clip_norm,
         "optimizer": {"name": type(optimizer).__name__} | _numbers(optimizer),
         "seed": seed,
         "device": model.device,
     }
     steps_per_epoch = math.ceil(len(x) / batch_size)
-    terms = device_module(model.device).zeros((steps_per_epoch, 2), dtype=model.dtype)
+    names, evaluated = OBJECTIVES[objective]
+    terms = device_module(model.device).zeros((steps_per_epoch, len(names)), dtype=model.dtype)
     run = Run(run_dir, resume, settings, epochs, model, optimizer, terms)
     observed = x if model.binarize == "dynamic" else binarize(x, model.binarize, noise)
     read_every = 1 if model.device == "cpu" else 50  # reading a term back makes the CPU wait for the GPU
@@ -148,16 +158,16 @@ def fit(
                 batch = observed[batches[i]]
                 if model.binarize == "dynamic":
                     batch = binarize(batch, "dynamic", noise)
-                reconstruction, kl = (ops.mean(term) for term in model.elbo_terms(batch, noise, n_samples))
-                terms[i, 0], terms[i, 1] = reconstruction.data, kl.data
+                value, *parts = evaluated(model, batch, noise, n_samples, value_at(kl_weight, run.step))
+                for j, part in enumerate(parts):
+                    terms[i, j] = part.data
                 if (i + 1) % read_every == 0 or i + 1 == steps_per_epoch:
-                    _check_finite(to_numpy(terms[i - i % read_every : i + 1]), run)
-                loss = value_at(kl_weight, run.step) * kl - reconstruction
-                grad(loss, optimizer.parameters, out=optimizer.gradients)
+                    _check_finite(to_numpy(terms[i - i % read_every : i + 1]), names, run)
+                grad(-value, optimizer.parameters, out=optimizer.gradients)
                 optimizer.step()
                 stopping = interrupted.is_set() and i + 1 < steps_per_epoch
                 if stopping:
-                    _check_finite(to_numpy(terms[i - i % read_every : i + 1]), run)
+                    _check_finite(to_numpy(terms[i - i % read_every : i + 1]), names, run)
                 run.step += 1
                 bar.update()
                 if stopping:
@@ -166,7 +176,8 @@ def fit(
                     break
             else:
                 run.seconds += time.perf_counter() - started
-                metrics = _epoch_metrics(model, x, validation, to_numpy(terms), batch_size, seed)
+                means = dict(zip(names, _epoch_means(to_numpy(terms), batch_size, len(x)), strict=True))
+                metrics = _epoch_metrics(model, x, validation, means, n_samples, seed)
                 _check_epoch(metrics, run)
                 run.finish_epoch({"epoch": epoch + 1, "step": run.step} | metrics)
                 bar.set_postfix_str(summary(metrics))
@@ -184,22 +195,45 @@ def fit(
     return {name: [metrics[name] for metrics in run.history] for name in last}
 
 
+def _elbo(model: Any, x: Any, noise: Noise, n_samples: int, kl_weight: float) -> tuple[Any, Any, Any]:
+    """The mean over the batch of E_q[log p(x | z)] - kl_weight KL(q(z | x) || p(z)), and of its two terms."""
+    reconstruction, kl = (ops.mean(term) for term in model.elbo_terms(x, noise, n_samples))
+    return reconstruction - kl_weight * kl, reconstruction, kl
+
+
+def _importance_weighted(
+    model: Any, x: Any, noise: Noise, n_samples: int, kl_weight: float
+) -> tuple[Any, Any, Any, Any]:
+    """The mean over the batch of log (1/S) sum of w_s, of the terms of log w, and of the bound again, to be shown."""
+    reconstruction, divergence = model.log_weight_terms(x, noise, n_samples)
+    bound = ops.mean(ops.logsumexp(reconstruction - kl_weight * divergence, axis=0)) - math.log(n_samples)
+    return bound, ops.mean(reconstruction), ops.mean(divergence), bound
+
+
+OBJECTIVES: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
+    "elbo": (("reconstruction", "kl"), _elbo),
+    "iwae": (("reconstruction", "kl", "bound"), _importance_weighted),
+}
+"""Name -> the terms that are recorded at every step, and the function that returns the objective and then the terms."""
+
+
 def summary(metrics: Metrics) -> str:
     """One line for a person: the ELBO and its two terms, in nats per datapoint, and the active units."""
     line = f"ELBO {metrics['elbo']:.2f} = {metrics['reconstruction']:.2f} - KL {metrics['kl']:.2f}"
+    line += f", bound {metrics['bound']:.2f}" if "bound" in metrics else ""
     line += f", {metrics['active_units']} active"
     return line + (f", validation ELBO {metrics['validation_elbo']:.2f}" if "validation_elbo" in metrics else "")
 
 
-def _check_finite(terms: numpy.ndarray, run: Run) -> None:
-    """Raise NonFiniteError for the first step whose reconstruction or KL is not finite.
+def _check_finite(terms: numpy.ndarray, names: tuple[str, ...], run: Run) -> None:
+    """Raise NonFiniteError for the first step with a term that is not finite.
 
-    terms: (steps, 2) since the last check, the last of them being the step under way.
+    terms: (steps, len(names)) since the last check, the last of them being the step under way.
     """
     bad = numpy.argwhere(~numpy.isfinite(terms))
     if len(bad):
-        step, term = run.step - (len(terms) - 1 - bad[0][0]), ("reconstruction", "KL")[bad[0][1]]
-        raise NonFiniteError(f"step {step}: the {term} is not finite; {run.last_checkpoint()}")
+        step, name = run.step - (len(terms) - 1 - bad[0][0]), names[bad[0][1]]
+        raise NonFiniteError(f"step {step}: the {name} is not finite; {run.last_checkpoint()}")
 
 
 def _check_epoch(metrics: Metrics, run: Run) -> None:
@@ -211,17 +245,19 @@ def _check_epoch(metrics: Metrics, run: Run) -> None:
         raise NonFiniteError(f"after step {run.step}: {spoilt[0]} is not finite; {run.last_checkpoint()}")
 
 
-def _epoch_metrics(model: Any, x: Any, validation: Any, terms: numpy.ndarray, batch_size: int, seed: int) -> Metrics:
-    n_rows = numpy.minimum(batch_size, len(x) - batch_size * numpy.arange(len(terms)))
-    reconstruction, kl = (terms.astype(numpy.float64) * n_rows[:, None]).sum(axis=0) / len(x)
-    metrics = {
-        "elbo": float(reconstruction - kl),
-        "reconstruction": float(reconstruction),
-        "kl": float(kl),
-        "active_units": active_units(model, prepared(model, x[:500], seed)),
-    }
+def _epoch_means(terms: numpy.ndarray, batch_size: int, n: int) -> list[float]:
+    """Means per datapoint of each term over an epoch of n rows.   (steps, T) -> T numbers"""
+    n_rows = numpy.minimum(batch_size, n - batch_size * numpy.arange(len(terms)))
+    return ((terms.astype(numpy.float64) * n_rows[:, None]).sum(axis=0) / n).tolist()
+
+
+def _epoch_metrics(model: Any, x: Any, validation: Any, means: dict[str, float], n_samples: int, seed: int) -> Metrics:
+    metrics = {"elbo": means["reconstruction"] - means["kl"]} | means
+    metrics["active_units"] = active_units(model, prepared(model, x[:500], seed))
     if validation is not None:
         scores = evaluate(model, validation, seed=seed)
+        if "bound" in means:
+            scores["bound"] = float(log_likelihood(model, validation, n_samples, seed)[0].mean())
         metrics |= {f"validation_{name}": scores[name] for name in metrics}
     return metrics
 

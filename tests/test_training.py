@@ -97,6 +97,32 @@ def test_a_step_descends_the_mean_over_the_batch(x, kl_weight):
         assert abs(g).max() > 1e-3
 
 
+@pytest.mark.parametrize(("n_samples", "kl_weight"), [(1, 1.0), (5, 1.0), (5, 0.5)])
+def test_iwae_ascends_the_log_of_the_mean_weight(x, n_samples, kl_weight):
+    """SGD moves by rate times the gradient of (1/M) sum of log (1/S) sum of p(x | z) (p(z) / q(z | x))^kl_weight."""
+    model, twin = small().to(dtype=numpy.float64), small().to(dtype=numpy.float64)
+    options = {"n_samples": n_samples, "objective": "iwae", "kl_weight": kl_weight, "seed": 2, "validation": x} | quiet
+    history = sv.fit(model, x, epochs=1, batch_size=N, learning_rate=0.05, optimizer=SGD, **options)
+    rows = x[sv.Noise(2).permutation("order", N)].astype(float)
+    q = twin.encoder(rows)
+    z = q.reparameterize(sv.Noise(2).normal("z", (n_samples, *q.shape)))
+    reconstruction, log_ratio = twin.decoder(z).log_prob(rows), q.log_prob(z) - twin.prior.log_prob(z)
+    weights = sv.ops.exp(reconstruction - kl_weight * log_ratio)
+    bound = sv.ops.mean(sv.ops.log(sv.ops.mean(weights, axis=0)))
+    for received, start, g in zip(
+        model.parameters(), twin.parameters(), sv.grad(bound, twin.parameters()), strict=True
+    ):
+        numpy.testing.assert_allclose(received.data, start.data + 0.05 * g, atol=1e-14)
+        assert abs(g).max() > 1e-3
+    assert history["bound"] == [pytest.approx(float(bound), rel=1e-12)]
+    assert history["reconstruction"] == [pytest.approx(reconstruction.data.mean(), rel=1e-12)]
+    assert history["kl"] == [pytest.approx(log_ratio.data.mean(), rel=1e-12)]
+    validation = sv.log_likelihood(model, x, n_samples, seed=2)[0].mean()
+    assert history["validation_bound"] == [pytest.approx(validation, rel=1e-12)]
+    if n_samples > 1 and kl_weight == 1:
+        assert history["bound"][0] > history["elbo"][0] + 0.01, "the log of a mean, not the mean of logs"
+
+
 def test_every_epoch_visits_every_row_once_in_another_order(x):
     recorder = Recorder(small())
     sv.fit(recorder, x, epochs=3, batch_size=20, n_samples=4, seed=1, learning_rate=0.02, **quiet)
@@ -291,7 +317,7 @@ def broken(x, step, term):
     return recorder
 
 
-@pytest.mark.parametrize(("step", "term", "name"), [(0, 0, "reconstruction"), (7, 1, "KL"), (8, 0, "reconstruction")])
+@pytest.mark.parametrize(("step", "term", "name"), [(0, 0, "reconstruction"), (7, 1, "kl"), (8, 0, "reconstruction")])
 def test_a_loss_that_is_not_finite_stops_before_the_step(x, tmp_path, step, term, name):
     model = broken(x, step, term)
     with pytest.raises(
@@ -542,7 +568,7 @@ def test_on_the_gpu_the_step_is_named_though_terms_are_read_seldom(x, strict_gpu
 
     model.elbo_terms = overflowing
     rows = numpy.resize(x, (100, D))
-    with pytest.raises(sv.NonFiniteError, match=f"^step {step}: the KL is not finite"):
+    with pytest.raises(sv.NonFiniteError, match=f"^step {step}: the kl is not finite"):
         sv.fit(model, rows, epochs=2, batch_size=1, **quiet)
 
 

@@ -1,5 +1,7 @@
 """The same VAE written in PyTorch: from the same start and with the same noise both take the same hundred steps."""
 
+import math
+
 import numpy
 import pytest
 
@@ -23,26 +25,43 @@ class Twin:
     def layer(self, x, name):
         return x @ self.parameters[f"{name}.weight"] + self.parameters[f"{name}.bias"]
 
-    def terms(self, x, e):
-        """Reconstruction and KL, (M,) each, by torch.distributions."""
+    def distributions(self, x, e):
+        """q(z | x), z, and p(x | z), by torch.distributions."""
         code = self.layer(torch.relu(self.layer(x, "encoder.network.layers.0")), "encoder.network.layers.1")
         mean, log_std = code.chunk(2, dim=-1)
         q = torch.distributions.Normal(mean, log_std.exp())
-        hidden = torch.relu(self.layer(mean + log_std.exp() * e, "decoder.network.layers.0"))
+        z = mean + log_std.exp() * e
+        hidden = torch.relu(self.layer(z, "decoder.network.layers.0"))
         output = self.layer(hidden, "decoder.network.layers.1")
         if self.gaussian:
             likelihood = torch.distributions.Normal(output, SMALLEST_STD + self.parameters["decoder.raw_log_std"].exp())
         else:
             likelihood = torch.distributions.Bernoulli(logits=output, validate_args=False)
-        prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+        return q, z, likelihood
+
+    def terms(self, x, e):
+        """Reconstruction and KL, (M,) each."""
+        q, _, likelihood = self.distributions(x, e)
+        prior = torch.distributions.Normal(torch.zeros_like(q.mean), torch.ones_like(q.mean))
         return likelihood.log_prob(x).sum(-1).mean(0), torch.distributions.kl_divergence(q, prior).sum(-1)
 
-    def descend(self, batches, rate, kl_weight=lambda step: 1.0, clip_norm=None):
+    def bound(self, x, e):
+        """log (1/S) sum over s of p(x | z) p(z) / q(z | x), (M,)."""
+        q, z, likelihood = self.distributions(x, e)
+        prior = torch.distributions.Normal(torch.zeros_like(z), torch.ones_like(z))
+        log_w = likelihood.log_prob(x).sum(-1) + prior.log_prob(z).sum(-1) - q.log_prob(z).sum(-1)
+        return log_w.logsumexp(0) - math.log(len(e))
+
+    def descend(self, batches, rate, kl_weight=lambda step: 1.0, clip_norm=None, objective="elbo"):
         optimizer = torch.optim.Adam(self.parameters.values(), lr=rate)
         for step, (x, e) in enumerate(batches):
             optimizer.zero_grad()
-            reconstruction, kl = self.terms(torch.tensor(x), torch.tensor(e, dtype=torch.float64))
-            (kl_weight(step) * kl - reconstruction).mean().backward()
+            x, e = torch.tensor(x), torch.tensor(e, dtype=torch.float64)
+            if objective == "iwae":
+                (-self.bound(x, e).mean()).backward()
+            else:
+                reconstruction, kl = self.terms(x, e)
+                (kl_weight(step) * kl - reconstruction).mean().backward()
             if clip_norm is not None:
                 norm = torch.sqrt(sum((x.grad**2).sum() for x in self.parameters.values()))
                 for parameter in self.parameters.values():
@@ -125,3 +144,19 @@ def test_fit_takes_the_steps_that_its_docstring_says(kind):
     twin.descend(batches, rate=0.01, kl_weight=warm_up, clip_norm=0.5)
     assert twin.largest_difference(model) < 1e-9
     assert history["step"] == [3 * epoch for epoch in range(1, 11)]
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_fit_by_importance_weights(kind):
+    rng = numpy.random.default_rng(0)
+    x = 1 / (1 + numpy.exp(-4 * rng.standard_normal((40, 2)) @ rng.standard_normal((2, 30))))
+    model = sv.VAE.mlp(input_size=30, latent_size=3, hidden=(16,), **SETTINGS[kind]).to(dtype=numpy.float64)
+    twin = Twin(model)
+    batches = []
+    for epoch in range(25):
+        for rows in sv.data.minibatches(40, 10, sv.Noise(7, epoch)):
+            batches.append((x[rows], sv.Noise(7, len(batches)).normal("z", (5, 10, 3))))
+    options = {"n_samples": 5, "objective": "iwae", "learning_rate": 0.01, "seed": 7, "progress": False}
+    sv.fit(model, x, epochs=25, batch_size=10, **options)
+    twin.descend(batches, rate=0.01, objective="iwae")
+    assert twin.largest_difference(model) < 1e-9

@@ -194,6 +194,10 @@ def test_the_terms_equal_those_of_numpy_and_scipy(kind, n_samples, x, rng):
     )
     log_w = reconstruction + stats.norm.logpdf(z).sum(axis=-1) - stats.norm(mean, std).logpdf(z).sum(axis=-1)
     numpy.testing.assert_allclose(sv.to_numpy(model.log_weights(x, Given(e), n_samples)), log_w, rtol=rtol)
+    bound = special.logsumexp(log_w, axis=0, b=1 / n_samples)
+    numpy.testing.assert_allclose(
+        sv.to_numpy(model.importance_weighted_bound(x, Given(e), n_samples)), bound, rtol=rtol
+    )
 
 
 def divergence(mean, std):

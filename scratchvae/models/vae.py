@@ -122,16 +122,31 @@ class VAE(Module):
         reconstruction, divergence = self.elbo_terms(x, noise, n_samples)
         return reconstruction - divergence
 
-    def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
-        """log p(x | z) + log p(z) - log q(z | x) for draws z of q(z | x), in nats.   (N, D) -> (S, N)
+    def log_weight_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
+        """log p(x | z) and log q(z | x) - log p(z) for draws z of q(z | x), in nats.   (N, D) -> (S, N), (S, N)
 
-        Their mean is the ELBO by Monte Carlo, without the analytic KL (Kingma & Welling, equation 6); the log of the
-        mean of their exponentials estimates log p(x).   Source: deck, "The per-datapoint ELBO".
+        The mean of the second estimates KL(q(z | x) || p(z)).
         """
         x = self.rows(x)
         q = self.encoder(x)
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return self.decoder(z).log_prob(x) + self.prior.log_prob(z) - q.log_prob(z)
+        return self.decoder(z).log_prob(x), q.log_prob(z) - self.prior.log_prob(z)
+
+    def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+        """log w = log p(x | z) + log p(z) - log q(z | x) for draws z of q(z | x), in nats.   (N, D) -> (S, N)
+
+        Their mean is the ELBO by Monte Carlo, without the analytic KL (Kingma & Welling, equation 6); the log of the
+        mean of their exponentials estimates log p(x).   Source: deck, "The per-datapoint ELBO".
+        """
+        reconstruction, divergence = self.log_weight_terms(x, noise, n_samples)
+        return reconstruction - divergence
+
+    def importance_weighted_bound(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+        """log (1/S) sum over s of w_s, in nats; its mean rises with S from the ELBO to log p(x).   (N, D) -> (N,)
+
+        Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
+        """
+        return ops.logsumexp(self.log_weights(x, noise, n_samples), axis=0) - math.log(n_samples)
 
     def encode(self, x: Any) -> Normal:
         """q(z | x), holding arrays.   (N, ...) -> Normal over (N, K)"""

@@ -14,7 +14,7 @@ import numpy
 
 import scratchvae as sv
 from benchmarks.timing import interleaved
-from scratchvae.checks.identities import GivenNoise
+from scratchvae.noise import GivenNoise
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import vae_from_nothing as by_hand

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import reprlib
+import zipfile
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy
 
 from scratchvae.backend import to_numpy
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.models import VAE
+from scratchvae.npz import Archive
 
 FORMAT = "scratchvae 1"
 CONSTRUCTORS = {"VAE.mlp": VAE.mlp}
+LARGEST_HEADER = 2**18  # bytes, four a character; a run's takes about two thousand
+
+
+class WriteError(OSError):
+    """A file could not be written, and what stood under its name is intact.   "cannot write ...: reason; outlook"
+
+    outlook : what is left and how to go on, where a run can say so
+    """
+
+    def __init__(self, path: str | os.PathLike[str], error: OSError, outlook: str = "") -> None:
+        super().__init__(error.errno, error.strerror or str(error), os.fspath(path))
+        self.outlook = outlook
+
+    def __str__(self) -> str:
+        return f"cannot write {self.filename}: {self.strerror}" + (f"; {self.outlook}" if self.outlook else "")
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -31,33 +51,56 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     """
     header, arrays = read(path)
     configuration = header.get("configuration")
+    state = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
     if into is None:
         if configuration is None:
             raise InputError(
                 f"load {path}", "a model of a built-in constructor", "one of a user's own networks", "into=model"
             )
-        into = build(configuration)
-    state = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
-    dtypes = {array.dtype for array in state.values()}
+        into = build(configuration, sum(array.size for array in state.values()))
+    dtypes = {array.dtype for array in state.values() if array.dtype.kind == "f"}
     if len(dtypes) == 1:
         into.to(dtype=dtypes.pop())
     try:
+        for name, own in into.state().items():
+            if name in state and not numpy.can_cast(state[name].dtype, own.dtype):
+                raise ShapeError(f"load_state: {name}", f"values of type {own.dtype}", str(state[name].dtype))
         into.load_state(state)
     except ShapeError as error:
         raise DataError(f"load {path}", "the arrays of the model", str(error)) from None
     return into
 
 
-def build(configuration: dict[str, Any]) -> Any:
-    """A new model from {"constructor": name, argument: value, ...}."""
+def build(configuration: Any, n_entries: int) -> Any:
+    """A new model from {"constructor": name, argument: value, ...}, the arrays for which have n_entries entries.
+
+    Raises InputError for anything else, and before a model is built that has more parameters than that.
+    """
     arguments = dict(configuration) if isinstance(configuration, dict) else {}
     constructor = arguments.pop("constructor", None)
     if not isinstance(constructor, str) or constructor not in CONSTRUCTORS:
-        raise InputError("build", f"a constructor among {', '.join(CONSTRUCTORS)}", repr(constructor))
+        raise InputError("build", f"a constructor among {', '.join(CONSTRUCTORS)}", reprlib.repr(constructor))
     try:
-        return CONSTRUCTORS[constructor](**arguments)
+        bound = inspect.signature(CONSTRUCTORS[constructor]).bind(**arguments)
     except TypeError as error:
         raise InputError("build", f"the arguments of {constructor}", str(error), "of another version?") from None
+    bound.apply_defaults()
+    settings = dict(bound.arguments)
+    hidden = settings.pop("hidden")
+    for name, value in settings.items():
+        if not isinstance(value, (str, int, float)) or (isinstance(value, int) and abs(value) >= 2**64):
+            raise InputError("build", f"a number or a word as {name}", reprlib.repr(value))
+    hidden = hidden if isinstance(hidden, (list, tuple)) else [hidden]
+    widths = [settings["input_size"], *hidden, settings["latent_size"]]
+    for width in widths:
+        if type(width) is not int or not 1 <= width <= n_entries:
+            expected = f"widths from 1 to the {n_entries} entries of the arrays"
+            raise InputError("build", expected, reprlib.repr(width), "a damaged file?")
+    n_weights = 2 * sum(first * second for first, second in pairwise(widths))  # at least: of the encoder and decoder
+    if n_weights > n_entries:
+        expected = f"a model of at most {n_entries} parameters, as the arrays have entries"
+        raise InputError("build", expected, f"widths for {n_weights}", "a damaged file?")
+    return CONSTRUCTORS[constructor](**bound.arguments)
 
 
 def model_arrays(model: Any) -> dict[str, numpy.ndarray]:
@@ -67,8 +110,9 @@ def model_arrays(model: Any) -> dict[str, numpy.ndarray]:
 
 def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, numpy.ndarray]) -> None:
     """Write a header of plain values, and arrays, to an .npz file."""
-    with _replacing(Path(path)) as file:
-        numpy.savez(file, header=numpy.array(as_json({"format": FORMAT} | header)), **arrays)
+    content = io.BytesIO()  # in memory first: a zip file that runs out of disk hides the cause behind errors of its own
+    numpy.savez(content, header=numpy.array(as_json({"format": FORMAT} | header)), **arrays)
+    _replace(Path(path), content.getbuffer())
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
@@ -78,36 +122,51 @@ def as_json(value: Any, indent: int | None = None) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file."""
-    with _replacing(path) as file:
-        file.write(text.encode())
+    _replace(path, text.encode())
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the path's place when it is whole and on disk, or else vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def sync_directory(directory: Path) -> None:
+    """Flush the names in a directory to disk, on systems that can: a rename outlives a loss of power only then."""
+    with suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _replace(path: Path, content: bytes | memoryview) -> None:
+    """Put a file of this content in the path's place once it is whole and on disk; raise WriteError if it cannot be."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            yield file
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise WriteError(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+    sync_directory(path.parent)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
     """The header and the arrays of a file that `write` made. Raises DataError for any other."""
     try:
-        with open(path, "rb") as stream, numpy.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(str(arrays.pop("header")))
-        if header["format"] != FORMAT:
-            raise ValueError(f"format {header['format']!r}")
+        with open(path, "rb") as file:
+            archive = Archive(file, methods=(zipfile.ZIP_STORED,))
+            if "header" not in archive.members or archive.members["header"].file_size > LARGEST_HEADER:
+                raise ValueError(f"it has no header of at most {LARGEST_HEADER} bytes")
+            header = json.loads(str(archive.read("header", kinds="U")))
+            if not isinstance(header, dict) or header.get("format") != FORMAT:
+                raise ValueError("its header is of another format")
+            arrays = {name: archive.read(name) for name in archive.members if name != "header"}
     except FileNotFoundError:
         raise DataError(f"load {path}", "a file", "nothing there") from None
-    except Exception as error:  # zipfile, NumPy and json have many ways to fail on damaged bytes
+    except (OSError, ValueError, RecursionError) as error:
         reason = f"a torn or foreign file: {error}"
         raise DataError(f"load {path}", f"a checkpoint of format {FORMAT!r}", reason) from None
     return header, arrays

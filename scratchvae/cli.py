@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, sample, plot, data."""
+"""The command line: train, evaluate, sample, plot, check, data."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,11 +14,12 @@ from typing import Any, NoReturn
 import numpy
 
 import scratchvae as sv
+from scratchvae.backend import device_module
 from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import quantity
 from scratchvae.optim import LinearSchedule
-from scratchvae.run_directory import read_history
+from scratchvae.run_directory import RunDirectory, read_configuration, read_history
 from scratchvae.training import OBJECTIVES, summary
 
 TRAIN_DEFAULTS: dict[str, Any] = {
@@ -43,17 +45,17 @@ PLOTS = ("manifold", "latent", "reconstructions", "samples", "curves")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status is 0, 2 for bad input, 1 for a training that failed, 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    """Run a command; the exit status is 0, 2 for bad input, 1 for a training or check that failed, 130 after Ctrl-C."""
     try:
+        options = _parser().parse_args(arguments)
         options.command(options)
-    except (InputError, OSError) as error:
+    except (InputError, OSError, _UsageError) as error:
         print(f"scratchvae: {error}", file=sys.stderr)
         return 2
     except MemoryError as error:
         print(f"scratchvae: not enough memory: {error}", file=sys.stderr)
         return 2
-    except sv.NonFiniteError as error:
+    except (sv.NonFiniteError, CheckFailed) as error:
         print(f"scratchvae: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
@@ -62,11 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class CheckFailed(Exception):
+    """A row of `scratchvae check` does not meet its tolerance."""
+
+
+class _UsageError(Exception):
+    """A command line that the parser does not take."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Refuses in one sentence, as the rest of the package does."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"scratchvae: {message} ({self.prog} --help tells more)\n")
+        raise _UsageError(f"{message} ({self.prog} --help tells more)")
 
 
 def _number(kind: type, smallest: float, exclusive: bool = False) -> Callable[[str], Any]:
@@ -127,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     setting("data_dir", data_dir_help, metavar="DIR")
     setting("latent", "latent dimensions K", type=COUNT, metavar="K")
     setting(
-        "hidden", "widths of the encoder's hidden layers; the decoder mirrors them", type=int, nargs="*", metavar="H"
+        "hidden", "widths of the encoder's hidden layers; the decoder mirrors them", type=COUNT, nargs="*", metavar="H"
     )
     setting("activation", "of hidden layers", choices=sorted(sv.nn.linear.ACTIVATIONS))
     setting("likelihood", "p(x | z)", choices=["bernoulli", "gaussian"])
@@ -181,6 +191,15 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("--data-dir", metavar="DIR", help=data_dir_help)
     plot.add_argument("--out", metavar="FILE", help="another file (not with all)")
 
+    check = command(
+        "check",
+        _check,
+        "prove the mathematics on this machine",
+        "Check every gradient, the identities of distributions and estimators, and models whose likelihood is known "
+        "exactly. Prints a table of figures and tolerances; the exit status is 1 if one fails.",
+    )
+    check.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="where to compute (default: cpu)")
+
     data = command("data", _data, "describe a data set, and draw some of it", "Load a data set and describe it.")
     data.add_argument("data", nargs="?", default="drawn-digits", help=f"{data_help} (default: %(default)s)")
     data.add_argument("--data-dir", metavar="DIR", help=data_dir_help)
@@ -207,33 +226,35 @@ def _train(options: argparse.Namespace) -> None:
     )
     model.to(settings["device"])
     settings["image_shape"] = list(train.images.shape[1:])
-    if not options.resume:
-        if (directory / "config.json").exists():
-            raise InputError(
-                f"run directory {directory}", "an empty one", "one with a run", "--resume, or name another"
-            )
+    with RunDirectory(directory) as held:
+        if not options.resume:
+            if (directory / "config.json").exists():
+                raise InputError(
+                    f"run directory {directory}", "an empty one", "one with a run", "--resume, or name another"
+                )
+            write_text(directory / "options.json", json.dumps(settings, indent=2))
+        print(model)
+        print(
+            f"{settings['data']}: {len(train):,} to train with, {len(test):,} to test with; {quantity(model)}",
+            flush=True,
+        )
+        sv.fit(
+            model,
+            train.images,
+            validation=test.images,
+            epochs=settings["epochs"],
+            batch_size=settings["batch_size"],
+            learning_rate=settings["learning_rate"],
+            kl_weight=LinearSchedule(0.0, 1.0, settings["kl_warmup"]) if settings["kl_warmup"] else 1.0,
+            n_samples=settings["samples"],
+            objective=settings["objective"],
+            clip_norm=settings["clip_norm"],
+            seed=settings["seed"],
+            run_dir=held,
+            resume=options.resume is not None,
+            progress=not options.quiet,
+        )
         write_text(directory / "options.json", json.dumps(settings, indent=2))
-    print(model)
-    print(
-        f"{settings['data']}: {len(train):,} to train with, {len(test):,} to test with; {quantity(model)}", flush=True
-    )
-    sv.fit(
-        model,
-        train.images,
-        validation=test.images,
-        epochs=settings["epochs"],
-        batch_size=settings["batch_size"],
-        learning_rate=settings["learning_rate"],
-        kl_weight=LinearSchedule(0.0, 1.0, settings["kl_warmup"]) if settings["kl_warmup"] else 1.0,
-        n_samples=settings["samples"],
-        objective=settings["objective"],
-        clip_norm=settings["clip_norm"],
-        seed=settings["seed"],
-        run_dir=directory,
-        resume=options.resume is not None,
-        progress=not options.quiet,
-    )
-    write_text(directory / "options.json", json.dumps(settings, indent=2))
     history = read_history(directory)
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
     print(f"test: {_line(sv.evaluate(model, test.images), model)}")
@@ -285,6 +306,27 @@ def _plot(options: argparse.Namespace) -> None:
         raise InputError("plot", "one picture with --out", "all")
     else:
         _draw_all(model, test, directory)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from scratchvae.checks.table import SECTIONS, outcomes
+
+    device_module(options.device)
+    started, n, failed = time.perf_counter(), 0, []
+    for section in SECTIONS:
+        print(f"{section:44}{'figure':>10}  tolerance")
+        for outcome in outcomes(section, options.device):
+            n += 1
+            verdict = "ok" if outcome.passed else f"FAILED {outcome.reason}"
+            print(
+                f"  {outcome.name:42}{outcome.figure:10.1e}  {outcome.tolerance:9.1e}  {verdict}".rstrip(), flush=True
+            )
+            if not outcome.passed:
+                failed.append(outcome.name)
+    seconds = time.perf_counter() - started
+    print(f"{n} checks on the {options.device}, {len(failed)} failed, {seconds:.0f} s (NumPy {numpy.__version__})")
+    if failed:
+        raise CheckFailed(f"check failed: {', '.join(failed)}")
 
 
 def _data(options: argparse.Namespace) -> None:
@@ -356,15 +398,30 @@ def _run_options(directory: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, wanted in (("options.json", None), ("config.json", {"epochs"})):
         try:
-            values = json.loads((directory / name).read_text())
+            values = read_configuration(directory / name)
             options |= {key: value for key, value in values.items() if wanted is None or key in wanted}
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except (ValueError, AttributeError) as error:
-            raise DataError(f"{directory / name}", "the options of a run", f"other text: {error}") from None
     if any(name not in options for name in needed):
         raise DataError(f"run directory {directory}", "a run of `scratchvae train`", "none with options.json in it")
-    return options
+    shape = options.get("image_shape", [1])
+    if not (isinstance(shape, list) and all(type(size) is int and size > 0 for size in shape)):
+        raise DataError(f"run directory {directory}", "image_shape as a list of sizes in options.json", repr(shape))
+    return options | _as_parsed(options, directory)
+
+
+def _as_parsed(options: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """What of these options `train` knows, as it would take them from the command line."""
+    arguments = ["train"]
+    for name, value in options.items():
+        if name in TRAIN_DEFAULTS and value != TRAIN_DEFAULTS[name]:
+            flag = f"--{name.replace('_', '-')}"
+            arguments += [flag, *map(str, value)] if isinstance(value, list) else [f"{flag}={value}"]
+    try:
+        parsed = vars(_parser().parse_args(arguments))
+    except _UsageError as error:
+        raise DataError(f"run directory {directory}", "options that `scratchvae train` takes", str(error)) from None
+    return {name: parsed[name] for name in parsed.keys() & TRAIN_DEFAULTS.keys()}
 
 
 def _free_directory(data: str) -> Path:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+LONGEST = 2000
+"""The most characters of a message; what a file or a caller put into it may be longer, and the middle is left out."""
+
 
 class InputError(ValueError):
     """Something given by the caller does not fit.   "operation: expected ..., received ... (hint)"
+
+    The message is one line of printable characters, whatever a damaged file put into it; others are escaped.
 
     The command line prints the sentence and exits with status 2.
     """
 
     def __init__(self, operation: str, expected: str, received: str, hint: str = "") -> None:
-        super().__init__(f"{operation}: expected {expected}, received {received}" + (f" ({hint})" if hint else ""))
+        sentence = f"{operation}: expected {expected}, received {received}" + (f" ({hint})" if hint else "")
+        if len(sentence) > LONGEST:
+            sentence = f"{sentence[: LONGEST // 2]} ... {sentence[5 - LONGEST // 2 :]}"
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence))
 
 
 class ShapeError(InputError):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy
 
 from scratchvae.backend import device_module
-from scratchvae.errors import InputError
+from scratchvae.errors import InputError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,19 @@ class Noise:
         counter = (xp.arange(blocks, dtype=xp.uint64), _name_key(name) % 2**32, self.step % 2**32, self.step >> 32)
         words = philox4x32(xp, counter, (self.seed % 2**32, self.seed >> 32))
         return xp.stack([(word >> 8).astype(xp.float32) * 2.0**-24 for word in words], axis=1)
+
+
+class GivenNoise:
+    """A Noise that hands out the given array, (S, N, K): for quadrature, and wherever the draws must be known."""
+
+    def __init__(self, draws: Any) -> None:
+        self.draws = draws
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> Any:
+        """The draws. Raises ShapeError if they have another shape."""
+        if self.draws.shape != tuple(shape):
+            raise ShapeError("GivenNoise", f"a request for the shape {self.draws.shape}", str(shape))
+        return self.draws
 
 
 def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], rounds: int = 10) -> list[Any]:

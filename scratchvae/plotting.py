@@ -251,6 +251,100 @@ def latent_size_curve(results: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
+def posterior_contours(
+    x: Any, posteriors: Sequence[Any], approximations: Sequence[Mapping[str, Any]], titles: Sequence[str]
+) -> Figure:
+    """The exact p(z | x) of a 2-D latent space for each row of x, with Gaussian approximations drawn over it.
+
+    Shades and lines bound the smallest regions that hold 50, 90 and 99 % of the probability; of an approximation, the
+    region of 90 %.
+
+    Parameters
+    ----------
+    x : images (N, H, W, C), or square ones as rows
+    posteriors : for each row what `scratchvae.checks.quadrature.exact_posterior` returns
+    approximations : for each row at most two distributions Normal over (1, 2), by name
+    titles : for each row its gap log p(x) - L(x), as a sum of approximation and amortisation
+    """
+    figure = Figure(figsize=(3.1 * math.ceil(len(posteriors) / 2), 7.2), layout="constrained", dpi=150)
+    figure.suptitle("Gap in nats = approximation + amortisation", fontsize=14)
+    panels = figure.subplots(2, math.ceil(len(posteriors) / 2), squeeze=False).flat
+    masses, radius = (0.99, 0.9, 0.5), math.sqrt(-2 * math.log(1 - 0.9))
+    styles = ({"color": ORANGE}, {"color": GREEN, "linestyle": (0, (4, 2))})
+    angle = numpy.linspace(0, 2 * math.pi, 200)
+    for axes, image, posterior, approximation, title in zip(
+        panels, _as_images(x, None), posteriors, approximations, titles, strict=False
+    ):
+        density = posterior.density
+        ordered = numpy.sort(density, axis=None)[::-1]
+        held = numpy.cumsum(ordered) / ordered.sum()
+        levels = [ordered[numpy.searchsorted(held, mass)] for mass in masses]
+        axes.contourf(*posterior.axes, density.T, [*levels, density.max()], colors=["#DCEBF5", "#A9CFE8", "#5FA6D3"])
+        axes.contour(*posterior.axes, density.T, levels, colors=BLUE, linewidths=0.8)
+        inside = numpy.argwhere(density >= levels[0]).T
+        shown = [numpy.stack([axis[i] for axis, i in zip(posterior.axes, inside, strict=True)])]
+        for (name, q), style in zip(approximation.items(), styles, strict=False):
+            mean, std = to_numpy(q.mean)[0], to_numpy(q.std)[0]
+            ellipse = mean[:, None] + radius * std[:, None] * numpy.stack([numpy.cos(angle), numpy.sin(angle)])
+            axes.plot(*ellipse, linewidth=2, label=name, **style)
+            axes.plot(*mean, "+", color=style["color"], markersize=9, markeredgewidth=2)
+            shown.append(ellipse)
+        points = numpy.concatenate(shown, axis=1)
+        low, high = points.min(axis=1), points.max(axis=1)
+        middle, reach = (low + high) / 2, 0.62 * (high - low).max()
+        axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
+        axes.set_aspect("equal")
+        axes.set_title(title, fontsize=11)
+        axes.tick_params(labelsize=9)
+        inset = axes.inset_axes((0.02, 0.72, 0.26, 0.26))
+        _show(inset, image)
+        inset.set_xticks([])
+        inset.set_yticks([])
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    handles.insert(0, Patch(facecolor="#A9CFE8", edgecolor=BLUE))
+    labels.insert(0, "exact $p(z\\,|\\,x)$: 50, 90, 99 %")
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=12)
+    return figure
+
+
+def gradient_variance(
+    draws: Sequence[int], variances: Mapping[str, Sequence[float]], values: Mapping[str, Any]
+) -> Figure:
+    """How much estimators of one gradient scatter: against the number of draws, and one derivative's own estimates.
+
+    Parameters
+    ----------
+    draws : numbers of draws of z
+    variances : for each estimator, by name, the variance summed over all parameters at these numbers of draws
+    values : for each estimator, by name, many estimates of one derivative, (R,)
+
+    Source: deck, "Reparameterization trick for the encoder".
+    """
+    figure = Figure(figsize=(11, 4.4), layout="constrained", dpi=120)
+    scatter, curve = figure.subplots(1, 2)
+    colors = dict(zip(variances, (BLUE, ORANGE, GREEN), strict=False))
+    reach = max(numpy.quantile(abs(part), 0.98) for part in values.values())
+    bins = numpy.linspace(-reach, reach, 41)
+    for name, part in values.items():
+        label = f"{name}: std {part.std(ddof=1):.3g}"
+        scatter.hist(part, bins, density=True, histtype="stepfilled", alpha=0.6, color=colors[name], label=label)
+    scatter.legend(frameon=False, fontsize=11, loc="upper left")
+    scatter.set_yscale("log")
+    scatter.set(xlabel="estimate of one derivative, one draw of z", ylabel="density")
+    scatter.set_title("The same mean, another spread", fontsize=13)
+    for name, part in variances.items():
+        curve.plot(draws, part, color=colors[name], marker="o", label=name)
+    curve.set(xscale="log", yscale="log", xlabel="draws of z", ylabel="variance, summed over the encoder")
+    curve.set_xticks(draws, [str(n) for n in draws])
+    curve.set_xticks([], minor=True)
+    curve.set_title("Variance of the gradient", fontsize=13)
+    curve.legend(frameon=False, fontsize=11)
+    for axes in (scatter, curve):
+        _plain(axes)
+        _large(axes)
+    return figure
+
+
 def graph(loss: Tensor, names: Mapping[str, Mapping[str, Any]]) -> Figure:
     """The graph that `grad` walks back from the loss: what was named, and every primitive with the shape it returned.
 

@@ -27,6 +27,8 @@ from scratchvae.noise import Noise
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.run_directory import Metrics, Run, fingerprint
 
+PROBED_STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+
 
 class NonFiniteError(ArithmeticError):
     """A loss, a parameter or a score is not finite: training has stopped, and no checkpoint holds it."""
@@ -101,6 +103,7 @@ def fit(
     Raises
     ------
     DataError, ShapeError, InputError : before the first step, for what the model or this function cannot take.
+    WriteError : when a file of the run directory cannot be written; says why, and how to go on.
     NonFiniteError : at a step whose loss is not finite; names the step, the term and the last checkpoint.
     KeyboardInterrupt : at Ctrl-C, after the step in progress; a run directory then holds a checkpoint of it.
     """
@@ -128,8 +131,8 @@ def fit(
         "data": fingerprint(x) if run_dir else None,
         "validation": fingerprint(validation) if run_dir and validation is not None else None,
         "batch_size": batch_size,
-        "learning_rate": _described(learning_rate),
-        "kl_weight": _described(kl_weight),
+        "learning_rate": _described(learning_rate) if run_dir else None,
+        "kl_weight": _described(kl_weight) if run_dir else None,
         "n_samples": n_samples,
         "objective": objective,
         "clip_norm": clip_norm,
@@ -140,11 +143,11 @@ def fit(
     steps_per_epoch = math.ceil(len(x) / batch_size)
     names, evaluated = OBJECTIVES[objective]
     terms = device_module(model.device).zeros((steps_per_epoch, len(names)), dtype=model.dtype)
-    run = Run(run_dir, resume, settings, epochs, model, optimizer, terms)
     observed = x if model.binarize == "dynamic" else binarize(x, model.binarize, noise)
     read_every = 1 if model.device == "cpu" else 50  # reading a term back makes the CPU wait for the GPU
 
     with (
+        Run(run_dir, resume, settings, epochs, model, optimizer, terms) as run,
         _deferred_interrupt() as interrupted,
         _progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,
         numpy.errstate(all="ignore"),  # what overflows makes a term non-finite, and that stops the run
@@ -268,9 +271,21 @@ def _numbers(optimizer: Optimizer) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if name not in ("learning_rate", "clip_norm", "n_steps")}
 
 
-def _described(value: float | Schedule) -> str | float:
-    """A number as it is; a schedule by what it prints as, less any address, or a plain function by its name."""
-    return getattr(value, "__qualname__", re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))) if callable(value) else value
+def _described(value: float | Schedule) -> Any:
+    """A number as it is; a schedule by what it prints as, or, if that is an address, by its name and some values."""
+    if not callable(value):
+        return value
+    text = re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
+    if text == repr(value):
+        return text
+    return {"name": getattr(value, "__qualname__", text)} | {step: _probe(value, step) for step in PROBED_STEPS}
+
+
+def _probe(schedule: Schedule, step: int) -> str:
+    try:
+        return repr(float(schedule(step)))
+    except Exception as error:  # a user's table of rates may end before this step
+        return type(error).__name__
 
 
 @contextmanager

@@ -202,6 +202,17 @@ cuda = SimpleNamespace(
 )
 
 
+def _decomposition(function):
+    return lambda x, **options: tuple(_wrap(part) for part in function(_unwrap(x), **options))
+
+
+linalg = SimpleNamespace(
+    eigh=_decomposition(numpy.linalg.eigh),
+    svd=_decomposition(numpy.linalg.svd),
+    norm=_on_device(numpy.linalg.norm),
+)
+
+
 def __getattr__(name):
     attribute = None if name.startswith("_") or name in ABSENT_FUNCTIONS else getattr(numpy, name, None)
     if attribute is None and name != "newaxis" or isinstance(attribute, ModuleType):

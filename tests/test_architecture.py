@@ -16,7 +16,7 @@ from scratchvae.autodiff import Primitive
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors backend noise
+    errors backend noise npz
     autodiff
     ops gradcheck
     nn distributions linear models
@@ -25,8 +25,8 @@ ORDER = """
     cli __main__
 """.split()
 PEERS = {"torch", "jax", "autograd", "sklearn", "tensorflow", "chainer"}
-AT_USE = {"scipy", "tqdm", "pooch", "cupy"}  # imported inside the function that needs them
-HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "cupy", "torch"}
+AT_USE = {"scipy", "tqdm", "pooch", "filelock", "cupy"}  # imported inside the function that needs them
+HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "filelock", "cupy", "torch"}
 
 
 def name_of(path):

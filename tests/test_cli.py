@@ -38,7 +38,7 @@ def run(digits, tmp_path_factory):
 def test_train_leaves_a_run_directory(run):
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     pictures = {f"figures/{kind}.png" for kind in ("manifold", "latent", "reconstructions", "samples", "curves")}
-    assert files == {"config.json", "options.json", "metrics.jsonl", "last.npz", "best.npz"} | pictures
+    assert files == {".lock", "config.json", "options.json", "metrics.jsonl", "last.npz", "best.npz"} | pictures
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
 
@@ -110,6 +110,7 @@ REFUSED = {
     "no run": (["evaluate", "nowhere"], "expected a file"),
     "no run to resume": (["train", "--resume", "nowhere"], "none with options.json in it"),
     "gpu": (["train", "--device", "gpu"], 'device="gpu": expected CuPy'),
+    "gpu to check": (["check", "--device", "gpu"], 'device="gpu": expected CuPy'),
     "std": (["train", "--likelihood", "gaussian", "--std", "wide"], "expected std as a positive number"),
     "binarize": (["train", "--likelihood", "gaussian", "--binarize", "dynamic"], "a likelihood other than Bernoulli"),
     "epochs": (
@@ -170,7 +171,17 @@ def test_the_manifold_of_more_than_two_dimensions_is_refused(digits, tmp_path, c
     assert "2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["train", "--epoch", "3"], ["fly"], ["train", "--likelihood", "poisson"], []])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--epoch", "3"],
+        ["fly"],
+        ["train", "--likelihood", "poisson"],
+        ["train", "--objective", "iwea"],
+        ["check", "all"],
+        [],
+    ],
+)
 def test_unknown_options_are_refused(arguments, capsys):
     assert status_of(arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1

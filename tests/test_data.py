@@ -50,7 +50,7 @@ def test_idx_returns_what_was_written(tmp_path, code, letter, compress):
         (lambda whole: whole[:9], "expected a header of 16 bytes, received only 9; it is truncated"),
         (lambda whole: whole[:-1], r"expected 200 bytes .* \(10, 5, 4\) in its header, received only 199; it is trunc"),
         (lambda whole: whole + b"\0", "expected 200 bytes .* received more"),
-        (lambda whole: b"\0\0\x08\x03" + b"\xff" * 12 + whole[16:], "received only 200; it is truncated"),
+        (lambda whole: b"\0\0\x08\x03" + b"\xff" * 12 + whole[16:], "it is truncated"),
         (lambda whole: b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\0", "cannot be read: .*dim"),
     ],
 )
@@ -123,7 +123,7 @@ def test_array_alone_in_npz_may_have_any_name(tmp_path, pixels):
         (lambda whole: b"GIF89a" + whole[6:], "the magic string is not correct"),
         (lambda whole: whole[:6] + b"\x09" + whole[7:], r"expected version 1.0 or 2.0 .* received 9\.0"),
         (lambda whole: whole[:-1], "expected 200 bytes .* received only 199; it is truncated"),
-        (lambda whole: whole + b"\0", "expected 200 bytes .* received 201"),
+        (lambda whole: whole + b"\0", "expected 200 bytes .* received more"),
         (lambda whole: whole.replace(b"10, 5", b"99, 5"), "expected 1980 bytes .* received only 200; it is truncated"),
     ],
 )

@@ -46,7 +46,25 @@ def test_latent_sizes(monkeypatch, tmp_path, capsys):
         assert f"{row['log_likelihood']:.2f}" in line
 
 
-@pytest.mark.parametrize("name", ["latent_sizes", "mnist_manifold"])
+def test_exact_posterior(monkeypatch, tmp_path):
+    run(monkeypatch, "exact_posterior", "--quick", "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"exact_posterior.png", "exact_posterior.npz", "exact_posterior.json"}
+    summary = json.loads((tmp_path / "exact_posterior.json").read_text())
+    assert summary["|log p(x) - ELBO - divergence|"]["largest"] < 1e-6
+    parts = summary["approximation"]["mean"] + summary["amortisation"]["mean"]
+    assert parts == pytest.approx(summary["divergence"]["mean"], abs=1e-6)
+    assert summary["approximation"]["mean"] > 0 < summary["amortisation"]["mean"]
+
+
+def test_gradient_variance(monkeypatch, tmp_path):
+    run(monkeypatch, "gradient_variance", "--quick", "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"gradient_variance.png", "gradient_variance.json"}
+    variance = json.loads((tmp_path / "gradient_variance.json").read_text())["variance"]
+    assert variance["score function"][0] > 1000 * variance["reparameterised"][0]
+    assert variance["score function"][-1] > variance["score function, baseline"][-1]
+
+
+@pytest.mark.parametrize("name", ["exact_posterior", "latent_sizes", "mnist_manifold"])
 def test_a_mistake_ends_with_a_sentence_and_status_2(name, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, name, "--data", "nothing", "--out", str(tmp_path))

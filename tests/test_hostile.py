@@ -7,6 +7,7 @@ import numpy
 import pytest
 
 import scratchvae as sv
+from scratchvae.checks.quadrature import exact_posterior
 from scratchvae.data import Dataset
 from scratchvae.distributions import Bernoulli, Categorical, Normal
 from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
@@ -143,6 +144,11 @@ MISTAKES = {
         InputError,
         "^fit: expected an optimizer such as",
     ),
+    "objective": (
+        lambda: fit(objective="iwea"),
+        InputError,
+        "^fit: expected an objective among elbo, iwae, received 'iwea'$",
+    ),
     "device name": (lambda: fit(device="cuda"), InputError, '^device: expected "cpu" or "gpu", received \'cuda\'$'),
     "no run to resume": (lambda: fit(resume=True), InputError, "^resume: expected a run directory, received none"),
     "swapped": (
@@ -251,6 +257,27 @@ MISTAKES = {
         lambda: sv.evaluate(small(), ROWS, n_samples=0),
         InputError,
         "^evaluate: expected n_samples of at least 1",
+    ),
+    # linear models and checks; tests/test_ppca.py has more
+    "components": (
+        lambda: sv.linear.PPCA(D).fit(ROWS),
+        InputError,
+        "^PPCA: expected n_components from 1 to 5, below the number of columns, received 6$",
+    ),
+    "unfitted": (
+        lambda: sv.linear.PPCA(1).score(ROWS),
+        InputError,
+        r"^PPCA.score_samples: expected a fitted PPCA, received one that is not \(fit\(X\) first\)",
+    ),
+    "3-D quadrature": (
+        lambda: exact_posterior(small(latent_size=3), ROWS[:1]),
+        InputError,
+        "^exact_posterior: expected one or two latent units, received 3",
+    ),
+    "quadrature of many": (
+        lambda: exact_posterior(small(), ROWS),
+        InputError,
+        r"^exact_posterior: expected one row, x\[i : i \+ 1\], received shape \(12, 6\)",
     ),
     # engine and distributions
     "kl pair": (

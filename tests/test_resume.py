@@ -365,7 +365,7 @@ def test_missing_files_are_named(run_dir):
     with pytest.raises(DataError, match=r"load .*last\.npz: expected a file, received nothing there"):
         train(run_dir, resume=True)
     (run_dir / "config.json").write_text("{")
-    with pytest.raises(DataError, match=r"resume .*config\.json: expected the configuration of a run"):
+    with pytest.raises(DataError, match=r"read .*config\.json: expected the configuration of a run"):
         train(run_dir, resume=True)
 
 

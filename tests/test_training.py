@@ -380,7 +380,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(x, tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
     for name, array in sv.load(run_dir / "last.npz").state().items():
         numpy.testing.assert_array_equal(array, model.state()[name])
-    assert sorted(path.name for path in run_dir.iterdir()) == ["config.json", "last.npz", "metrics.jsonl"]
+    assert sorted(path.name for path in run_dir.iterdir()) == [".lock", "config.json", "last.npz", "metrics.jsonl"]
 
 
 def test_a_second_ctrl_c_interrupts_at_once(x):
@@ -420,7 +420,7 @@ def test_a_run_directory_holds_all_that_a_reader_needs(x, tmp_path):
         run_dir=run_dir,
         **quiet,
     )
-    assert sorted(path.name for path in run_dir.iterdir()) == ["config.json", "last.npz", "metrics.jsonl"]
+    assert sorted(path.name for path in run_dir.iterdir()) == [".lock", "config.json", "last.npz", "metrics.jsonl"]
     config = json.loads((run_dir / "config.json").read_text())
     assert config["model"] == {
         "constructor": "VAE.mlp",

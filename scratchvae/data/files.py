@@ -1,20 +1,16 @@
-"""Readers for a user's own files. Nothing is unpickled, and no header is believed before the file's length agrees."""
+"""Readers for a user's own files, all by way of `scratchvae.npz`: nothing is unpickled, no header is believed."""
 
 from __future__ import annotations
 
 import gzip
 import math
 import os
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
 
 import numpy
 
 from scratchvae.errors import DataError
+from scratchvae.npz import Archive, read_npy, read_values, readable, refuse_bomb
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 """The third byte of an IDX file -> the type of its values."""
@@ -22,11 +18,8 @@ IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E
 NPZ_NAMES = {"images": "x_train", "labels": "y_train", "test_images": "x_test", "test_labels": "y_test"}
 """Name of an array in an .npz file -> the other name that it may have there."""
 
-NPY_HEADERS = {
-    (1, 0): numpy.lib.format.read_array_header_1_0,
-    (2, 0): numpy.lib.format.read_array_header_2_0,
-}
-"""Version of the .npy format -> NumPy's reader of its header."""
+DEFLATE_RATIO = 1032
+"""The most bytes that deflate makes of one: it spends at least two bits on 258 bytes."""
 
 
 def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:
@@ -38,8 +31,9 @@ def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:
     Source: the format at the foot of http://yann.lecun.com/exdb/mnist/
     """
     operation, form = f"reading {path}", "an idx file, plain or compressed by gzip"
-    with _opened(path, operation, form) as file:
-        stream = gzip.GzipFile(fileobj=file) if file.peek(2).startswith(b"\x1f\x8b") else file
+    with readable(operation, form), open(path, "rb") as file:
+        length, compressed = os.fstat(file.fileno()).st_size, file.peek(2).startswith(b"\x1f\x8b")
+        stream = gzip.GzipFile(fileobj=file) if compressed else file
         magic = stream.read(4)
         if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or magic[3] == 0:
             received = f"one that begins with the bytes {magic.hex(' ')}" if magic else "an empty one"
@@ -49,14 +43,13 @@ def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:
         if len(sizes) < 4 * rank:
             raise DataError(operation, f"a header of {4 + 4 * rank} bytes", f"only {4 + len(sizes)}; it is truncated")
         shape = tuple(numpy.frombuffer(sizes, ">u4").tolist())
-        promised = math.prod(shape) * dtype.itemsize
-        content = bytearray()
-        while len(content) <= promised and (chunk := stream.read(2**20)):
-            content += chunk
-        if len(content) != promised:
-            received = f"only {len(content)}; it is truncated" if len(content) < promised else "more"
-            raise DataError(operation, f"{promised} bytes of values for the shape {shape} in its header", received)
-        return numpy.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+        if compressed:
+            promised = math.prod(shape) * dtype.itemsize
+            if promised > DEFLATE_RATIO * length:
+                received = f"{length} compressed bytes, which cannot hold them; it is truncated"
+                raise DataError(operation, f"the values for the shape {shape} in its header", received)
+            refuse_bomb(operation, promised, length)
+        return read_values(stream, shape, dtype, None if compressed else length - 4 - 4 * rank, operation)
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
@@ -68,24 +61,22 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
     """
     operation, suffix = f"reading {path}", Path(path).suffix.lower()
     if suffix == ".npy":
-        with _opened(path, operation, "a .npy file") as file:
-            return {"images": _read_npy(file, os.fstat(file.fileno()).st_size, operation)}
+        with readable(operation, "a .npy file"), open(path, "rb") as file:
+            return {"images": read_npy(file, os.fstat(file.fileno()).st_size, operation)}
     if suffix != ".npz":
         return {"images": read_idx(path)}
-    with _opened(path, operation, "an .npz file") as file, zipfile.ZipFile(file) as archive:
-        held = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-        chosen = {name: held.get(name) or held.get(other) for name, other in NPZ_NAMES.items()}
+    with readable(operation, "an .npz file"), open(path, "rb") as file:
+        archive = Archive(file, operation)
+        held = list(archive.members)
+        chosen = {
+            name: next((known for known in (name, other) if known in held), None) for name, other in NPZ_NAMES.items()
+        }
         if len(held) == 1:
-            chosen = {"images": next(iter(held.values()))}
+            chosen = {"images": held[0]}
         if chosen["images"] is None:
             names = ", ".join(held) or "(none)"
             raise DataError(operation, "an array named images or x_train", f"arrays named {names}")
-        arrays = {}
-        for name, member in chosen.items():
-            if member is not None:
-                with archive.open(member) as stream:
-                    arrays[name] = _read_npy(stream, member.file_size, f"{operation}, {member.filename}")
-        return arrays
+        return {name: archive.read(known) for name, known in chosen.items() if known is not None}
 
 
 def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
@@ -130,32 +121,3 @@ def as_labels(array: numpy.ndarray, n: int, operation: str) -> numpy.ndarray:
         received = f"the type {array.dtype} and the shape {array.shape}"
         raise DataError(operation, f"integers of shape ({n},), a label for each image", received)
     return array.astype(numpy.int64)
-
-
-@contextmanager
-def _opened(path: str | os.PathLike[str], operation: str, form: str) -> Iterator[Any]:
-    """The file opened for reading; what the standard library and NumPy raise about it becomes a DataError."""
-    try:
-        with open(path, "rb") as file:
-            yield file
-    except DataError:
-        raise
-    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
-        raise DataError(operation, form, f"one that cannot be read: {' '.join(str(error).split())}") from None
-
-
-def _read_npy(stream: IO[bytes], length: int, operation: str) -> numpy.ndarray:
-    """The array in a .npy stream of `length` bytes."""
-    version = numpy.lib.format.read_magic(stream)
-    if version not in NPY_HEADERS:
-        raise DataError(operation, "version 1.0 or 2.0 of the .npy format", ".".join(map(str, version)))
-    shape, _, dtype = NPY_HEADERS[version](stream)
-    if dtype.hasobject:
-        hint = "reading Python objects can run code; save one plain array"
-        raise DataError(operation, "an array of numbers", "an array of Python objects", hint)
-    promised, held = math.prod(shape) * dtype.itemsize, length - stream.tell()
-    if held != promised:
-        received = f"only {held}; it is truncated" if held < promised else f"{held}"
-        raise DataError(operation, f"{promised} bytes of values for the shape {shape} in its header", received)
-    stream.seek(0)
-    return numpy.lib.format.read_array(stream, allow_pickle=False)

@@ -1,0 +1,81 @@
+"""Why the reparameterisation trick is needed: the variance of two estimators of the same gradient.
+
+Trains a VAE with a 2-D latent space on drawn digits for a moment, then estimates the gradient of the ELBO of 20 digits
+by the encoder's parameters many times: by score function (REINFORCE), by the same with a baseline, and by
+reparameterisation. Half a minute on two cores; --quick: seconds.
+
+Leaves gradient_variance.png and gradient_variance.json.
+
+Source: deck, "Reparameterization trick for the encoder"; Kingma & Welling (2014), sections 2.2 to 2.4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+
+import scratchvae as sv
+from scratchvae import plotting
+from scratchvae.checks.gradient_estimators import reparameterized, score_function, score_function_with_baseline
+from scratchvae.errors import InputError
+
+ESTIMATORS = {
+    "score function": score_function,
+    "score function, baseline": score_function_with_baseline,
+    "reparameterised": reparameterized,
+}
+
+
+def gradients(model: sv.VAE, x: numpy.ndarray, estimator: Callable, n_samples: int, n: int) -> numpy.ndarray:
+    """n estimates of the gradient of the mean ELBO by the encoder's parameters.   (n, P)"""
+    parameters = model.encoder.parameters()
+    return numpy.stack(
+        [
+            numpy.concatenate(
+                [g.ravel() for g in sv.grad(sv.ops.mean(estimator(model, x, sv.Noise(1, i), n_samples)), parameters)]
+            )
+            for i in range(n)
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="The variance of score-function and reparameterised gradients.")
+    parser.add_argument("--quick", action="store_true", help="ten estimates each, to see that it works")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    arguments = parser.parse_args(argv)
+    draws, n, epochs = ((1, 2, 4), 10, 1) if arguments.quick else ((1, 2, 4, 8, 16, 32, 64), 500, 5)
+
+    train, _ = sv.data.load("drawn-digits")
+    model = sv.VAE.mlp(784, 2, (100,), "tanh", binarize="threshold")
+    sv.fit(model, train.images[:5000], epochs=epochs, learning_rate=2e-3)
+    x = (train.images[:20].reshape(20, 784) > 0.5).astype(numpy.float32)
+
+    variances, values = {}, {}
+    for name, estimator in ESTIMATORS.items():
+        estimates = {s: gradients(model, x, estimator, s, n) for s in draws if s > 1 or "baseline" not in name}
+        variances[name] = [float(estimates[s].var(axis=0, ddof=1).sum()) if s in estimates else None for s in draws]
+        if 1 in estimates:
+            bias_of_the_first_mean = -2 * model.latent_size
+            values[name] = estimates[1][:, bias_of_the_first_mean]
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    result = {"draws": draws, "variance": variances}
+    (arguments.out / "gradient_variance.json").write_text(json.dumps(result, indent=2) + "\n")
+    plotting.save_figure(plotting.gradient_variance(draws, variances, values), arguments.out / "gradient_variance.png")
+    print("draws" + "".join(f"{name:>28s}" for name in variances))
+    for i, s in enumerate(draws):
+        row = (variances[name][i] for name in variances)
+        print(f"{s:5d}" + "".join(f"{'' if value is None else format(value, '.4g'):>28s}" for value in row))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,249 @@
+"""Models whose marginal likelihood and posterior are known exactly, by algebra or by quadrature, held to the package.
+
+Every function returns (figure, tolerance), as in identities.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numpy
+
+from scratchvae import data
+from scratchvae.autodiff import no_grad
+from scratchvae.backend import asarray, to_numpy
+from scratchvae.checks.identities import Result
+from scratchvae.checks.quadrature import best_normal, divergence_from_posterior, elbo, exact_posterior, normal_nodes
+from scratchvae.evaluation import log_likelihood
+from scratchvae.linear import PPCA
+from scratchvae.models import VAE
+from scratchvae.noise import GivenNoise, Noise
+from scratchvae.optim import ExponentialSchedule
+from scratchvae.training import fit
+
+
+def gaussian_rows(n: int = 60, d: int = 8, device: str = "cpu") -> Any:
+    """Rows of a Gaussian with a covariance of no particular form.   (N, D), float64"""
+    rng = numpy.random.default_rng(0)
+    return asarray(rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) + rng.standard_normal(d), device)
+
+
+def as_vae(ppca: PPCA, device: str = "cpu") -> VAE:
+    """The VAE whose decoder is the PPCA's likelihood and whose encoder is its exact posterior, in float64."""
+    d, k = ppca.weight_.shape
+    model = VAE.mlp(d, k, hidden=(), likelihood="gaussian", std=1.0).to(device, numpy.float64)
+    (encoder,), (decoder,) = model.encoder.network.layers, model.decoder.network.layers
+    inverse = ppca.weight_ / ppca.explained_variance_
+    encoder.weight.data[:, :k], encoder.weight.data[:, k:] = inverse, 0
+    encoder.bias.data[:k] = -ppca.mean_ @ inverse
+    encoder.bias.data[k:] = ppca.posterior(ppca.mean_[None]).log_std
+    decoder.weight.data[...], decoder.bias.data[...] = ppca.weight_.T, ppca.mean_
+    model.decoder.log_std[...] = 0.5 * math.log(ppca.noise_variance_)
+    return model
+
+
+def inexact(ppca: PPCA, device: str = "cpu", inflation: float = 1.2) -> VAE:
+    """The same model with the posterior's standard deviation `inflation` times too large."""
+    model = as_vae(ppca, device)
+    model.encoder.network.layers[0].bias.data[model.latent_size :] += math.log(inflation)
+    return model
+
+
+# ---- probabilistic PCA
+
+
+def marginal_likelihood(device: str = "cpu") -> Result:
+    """PPCA's log p(x) equals the density of Normal(mu, W W' + sigma2 I) by its dense covariance; relative."""
+    x = gaussian_rows(device=device)
+    ppca = PPCA(3).fit(x)
+    weight, centred = to_numpy(ppca.weight_), to_numpy(x - ppca.mean_)
+    covariance = weight @ weight.T + ppca.noise_variance_ * numpy.eye(len(weight))
+    distance = (numpy.linalg.solve(covariance, centred.T) * centred.T).sum(axis=0)
+    expected = -0.5 * (distance + numpy.linalg.slogdet(2 * numpy.pi * covariance)[1])
+    return float(abs(to_numpy(ppca.score_samples(x)) / expected - 1).max()), 1e-12
+
+
+def maximum_likelihood(device: str = "cpu", step: float = 1e-4) -> Result:
+    """No parameter of PPCA can be moved to raise the likelihood: its slopes by W, mu and log sigma2 are 0.
+
+    By central differences of the mean of log p(x), in units of its curvature, which is of order 1 by log sigma2.
+    """
+    x = gaussian_rows(device=device)
+    ppca = PPCA(3).fit(x)
+    centred = to_numpy(x - ppca.mean_)
+    mean, weight, log_noise = numpy.zeros(8), to_numpy(ppca.weight_), numpy.log(ppca.noise_variance_)
+
+    def likelihood(direction: numpy.ndarray, size: float) -> float:
+        moved = numpy.concatenate([mean, weight.ravel(), [log_noise]]) + size * direction
+        w = moved[8:-1].reshape(weight.shape)
+        covariance = w @ w.T + numpy.exp(moved[-1]) * numpy.eye(8)
+        distance = ((centred - moved[:8]) @ numpy.linalg.inv(covariance) * (centred - moved[:8])).sum(axis=1)
+        return float(-0.5 * (numpy.linalg.slogdet(covariance)[1] + distance.mean()))
+
+    directions = numpy.eye(8 + weight.size + 1)
+    slopes = [(likelihood(e, step) - likelihood(e, -step)) / (2 * step) for e in directions]
+    return max(map(abs, slopes)), 1e-6
+
+
+def zero_variance(device: str = "cpu") -> Result:
+    """With the exact posterior log p(x, z) - log q(z | x) = log p(x) for every z; relative."""
+    x = gaussian_rows(device=device)
+    ppca = PPCA(3).fit(x)
+    with no_grad():
+        log_w = to_numpy(as_vae(ppca, device).log_weights(x, Noise(0, device=device), n_samples=20))
+    return float(abs(log_w / to_numpy(ppca.score_samples(x)) - 1).max()), 1e-12
+
+
+def importance_sampling(device: str = "cpu", n_seeds: int = 20) -> Result:
+    """Seeds of `log_likelihood` whose mean over rows misses the exact one by more than two of its standard errors.
+
+    The proposal is the exact posterior with a standard deviation 1.2 times too large. One miss in 20 is to be expected.
+    """
+    x = gaussian_rows(device=device)
+    ppca = PPCA(3).fit(x)
+    model, exact, misses = inexact(ppca, device), ppca.score(x), 0
+    for seed in range(n_seeds):
+        log_px, error, _ = log_likelihood(model, x, n_samples=500, seed=seed)
+        misses += abs(log_px.mean() - exact) > 2 * numpy.sqrt((error**2).sum()) / len(error)
+    return misses, 3
+
+
+def standard_errors(device: str = "cpu", n_seeds: int = 20) -> Result:
+    """|log (s / e)| for the spread s of `log_likelihood` over seeds and the standard error e that it claims."""
+    x = gaussian_rows(device=device)
+    model = inexact(PPCA(3).fit(x), device)
+    runs = [log_likelihood(model, x, n_samples=500, seed=seed)[:2] for seed in range(n_seeds)]
+    log_px, error = (numpy.stack(part) for part in zip(*runs, strict=True))
+    return float(abs(numpy.log(log_px.std(axis=0, ddof=1).mean() / error.mean()))), 0.1
+
+
+def bounds_rise(device: str = "cpu") -> Result:
+    """Each of ELBO, bound of 2 draws, bound of 3 draws and log p(x) exceeds the one before, by quadrature, K = 1.
+
+    The figure is minus the least of these rises, in nats.   Source: Burda, Grosse & Salakhutdinov (2016), theorem 1.
+    """
+    x = gaussian_rows(n=6, device=device)
+    ppca = PPCA(1).fit(x)
+    model, levels = inexact(ppca, device, inflation=2.0), []
+    for k in (1, 2, 3):
+        e, w = normal_nodes(k, n=41)
+        draws = asarray(e.T[:, :, None].copy(), device)
+        rows = [x[i : i + 1].repeat(len(e), axis=0) for i in range(len(x))]
+        with no_grad():
+            levels.append([w @ to_numpy(model.importance_weighted_bound(row, GivenNoise(draws), k)) for row in rows])
+    levels.append(to_numpy(ppca.score_samples(x)))
+    return -float(numpy.diff(levels, axis=0).min()), -1e-3
+
+
+def bound_of_one_draw(device: str = "cpu") -> Result:
+    """The importance-weighted bound of one draw is on average log p(x) - KL(q || p(z | x)), in closed form."""
+    x = gaussian_rows(n=6, device=device)
+    ppca = PPCA(1).fit(x)
+    model = inexact(ppca, device, inflation=2.0)
+    e, w = normal_nodes(1)
+    draws = asarray(e[None], device)
+    with no_grad():
+        bounds = [
+            w @ to_numpy(model.importance_weighted_bound(x[i : i + 1].repeat(len(e), axis=0), GivenNoise(draws)))
+            for i in range(len(x))
+        ]
+    gap = 0.5 * (2.0**2 - 1) - numpy.log(2.0)
+    return float(abs(bounds - (to_numpy(ppca.score_samples(x)) - gap)).max()), 1e-9
+
+
+def linear_vae_gap(
+    x: Any, k: int, epochs: int, batch_size: int, learning_rate: float = 5e-2, device: str = "cpu"
+) -> float:
+    """PPCA's mean log p(x) less the mean ELBO of a linear VAE that `fit` trained on the same rows, in nats.
+
+    A VAE with linear encoder and decoder and one learned standard deviation has the likelihood of PPCA as its optimum.
+    The ELBO's expectation is exact: E[f(e)] of a quadratic f is its mean over e = +- sqrt(K) along each axis.
+    Source: Lucas, Tucker, Grosse & Norouzi (2019), theorem 1.
+    """
+    ppca = PPCA(k).fit(x)
+    model = VAE.mlp(x.shape[1], k, hidden=(), likelihood="gaussian", std="learned").to(device, x.dtype)
+    steps = -(-len(x) // batch_size) * epochs
+    rate = ExponentialSchedule(learning_rate, 1e-3 ** (1 / steps))
+    fit(model, x, epochs=epochs, batch_size=batch_size, learning_rate=rate, progress=False)
+    axes = numpy.sqrt(k) * numpy.concatenate([numpy.eye(k), -numpy.eye(k)])
+    draws = asarray(numpy.repeat(axes[:, None], len(x), axis=1).astype(x.dtype), device)
+    with no_grad():
+        reached = float(model.elbo(x, GivenNoise(draws), n_samples=2 * k).mean())
+    return ppca.score(x) - reached
+
+
+def linear_vae(device: str = "cpu") -> Result:
+    """A linear VAE that `fit` trains reaches the likelihood of PPCA, in nats a datapoint."""
+    images = data.draw_digits(500, seed=0).images.reshape(500, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(500, 49)
+    x = asarray(images.astype(numpy.float64), device)
+    return linear_vae_gap(x, k=3, epochs=300, batch_size=50, device=device), 0.02
+
+
+# ---- a non-linear VAE
+
+
+@cache
+def digit_vae(device: str = "cpu") -> tuple[VAE, Any]:
+    """A VAE with a 2-D latent space, trained by `fit` on small drawn digits, in float64, and its data."""
+    images = data.draw_digits(2000, seed=0).images.reshape(2000, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(2000, 196)
+    x = asarray((images > 0.5).astype(numpy.float64), device)
+    model = VAE.mlp(196, 2, hidden=(64,), activation="tanh").to(device, numpy.float64)
+    fit(model, x, epochs=15, batch_size=50, learning_rate=5e-3, progress=False)
+    return model, x
+
+
+def line_vae(device: str = "cpu") -> tuple[VAE, Any]:
+    """A VAE with one latent unit, and a standard deviation of its own for every entry of x; not trained."""
+    model = VAE.mlp(4, 1, hidden=(6,), activation="tanh", likelihood="gaussian", std="decoder").to(dtype=numpy.float64)
+    rng = numpy.random.default_rng(0)
+    for parameter in model.parameters():
+        parameter.data += 0.5 * rng.standard_normal(parameter.shape)
+    return model.to(device), asarray(rng.standard_normal((5, 4)), device)
+
+
+def evidence(models: Callable[[str], tuple[VAE, Any]], device: str = "cpu", n: int = 5) -> Result:
+    """log p(x) = L(x) + KL(q(z | x) || p(z | x)), each term by quadrature.   Source: deck, "The per-datapoint ELBO"."""
+    model, x = models(device)
+    errors = []
+    for row in (x[i : i + 1] for i in range(n)):
+        log_px = exact_posterior(model, row).log_px
+        errors.append(log_px - elbo(model, row) - divergence_from_posterior(model, row, model.encode(row), log_px))
+    return max(map(abs, errors)), 1e-6
+
+
+def importance_sampling_of_digits(device: str = "cpu", n: int = 10) -> Result:
+    """Mean distance of log p(x) by 5,000 importance samples from quadrature, in nats."""
+    model, x = digit_vae(device)
+    log_px, _, _ = log_likelihood(model, x[:n], n_samples=5000)
+    return float(numpy.mean([abs(log_px[i] - exact_posterior(model, x[i : i + 1]).log_px) for i in range(n)])), 0.05
+
+
+def refinement(device: str = "cpu", n: int = 3) -> Result:
+    """L(x) of the encoder's q < L(x) of the best Normal for this x < log p(x); minus the smaller distance, in nats."""
+    model, x = digit_vae(device)
+    gaps = []
+    for row in (x[i : i + 1] for i in range(n)):
+        _, best = best_normal(model, row, model.encode(row))
+        gaps += [best - elbo(model, row), exact_posterior(model, row).log_px - best]
+    return -min(gaps), -1e-4
+
+
+def exact_models(device: str = "cpu") -> dict[str, Callable[[], Result]]:
+    """Every exact model by what it says, to be called without arguments."""
+    return {
+        "PPCA: log p(x) by its dense covariance": partial(marginal_likelihood, device),
+        "PPCA: the likelihood has no slope": partial(maximum_likelihood, device),
+        "PPCA: zero variance of the weights": partial(zero_variance, device),
+        "PPCA: importance sampling, misses of 20": partial(importance_sampling, device),
+        "PPCA: claimed and seen standard errors": partial(standard_errors, device),
+        "PPCA: bound of one draw, closed form": partial(bound_of_one_draw, device),
+        "PPCA: bounds rise with the draws": partial(bounds_rise, device),
+        "linear VAE: distance from PPCA's optimum": partial(linear_vae, device),
+        "1-D VAE: log p(x) = ELBO + KL": partial(evidence, line_vae, device),
+        "2-D VAE: log p(x) = ELBO + KL": partial(evidence, digit_vae, device),
+        "2-D VAE: importance sampling, quadrature": partial(importance_sampling_of_digits, device),
+        "2-D VAE: encoder < best Normal < log p(x)": partial(refinement, device),
+    }

@@ -1,0 +1,168 @@
+"""The one reader of .npy arrays and .npz archives: nothing is unpickled, and no size is believed before it is checked.
+
+`zipfile` and NumPy parse the headers; what they promise is checked here before memory is taken, and a member is read
+to its end, where `zipfile` and `gzip` verify its CRC-32.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import tokenize
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy
+
+from scratchvae.errors import DataError
+
+BOMB_SIZE, BOMB_RATIO = 2**28, 100
+"""What unpacks to more than BOMB_SIZE bytes, and to more than BOMB_RATIO times its packed size, is not unpacked."""
+
+NUMBERS = "biufc"
+"""The kinds of NumPy type that are numbers."""
+
+NPY_HEADERS = {
+    (1, 0): numpy.lib.format.read_array_header_1_0,
+    (2, 0): numpy.lib.format.read_array_header_2_0,
+}
+"""Version of the .npy format -> NumPy's reader of its header."""
+
+METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
+"""The methods of compression that are read."""
+
+LOCAL_LENGTHS, LONGEST_DESCRIPTOR = 26, 24
+"""Where a member's header gives the lengths of its name and extra field; the most bytes of sizes behind a member."""
+
+DAMAGE = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, SyntaxError, MemoryError),
+    *(struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError),
+)
+"""What the standard library and NumPy raise when they parse damaged bytes."""
+
+
+class Archive:
+    """The arrays of an .npz file by name, none of them read yet.
+
+    Raises DataError, which begins with `operation`, for what is no zip archive, for members that overlap or share a
+    name, and for encryption or a method of compression that is not among `methods`.
+    """
+
+    def __init__(self, file: IO[bytes], operation: str = "archive", methods: Sequence[int] = (*METHODS,)) -> None:
+        self.operation, self.unpacked, self.packed = operation, 0, 0
+        with readable(operation, "an .npz file"):
+            self.file = zipfile.ZipFile(file)
+        self.members: dict[str, zipfile.ZipInfo] = {}
+        for member in self.file.infolist():
+            name = member.filename.removesuffix(".npy")
+            if name in self.members:
+                raise DataError(operation, "members with names of their own", f"two that are named {name}")
+            if member.flag_bits & 1:
+                raise DataError(operation, "members that are not encrypted", f"{name}, which is")
+            if member.compress_type not in methods:
+                expected = f"members that are {' or '.join(METHODS[method] for method in methods)}"
+                received = METHODS.get(member.compress_type, f"packed by method {member.compress_type}")
+                raise DataError(operation, expected, f"{name}, which is {received}")
+            self.members[name] = member
+        with readable(operation, "an .npz file"):
+            self._check_layout(file)
+
+    def read(self, name: str, kinds: str = NUMBERS) -> numpy.ndarray:
+        """The array of that name, its bytes verified. Raises DataError for damage and zip bombs, and as `read_npy`."""
+        member, operation = self.members[name], f"{self.operation}, {name}"
+        if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
+            received = f"a size of {member.file_size}"
+            raise DataError(operation, f"{member.compress_size} bytes, stored as they are", received)
+        self.unpacked, self.packed = self.unpacked + member.file_size, self.packed + member.compress_size
+        refuse_bomb(operation, member.file_size, member.compress_size)
+        refuse_bomb(f"{operation} and those before it", self.unpacked, self.packed)
+        with readable(operation, "an array"), self.file.open(member) as stream:
+            return read_npy(stream, member.file_size, operation, kinds)
+
+    def _check_layout(self, file: IO[bytes]) -> None:
+        """Refuse members that overlap, bear another name in their own header, or are missing in the directory.
+
+        They must fill the file up to its directory, but for the sizes that some writers put behind a member.
+        """
+        end = 0
+        for member in sorted(self.members.values(), key=lambda member: member.header_offset):
+            self.file.open(member).close()  # compares the names
+            if not end <= member.header_offset <= end + LONGEST_DESCRIPTOR:
+                raise ValueError("its members overlap, or not all are in its directory")
+            file.seek(member.header_offset + LOCAL_LENGTHS)
+            end = file.tell() + 4 + sum(struct.unpack("<2H", file.read(4))) + member.compress_size
+        if not end <= self.file.start_dir <= end + LONGEST_DESCRIPTOR:
+            raise ValueError("its members run into its directory, or not all are in it")
+
+
+def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBERS) -> numpy.ndarray:
+    """The array in a .npy stream of `length` bytes, read to its end; in the machine's byte order.
+
+    Raises DataError, which begins with `operation`, for another format, Python objects (never unpickled), records, a
+    type that is not among `kinds`, and values fewer or more than the header promises.
+    """
+    form = "an array in the .npy format"
+    with readable(operation, form), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+        version = numpy.lib.format.read_magic(stream)
+        if version not in NPY_HEADERS:
+            raise DataError(operation, "version 1.0 or 2.0 of the .npy format", ".".join(map(str, version)))
+        shape, column_major, dtype = NPY_HEADERS[version](stream)
+        held = length - stream.tell()
+    if dtype.hasobject:
+        hint = "reading Python objects can run code; save one plain array"
+        raise DataError(operation, "an array of numbers", "an array of Python objects", hint)
+    if dtype.kind not in kinds or dtype.itemsize == 0:
+        raise DataError(operation, "an array of numbers" if kinds == NUMBERS else "text", f"values of type {dtype}")
+    if min(shape, default=0) < 0 or len(shape) > 64:
+        raise DataError(operation, form, f"one of shape {shape}")
+    values = read_values(stream, shape[::-1] if column_major else shape, dtype, held, operation)
+    return values.T if column_major else values
+
+
+def read_values(
+    stream: IO[bytes], shape: tuple[int, ...], dtype: numpy.dtype, held: int | None, operation: str
+) -> numpy.ndarray:
+    """The array of that shape that a stream holds to its end, in the machine's byte order.
+
+    held: the number of bytes left in the stream; None where nobody knows, and the caller has bounded the promise.
+
+    Raises DataError, before it allocates anything if `held` is given, for values fewer or more than promised.
+    """
+    promised = math.prod(shape) * dtype.itemsize
+    if held is None or held == promised:
+        content = numpy.empty(promised, numpy.uint8)
+        held = 0
+        while n := stream.readinto(content[held : held + 2**20]):
+            held += n
+        held += len(stream.read(1))
+    if held != promised:
+        received = "more" if held > promised else f"only {held}; it is truncated"
+        expected = f"{promised} bytes" if promised < 2**64 else "more than 2^64 bytes"
+        raise DataError(operation, f"{expected} of values for the shape {shape} in its header", received)
+    if dtype.kind == "b" and content.max(initial=0) > 1:
+        raise DataError(operation, "truth values of 0 and 1", f"the byte {content.max()}")
+    return content.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def refuse_bomb(operation: str, unpacked: int, packed: int) -> None:
+    """Raise DataError for what is large, and far larger than the bytes that it is packed into."""
+    if unpacked > BOMB_SIZE and unpacked > BOMB_RATIO * packed:
+        expected = f"at most {BOMB_SIZE} bytes, or {BOMB_RATIO} times the {packed} that they are packed into"
+        hint = "a zip bomb, or an array to store without compression"
+        raise DataError(operation, expected, f"{unpacked} bytes", hint)
+
+
+@contextmanager
+def readable(operation: str, form: str) -> Iterator[Any]:
+    """What the standard library and NumPy raise about damaged bytes becomes a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except DAMAGE as error:
+        raise DataError(operation, form, f"one that cannot be read: {error}") from None

@@ -1,0 +1,149 @@
+"""The exact models of `scratchvae check`, and quadrature over z held to what is known in closed form."""
+
+import copy
+
+import numpy
+import pytest
+from scipy import integrate, stats
+
+import scratchvae as sv
+from scratchvae.checks.exact_models import as_vae, exact_models, gaussian_rows, linear_vae_gap
+from scratchvae.checks.quadrature import best_normal, divergence_from_posterior, elbo, exact_posterior, normal_nodes
+from scratchvae.distributions import Normal, kl
+from scratchvae.errors import InputError
+from scratchvae.linear import PPCA
+from scratchvae.noise import GivenNoise
+
+
+@pytest.mark.parametrize("name", exact_models())
+def test_exact_model(name, device):
+    figure, tolerance = exact_models(device)[name]()
+    assert figure <= tolerance
+
+
+# ---- linear VAEs on real data
+
+
+def test_a_linear_vae_reaches_the_optimum_on_real_digits():
+    """8 x 8 digits written by people, in float64: within 0.02 nat a datapoint of PPCA's likelihood."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    x = datasets.load_digits().data / 16
+    assert 0 < linear_vae_gap(x, k=4, epochs=250, batch_size=100) < 0.02
+
+
+@pytest.mark.slow
+def test_a_linear_vae_reaches_the_optimum_on_mnist(mnist_dir):
+    _, test = sv.data.load("mnist", mnist_dir)
+    x = test.images.reshape(-1, 784).astype(numpy.float64)
+    assert 0 < linear_vae_gap(x, k=5, epochs=100, batch_size=200) < 0.02
+
+
+# ---- quadrature
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_quadrature_is_exact_for_a_linear_model(k):
+    x = gaussian_rows()
+    ppca = PPCA(k).fit(x)
+    model = as_vae(ppca)
+    for i in range(3):
+        row = x[i : i + 1]
+        found = exact_posterior(model, row)
+        assert found.log_px == pytest.approx(ppca.score_samples(row)[0], rel=1e-12)
+        assert found.error < 1e-7
+        z = numpy.stack(numpy.meshgrid(*found.axes, indexing="ij"), axis=-1)
+        posterior = ppca.posterior(row)
+        numpy.testing.assert_allclose(found.density.ravel(), numpy.exp(posterior.log_prob(z.reshape(-1, k))), atol=1e-9)
+        cell = numpy.prod([axis[1] - axis[0] for axis in found.axes])
+        assert found.density.sum() * cell == pytest.approx(1, abs=1e-12)
+        assert elbo(model, row) == pytest.approx(found.log_px, rel=1e-11)
+
+        wrong = Normal(posterior.mean + 0.3, posterior.log_std - 0.2)
+        expected = float(kl(wrong, posterior)[0])
+        assert divergence_from_posterior(model, row, wrong, found.log_px) == pytest.approx(expected, rel=1e-9)
+        best, value = best_normal(model, row, Normal(wrong.mean, wrong.log_std + numpy.zeros((1, k))))
+        numpy.testing.assert_allclose(best.mean, posterior.mean, atol=1e-5)
+        numpy.testing.assert_allclose(best.log_std[0], posterior.log_std, atol=1e-5)
+        assert value == pytest.approx(found.log_px, rel=1e-9)
+
+
+class Ring(sv.nn.Module):
+    """p(x | z) = Normal(|z|^2, 0.05^2): for x = 4 the posterior is a thin ring; for K = 1 it has two modes."""
+
+    likelihood = Normal
+
+    def __init__(self, k):
+        self.unused = sv.Tensor(numpy.ones(k))
+
+    def __call__(self, z):
+        mean = sv.ops.sum(sv.ops.square(z), axis=-1, keepdims=True)
+        return Normal(mean, numpy.full(1, numpy.log(0.05)))
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_posteriors_of_several_modes_are_found_whole(k):
+    encoder = sv.models.GaussianEncoder(sv.nn.Linear(1, 2 * k, sv.Noise(0)))
+    model = sv.VAE(encoder, Ring(k), k).to(dtype=numpy.float64)
+    found = exact_posterior(model, numpy.array([[4.0]]))
+    # x is a chi-squared variable of K degrees of freedom plus noise
+    density, _ = integrate.quad(lambda t: stats.chi2(k).pdf(t) * stats.norm(t, 0.05).pdf(4.0), 3, 5, epsabs=1e-12)
+    assert found.log_px == pytest.approx(numpy.log(density), abs=1e-7)
+    for axis in found.axes:
+        assert axis[0] < -2 and axis[-1] > 2
+
+
+def test_a_posterior_far_from_the_prior_is_found():
+    encoder = sv.models.GaussianEncoder(sv.nn.Linear(1, 2, sv.Noise(0)))
+    decoder = sv.models.GaussianDecoder(sv.nn.Linear(1, 1, sv.Noise(1)), std=0.01)
+    model = sv.VAE(encoder, decoder, 1).to(dtype=numpy.float64)
+    decoder.network.weight.data[...] = 1.0
+    found = exact_posterior(model, numpy.array([[15.0]]))
+    std = float(numpy.exp(decoder.log_std))
+    assert found.log_px == pytest.approx(stats.norm(0, numpy.hypot(1, std)).logpdf(15.0), rel=1e-10)
+
+
+def test_nodes_have_the_moments_of_the_normal():
+    for k in (1, 2, 3):
+        e, w = normal_nodes(k)
+        numpy.testing.assert_allclose(w @ e, numpy.zeros(k), atol=1e-14)
+        numpy.testing.assert_allclose(e.T @ (w[:, None] * e), numpy.eye(k), atol=1e-12)
+        numpy.testing.assert_allclose(w @ e**4, numpy.full(k, 3.0), rtol=1e-10)
+
+
+def test_what_quadrature_cannot_do_is_refused():
+    model, x = sv.VAE.mlp(4, 3, (2,)), numpy.zeros((2, 4), dtype=numpy.float32)
+    with pytest.raises(InputError, match="expected one or two latent units, received 3"):
+        exact_posterior(model, x[:1])
+    with pytest.raises(InputError, match="expected one row"):
+        exact_posterior(sv.VAE.mlp(4, 2, (2,)), x)
+    thin = sv.VAE(sv.models.GaussianEncoder(sv.nn.Linear(1, 4, sv.Noise(0))), Ring(2), 2).to(dtype=numpy.float64)
+    thin.decoder.__class__.__call__, whole = (
+        lambda self, z: Normal(sv.ops.sum(sv.ops.square(z), axis=-1, keepdims=True), numpy.full(1, -9.0)),
+        Ring.__call__,
+    )
+    try:
+        with pytest.raises(ArithmeticError, match="1025 points an axis leave an error of"):
+            exact_posterior(thin, numpy.array([[4.0]]))
+    finally:
+        Ring.__call__ = whole
+
+
+def test_given_noise_hands_out_what_it_was_given():
+    draws = numpy.ones((2, 3, 4))
+    assert GivenNoise(draws).normal("z", (2, 3, 4)) is draws
+    with pytest.raises(InputError, match=r"a request for the shape \(2, 3, 4\), received \(2, 1, 4\)"):
+        GivenNoise(draws).normal("z", (2, 1, 4))
+
+
+@pytest.mark.slow
+def test_the_evidence_on_real_digits(mnist_dir):
+    """log p(x) = L(x) + KL(q || p(z | x)) for a 2-D VAE trained on MNIST, in float64."""
+    train, test = (part.images.reshape(-1, 784) for part in sv.data.load("mnist", mnist_dir))
+    model = sv.VAE.mlp(784, 2, (100,), "tanh", binarize="threshold")
+    sv.fit(model, train[:10_000], epochs=5, learning_rate=2e-3, progress=False)
+    model, x = copy.deepcopy(model).to(dtype=numpy.float64), (test[:10] > 0.5).astype(numpy.float64)
+    for row in (x[i : i + 1] for i in range(10)):
+        log_px = exact_posterior(model, row).log_px
+        gap = divergence_from_posterior(model, row, model.encode(row), log_px)
+        assert log_px == pytest.approx(elbo(model, row) + gap, abs=1e-6)
+        assert gap > 0

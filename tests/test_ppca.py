@@ -1,0 +1,103 @@
+"""PPCA against SciPy, scikit-learn and its own definition, and what it refuses."""
+
+import numpy
+import pytest
+from scipy import stats
+
+import scratchvae as sv
+from scratchvae.backend import asarray
+from scratchvae.distributions import kl
+from scratchvae.errors import DataError, InputError, ShapeError
+from scratchvae.linear import PPCA
+
+
+@pytest.fixture(params=[(200, 6), (7, 30)], ids=["tall", "wide"])
+def x(request, rng):
+    n, d = request.param
+    return rng.standard_normal((n, 3)) @ rng.standard_normal((3, d)) + 0.3 * rng.standard_normal((n, d)) + 2
+
+
+def test_it_equals_its_definition(x):
+    ppca = PPCA(2).fit(x)
+    covariance = numpy.cov(x.T, bias=True)
+    eigenvalues = numpy.linalg.eigvalsh(covariance)[::-1]
+    assert ppca.noise_variance_ == pytest.approx(eigenvalues[2:].mean(), rel=1e-9)
+    numpy.testing.assert_allclose(ppca.explained_variance_, eigenvalues[:2], rtol=1e-9)
+    weight, m = ppca.weight_, numpy.diag(eigenvalues[:2])
+    numpy.testing.assert_allclose(weight.T @ weight + ppca.noise_variance_ * numpy.eye(2), m, atol=1e-9 * m.max())
+    numpy.testing.assert_allclose(covariance @ weight, weight * eigenvalues[:2], atol=1e-9 * m.max())
+    dense = stats.multivariate_normal(x.mean(axis=0), weight @ weight.T + ppca.noise_variance_ * numpy.eye(x.shape[1]))
+    numpy.testing.assert_allclose(ppca.score_samples(x), dense.logpdf(x), rtol=1e-9)
+    assert ppca.score(x) == pytest.approx(dense.logpdf(x).mean(), rel=1e-9)
+
+
+def test_the_posterior_is_bayes_rule(x):
+    """log p(z | x) = log p(x | z) + log p(z) - log p(x), at any z."""
+    ppca, z = PPCA(3).fit(x), numpy.linspace(-2, 2, 3 * len(x)).reshape(len(x), 3)
+    posterior = ppca.posterior(x)
+    prior = stats.norm.logpdf(z).sum(axis=1)
+    expected = ppca.likelihood(z).log_prob(x) + prior - ppca.score_samples(x)
+    numpy.testing.assert_allclose(posterior.log_prob(z), expected, rtol=1e-9)
+    numpy.testing.assert_array_equal(ppca.transform(x), posterior.mean)
+    numpy.testing.assert_allclose(ppca.inverse_transform(z), z @ ppca.weight_.T + ppca.mean_)
+    assert kl(posterior, sv.distributions.Normal(numpy.zeros(3), numpy.zeros(3))).shape == (len(x),)
+
+
+def test_scikit_learn_has_the_same_likelihood(x):
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    n = len(x)
+    theirs = decomposition.PCA(2, svd_solver="full").fit(x)
+    theirs.explained_variance_ *= (n - 1) / n  # theirs divides by n - 1, maximum likelihood by n
+    theirs.noise_variance_ = PPCA(2).fit(x).noise_variance_  # theirs, for n < D, is a mean over fewer eigenvalues
+    ours = PPCA(2).fit(x)
+    numpy.testing.assert_allclose(ours.score_samples(x), theirs.score_samples(x), rtol=1e-9)
+
+
+def test_draws_have_its_moments():
+    rng = numpy.random.default_rng(0)
+    ppca = PPCA(1).fit(rng.standard_normal((100, 3)) * [3, 1, 0.5] + [0, 5, 0])
+    draws = ppca.sample(100_000, seed=1)
+    covariance = ppca.weight_ @ ppca.weight_.T + ppca.noise_variance_ * numpy.eye(3)
+    numpy.testing.assert_allclose(draws.mean(axis=0), ppca.mean_, atol=0.05)
+    numpy.testing.assert_allclose(numpy.cov(draws.T), covariance, atol=0.1)
+    assert (ppca.sample(3, seed=1) == ppca.sample(3, seed=1)).all()
+    assert (ppca.sample(3, seed=1) != ppca.sample(3, seed=2)).all()
+
+
+@pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
+def test_arrays_come_out_as_they_went_in(device, dtype, rng):
+    array = rng.standard_normal((50, 5)).astype(dtype)
+    x = asarray(array, device)
+    ppca, expected = PPCA(2).fit(x), PPCA(2).fit(array)
+    results = [ppca.transform(x), ppca.inverse_transform(ppca.transform(x)), ppca.score_samples(x), ppca.sample(4)]
+    assert {type(result) for result in results} == {type(x)} and {result.dtype for result in results} == {x.dtype}
+    numpy.testing.assert_allclose(sv.to_numpy(results[2]), expected.score_samples(array), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("k", "rows", "error", "sentence"),
+    [
+        (0, numpy.eye(5), InputError, "n_components from 1 to 4, below the number of columns, received 0"),
+        (5, numpy.eye(5), InputError, "received 5"),
+        (1.5, numpy.eye(5), InputError, "received 1.5"),
+        (2, numpy.eye(3)[[0, 1, 0, 1, 2]], DataError, "vary in more than n_components = 2 directions"),
+        (1, numpy.ones((4, 3)), DataError, "vary in more than"),
+        (1, numpy.eye(3)[:1], DataError, "vary in more than"),
+        (1, numpy.full((4, 3), numpy.nan), DataError, "finite numbers, received NaN or infinity"),
+        (1, numpy.ones((4, 3), dtype=int), DataError, "floating-point numbers, received int64"),
+        (1, [[1.0, 2.0]], DataError, "floating-point numbers, received list"),
+        (1, numpy.ones(3), ShapeError, r"rows \(N, D\), at least one, received shape \(3,\)"),
+        (1, numpy.ones((0, 3)), ShapeError, "at least one"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(k, rows, error, sentence):
+    with pytest.raises(error, match=sentence):
+        PPCA(k).fit(rows)
+
+
+def test_use_before_fit_and_rows_of_another_size():
+    for use in (lambda: PPCA(1).transform(numpy.eye(3)), lambda: PPCA(1).sample(2)):
+        with pytest.raises(InputError, match=r"expected a fitted PPCA.*fit\(X\) first"):
+            use()
+    with pytest.raises(ShapeError, match="rows of 3 columns"):
+        PPCA(1).fit(numpy.eye(3)).score_samples(numpy.eye(4))

@@ -2,9 +2,10 @@
 
 log p(x) = L(x) + KL(q || p(z | x)), every term by quadrature, for 200 test digits; the gap split into what no diagonal
 Gaussian could close (approximation) and what a q of its own for each digit would (amortisation); and log p(x) by 5,000
-importance samples beside the exact one. Trains a few minutes on 60,000 digits; --quick: seconds, on drawn digits.
+importance samples beside the exact one. All that for a VAE trained by the ELBO, and for one trained by the
+importance-weighted bound of 5 draws. About ten minutes on two cores; --quick: seconds, on drawn digits.
 
-Leaves exact_posterior.png, exact_posterior.json, and the model as exact_posterior.npz.
+Leaves exact_posterior.png (of the first), exact_posterior.json, and the models as elbo.npz and iwae.npz.
 
 Source: deck, "The Kullback-Leibler divergence" to "The evidence lower bound (ELBO)"; Cremer, Li & Duvenaud (2018),
 "Inference suboptimality in variational autoencoders".
@@ -13,7 +14,6 @@ Source: deck, "The Kullback-Leibler divergence" to "The evidence lower bound (EL
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import math
 import sys
@@ -29,7 +29,7 @@ from scratchvae.data.binarization import binarize
 from scratchvae.errors import InputError
 
 
-def measure(model: sv.VAE, x: numpy.ndarray) -> dict[str, float]:
+def terms(model: sv.VAE, x: numpy.ndarray) -> dict[str, float]:
     """The terms of one digit, in nats.   x: (1, D)"""
     q = model.encode(x)
     log_px = exact_posterior(model, x).log_px
@@ -41,6 +41,27 @@ def measure(model: sv.VAE, x: numpy.ndarray) -> dict[str, float]:
         "approximation": log_px - best,
         "amortisation": best - lower,
     }
+
+
+def measure(model: sv.VAE, x: numpy.ndarray) -> tuple[list[dict[str, float]], dict[str, dict[str, float]]]:
+    """The terms of each digit by a model in float64; and over the digits the mean, its standard error, and extremes."""
+    rows = [terms(model, x[i : i + 1]) for i in range(len(x))]
+    columns = {name: numpy.array([row[name] for row in rows]) for name in rows[0]}
+    estimates, _, columns["effective samples"] = sv.log_likelihood(model, x, n_samples=5000)
+    columns["importance sampling - exact"] = estimates - columns["log_px"]
+    columns["|importance sampling - exact|"] = abs(estimates - columns["log_px"])
+    columns["|log p(x) - ELBO - divergence|"] = abs(columns["log_px"] - columns["elbo"] - columns["divergence"])
+    summary = {
+        name: {
+            "mean": part.mean(),
+            "standard_error": part.std(ddof=1) / math.sqrt(len(x)),
+            "smallest": part.min(),
+            "median": float(numpy.median(part)),
+            "largest": part.max(),
+        }
+        for name, part in columns.items()
+    }
+    return rows, summary
 
 
 def picture(model: sv.VAE, x: numpy.ndarray, rows: list[dict[str, float]], shape: tuple[int, ...]) -> Any:
@@ -63,33 +84,29 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
     arguments = parser.parse_args(argv)
-    n_train, epochs, n_test, hidden = (2000, 2, 4, (50,)) if arguments.quick else (None, 30, 200, (300, 150))
+    n_train, epochs, n_test = (2000, 2, 4) if arguments.quick else (None, 10, 200)
 
     train, test = sv.data.load(arguments.data or ("drawn-digits" if arguments.quick else "mnist"), arguments.data_dir)
-    shape = train.images.shape[1:]
-    model = sv.VAE.mlp(math.prod(shape), 2, hidden, "tanh", binarize="dynamic")
-    sv.fit(model, train.images[:n_train], epochs=epochs, learning_rate=2e-3)
-    sv.save(model, arguments.out / "exact_posterior.npz")
-
+    images, shape = train.images[:n_train], train.images.shape[1:]
     x = binarize(test.images[:n_test].reshape(n_test, -1), "dynamic", sv.Noise(0)).astype(numpy.float64)
-    estimates, _, effective = sv.log_likelihood(model, x, n_samples=5000)
-    exact_model = copy.deepcopy(model).to(dtype=numpy.float64)
-    rows = [measure(exact_model, x[i : i + 1]) for i in range(n_test)]
-    plotting.save_figure(picture(exact_model, x, rows, shape), arguments.out / "exact_posterior.png")
+    rate = sv.optim.ExponentialSchedule(2e-3, 0.1 ** (1 / (epochs * math.ceil(len(images) / 128))))  # to a tenth
 
-    columns = {name: numpy.array([row[name] for row in rows]) for name in rows[0]}
-    columns["importance sampling - exact"] = estimates - columns["log_px"]
-    columns["|importance sampling - exact|"] = abs(estimates - columns["log_px"])
-    columns["|log p(x) - ELBO - divergence|"] = abs(columns["log_px"] - columns["elbo"] - columns["divergence"])
-    summary = {
-        name: {"mean": part.mean(), "standard_error": part.std(ddof=1) / math.sqrt(n_test), "largest": part.max()}
-        for name, part in columns.items()
-    }
-    summary["effective samples"] = {"median": float(numpy.median(effective)), "smallest": effective.min()}
-    (arguments.out / "exact_posterior.json").write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"{n_test} test digits, nats per digit: mean +- standard error over digits, largest")
-    for name in columns:
-        print("{:32s} {mean:12.5g} +- {standard_error:8.2g} {largest:12.5g}".format(name, **summary[name]))
+    results = {}
+    for objective, n_samples in (("elbo", 1), ("iwae", 5)):
+        model = sv.VAE.mlp(math.prod(shape), 2, (100,), "softplus", binarize="dynamic")
+        sv.fit(model, images, epochs=epochs, learning_rate=rate, objective=objective, n_samples=n_samples)
+        sv.save(model, arguments.out / f"{objective}.npz")
+        model.to(dtype=numpy.float64)
+        rows, results[objective] = measure(model, x)
+        if objective == "elbo":
+            plotting.save_figure(picture(model, x, rows, shape), arguments.out / "exact_posterior.png")
+    (arguments.out / "exact_posterior.json").write_text(json.dumps(results, indent=2) + "\n")
+
+    print(f"{n_test} test digits, nats per digit: mean +- standard error over digits, median, largest")
+    for name in results["elbo"]:
+        for objective, summary in results.items():
+            line = "{:5s}{:32s}{mean:12.5g} +- {standard_error:8.2g}{median:12.4g}{largest:12.4g}"
+            print(line.format(objective, name, **summary[name]))
 
 
 if __name__ == "__main__":

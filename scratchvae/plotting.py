@@ -330,6 +330,7 @@ def gradient_variance(
         scatter.hist(part, bins, density=True, histtype="stepfilled", alpha=0.6, color=colors[name], label=label)
     scatter.legend(frameon=False, fontsize=11, loc="upper left")
     scatter.set_yscale("log")
+    scatter.set_ylim(top=8 * scatter.get_ylim()[1])  # room for the legend
     scatter.set(xlabel="estimate of one derivative, one draw of z", ylabel="density")
     scatter.set_title("The same mean, another spread", fontsize=13)
     for name, part in variances.items():

@@ -244,3 +244,34 @@ def test_graph_needs_a_result(rng):
     for loss in (rng.random(3), sv.Tensor(rng.random(3))):
         with pytest.raises(InputError, match="graph: expected a Tensor that was computed from others"):
             plotting.graph(loss, {})
+
+
+def test_posterior_contours():
+    """One panel for each row, the contours of the exact posterior, an ellipse for each Gaussian of the right size."""
+    from scratchvae.checks.exact_models import as_vae, gaussian_rows
+    from scratchvae.checks.quadrature import exact_posterior
+    from scratchvae.linear import PPCA
+
+    rows = gaussian_rows(n=30, d=9)
+    ppca = PPCA(2).fit(rows)
+    model, n = as_vae(ppca), 3
+    posteriors = [exact_posterior(model, rows[i : i + 1]) for i in range(n)]
+    approximations = [{"exact": model.encode(rows[i : i + 1])} for i in range(n)]
+    figure = plotting.posterior_contours(rows[:n], posteriors, approximations, ["first", "second", "third"])
+    assert [axes.get_title() for axes in figure.axes[:n]] == ["first", "second", "third"]
+    ellipse = figure.axes[0].lines[0].get_xydata()
+    q = approximations[0]["exact"]
+    radius = numpy.sqrt((((ellipse - q.mean[0]) / q.std) ** 2).sum(axis=1))
+    numpy.testing.assert_allclose(radius, numpy.sqrt(-2 * numpy.log(0.1)), rtol=1e-9)
+    for mass, path in zip((0.99, 0.9, 0.5), figure.axes[0].collections[-1].get_paths(), strict=True):
+        radius = numpy.sqrt((((path.vertices - q.mean[0]) / q.std) ** 2).sum(axis=1))
+        numpy.testing.assert_allclose(radius, numpy.sqrt(-2 * numpy.log(1 - mass)), rtol=0.05)
+
+
+def test_gradient_variance():
+    variances = {"score function": [100.0, 50.0], "with baseline": [None, 5.0], "reparameterised": [1.0, 0.5]}
+    values = {"score function": numpy.linspace(-9, 9, 50), "reparameterised": numpy.linspace(-1, 1, 50)}
+    figure = plotting.gradient_variance([1, 2], variances, values)
+    assert len(figure.axes) == 2 and len(figure.axes[1].lines) == 3
+    assert [label.get_text() for label in figure.axes[1].get_legend().get_texts()] == list(variances)
+    assert "score function: std 5.3" in figure.axes[0].get_legend().get_texts()[0].get_text()

@@ -179,7 +179,7 @@ def linear_vae(device: str = "cpu") -> Result:
     """A linear VAE that `fit` trains reaches the likelihood of PPCA, in nats a datapoint."""
     images = data.draw_digits(500, seed=0).images.reshape(500, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(500, 49)
     x = asarray(images.astype(numpy.float64), device)
-    return linear_vae_gap(x, k=3, epochs=300, batch_size=50, device=device), 0.02
+    return linear_vae_gap(x, k=3, epochs=400, batch_size=50, device=device), 0.02
 
 
 # ---- a non-linear VAE

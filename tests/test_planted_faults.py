@@ -1,0 +1,406 @@
+"""The faults that VAE code is known for, planted one at a time: `scratchvae check` must fail for each of them.
+
+FAULTS is the README's table. A fault replaces a function of the package while the rows that must catch it run, and a
+check of the ELBO's and the bound's gradients beside them, to see what a gradient check alone would have caught.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+import pytest
+
+import scratchvae as sv
+from scratchvae import ops, training
+from scratchvae.autodiff import Tensor
+from scratchvae.checks import table
+from scratchvae.checks.gradient_table import primitives
+from scratchvae.checks.identities import EXAMPLES
+from scratchvae.cli import main
+from scratchvae.distributions import Bernoulli, Categorical, Normal, event
+from scratchvae.distributions.kl import DIVERGENCES
+from scratchvae.linear import PPCA
+from scratchvae.noise import Noise
+
+LOG_2_PI = math.log(2 * math.pi)
+
+
+class Fault(NamedTuple):
+    plant: Callable
+    caught_by: str
+    gradient_check_sees: bool = False
+
+
+# ---- distributions
+
+
+def std_from_log_variance(monkeypatch):
+    monkeypatch.setattr(Normal, "std", property(lambda self: ops.exp(2 * self.log_std)))
+
+
+def normal_log_prob(formula):
+    """Plant another log density; formula of (x - mean), log_std."""
+
+    def log_prob(self, x):
+        return event.sum_event(formula(x - self.mean, self.log_std), self)
+
+    return lambda monkeypatch: monkeypatch.setattr(Normal, "log_prob", log_prob)
+
+
+def kl_normal(formula):
+    return lambda monkeypatch: monkeypatch.setitem(DIVERGENCES, (Normal, Normal), formula)
+
+
+true_kl = DIVERGENCES[Normal, Normal]
+
+
+def bernoulli_log_prob(summed):
+    return lambda monkeypatch: monkeypatch.setattr(Bernoulli, "log_prob", summed)
+
+
+def clipped(self, x):
+    m = ops.clip(ops.sigmoid(self.logits), 1e-7, 1 - 1e-7)
+    return event.sum_event(x * ops.log(m) + (1 - x) * ops.log(1 - m), self)
+
+
+def overflowing(self, x):
+    return event.sum_event(x * self.logits - ops.log(1 + ops.exp(self.logits)), self)
+
+
+def averaged_over_pixels(self, x):
+    return ops.mean(x * self.logits - ops.softplus(self.logits), axis=-1)
+
+
+def sigmoid_twice(monkeypatch):
+    monkeypatch.setattr(Bernoulli, "mean", property(lambda self: ops.sigmoid(ops.sigmoid(self.logits))))
+
+
+def no_noise(monkeypatch):
+    monkeypatch.setattr(Normal, "reparameterize", lambda self, noise: self.mean + 0 * noise)
+
+
+def detached_draw(monkeypatch):
+    def reparameterize(self, noise):
+        return sv.to_numpy(getattr(self.mean, "data", self.mean)) + numpy.exp(self.log_std.data) * noise
+
+    true = Normal.reparameterize
+    monkeypatch.setattr(
+        Normal,
+        "reparameterize",
+        lambda self, noise: reparameterize(self, noise) if isinstance(self.mean, Tensor) else true(self, noise),
+    )
+
+
+# ---- the model's objectives
+
+
+def elbo_terms(change):
+    """Plant other terms; change of (reconstruction per draw, KL)."""
+
+    def terms(self, x, noise, n_samples=1):
+        x = self.rows(x)
+        q = self.encoder(x)
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        return change(self.decoder(z).log_prob(x), sv.kl(q, self.prior))
+
+    return lambda monkeypatch: monkeypatch.setattr(sv.VAE, "elbo_terms", terms)
+
+
+def same_noise_for_every_row(monkeypatch):
+    def terms(self, x, noise, n_samples=1):
+        x = self.rows(x)
+        q = self.encoder(x)
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape))[:, :1])
+        return ops.mean(self.decoder(z).log_prob(x), axis=0), sv.kl(q, self.prior)
+
+    monkeypatch.setattr(sv.VAE, "elbo_terms", terms)
+
+
+def log_weight_terms(change):
+    """Plant other weights; change of (model, q, z) gives log q(z | x) - log p(z)."""
+
+    def terms(self, x, noise, n_samples=1):
+        x = self.rows(x)
+        q = self.encoder(x)
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        return self.decoder(z).log_prob(x), change(self, q, z)
+
+    return lambda monkeypatch: monkeypatch.setattr(sv.VAE, "log_weight_terms", terms)
+
+
+def bound(formula):
+    """Plant another importance-weighted bound; formula of the log weights (S, N)."""
+
+    def importance_weighted_bound(self, x, noise, n_samples=1):
+        return formula(self.log_weights(x, noise, n_samples))
+
+    return lambda monkeypatch: monkeypatch.setattr(sv.VAE, "importance_weighted_bound", importance_weighted_bound)
+
+
+def iwae_of_fit_as_mean_of_logs(monkeypatch):
+    def evaluated(model, x, noise, n_samples, kl_weight):
+        reconstruction, divergence = model.log_weight_terms(x, noise, n_samples)
+        value = ops.mean(reconstruction - kl_weight * divergence)
+        return value, ops.mean(reconstruction), ops.mean(divergence), value
+
+    monkeypatch.setitem(training.OBJECTIVES, "iwae", (("reconstruction", "kl", "bound"), evaluated))
+
+
+def elbo_of_fit(value):
+    """Plant another objective of fit; value of (model, x, reconstruction (M,), KL (M,))."""
+
+    def evaluated(model, x, noise, n_samples, kl_weight):
+        reconstruction, kl = model.elbo_terms(x, noise, n_samples)
+        return value(x, reconstruction, kl), ops.mean(reconstruction), ops.mean(kl)
+
+    return lambda monkeypatch: monkeypatch.setitem(training.OBJECTIVES, "elbo", (("reconstruction", "kl"), evaluated))
+
+
+# ---- evaluation, data, linear models, the engine
+
+
+def log_likelihood(change):
+    """Plant another estimate; change of the true (log_px, standard_error, effective), given the log weights (S, N)."""
+
+    def estimate(model, x, n_samples=5000, seed=0):
+        with sv.no_grad():
+            log_w = sv.to_numpy(model.log_weights(x, Noise(seed), n_samples))
+        weights = numpy.exp(log_w - log_w.max(axis=0))
+        effective = weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0)
+        error = numpy.sqrt((n_samples / effective - 1) / (n_samples - 1))
+        return change(log_w, numpy.log(weights.mean(axis=0)) + log_w.max(axis=0), error, effective)
+
+    return lambda monkeypatch: monkeypatch.setattr("scratchvae.checks.exact_models.log_likelihood", estimate)
+
+
+def last_batch_left_out(monkeypatch):
+    true = sv.data.minibatches
+    monkeypatch.setattr(sv.data, "minibatches", lambda n, size, noise: list(true(n, size, noise))[:-1])
+
+
+def noise_variance_over_all_directions(monkeypatch):
+    true = PPCA.fit
+
+    def fit(self, X, y=None):
+        k, d = self.n_components, X.shape[1]
+        true(self, X)
+        wrong = self.noise_variance_ * (d - k) / d
+        self.weight_ = self.weight_ * numpy.sqrt(
+            (self.explained_variance_ - wrong) / (self.explained_variance_ - self.noise_variance_)
+        )
+        self.noise_variance_ = wrong
+        return self
+
+    monkeypatch.setattr(PPCA, "fit", fit)
+
+
+def uniform_for_normal(monkeypatch):
+    monkeypatch.setattr(Noise, "normal", lambda self, name, shape: math.sqrt(12) * (self.uniform(name, shape) - 0.5))
+
+
+def wrong_rule(monkeypatch):
+    monkeypatch.setattr(ops.tanh, "rules", {0: lambda g, y, x: g * (1 - y)})
+
+
+GAUSSIAN = "Normal: probabilities sum to 1"
+EVIDENCE = "1-D VAE: log p(x) = ELBO + KL"
+FAULTS = {
+    "exp(log variance) taken for the standard deviation": Fault(std_from_log_variance, "Normal: moments of draws"),
+    "KL that reads log sigma as log variance": Fault(
+        kl_normal(lambda q, p: true_kl(Normal(q.mean, 0.5 * q.log_std), p)), "KL(Normal, Normal)"
+    ),
+    "KL with its arguments swapped": Fault(kl_normal(lambda q, p: true_kl(p, q)), "KL(Normal, Normal)"),
+    "KL averaged over the latent units": Fault(
+        kl_normal(lambda q, p: true_kl(q, p) / q.shape[-1]), "KL(Normal, Normal)"
+    ),
+    "KL with the wrong sign in the ELBO": Fault(elbo_terms(lambda log_p, kl: (ops.mean(log_p, axis=0), -kl)), EVIDENCE),
+    "Gaussian likelihood without 2 pi": Fault(
+        normal_log_prob(lambda d, s: -0.5 * ops.square(d * ops.exp(-s)) - s), GAUSSIAN
+    ),
+    "Gaussian likelihood without log sigma": Fault(
+        normal_log_prob(lambda d, s: -0.5 * ops.square(d * ops.exp(-s)) - 0.5 * LOG_2_PI), GAUSSIAN
+    ),
+    "Gaussian likelihood without sigma: the squared error": Fault(
+        normal_log_prob(lambda d, s: -0.5 * ops.square(d) - 0.5 * LOG_2_PI), "Normal: moments of draws"
+    ),
+    "Gaussian likelihood without the factor 1/2": Fault(
+        normal_log_prob(lambda d, s: -ops.square(d * ops.exp(-s)) - s - 0.5 * LOG_2_PI), GAUSSIAN
+    ),
+    "Bernoulli probabilities clipped at 1e-7": Fault(bernoulli_log_prob(clipped), "KL(Bernoulli, Bernoulli)"),
+    "log(1 + exp(logit)), which overflows": Fault(bernoulli_log_prob(overflowing), "log p(x) at logits of 800"),
+    "reconstruction averaged over pixels": Fault(
+        bernoulli_log_prob(averaged_over_pixels), "Bernoulli: probabilities sum to 1"
+    ),
+    "sigmoid applied twice": Fault(sigmoid_twice, "Bernoulli: moments of draws"),
+    "z is the mean, without noise": Fault(no_noise, "Normal: moments of draws"),
+    "one draw of noise for the whole batch": Fault(same_noise_for_every_row, EVIDENCE),
+    "uniform noise where normal is meant": Fault(uniform_for_normal, "noise: normal draws"),
+    "no gradient through the draw": Fault(detached_draw, "score function = reparameterised gradient", True),
+    "only the first of several draws used": Fault(
+        elbo_terms(lambda log_p, kl: (log_p[0], kl)), "ELBO of several draws is their mean"
+    ),
+    "draws summed, not averaged": Fault(
+        elbo_terms(lambda log_p, kl: (ops.sum(log_p, axis=0), kl)), "ELBO of several draws is their mean"
+    ),
+    "IWAE by the mean of logs": Fault(bound(lambda log_w: ops.mean(log_w, axis=0)), "PPCA: bounds rise with the draws"),
+    "IWAE by the mean of logs, inside fit": Fault(iwae_of_fit_as_mean_of_logs, "a step of fit ascends the mean bound"),
+    "IWAE without dividing by the number of draws": Fault(
+        bound(lambda log_w: ops.logsumexp(log_w, axis=0)), "PPCA: bounds rise with the draws"
+    ),
+    "weights without the prior p(z)": Fault(
+        log_weight_terms(lambda model, q, z: q.log_prob(z)), "PPCA: zero variance of the weights"
+    ),
+    "weights without q(z given x)": Fault(
+        log_weight_terms(lambda model, q, z: -model.prior.log_prob(z)), "PPCA: zero variance of the weights"
+    ),
+    "log p(x) by the mean of logs": Fault(
+        log_likelihood(lambda log_w, log_px, error, effective: (log_w.mean(axis=0), error, effective)),
+        "PPCA: importance sampling, misses of 20",
+    ),
+    "standard error not divided by sqrt(S)": Fault(
+        log_likelihood(lambda log_w, log_px, error, effective: (log_px, error * len(log_w) ** 0.5, effective)),
+        "PPCA: claimed and seen standard errors",
+    ),
+    "ELBO summed over the batch, not averaged": Fault(
+        elbo_of_fit(lambda x, reconstruction, kl: ops.sum(reconstruction - kl)), "a step of fit ascends the mean ELBO"
+    ),
+    "KL divided by the number of pixels": Fault(
+        elbo_of_fit(lambda x, reconstruction, kl: ops.mean(reconstruction - kl / x.shape[-1])),
+        "a step of fit ascends the mean ELBO",
+    ),
+    "the last minibatch left out": Fault(last_batch_left_out, "N/M estimator is unbiased"),
+    "PPCA's sigma2 over all D directions": Fault(
+        noise_variance_over_all_directions, "PPCA: the likelihood has no slope"
+    ),
+    "a wrong derivative: tanh' = 1 - y": Fault(wrong_rule, "tanh", True),
+}
+
+
+def rows():
+    return {name: row for section in table.SECTIONS.values() for name, row in section("cpu").items()}
+
+
+def outcome(name):
+    return table.run(name, rows()[name])
+
+
+def gradient_check():
+    """What a gradient check alone looks at: gradients of the ELBO and of the bound by all parameters."""
+    model = sv.VAE.mlp(input_size=4, latent_size=2, hidden=(3,), activation="tanh").to(dtype=numpy.float64)
+    rng = numpy.random.default_rng(0)
+    for parameter in model.parameters():
+        parameter.data += 0.3 * rng.standard_normal(parameter.shape)
+    x = rng.random((5, 4))
+    for objective in (model.elbo, model.importance_weighted_bound):
+        sv.check_gradients(lambda *_, f=objective: f(x, Noise(0), 2), *model.parameters(), order=1)
+
+
+@pytest.mark.parametrize("name", {fault.caught_by for fault in FAULTS.values()})
+def test_without_a_fault_the_row_passes(name):
+    assert outcome(name).passed
+
+
+def test_without_a_fault_the_gradient_check_passes():
+    gradient_check()
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_fault(fault, monkeypatch):
+    fault.plant(monkeypatch)
+    assert not outcome(fault.caught_by).passed
+    if fault.gradient_check_sees:
+        with pytest.raises(sv.GradientError):
+            gradient_check()
+    else:
+        gradient_check()
+
+
+# ---- a thousandth
+
+
+def scaled(function, factor=1.001):
+    return lambda *arguments, **options: function(*arguments, **options) * factor
+
+
+class OneScaled:
+    """The rules of a primitive, that of one argument wrong by a thousandth."""
+
+    def __init__(self, rules, argument):
+        self.rules, self.argument = rules, argument
+
+    def get(self, i):
+        return scaled(self.rules.get(i)) if i == self.argument else self.rules.get(i)
+
+
+def arguments_with_rules(primitive):
+    return [i for i in range(3) if primitive.rules.get(i)]
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [(name, i) for name, primitive in primitives().items() for i in arguments_with_rules(primitive)],
+)
+def test_a_rule_wrong_by_a_thousandth(name, argument, monkeypatch):
+    primitive = primitives()[name]
+    monkeypatch.setattr(primitive, "rules", OneScaled(primitive.rules, argument))
+    assert not outcome(name).passed
+
+
+@pytest.mark.parametrize("pair", DIVERGENCES, ids=lambda pair: f"{pair[0].__name__}-{pair[1].__name__}")
+def test_a_kl_wrong_by_a_thousandth(pair, monkeypatch):
+    monkeypatch.setitem(DIVERGENCES, pair, scaled(DIVERGENCES[pair]))
+    assert not outcome(f"KL({pair[0].__name__}, {pair[1].__name__})").passed
+
+
+@pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("wrong", [scaled, lambda f: lambda *arguments: f(*arguments) + 0.001], ids=["times", "plus"])
+def test_a_density_wrong_by_a_thousandth(kind, wrong, monkeypatch):
+    monkeypatch.setattr(kind, "log_prob", wrong(kind.log_prob))
+    assert not outcome(f"{kind.__name__}: probabilities sum to 1").passed
+
+
+# ---- the command, and the README
+
+
+def test_the_command_fails_for_a_fault_and_names_the_row(monkeypatch, capsys):
+    monkeypatch.setattr(table, "SECTIONS", {"identities": table.SECTIONS["identities"]})
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert "FAILED" not in out and ", 0 failed" in out
+    FAULTS["KL with its arguments swapped"].plant(monkeypatch)
+    assert main(["check"]) == 1
+    out, err = capsys.readouterr()
+    assert [line for line in out.splitlines() if "FAILED" in line and "KL(Normal, Normal)" in line]
+    assert err == "scratchvae: check failed: KL(Normal, Normal)\n"
+
+
+def test_a_row_that_raises_fails_and_the_others_run(monkeypatch, capsys):
+    def raising():
+        raise ValueError("two\nlines")
+
+    monkeypatch.setattr(table, "SECTIONS", {"some": lambda device: {"first": raising, "second": lambda: (0.0, 0.0)}})
+    assert main(["check"]) == 1
+    out = capsys.readouterr().out
+    assert "FAILED ValueError: two lines" in out and out.count(" ok") == 1
+    nan = {"a NaN": lambda: (math.nan, 1.0)}
+    monkeypatch.setattr(table, "SECTIONS", {"some": lambda device: nan})
+    assert main(["check"]) == 1
+
+
+@pytest.mark.slow
+def test_the_whole_command_passes(capsys):
+    assert main(["check"]) == 0
+    assert sum(line.endswith("  ok") for line in capsys.readouterr().out.splitlines()) == len(rows())
+
+
+def test_the_readme_has_this_table():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for name, fault in FAULTS.items():
+        assert f"| {name} | {fault.caught_by} | {'yes' if fault.gradient_check_sees else 'no'} |" in readme
+    seen = sum(fault.gradient_check_sees for fault in FAULTS.values())
+    assert f"{len(FAULTS)} faults" in readme and f"a gradient check alone sees {seen}" in readme
+
+
+assert {Normal, Bernoulli, Categorical} == EXAMPLES.keys()

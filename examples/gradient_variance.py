@@ -21,14 +21,8 @@ import numpy
 
 import scratchvae as sv
 from scratchvae import plotting
-from scratchvae.checks.gradient_estimators import reparameterized, score_function, score_function_with_baseline
+from scratchvae.checks.gradient_estimators import ESTIMATORS
 from scratchvae.errors import InputError
-
-ESTIMATORS = {
-    "score function": score_function,
-    "score function, baseline": score_function_with_baseline,
-    "reparameterised": reparameterized,
-}
 
 
 def gradients(model: sv.VAE, x: numpy.ndarray, estimator: Callable, n_samples: int, n: int) -> numpy.ndarray:

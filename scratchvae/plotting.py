@@ -252,7 +252,7 @@ def latent_size_curve(results: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def posterior_contours(
-    x: Any, posteriors: Sequence[Any], approximations: Sequence[Mapping[str, Any]], titles: Sequence[str]
+    x: Any, posteriors: Sequence[Any], approximations: Sequence[Mapping[str, Any]], titles: Sequence[str], title: str
 ) -> Figure:
     """The exact p(z | x) of a 2-D latent space for each row of x, with Gaussian approximations drawn over it.
 
@@ -264,17 +264,16 @@ def posterior_contours(
     x : images (N, H, W, C), or square ones as rows
     posteriors : for each row what `scratchvae.checks.quadrature.exact_posterior` returns
     approximations : for each row at most two distributions Normal over (1, 2), by name
-    titles : for each row its gap log p(x) - L(x), as a sum of approximation and amortisation
+    titles, title : of each panel, and of all
     """
     figure = Figure(figsize=(3.1 * math.ceil(len(posteriors) / 2), 7.2), layout="constrained", dpi=150)
-    figure.suptitle("Gap in nats = approximation + amortisation", fontsize=14)
+    figure.suptitle(title, fontsize=14)
     panels = figure.subplots(2, math.ceil(len(posteriors) / 2), squeeze=False).flat
     masses, radius = (0.99, 0.9, 0.5), math.sqrt(-2 * math.log(1 - 0.9))
     styles = ({"color": ORANGE}, {"color": GREEN, "linestyle": (0, (4, 2))})
     angle = numpy.linspace(0, 2 * math.pi, 200)
-    for axes, image, posterior, approximation, title in zip(
-        panels, _as_images(x, None), posteriors, approximations, titles, strict=False
-    ):
+    rows = zip(_as_images(x, None), posteriors, approximations, titles, strict=True)
+    for axes, (image, posterior, approximation, panel_title) in zip(panels, rows, strict=False):
         density = posterior.density
         ordered = numpy.sort(density, axis=None)[::-1]
         held = numpy.cumsum(ordered) / ordered.sum()
@@ -294,7 +293,7 @@ def posterior_contours(
         middle, reach = (low + high) / 2, 0.68 * (high - low).max()
         axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
         axes.set_aspect("equal")
-        axes.set_title(title, fontsize=11)
+        axes.set_title(panel_title, fontsize=11)
         axes.tick_params(labelsize=9)
         inset = axes.inset_axes((0.02, 0.75, 0.23, 0.23))
         _show(inset, image)

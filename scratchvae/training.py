@@ -23,6 +23,7 @@ from scratchvae.data.binarization import binarize
 from scratchvae.data.minibatches import minibatches
 from scratchvae.errors import InputError
 from scratchvae.evaluation import active_units, evaluate, log_likelihood, observations, prepared
+from scratchvae.models.vae import log_mean_exp
 from scratchvae.noise import Noise
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.run_directory import Metrics, Run, fingerprint
@@ -209,7 +210,7 @@ def _importance_weighted(
 ) -> tuple[Any, Any, Any, Any]:
     """The mean over the batch of log (1/S) sum of w_s, of the terms of log w, and of the bound again, to be shown."""
     reconstruction, divergence = model.log_weight_terms(x, noise, n_samples)
-    bound = ops.mean(ops.logsumexp(reconstruction - kl_weight * divergence, axis=0)) - math.log(n_samples)
+    bound = ops.mean(log_mean_exp(reconstruction - kl_weight * divergence))
     return bound, ops.mean(reconstruction), ops.mean(divergence), bound
 
 

@@ -110,22 +110,60 @@ def test_nodes_have_the_moments_of_the_normal():
         numpy.testing.assert_allclose(w @ e**4, numpy.full(k, 3.0), rtol=1e-10)
 
 
+@pytest.mark.parametrize("std", [0.02, 0.05, 0.2])
+def test_a_mode_off_the_first_grid_is_found(std):
+    """One mode on a point of a coarse grid, one between: p(x | z) = Normal((z - 1.25) (z + 1.40625), std^2)."""
+
+    class Parabola(Ring):
+        def __call__(self, z):
+            return Normal((z - 1.25) * (z + 1.40625), numpy.full(1, numpy.log(std)))
+
+    encoder = sv.models.GaussianEncoder(sv.nn.Linear(1, 2, sv.Noise(0)))
+    model = sv.VAE(encoder, Parabola(1), 1).to(dtype=numpy.float64)
+    z = numpy.linspace(-4, 4, 2_000_001)
+    density = stats.norm.pdf(z) * stats.norm((z - 1.25) * (z + 1.40625), std).pdf(0)
+    found = exact_posterior(model, numpy.zeros((1, 1)))
+    assert found.log_px == pytest.approx(numpy.log(density.sum() * (z[1] - z[0])), abs=1e-6)
+
+
+def test_kinks_are_integrated_too():
+    """relu makes the integrand less smooth: the error falls as the square of the step."""
+    model = sv.VAE.mlp(4, 1, (6,), "relu", likelihood="gaussian", std="decoder").to(dtype=numpy.float64)
+    rng = numpy.random.default_rng(0)
+    for parameter in model.parameters():
+        parameter.data += 0.5 * rng.standard_normal(parameter.shape)
+    for row in rng.standard_normal((3, 1, 4)):
+        found = exact_posterior(model, row)
+        z = numpy.linspace(-12, 12, 400_001)[:, None]
+        with sv.no_grad():
+            log_joint = model.decoder(z).log_prob(row) + model.prior.log_prob(z)
+        expected = numpy.logaddexp.reduce(log_joint) + numpy.log(z[1, 0] - z[0, 0])
+        assert found.log_px == pytest.approx(expected, abs=1e-5)
+
+
 def test_what_quadrature_cannot_do_is_refused():
-    model, x = sv.VAE.mlp(4, 3, (2,)), numpy.zeros((2, 4), dtype=numpy.float32)
-    with pytest.raises(InputError, match="expected one or two latent units, received 3"):
+    x = numpy.zeros((2, 4))
+    model = sv.VAE.mlp(4, 2, (2,))
+    for use in (exact_posterior, elbo):
+        with pytest.raises(InputError, match="expected one or two latent units, received 3"):
+            use(sv.VAE.mlp(4, 3, (2,)), x[:1])
+        with pytest.raises(InputError, match=r"expected a model in float64, received float32 \(copy.deepcopy"):
+            use(model, x[:1])
+    model.to(dtype=numpy.float64)
+    for use in (exact_posterior, elbo):
+        with pytest.raises(InputError, match="expected one row"):
+            use(model, x)
+    model.decoder.network.layers[0].weight.data[...] = numpy.nan
+    with pytest.raises(ArithmeticError, match="is not finite everywhere"):
         exact_posterior(model, x[:1])
-    with pytest.raises(InputError, match="expected one row"):
-        exact_posterior(sv.VAE.mlp(4, 2, (2,)), x)
-    thin = sv.VAE(sv.models.GaussianEncoder(sv.nn.Linear(1, 4, sv.Noise(0))), Ring(2), 2).to(dtype=numpy.float64)
-    thin.decoder.__class__.__call__, whole = (
-        lambda self, z: Normal(sv.ops.sum(sv.ops.square(z), axis=-1, keepdims=True), numpy.full(1, -9.0)),
-        Ring.__call__,
-    )
-    try:
-        with pytest.raises(ArithmeticError, match="1025 points an axis leave an error of"):
-            exact_posterior(thin, numpy.array([[4.0]]))
-    finally:
-        Ring.__call__ = whole
+
+    class Thin(Ring):
+        def __call__(self, z):
+            return Normal(super().__call__(z).mean, numpy.full(1, -9.0))
+
+    thin = sv.VAE(sv.models.GaussianEncoder(sv.nn.Linear(1, 4, sv.Noise(0))), Thin(2), 2).to(dtype=numpy.float64)
+    with pytest.raises(ArithmeticError, match="1025 points along an axis leave an error of"):
+        exact_posterior(thin, numpy.array([[4.0]]))
 
 
 def test_given_noise_hands_out_what_it_was_given():

@@ -50,7 +50,7 @@ def test_exact_posterior(monkeypatch, tmp_path):
     run(monkeypatch, "exact_posterior", "--quick", "--out", str(tmp_path))
     assert names_in(tmp_path) == {"exact_posterior.png", "exact_posterior.json", "elbo.npz", "iwae.npz"}
     for summary in json.loads((tmp_path / "exact_posterior.json").read_text()).values():
-        assert summary["|log p(x) - ELBO - divergence|"]["largest"] < 1e-6
+        assert summary["|log p(x) - ELBO - KL|"]["largest"] < 1e-6
         parts = summary["approximation"]["mean"] + summary["amortisation"]["mean"]
         assert parts == pytest.approx(summary["divergence"]["mean"], abs=1e-6)
         assert summary["approximation"]["smallest"] > 0 < summary["amortisation"]["smallest"]

@@ -275,7 +275,7 @@ MISTAKES = {
         "^exact_posterior: expected one or two latent units, received 3",
     ),
     "quadrature of many": (
-        lambda: exact_posterior(small(), ROWS),
+        lambda: exact_posterior(small().to(dtype="float64"), ROWS),
         InputError,
         r"^exact_posterior: expected one row, x\[i : i \+ 1\], received shape \(12, 6\)",
     ),

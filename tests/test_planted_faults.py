@@ -13,24 +13,27 @@ import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae import ops, training
+from scratchvae import evaluation, ops, training
 from scratchvae.autodiff import Tensor
 from scratchvae.checks import table
 from scratchvae.checks.gradient_table import primitives
 from scratchvae.checks.identities import EXAMPLES
 from scratchvae.cli import main
-from scratchvae.distributions import Bernoulli, Categorical, Normal, event
+from scratchvae.distributions import Bernoulli, Normal, event
 from scratchvae.distributions.kl import DIVERGENCES
 from scratchvae.linear import PPCA
+from scratchvae.models import BernoulliDecoder, GaussianDecoder
 from scratchvae.noise import Noise
 
 LOG_2_PI = math.log(2 * math.pi)
 
 
 class Fault(NamedTuple):
+    """gradient_check: "sees" it, is "blind" to it, or is never asked: "-", where the fault changes no objective."""
+
     plant: Callable
     caught_by: str
-    gradient_check_sees: bool = False
+    gradient_check: str = "blind"
 
 
 # ---- distributions
@@ -172,28 +175,82 @@ def log_likelihood(change):
         error = numpy.sqrt((n_samples / effective - 1) / (n_samples - 1))
         return change(log_w, numpy.log(weights.mean(axis=0)) + log_w.max(axis=0), error, effective)
 
-    return lambda monkeypatch: monkeypatch.setattr("scratchvae.checks.exact_models.log_likelihood", estimate)
+    return lambda monkeypatch: monkeypatch.setattr(evaluation, "log_likelihood", estimate)
 
 
-def last_batch_left_out(monkeypatch):
+def batches_weighted_alike(monkeypatch):
+    def evaluate(model, x, n_samples=1, seed=0, batch_size=1000):
+        parts = [true_evaluate(model, x[i : i + batch_size], n_samples, seed) for i in range(0, len(x), batch_size)]
+        return {name: numpy.mean([part[name] for part in parts]) for name in parts[0] if name != "binarize"}
+
+    true_evaluate = evaluation.evaluate
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+
+
+def binarize_by(probability):
+    def binarized(x, mode, noise):
+        return x if mode == "none" else (noise.uniform("pixels", x.shape) < probability(x)).astype(x.dtype)
+
+    return lambda monkeypatch: monkeypatch.setattr(training, "binarize", binarized)
+
+
+def minibatches(change, module):
+    """Plant other minibatches; change of (the true ones, n, size)."""
     true = sv.data.minibatches
-    monkeypatch.setattr(sv.data, "minibatches", lambda n, size, noise: list(true(n, size, noise))[:-1])
+
+    def planted(monkeypatch):
+        monkeypatch.setattr(module, "minibatches", lambda n, size, noise: change(list(true(n, size, noise)), n, size))
+
+    return planted
 
 
 def noise_variance_over_all_directions(monkeypatch):
     true = PPCA.fit
 
     def fit(self, X, y=None):
-        k, d = self.n_components, X.shape[1]
         true(self, X)
+        k, d = self.n_components, X.shape[1]
         wrong = self.noise_variance_ * (d - k) / d
-        self.weight_ = self.weight_ * numpy.sqrt(
-            (self.explained_variance_ - wrong) / (self.explained_variance_ - self.noise_variance_)
-        )
+        self.weight_ = self.components_.T * numpy.sqrt(self.explained_variance_ - wrong)
         self.noise_variance_ = wrong
         return self
 
     monkeypatch.setattr(PPCA, "fit", fit)
+
+
+def another_eigenvector(monkeypatch):
+    """W and sigma2 from all eigenvectors but the third: a saddle point of the likelihood."""
+
+    def fit(self, X, y=None):
+        self.mean_ = X.mean(axis=0)
+        values, vectors = numpy.linalg.eigh(numpy.cov(X.T, bias=True))
+        kept = [-1, -2, -4][: self.n_components]
+        self.noise_variance_ = (values.sum() - values[kept].sum()) / (len(values) - len(kept))
+        self.explained_variance_, self.components_ = values[kept], vectors[:, kept].T
+        self.weight_ = vectors[:, kept] * numpy.sqrt(numpy.maximum(values[kept] - self.noise_variance_, 0))
+        return self
+
+    monkeypatch.setattr(PPCA, "fit", fit)
+
+
+def variance_for_std(monkeypatch):
+    def likelihood(self, Z):
+        return Normal(Z @ self.weight_.T + self.mean_, numpy.full((), math.log(self.noise_variance_)))
+
+    monkeypatch.setattr(PPCA, "likelihood", likelihood)
+
+
+def std_taken_for_a_variance(monkeypatch):
+    true = GaussianDecoder.__init__
+
+    def init(self, network, std=0.1):
+        true(self, network, std if isinstance(std, str) else std**0.5)
+
+    monkeypatch.setattr(GaussianDecoder, "__init__", init)
+
+
+def sigmoid_before_the_logits(monkeypatch):
+    monkeypatch.setattr(BernoulliDecoder, "__call__", lambda self, z: Bernoulli(ops.sigmoid(self.network(z))))
 
 
 def uniform_for_normal(monkeypatch):
@@ -205,7 +262,7 @@ def wrong_rule(monkeypatch):
 
 
 GAUSSIAN = "Normal: probabilities sum to 1"
-EVIDENCE = "1-D VAE: log p(x) = ELBO + KL"
+EVIDENCE = "1-D VAE: ELBO + KL = log p(x)"
 FAULTS = {
     "exp(log variance) taken for the standard deviation": Fault(std_from_log_variance, "Normal: moments of draws"),
     "KL that reads log sigma as log variance": Fault(
@@ -236,16 +293,16 @@ FAULTS = {
     "sigmoid applied twice": Fault(sigmoid_twice, "Bernoulli: moments of draws"),
     "z is the mean, without noise": Fault(no_noise, "Normal: moments of draws"),
     "one draw of noise for the whole batch": Fault(same_noise_for_every_row, EVIDENCE),
-    "uniform noise where normal is meant": Fault(uniform_for_normal, "noise: normal draws"),
-    "no gradient through the draw": Fault(detached_draw, "score function = reparameterised gradient", True),
+    "uniform noise where normal is meant": Fault(uniform_for_normal, "noise: normal draws", "-"),
+    "no gradient through the draw": Fault(detached_draw, "score function = reparameterised gradient", "sees"),
     "only the first of several draws used": Fault(
-        elbo_terms(lambda log_p, kl: (log_p[0], kl)), "ELBO of several draws is their mean"
+        elbo_terms(lambda log_p, kl: (log_p[0], kl)), "ELBO and bound of several draws"
     ),
     "draws summed, not averaged": Fault(
-        elbo_terms(lambda log_p, kl: (ops.sum(log_p, axis=0), kl)), "ELBO of several draws is their mean"
+        elbo_terms(lambda log_p, kl: (ops.sum(log_p, axis=0), kl)), "ELBO and bound of several draws"
     ),
     "IWAE by the mean of logs": Fault(bound(lambda log_w: ops.mean(log_w, axis=0)), "PPCA: bounds rise with the draws"),
-    "IWAE by the mean of logs, inside fit": Fault(iwae_of_fit_as_mean_of_logs, "a step of fit ascends the mean bound"),
+    "IWAE by the mean of logs, inside fit": Fault(iwae_of_fit_as_mean_of_logs, "epochs of fit, IWAE", "-"),
     "IWAE without dividing by the number of draws": Fault(
         bound(lambda log_w: ops.logsumexp(log_w, axis=0)), "PPCA: bounds rise with the draws"
     ),
@@ -258,23 +315,54 @@ FAULTS = {
     "log p(x) by the mean of logs": Fault(
         log_likelihood(lambda log_w, log_px, error, effective: (log_w.mean(axis=0), error, effective)),
         "PPCA: importance sampling, misses of 20",
+        "-",
     ),
     "standard error not divided by sqrt(S)": Fault(
         log_likelihood(lambda log_w, log_px, error, effective: (log_px, error * len(log_w) ** 0.5, effective)),
-        "PPCA: claimed and seen standard errors",
+        "evaluate and log_likelihood",
+        "-",
     ),
+    "weights exponentiated without their largest taken off": Fault(
+        log_likelihood(
+            lambda log_w, log_px, error, effective: (numpy.log(numpy.exp(log_w).mean(axis=0)), error, effective)
+        ),
+        "evaluate and log_likelihood",
+        "-",
+    ),
+    "test ELBO as a mean of unequal batches' means": Fault(batches_weighted_alike, "evaluate and log_likelihood", "-"),
     "ELBO summed over the batch, not averaged": Fault(
-        elbo_of_fit(lambda x, reconstruction, kl: ops.sum(reconstruction - kl)), "a step of fit ascends the mean ELBO"
+        elbo_of_fit(lambda x, reconstruction, kl: ops.sum(reconstruction - kl)), "epochs of fit, ELBO", "-"
     ),
     "KL divided by the number of pixels": Fault(
         elbo_of_fit(lambda x, reconstruction, kl: ops.mean(reconstruction - kl / x.shape[-1])),
-        "a step of fit ascends the mean ELBO",
+        "epochs of fit, ELBO",
+        "-",
     ),
-    "the last minibatch left out": Fault(last_batch_left_out, "N/M estimator is unbiased"),
+    "KL weight ignored": Fault(
+        elbo_of_fit(lambda x, reconstruction, kl: ops.mean(reconstruction - kl)), "epochs of fit, ELBO", "-"
+    ),
+    "the last, partial minibatch left out": Fault(
+        minibatches(lambda batches, n, size: [rows for rows in batches if len(rows) == size] or batches, sv.data),
+        "N/M estimator is unbiased",
+        "-",
+    ),
+    "the same, inside fit": Fault(
+        minibatches(lambda batches, n, size: [*batches[:-1], batches[0]], training), "epochs of fit, ELBO", "-"
+    ),
+    "data never shuffled": Fault(
+        minibatches(lambda batches, n, size: numpy.split(numpy.arange(n), range(size, n, size)), training),
+        "epochs of fit, ELBO",
+        "-",
+    ),
+    "pixels binarised by the wrong probability": Fault(binarize_by(lambda x: x**2), "epochs of fit, ELBO", "-"),
+    "sigmoid before the logits": Fault(sigmoid_before_the_logits, "decoders: mean and standard deviation"),
+    "the given sigma taken for sigma squared": Fault(std_taken_for_a_variance, "decoders: mean and standard deviation"),
     "PPCA's sigma2 over all D directions": Fault(
-        noise_variance_over_all_directions, "PPCA: the likelihood has no slope"
+        noise_variance_over_all_directions, "PPCA: the likelihood is at its maximum", "-"
     ),
-    "a wrong derivative: tanh' = 1 - y": Fault(wrong_rule, "tanh", True),
+    "PPCA's sigma2 taken for sigma": Fault(variance_for_std, "PPCA: log p(x), dense and by Bayes' rule", "-"),
+    "PPCA with a wrong eigenvector": Fault(another_eigenvector, "PPCA: the likelihood is at its maximum", "-"),
+    "a wrong derivative: tanh' = 1 - y": Fault(wrong_rule, "tanh", "sees"),
 }
 
 
@@ -310,7 +398,7 @@ def test_without_a_fault_the_gradient_check_passes():
 def test_fault(fault, monkeypatch):
     fault.plant(monkeypatch)
     assert not outcome(fault.caught_by).passed
-    if fault.gradient_check_sees:
+    if fault.gradient_check == "sees":
         with pytest.raises(sv.GradientError):
             gradient_check()
     else:
@@ -398,9 +486,9 @@ def test_the_whole_command_passes(capsys):
 def test_the_readme_has_this_table():
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for name, fault in FAULTS.items():
-        assert f"| {name} | {fault.caught_by} | {'yes' if fault.gradient_check_sees else 'no'} |" in readme
-    seen = sum(fault.gradient_check_sees for fault in FAULTS.values())
-    assert f"{len(FAULTS)} faults" in readme and f"a gradient check alone sees {seen}" in readme
-
-
-assert {Normal, Bernoulli, Categorical} == EXAMPLES.keys()
+        assert f"| {name} | {fault.caught_by} | {fault.gradient_check} |" in readme
+    counts = {
+        verdict: sum(fault.gradient_check == verdict for fault in FAULTS.values()) for verdict in ("sees", "blind")
+    }
+    assert f"{len(FAULTS)} faults" in readme
+    assert f"Of the {sum(counts.values())} that change" in readme and f"alone sees {counts['sees']}" in readme

@@ -257,7 +257,7 @@ def test_posterior_contours():
     model, n = as_vae(ppca), 3
     posteriors = [exact_posterior(model, rows[i : i + 1]) for i in range(n)]
     approximations = [{"exact": model.encode(rows[i : i + 1])} for i in range(n)]
-    figure = plotting.posterior_contours(rows[:n], posteriors, approximations, ["first", "second", "third"])
+    figure = plotting.posterior_contours(rows[:n], posteriors, approximations, ["first", "second", "third"], "all")
     assert [axes.get_title() for axes in figure.axes[:n]] == ["first", "second", "third"]
     ellipse = figure.axes[0].lines[0].get_xydata()
     q = approximations[0]["exact"]

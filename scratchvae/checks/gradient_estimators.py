@@ -6,6 +6,7 @@ from typing import Any
 
 from scratchvae import ops
 from scratchvae.autodiff import no_grad
+from scratchvae.errors import InputError
 
 
 def reparameterized(model: Any, x: Any, noise: Any, n_samples: int = 1) -> Any:
@@ -30,14 +31,20 @@ def score_function_with_baseline(model: Any, x: Any, noise: Any, n_samples: int 
     """mean over draws of (f(z_s) - mean of the other draws' f) log q(z_s | x).   (N, D) -> (N,)
 
     What is subtracted does not depend on z_s, so the mean stays; it takes most of f's size away. Needs two draws.
-    Source: Mnih & Rezende (2016), section 2.5.
+    Source: Kool, van Hoof & Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!".
     """
+    if n_samples < 2:
+        raise InputError("score_function_with_baseline", "n_samples of at least 2", repr(n_samples))
     q, z, f = _draws(model, x, noise, n_samples)
     return ops.mean((f - (f.sum(axis=0) - f) / (n_samples - 1)) * q.log_prob(z), axis=0)
 
 
-ESTIMATORS = {"reparameterised": reparameterized, "score function": score_function}
-"""Estimators of one draw, by name."""
+ESTIMATORS = {
+    "score function": score_function,
+    "score function, baseline": score_function_with_baseline,
+    "reparameterised": reparameterized,
+}
+"""Estimators of the ELBO's gradient by name; each returns what is to be differentiated by the encoder's parameters."""
 
 
 def _draws(model: Any, x: Any, noise: Any, n_samples: int) -> tuple[Any, Any, Any]:

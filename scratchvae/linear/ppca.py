@@ -26,7 +26,7 @@ class PPCA:
 
     Attributes
     ----------
-    mean_ : mu, (D,).   weight_ : W, (D, K).   noise_variance_ : sigma2, a float.
+    mean_ : mu, (D,).   weight_ : W, (D, K).   noise_variance_ : sigma2, a float.   components_ : U_K', (K, D).
     explained_variance_ : l_1, ..., l_K, (K,), which is the diagonal of M = W'W + sigma2 I.
 
     Data may be NumPy or CuPy arrays; results are of the same kind and type.
@@ -50,6 +50,7 @@ class PPCA:
             raise InputError("PPCA", f"n_components from 1 to {d - 1}, below the number of columns", repr(k))
         xp = array_module(X)
         mean = X.mean(axis=0)
+        mean += (X - mean).mean(axis=0)  # what float32 lost in adding up large numbers
         centred = X - mean
         if n < d:
             _, singular_values, rows = xp.linalg.svd(centred, full_matrices=False)
@@ -61,9 +62,9 @@ class PPCA:
         if not noise_variance > d * float(xp.finfo(X.dtype).eps) * variance:
             expected = f"rows that vary in more than n_components = {k} directions"
             raise DataError("PPCA.fit", expected, "rows that do not", "fewer components, or more rows")
-        self.mean_, self.noise_variance_ = mean, noise_variance
-        self.explained_variance_ = eigenvalues[:k]
-        self.weight_ = vectors[:, :k] * xp.sqrt(eigenvalues[:k] - noise_variance)
+        self.mean_, self.noise_variance_, self.components_ = mean, noise_variance, vectors[:, :k].T
+        self.explained_variance_ = xp.maximum(eigenvalues[:k], noise_variance)  # which rounding may leave the smaller
+        self.weight_ = vectors[:, :k] * xp.sqrt(self.explained_variance_ - noise_variance)
         return self
 
     def posterior(self, X: Any) -> Normal:
@@ -74,6 +75,10 @@ class PPCA:
 
     def likelihood(self, Z: Any) -> Normal:
         """p(x | z) = Normal(W z + mu, sigma2 I).   (N, K) -> Normal over (N, D)"""
+        self._check_fitted("PPCA.likelihood")
+        if not hasattr(Z, "dtype") or Z.dtype.kind != "f" or Z.shape[-1:] != self.weight_.shape[1:]:
+            received = f"shape {Z.shape}, {Z.dtype}" if hasattr(Z, "dtype") else type(Z).__name__
+            raise ShapeError("PPCA.likelihood", f"floating-point rows of {self.weight_.shape[1]} columns", received)
         log_std = array_module(Z).full((), 0.5 * math.log(self.noise_variance_), dtype=Z.dtype)
         return Normal(Z @ self.weight_.T + self.mean_, log_std)
 
@@ -88,13 +93,12 @@ class PPCA:
     def score_samples(self, X: Any) -> Any:
         """log p(x) = -(log det C + (x - mu)' C^-1 (x - mu) + D log 2 pi) / 2,   C = W W' + sigma2 I, in nats.   (N,)
 
-        C has the eigenvalues l_1, ..., l_K along the columns of W and sigma2 across them.
+        C has the eigenvalues l_1, ..., l_K along the rows of components_ and sigma2 across them.
         """
         xp, centred = array_module(X), self._centred("PPCA.score_samples", X)
         d, k = self.weight_.shape
-        directions = self.weight_ / xp.linalg.norm(self.weight_, axis=0)
-        along = centred @ directions
-        across = centred - along @ directions.T
+        along = centred @ self.components_.T
+        across = centred - along @ self.components_
         distance = (along**2 / self.explained_variance_).sum(axis=1) + (across**2).sum(axis=1) / self.noise_variance_
         log_determinant = float(xp.log(self.explained_variance_).sum()) + (d - k) * math.log(self.noise_variance_)
         return -0.5 * (distance + (log_determinant + d * math.log(2 * math.pi)))
@@ -105,16 +109,20 @@ class PPCA:
 
     def sample(self, n_samples: int = 1, seed: int = 0) -> Any:
         """Draws of x = W z + mu + sigma e for z and e ~ Normal(0, I).   (n_samples, D)"""
-        if not hasattr(self, "weight_"):
-            raise InputError("PPCA.sample", "a fitted PPCA", "one that is not", "fit(X) first")
+        self._check_fitted("PPCA.sample")
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise InputError("PPCA.sample", "n_samples of at least 1", repr(n_samples))
         noise = Noise(seed, device=device_of(self.weight_))
         d, k = self.weight_.shape
         z, e = (noise.normal(name, (n_samples, size)).astype(self.weight_.dtype) for name, size in (("z", k), ("x", d)))
         return self.likelihood(z).sample(e)
 
-    def _centred(self, operation: str, X: Any) -> Any:
+    def _check_fitted(self, operation: str) -> None:
         if not hasattr(self, "weight_"):
             raise InputError(operation, "a fitted PPCA", "one that is not", "fit(X) first")
+
+    def _centred(self, operation: str, X: Any) -> Any:
+        self._check_fitted(operation)
         _check_rows(operation, X)
         if X.shape[1] != len(self.mean_):
             raise ShapeError(operation, f"rows of {len(self.mean_)} columns, as those of fit", f"shape {X.shape}")
@@ -122,8 +130,9 @@ class PPCA:
 
 
 def _check_rows(operation: str, X: Any) -> None:
-    if not hasattr(X, "dtype") or X.dtype.kind != "f":
-        raise DataError(operation, "an array of floating-point numbers", str(getattr(X, "dtype", type(X).__name__)))
+    if str(getattr(X, "dtype", "")) not in ("float32", "float64"):
+        received = str(getattr(X, "dtype", type(X).__name__))
+        raise DataError(operation, "an array of floating-point numbers, float32 or float64", received)
     if X.ndim != 2 or len(X) == 0:
         raise ShapeError(operation, "rows (N, D), at least one", f"shape {X.shape}")
     if not bool(array_module(X).isfinite(X).all()):

@@ -146,7 +146,7 @@ class VAE(Module):
 
         Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
         """
-        return ops.logsumexp(self.log_weights(x, noise, n_samples), axis=0) - math.log(n_samples)
+        return log_mean_exp(self.log_weights(x, noise, n_samples))
 
     def encode(self, x: Any) -> Normal:
         """q(z | x), holding arrays.   (N, ...) -> Normal over (N, K)"""
@@ -223,3 +223,8 @@ class VAE(Module):
             f"  p(x | z)  {self.decoder}    x ({observed})    {self.decoder.count():,} parameters\n"
             f"  q(z | x)  {self.encoder}    z ({self.latent_size},)    {self.encoder.count():,} parameters"
         )
+
+
+def log_mean_exp(log_w: Any) -> Any:
+    """log (1/S) sum over s of w_s.   (S, N) -> (N,)"""
+    return ops.logsumexp(log_w, axis=0) - math.log(len(log_w))

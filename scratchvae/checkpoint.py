@@ -16,9 +16,9 @@ from typing import Any
 import numpy
 
 from scratchvae.backend import to_numpy
-from scratchvae.errors import DataError, InputError, ShapeError
+from scratchvae.errors import DataError, InputError, ShapeError, one_line
 from scratchvae.models import VAE
-from scratchvae.npz import Archive
+from scratchvae.npz import Archive, opened
 
 FORMAT = "scratchvae 1"
 CONSTRUCTORS = {"VAE.mlp": VAE.mlp}
@@ -36,7 +36,8 @@ class WriteError(OSError):
         self.outlook = outlook
 
     def __str__(self) -> str:
-        return f"cannot write {self.filename}: {self.strerror}" + (f"; {self.outlook}" if self.outlook else "")
+        outlook = f"; {self.outlook}" if self.outlook else ""
+        return one_line(f"cannot write {self.filename}: {self.strerror}{outlook}")
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -156,7 +157,7 @@ def _replace(path: Path, content: bytes | memoryview) -> None:
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
     """The header and the arrays of a file that `write` made. Raises DataError for any other."""
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             archive = Archive(file, methods=(zipfile.ZIP_STORED,))
             if "header" not in archive.members or archive.members["header"].file_size > LARGEST_HEADER:
                 raise ValueError(f"it has no header of at most {LARGEST_HEADER} bytes")

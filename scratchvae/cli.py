@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import quantity
 from scratchvae.optim import LinearSchedule
-from scratchvae.run_directory import RunDirectory, read_configuration, read_history
+from scratchvae.run_directory import RunDirectory, read_configuration, read_history, refuse_run
 from scratchvae.training import OBJECTIVES, summary
 
 TRAIN_DEFAULTS: dict[str, Any] = {
@@ -45,10 +46,18 @@ PLOTS = ("manifold", "latent", "reconstructions", "samples", "curves")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status is 0, 2 for bad input, 1 for a training or check that failed, 130 after Ctrl-C."""
+    """Run a command.
+
+    The exit status is 0, 2 for bad input, 1 for a training or check that failed, 130 after Ctrl-C,
+    141 where nobody reads the output any more."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file may have any name
     try:
         options = _parser().parse_args(arguments)
         options.command(options)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has no reader
+        return 141
     except (InputError, OSError, _UsageError) as error:
         print(f"scratchvae: {error}", file=sys.stderr)
         return 2
@@ -228,10 +237,8 @@ def _train(options: argparse.Namespace) -> None:
     settings["image_shape"] = list(train.images.shape[1:])
     with RunDirectory(directory) as held:
         if not options.resume:
-            if (directory / "config.json").exists():
-                raise InputError(
-                    f"run directory {directory}", "an empty one", "one with a run", "--resume, or name another"
-                )
+            refuse_run(directory)
+            _refuse_foreign_options(directory / "options.json")
             write_text(directory / "options.json", json.dumps(settings, indent=2))
         print(model)
         print(
@@ -281,7 +288,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _sample(options: argparse.Namespace) -> None:
     model = _load_model(options.run)
-    if Path(options.out).suffix == ".npy":
+    if Path(options.out).suffix == ".npy" and not Path(options.out).is_dir():
         Path(options.out).parent.mkdir(parents=True, exist_ok=True)
         numpy.save(options.out, sv.to_numpy(model.sample(options.n, options.seed)))
     else:
@@ -416,12 +423,20 @@ def _as_parsed(options: dict[str, Any], directory: Path) -> dict[str, Any]:
     for name, value in options.items():
         if name in TRAIN_DEFAULTS and value != TRAIN_DEFAULTS[name]:
             flag = f"--{name.replace('_', '-')}"
+            if isinstance(value, list) and not all(type(item) is int for item in value):
+                raise DataError(f"run directory {directory}", f"{name} as whole numbers in options.json", repr(value))
             arguments += [flag, *map(str, value)] if isinstance(value, list) else [f"{flag}={value}"]
     try:
         parsed = vars(_parser().parse_args(arguments))
     except _UsageError as error:
         raise DataError(f"run directory {directory}", "options that `scratchvae train` takes", str(error)) from None
     return {name: parsed[name] for name in parsed.keys() & TRAIN_DEFAULTS.keys()}
+
+
+def _refuse_foreign_options(path: Path) -> None:
+    """Raise InputError for options that no `scratchvae train` wrote; a run that died at once may have left its own."""
+    if path.exists() and not read_configuration(path).keys() <= TRAIN_DEFAULTS.keys() | {"image_shape"}:
+        raise InputError(f"run directory {path.parent}", "an empty one", f"one with another {path.name}")
 
 
 def _free_directory(data: str) -> Path:

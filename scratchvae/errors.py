@@ -6,6 +6,13 @@ LONGEST = 2000
 """The most characters of a message; what a file or a caller put into it may be longer, and the middle is left out."""
 
 
+def one_line(sentence: str) -> str:
+    """The sentence in printable characters, others escaped, without its middle if it is long."""
+    if len(sentence) > LONGEST:
+        sentence = f"{sentence[: LONGEST // 2]} ... {sentence[5 - LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
+
+
 class InputError(ValueError):
     """Something given by the caller does not fit.   "operation: expected ..., received ... (hint)"
 
@@ -15,10 +22,9 @@ class InputError(ValueError):
     """
 
     def __init__(self, operation: str, expected: str, received: str, hint: str = "") -> None:
-        sentence = f"{operation}: expected {expected}, received {received}" + (f" ({hint})" if hint else "")
-        if len(sentence) > LONGEST:
-            sentence = f"{sentence[: LONGEST // 2]} ... {sentence[5 - LONGEST // 2 :]}"
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence))
+        super().__init__(
+            one_line(f"{operation}: expected {expected}, received {received}" + (f" ({hint})" if hint else ""))
+        )
 
 
 class ShapeError(InputError):

@@ -7,6 +7,8 @@ to its end, where `zipfile` and `gzip` verify its CRC-32.
 from __future__ import annotations
 
 import math
+import os
+import stat
 import struct
 import tokenize
 import warnings
@@ -38,11 +40,30 @@ METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 LOCAL_LENGTHS, LONGEST_DESCRIPTOR = 26, 24
 """Where a member's header gives the lengths of its name and extra field; the most bytes of sizes behind a member."""
 
+LARGEST_READ = 2**20
+"""The most bytes that a header may make anyone read at once; the directory of 20,000 arrays takes about as many."""
+
 DAMAGE = (
     *(OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, SyntaxError, MemoryError),
     *(struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError),
 )
 """What the standard library and NumPy raise when they parse damaged bytes."""
+
+
+class Bounded:
+    """A file of which nobody reads more than LARGEST_READ bytes at once, whatever a header promises."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def read(self, n: int = LARGEST_READ) -> bytes:
+        """The next n bytes. Raises ValueError for more than LARGEST_READ."""
+        if n > LARGEST_READ:
+            raise ValueError(f"a header promises {n} bytes, of at most {LARGEST_READ}")
+        return self.file.read(n)
 
 
 class Archive:
@@ -55,7 +76,7 @@ class Archive:
     def __init__(self, file: IO[bytes], operation: str = "archive", methods: Sequence[int] = (*METHODS,)) -> None:
         self.operation, self.unpacked, self.packed = operation, 0, 0
         with readable(operation, "an .npz file"):
-            self.file = zipfile.ZipFile(file)
+            self.file = zipfile.ZipFile(Bounded(file))
         self.members: dict[str, zipfile.ZipInfo] = {}
         for member in self.file.infolist():
             name = member.filename.removesuffix(".npy")
@@ -111,7 +132,7 @@ def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBER
         version = numpy.lib.format.read_magic(stream)
         if version not in NPY_HEADERS:
             raise DataError(operation, "version 1.0 or 2.0 of the .npy format", ".".join(map(str, version)))
-        shape, column_major, dtype = NPY_HEADERS[version](stream)
+        shape, column_major, dtype = NPY_HEADERS[version](Bounded(stream))
         held = length - stream.tell()
     if dtype.hasobject:
         hint = "reading Python objects can run code; save one plain array"
@@ -166,3 +187,13 @@ def readable(operation: str, form: str) -> Iterator[Any]:
         raise
     except DAMAGE as error:
         raise DataError(operation, form, f"one that cannot be read: {error}") from None
+
+
+def opened(path: str | os.PathLike[str], largest: float = math.inf) -> IO[bytes]:
+    """A regular file, to be read. Raises OSError for devices, pipes, and files of more than `largest` bytes."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{os.fspath(path)} is not a regular file")
+    if status.st_size > largest:
+        raise OSError(f"{os.fspath(path)} has {status.st_size} bytes, more than {largest}")
+    return open(path, "rb")

@@ -36,6 +36,8 @@ BOX, ROW = 0.28, 0.5  # height of a box and distance of the rows of a graph, in 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure in the format of the path's suffix, PNG if it has none; missing folders are made."""
     path = Path(path)
+    if not path.name or path.is_dir():
+        raise InputError("save_figure", "the name of a file", repr(os.fspath(path)))
     path = path if path.suffix else path.with_suffix(".png")
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:

@@ -18,8 +18,10 @@ from scratchvae import checkpoint
 from scratchvae.backend import asarray, device_of, to_numpy
 from scratchvae.checkpoint import WriteError
 from scratchvae.errors import DataError, InputError
+from scratchvae.npz import opened, readable
 
 Metrics = dict[str, float]
+LARGEST_METRIC = 1e100  # what is larger no run has written, and no picture can show
 METRICS = {"epoch", "step", "elbo", "reconstruction", "kl", "active_units", "seconds"}  # of every epoch
 
 
@@ -114,10 +116,8 @@ class Run:
                 stack.enter_context(self._held or RunDirectory(self.directory))
                 if self.resume:
                     self._take_up()
-                elif any((self.directory / name).exists() for name in ("config.json", "metrics.jsonl", "best.npz")):
-                    expected, received = "an empty one", "one with a run"
-                    raise InputError(f"run directory {self.directory}", expected, received, "resume, or name another")
                 else:
+                    refuse_run(self.directory)
                     self.save()  # before the configuration, which marks a directory as one that can be resumed
                 config = self.settings | {"epochs": self.epochs, "versions": _versions()}
                 checkpoint.write_text(config_file, json.dumps(config, indent=2))
@@ -261,11 +261,27 @@ class Run:
         return progress, arrays
 
 
+def refuse_run(directory: Path) -> None:
+    """Raise InputError for a directory with anything of a run in it, but for the start of one that died at once."""
+    begun = any((directory / name).exists() for name in ("config.json", "metrics.jsonl", "best.npz"))
+    last = directory / "last.npz"
+    if not begun and last.exists():
+        try:
+            begun = checkpoint.read(last)[0].get("step") != 0
+        except DataError:
+            begun = True
+    if begun:
+        raise InputError(f"run directory {directory}", "an empty one", "one with a run", "resume, or name another")
+
+
 def read_configuration(path: Path) -> dict[str, Any]:
     """The object that config.json or options.json holds. Raises DataError for any other content."""
     try:
-        values = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        with opened(path, largest=2**20) as file:
+            values = json.loads(file.read())
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"read {path}", "the configuration of a run", f"other text: {error}") from None
     if not isinstance(values, dict):
         raise DataError(f"read {path}", "the configuration of a run", f"a {type(values).__name__}")
@@ -289,13 +305,16 @@ def read_history(directory: str | os.PathLike[str]) -> dict[str, list[float]]:
 
 def _read_metrics(directory: Path) -> list[Metrics | None]:
     """The lines of metrics.jsonl, None for one that does not hold the numbers that the first one names."""
-    path, lines = directory / "metrics.jsonl", []
-    for text in path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []:
+    path, lines, content = directory / "metrics.jsonl", [], b""
+    if path.exists():
+        with readable(f"read {path}", "the metrics of a run"), opened(path, largest=2**28) as file:
+            content = file.read()
+    for text in content.decode("utf-8", errors="replace").splitlines():
         try:
             metrics = json.loads(text)
             names = lines[0].keys() if lines and lines[0] else metrics.keys()
             whole = METRICS <= metrics.keys() == names and all(
-                type(value) in (int, float) for value in metrics.values()
+                type(value) in (int, float) and abs(value) < LARGEST_METRIC for value in metrics.values()
             )
             lines.append(metrics if whole else None)
         except (ValueError, AttributeError, RecursionError):

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -109,12 +110,14 @@ def fit(
     KeyboardInterrupt : at Ctrl-C, after the step in progress; a run directory then holds a checkpoint of it.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("n_samples", n_samples)):
-        if not isinstance(value, (int, numpy.integer)) or value < 1:
+        if not isinstance(value, (int, numpy.integer)) or isinstance(value, bool) or value < 1:
             raise InputError("fit", f"{name} of at least 1", repr(value))
-    if objective not in OBJECTIVES:
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
         raise InputError("fit", f"an objective among {', '.join(OBJECTIVES)}", repr(objective))
     if not hasattr(model, "elbo_terms"):
         raise InputError("fit", "a model", type(model).__name__, "fit(model, data)")
+    if objective == "iwae" and not hasattr(model, "log_weight_terms"):
+        raise InputError("fit", 'a model with log_weight_terms for objective="iwae"', type(model).__name__)
     if not callable(kl_weight) and not (isinstance(kl_weight, Real) and 0 <= kl_weight < math.inf):
         raise InputError("fit", "kl_weight as a number of at least 0 or a schedule", repr(kl_weight))
     if optimizer is not None and not callable(optimizer):
@@ -293,7 +296,8 @@ def _probe(schedule: Schedule, step: int) -> str:
 def _deferred_interrupt() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C sets, so that no step is cut in two; the second one interrupts at once."""
     interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    alone = threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or another's
         yield interrupted
         return
 
@@ -312,4 +316,4 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
 def _progress_bar(total: int, done: int, shown: bool) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=total, initial=done, unit="step", disable=not shown, dynamic_ncols=True)
+    return tqdm(total=total, initial=done, unit="step", disable=not shown or sys.stderr is None, dynamic_ncols=True)

@@ -2,13 +2,18 @@
 
 import gzip
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy
 import pytest
 
 from scratchvae.cli import main
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +166,7 @@ def test_a_truncated_file_is_refused(tmp_path, capsys):
 def test_a_directory_with_a_run_is_refused(run, digits, capsys):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert train(digits, run) == 2
-    assert "--resume, or name another" in capsys.readouterr().err
+    assert "resume, or name another" in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
@@ -237,3 +242,76 @@ def test_a_directory_that_fit_made_is_sampled_and_evaluated(digits, tmp_path, ca
 def test_a_refused_option_leaves_the_directory_free(digits, tmp_path):
     assert status_of(["train", "--data", digits, "--clip-norm", "inf", "--run-dir", str(tmp_path / "run")]) == 2
     assert not (tmp_path / "run").exists()
+
+
+def files_of(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_nothing_of_another_run_or_project_is_overwritten(run, digits, tmp_path, capsys):
+    for names in (["last.npz"], ["best.npz"], ["metrics.jsonl"], ["last.npz", "options.json"]):
+        copy = tmp_path / "-".join(names)
+        copy.mkdir()
+        for name in names:
+            (copy / name).write_bytes((run / name).read_bytes())
+        before = files_of(copy)
+        assert train(digits, copy) == 2
+        assert files_of(copy) == before and "received one with a run" in capsys.readouterr().err
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "options.json").write_text('{"mine": 1}')
+    assert train(digits, project) == 2
+    assert "received one with another options.json" in capsys.readouterr().err
+    assert (project / "options.json").read_text() == '{"mine": 1}'
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["options.json", "config.json", "metrics.jsonl", "last.npz"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(name, run, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    assert main(["train", "--resume", str(copy)]) == 2
+    assert "is not a regular file" in capsys.readouterr().err
+
+
+def test_edited_options_that_name_an_option(run, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    options = json.loads((copy / "options.json").read_text())
+    (copy / "options.json").write_text(json.dumps(options | {"hidden": ["--help"]}))
+    assert main(["train", "--resume", str(copy)]) == 2
+    assert "expected hidden as whole numbers in options.json, received ['--help']" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [10**400, 1.7e308, "NaN"])
+def test_metrics_that_no_run_wrote(value, run, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    metrics = json.loads((copy / "metrics.jsonl").read_text().splitlines()[0]) | {"elbo": value}
+    text = json.dumps(metrics).replace('"NaN"', "NaN") + "\n"
+    (copy / "metrics.jsonl").write_text(2 * text)
+    assert main(["plot", "curves", str(copy)]) == 2
+    assert "metrics.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", [".", "/", ""])
+def test_a_directory_is_no_name_for_a_picture(out, run, capsys):
+    assert main(["sample", str(run), "--n", "4", "--out", out]) == 2
+    assert "save_figure: expected the name of a file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell of POSIX")
+def test_the_output_may_be_closed_cut_off_or_unable_to_spell(run, tmp_path):
+    def shell(line):
+        command = f"{sys.executable} -m scratchvae {line}"
+        environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict", "PYTHONPATH": str(ROOT)}
+        return subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, env=environment)
+
+    done = shell(f"sample {run} --n 4 --out $'{tmp_path}/\\xff.npy'")
+    assert done.returncode == 0 and b"\\udcff.npy" in done.stdout, done.stderr
+    done = shell("data drawn-digits | true")
+    assert done.returncode == 141 and not done.stderr, done.stderr
+    done = shell(f"train --data {run}/missing 2>&-")
+    assert done.returncode == 2

@@ -504,6 +504,30 @@ def test_gzip_files_joined_end_to_end_are_one(tmp_path):
     assert read_idx(tmp_path / "a.gz").tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_header_that_promises_gigabytes(tmp_path, version):
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY" + bytes([version, 0]) + b"\xff" * 2 * version + b"x" * 200)
+    refused_within(16, read_arrays, tmp_path / "a.npy", "cannot be read: ")
+
+
+def test_a_directory_of_gigabytes(path):
+    """Two gibibytes without content, and a record that calls them the archive's directory."""
+    with open(path, "wb") as file:
+        file.truncate(2**31)
+        file.seek(0, os.SEEK_END)
+        file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 2**31, 0, 0))
+    refused_within(16, read_arrays, path, "a header promises 2147483648 bytes")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.gz", "a"])
+def test_what_is_no_regular_file_is_not_opened(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    refused_within(16, read_arrays, tmp_path / name, "is not a regular file")
+    refused_within(16, checkpoint.read, tmp_path / name, "is not a regular file")
+    refused_within(16, read_arrays, tmp_path, "is not a regular file")
+
+
 # ---- archives that lie
 
 

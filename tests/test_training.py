@@ -580,3 +580,29 @@ def test_data_on_another_device_move_to_the_model(x, strict_gpu):
     assert histories[0] == histories[1]
     with pytest.raises(DeviceError, match="data: expected an array on the model's device, cpu, received one on gpu"):
         small().encode(asarray(x, "gpu"))
+
+
+def test_iwae_needs_a_model_with_weights_before_anything_is_written(x, tmp_path):
+    class WithoutWeights(Recorder):
+        def __getattr__(self, name):
+            if name == "log_weight_terms":
+                raise AttributeError(name)
+            return super().__getattr__(name)
+
+    with pytest.raises(InputError, match='a model with log_weight_terms for objective="iwae", received WithoutWeights'):
+        sv.fit(WithoutWeights(small()), x, objective="iwae", run_dir=tmp_path / "run", **quiet)
+    assert not (tmp_path / "run").exists()
+    for objective in (["iwae"], {}, None):
+        with pytest.raises(InputError, match="an objective among elbo, iwae"):
+            sv.fit(small(), x, objective=objective, **quiet)
+    with pytest.raises(InputError, match="n_samples of at least 1, received True"):
+        sv.fit(small(), x, n_samples=True, **quiet)
+
+
+def test_an_ignored_interrupt_stays_ignored(x):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        sv.fit(small(), x, epochs=1, learning_rate=lambda step: signal.raise_signal(signal.SIGINT) or 0.01, **quiet)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -152,8 +152,8 @@ def _one_row(operation: str, model: Any, x: Any) -> Any:
     if model.dtype != numpy.float64:
         hint = "copy.deepcopy(model).to(dtype=numpy.float64)"
         raise InputError(operation, "a model in float64", str(model.dtype), hint)
-    if len(x) != 1:
-        raise InputError(operation, "one row, x[i : i + 1]", f"shape {x.shape}")
+    if getattr(x, "shape", ())[:1] != (1,):
+        raise InputError(operation, "one row, x[i : i + 1]", f"shape {getattr(x, 'shape', None)}")
     return model.observations(x)
 
 

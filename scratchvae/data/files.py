@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy
 
 from scratchvae.errors import DataError
-from scratchvae.npz import Archive, read_npy, read_values, readable, refuse_bomb
+from scratchvae.npz import Archive, opened, read_npy, read_values, readable, refuse_bomb
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 """The third byte of an IDX file -> the type of its values."""
@@ -31,7 +31,7 @@ def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:
     Source: the format at the foot of http://yann.lecun.com/exdb/mnist/
     """
     operation, form = f"reading {path}", "an idx file, plain or compressed by gzip"
-    with readable(operation, form), open(path, "rb") as file:
+    with readable(operation, form), opened(path) as file:
         length, compressed = os.fstat(file.fileno()).st_size, file.peek(2).startswith(b"\x1f\x8b")
         stream = gzip.GzipFile(fileobj=file) if compressed else file
         magic = stream.read(4)
@@ -61,11 +61,11 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
     """
     operation, suffix = f"reading {path}", Path(path).suffix.lower()
     if suffix == ".npy":
-        with readable(operation, "a .npy file"), open(path, "rb") as file:
+        with readable(operation, "a .npy file"), opened(path) as file:
             return {"images": read_npy(file, os.fstat(file.fileno()).st_size, operation)}
     if suffix != ".npz":
         return {"images": read_idx(path)}
-    with readable(operation, "an .npz file"), open(path, "rb") as file:
+    with readable(operation, "an .npz file"), opened(path) as file:
         archive = Archive(file, operation)
         held = list(archive.members)
         chosen = {

@@ -49,6 +49,8 @@ class PPCA:
         if not isinstance(k, Integral) or not 1 <= k < d:
             raise InputError("PPCA", f"n_components from 1 to {d - 1}, below the number of columns", repr(k))
         xp = array_module(X)
+        if not float(abs(X).max()) < (float(xp.finfo(X.dtype).max) / X.size) ** 0.5:
+            raise DataError("PPCA.fit", f"numbers whose squares can be added up in {X.dtype}", "larger ones")
         mean = X.mean(axis=0)
         mean += (X - mean).mean(axis=0)  # what float32 lost in adding up large numbers
         centred = X - mean

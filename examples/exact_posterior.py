@@ -88,12 +88,12 @@ def picture(model: sv.VAE, x: numpy.ndarray, rows: list[dict[str, float]], shape
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="The exact posterior of a 2-D VAE, beside the encoder's.")
-    parser.add_argument("--quick", action="store_true", help="2,000 drawn digits, two epochs, four test digits")
+    parser.add_argument("--quick", action="store_true", help="2,000 drawn digits, two epochs, two test digits")
     parser.add_argument("--data", default=None, help="a data set's name or path (mnist; with --quick drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
     arguments = parser.parse_args(argv)
-    n_train, epochs, n_test = (2000, 2, 4) if arguments.quick else (None, 10, 200)
+    n_train, epochs, n_test = (2000, 2, 2) if arguments.quick else (None, 10, 200)
 
     train, test = sv.data.load(arguments.data or ("drawn-digits" if arguments.quick else "mnist"), arguments.data_dir)
     images, shape = train.images[:n_train], train.images.shape[1:]

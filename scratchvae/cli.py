@@ -48,13 +48,16 @@ PLOTS = ("manifold", "latent", "reconstructions", "samples", "curves")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
-    The exit status is 0, 2 for bad input, 1 for a training or check that failed, 130 after Ctrl-C,
-    141 where nobody reads the output any more."""
+    The exit status is 0, 2 for bad input, 1 for a training or check that failed, 130 after Ctrl-C, and 141 where nobody
+    reads the output any more.
+    """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file may have any name
     try:
         options = _parser().parse_args(arguments)
         options.command(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # or nobody hears that the reader has gone
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has no reader
         return 141

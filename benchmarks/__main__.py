@@ -1,12 +1,16 @@
-"""python -m benchmarks [engine | step | mnist | iwae | manifold | parity] [options]; engine and step without a name."""
+"""python -m benchmarks [engine | step | convolution | mnist | iwae | manifold | parity] [options]
+
+Without a name: engine and step.
+"""
 
 import sys
 
-from benchmarks import engine, iwae, manifold_quality, mnist, parity, step
+from benchmarks import convolution, engine, iwae, manifold_quality, mnist, parity, step
 
 BENCHMARKS = {
     "engine": engine,
     "step": step,
+    "convolution": convolution,
     "mnist": mnist,
     "iwae": iwae,
     "manifold": manifold_quality,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import math
 import os
 import reprlib
 import zipfile
@@ -18,11 +19,13 @@ import numpy
 from scratchvae.backend import to_numpy
 from scratchvae.errors import DataError, InputError, ShapeError, one_line
 from scratchvae.models import VAE
+from scratchvae.nn.convolution import HALVING, feature_maps
 from scratchvae.npz import Archive, opened
 
 FORMAT = "scratchvae 1"
-CONSTRUCTORS = {"VAE.mlp": VAE.mlp}
+CONSTRUCTORS = {"VAE.mlp": VAE.mlp, "VAE.convolutional": VAE.convolutional}
 LARGEST_HEADER = 2**18  # bytes, four a character; a run's takes about two thousand
+LARGEST_SIZE = 2**24  # of a layer, or of a side of an image
 
 
 class WriteError(OSError):
@@ -82,26 +85,36 @@ def build(configuration: Any, n_entries: int) -> Any:
     if not isinstance(constructor, str) or constructor not in CONSTRUCTORS:
         raise InputError("build", f"a constructor among {', '.join(CONSTRUCTORS)}", reprlib.repr(constructor))
     try:
-        bound = inspect.signature(CONSTRUCTORS[constructor]).bind(**arguments)
+        signature = inspect.signature(CONSTRUCTORS[constructor])
+        bound = signature.bind(**arguments)
     except TypeError as error:
         raise InputError("build", f"the arguments of {constructor}", str(error), "of another version?") from None
     bound.apply_defaults()
-    settings = dict(bound.arguments)
-    hidden = settings.pop("hidden")
+    settings = bound.arguments
     for name, value in settings.items():
-        if not isinstance(value, (str, int, float)) or (isinstance(value, int) and abs(value) >= 2**64):
+        listed = isinstance(signature.parameters[name].default, tuple)
+        if listed or name.endswith("_size"):
+            sizes = value if isinstance(value, (list, tuple)) else [value]
+            whole = all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes)
+            if not whole or listed != isinstance(value, (list, tuple)):
+                expected = f"{'a list of sizes' if listed else 'a size'} from 1 to {LARGEST_SIZE} as {name}"
+                raise InputError("build", expected, reprlib.repr(value), "a damaged file?")
+        elif not isinstance(value, (str, int, float)) or (isinstance(value, int) and abs(value) >= 2**64):
             raise InputError("build", f"a number or a word as {name}", reprlib.repr(value))
-    hidden = hidden if isinstance(hidden, (list, tuple)) else [hidden]
-    widths = [settings["input_size"], *hidden, settings["latent_size"]]
-    for width in widths:
-        if type(width) is not int or not 1 <= width <= n_entries:
-            expected = f"widths from 1 to the {n_entries} entries of the arrays"
-            raise InputError("build", expected, reprlib.repr(width), "a damaged file?")
-    n_weights = 2 * sum(first * second for first, second in pairwise(widths))  # at least: of the encoder and decoder
+    n_weights = 2 * sum(map(math.prod, _encoder_weights(settings)))  # at least: the decoder has as many
     if n_weights > n_entries:
         expected = f"a model of at most {n_entries} parameters, as the arrays have entries"
-        raise InputError("build", expected, f"widths for {n_weights}", "a damaged file?")
-    return CONSTRUCTORS[constructor](**bound.arguments)
+        raise InputError("build", expected, f"sizes for {n_weights}", "a damaged file?")
+    return CONSTRUCTORS[constructor](**settings)
+
+
+def _encoder_weights(settings: dict[str, Any]) -> list[tuple[int, ...]]:
+    """The shapes of an encoder's weights, for one number a latent unit, by the settings of a constructor."""
+    if "channels" not in settings:
+        return list(pairwise([settings["input_size"], *settings["hidden"], settings["latent_size"]]))
+    maps = feature_maps("build", settings["image_shape"], settings["channels"])
+    kernels = [(HALVING["kernel_size"] ** 2, first[2], second[2]) for first, second in pairwise(maps)]
+    return [*kernels, (*maps[-1], settings["latent_size"])]
 
 
 def model_arrays(model: Any) -> dict[str, numpy.ndarray]:

@@ -26,8 +26,10 @@ from scratchvae.training import OBJECTIVES, summary
 TRAIN_DEFAULTS: dict[str, Any] = {
     "data": "drawn-digits",
     "data_dir": None,
+    "model": "mlp",
     "latent": 2,
     "hidden": [300, 150],
+    "channels": [32, 64],
     "activation": "tanh",
     "likelihood": "bernoulli",
     "std": "0.1",
@@ -42,6 +44,9 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "device": "cpu",
 }
+LAYERS = {"mlp": "hidden", "conv": "channels"}
+"""Kind of model -> the option that is its own."""
+
 PLOTS = ("manifold", "latent", "reconstructions", "samples", "curves")
 
 
@@ -134,8 +139,9 @@ def _parser() -> argparse.ArgumentParser:
         "train",
         _train,
         "train a VAE and leave a run directory",
-        "Train a VAE of two multilayer perceptrons, score it on the test part of the data, and leave a run directory: "
-        "config.json, options.json, metrics.jsonl, checkpoints (last.npz, and best.npz by the test part), figures/.",
+        "Train a VAE of two perceptrons or two convolutional networks, score it on the test part of the data, and "
+        "leave a run directory: config.json, options.json, metrics.jsonl, checkpoints (last.npz, and best.npz by the "
+        "test part), figures/.",
     )
     option = train.add_argument_group("options").add_argument
 
@@ -147,9 +153,21 @@ def _parser() -> argparse.ArgumentParser:
 
     setting("data", data_help)
     setting("data_dir", data_dir_help, metavar="DIR")
+    setting("model", "encoder and decoder: multilayer perceptrons, or convolutions for images", choices=[*LAYERS])
     setting("latent", "latent dimensions K", type=COUNT, metavar="K")
     setting(
-        "hidden", "widths of the encoder's hidden layers; the decoder mirrors them", type=COUNT, nargs="*", metavar="H"
+        "hidden",
+        "of mlp: widths of the encoder's hidden layers; the decoder mirrors them",
+        type=COUNT,
+        nargs="*",
+        metavar="H",
+    )
+    setting(
+        "channels",
+        "of conv: channels of images halved once, twice, ...; the decoder mirrors them",
+        type=COUNT,
+        nargs="+",
+        metavar="C",
     )
     setting("activation", "of hidden layers", choices=sorted(sv.nn.linear.ACTIVATIONS))
     setting("likelihood", "p(x | z)", choices=["bernoulli", "gaussian"])
@@ -222,22 +240,21 @@ def _parser() -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if name in TRAIN_DEFAULTS}
     settings = TRAIN_DEFAULTS | (_run_options(Path(options.resume), ["data"]) if options.resume else {}) | given
+    for kind, layers in LAYERS.items():
+        if layers in given and kind != settings["model"]:
+            raise InputError("train", f"--{layers} with --model {kind}", f"--model {settings['model']}")
     if Path(settings["data"]).is_file():
         settings["data"] = str(Path(settings["data"]).resolve())
     train, test = sv.data.load(settings["data"], settings["data_dir"])
     directory = Path(options.resume or options.run_dir or _free_directory(settings["data"]))
-    model = sv.VAE.mlp(
-        input_size=train.images[0].size,
-        latent_size=settings["latent"],
-        hidden=settings["hidden"],
-        activation=settings["activation"],
-        likelihood=settings["likelihood"],
-        std=_std(settings["std"]),
-        binarize=settings["binarize"],
-        seed=settings["seed"],
-    )
-    model.to(settings["device"])
     settings["image_shape"] = list(train.images.shape[1:])
+    shared = {name: settings[name] for name in ("activation", "likelihood", "binarize", "seed")}
+    shared |= {"latent_size": settings["latent"], "std": _std(settings["std"])}
+    if settings["model"] == "mlp":
+        model = sv.VAE.mlp(train.images[0].size, hidden=settings["hidden"], **shared)
+    else:
+        model = sv.VAE.convolutional(settings["image_shape"], channels=settings["channels"], **shared)
+    model.to(settings["device"])
     with RunDirectory(directory) as held:
         if not options.resume:
             refuse_run(directory)

@@ -212,6 +212,8 @@ linalg = SimpleNamespace(
     norm=_on_device(numpy.linalg.norm),
 )
 
+lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_on_device(numpy.lib.stride_tricks.as_strided)))
+
 
 def __getattr__(name):
     attribute = None if name.startswith("_") or name in ABSENT_FUNCTIONS else getattr(numpy, name, None)

@@ -12,12 +12,13 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("i", [0, 1])
+@pytest.mark.parametrize("i", [0, 1, 2])
 def test_the_readmes_examples_run(i):
     block = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[0].read_text(), re.M | re.S)[i]
     names = {}
     exec(block.replace("epochs=10", "epochs=1, progress=False"), names)
-    assert sv.evaluate(names["model"], names["test"].images)["elbo"] > -300
+    model, test = names["model"], names.get("test")
+    assert sv.evaluate(model, test.images)["elbo"] > -300 if test else model.sample(4).shape == (4, 64, 64, 3)
 
 
 def test_the_packages_docstring_runs():

@@ -27,6 +27,17 @@ def options(name, peer=None, **given):
     return lambda x: getattr(ops, name)(x, **given), lambda x: getattr(torch, peer or name)(x, **renamed)
 
 
+def channels_last(function):
+    """A function of torch's images and kernel, channels first, as one of images (N, H, W, C) and (KH, KW, C, C)."""
+    return lambda x, kernel: function(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1)).permute(0, 2, 3, 1)
+
+
+def kernel_from_columns(x, g):
+    """What conv2d with kernel 4 x 3, stride 2 and padding 1 asks of its kernel, from torch's own columns."""
+    columns = torch.nn.functional.unfold(x.permute(0, 3, 1, 2), (4, 3), padding=1, stride=2)  # (N, C_in KH KW, H' W')
+    return torch.einsum("nkl,nld->kd", columns, g.flatten(1, 2)).reshape(x.shape[3], 4, 3, -1).permute(1, 2, 0, 3)
+
+
 # name: (function of Tensors, function of torch's tensors, inputs)
 PEERS = {
     "abs": (ops.abs, torch.abs, [real(3, 4)]),
@@ -38,6 +49,21 @@ PEERS = {
         lambda x, y: ops.concatenate([x, y], axis=1),
         lambda x, y: torch.cat([x, y], dim=1),
         [real(3, 2), real(3, 4)],
+    ),
+    "conv2d": (
+        lambda x, kernel: ops.conv2d(x, kernel, stride=2, padding=1),
+        channels_last(lambda x, kernel: torch.nn.functional.conv2d(x, kernel, stride=2, padding=1)),
+        [real(2, 7, 6, 3), real(4, 3, 3, 2)],
+    ),
+    "conv2d_kernel": (
+        lambda x, g: ops.conv2d_kernel(x, g, (4, 3), stride=2, padding=1),
+        kernel_from_columns,
+        [real(2, 7, 6, 3), real(2, 3, 3, 2)],
+    ),
+    "conv_transpose2d": (
+        lambda x, kernel: ops.conv_transpose2d(x, kernel, stride=2, padding=1),
+        channels_last(lambda x, kernel: torch.nn.functional.conv_transpose2d(x, kernel, stride=2, padding=1)),
+        [real(2, 3, 4, 2), real(4, 3, 3, 2)],
     ),
     "crop": (lambda x: ops.crop(x, ((1, 0), (0, 2))), lambda x: x[1:, :-2], [real(3, 4)]),
     "divide": (ops.divide, torch.divide, [real(3, 4), positive(3, 1)]),
@@ -92,6 +118,11 @@ PEERS = {
     "swapaxes": (lambda x: ops.swapaxes(x, 0, -1), lambda x: x.swapaxes(0, -1), [real(2, 3, 4)]),
     "tanh": (ops.tanh, torch.tanh, [real(3, 4)]),
     "transpose": (lambda x: ops.transpose(x, (2, 0, 1)), lambda x: x.permute(2, 0, 1), [real(2, 3, 4)]),
+    "upsample2d": (
+        lambda x: ops.upsample2d(x, 2),
+        lambda x: torch.nn.functional.interpolate(x.permute(0, 3, 1, 2), scale_factor=2).permute(0, 2, 3, 1),
+        [real(2, 3, 4, 2)],
+    ),
     "where": (
         lambda x, y: ops.where(MASK, x, y),
         lambda x, y: torch.where(torch.tensor(MASK), x, y),

@@ -160,6 +160,11 @@ def _scatter_rows(*indices: Any) -> list[Case]:
     return [rows_of(index) for index in indices]
 
 
+def _drawn(x: Any, shape: tuple[int, ...]) -> Any:
+    """Normal(0, 1) on the device of x; the same every time."""
+    return asarray(numpy.random.default_rng(1).standard_normal(shape), device_of(x))
+
+
 def _sum_to_reference(shape: tuple[int, ...]) -> Callable[[numpy.ndarray], numpy.ndarray]:
     """Every entry of x added to the entry of y that broadcasting would copy there."""
 
@@ -171,6 +176,75 @@ def _sum_to_reference(shape: tuple[int, ...]) -> Callable[[numpy.ndarray], numpy
 
     return reference
 
+
+Margins = tuple[tuple[int, int], tuple[int, int]]
+
+
+def loop_conv2d(x: numpy.ndarray, kernel: numpy.ndarray, stride: tuple[int, int], margins: Margins) -> numpy.ndarray:
+    """ops.conv2d, pixel by pixel.   margins: ((top, bottom), (left, right))"""
+    x = numpy.pad(x, ((0, 0), *margins, (0, 0)))
+    h, w = _places(x.shape, kernel.shape, stride)
+    y = numpy.zeros((len(x), h, w, kernel.shape[3]))
+    for i, j, a, b in numpy.ndindex(h, w, *kernel.shape[:2]):
+        y[:, i, j] += x[:, stride[0] * i + a, stride[1] * j + b] @ kernel[a, b]
+    return y
+
+
+def loop_conv_transpose2d(
+    x: numpy.ndarray, kernel: numpy.ndarray, stride: tuple[int, int], margins: Margins, output_shape: tuple[int, int]
+) -> numpy.ndarray:
+    """ops.conv_transpose2d, pixel by pixel: what loop_conv2d reads, this adds to."""
+    (top, bottom), (left, right) = margins
+    h, w = output_shape
+    y = numpy.zeros((len(x), top + h + bottom, left + w + right, kernel.shape[2]))
+    for i, j, a, b in numpy.ndindex(*x.shape[1:3], *kernel.shape[:2]):
+        y[:, stride[0] * i + a, stride[1] * j + b] += x[:, i, j] @ kernel[a, b].T
+    return y[:, top : top + h, left : left + w]
+
+
+def loop_conv2d_kernel(
+    x: numpy.ndarray, g: numpy.ndarray, kernel_size: tuple[int, int], stride: tuple[int, int], margins: Margins
+) -> numpy.ndarray:
+    """ops.conv2d_kernel, pixel by pixel."""
+    x = numpy.pad(x, ((0, 0), *margins, (0, 0)))
+    y = numpy.zeros((*kernel_size, x.shape[3], g.shape[3]))
+    for i, j, a, b in numpy.ndindex(*g.shape[1:3], *kernel_size):
+        y[a, b] += x[:, stride[0] * i + a, stride[1] * j + b].T @ g[:, i, j]
+    return y
+
+
+def _places(padded: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, int]) -> tuple[int, int]:
+    """(H', W') of the windows on padded images (N, H, W, C)."""
+    return tuple((padded[i + 1] - kernel[i]) // stride[i] + 1 for i in (0, 1))
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Shapes of a convolution with what its options mean: stride (down, across), margins of zeros."""
+
+    x: tuple[int, int, int, int]
+    kernel: tuple[int, int, int, int]
+    options: dict[str, Any]
+    stride: tuple[int, int]
+    margins: Margins
+
+    @property
+    def y(self) -> tuple[int, int, int, int]:
+        """The shape of the result."""
+        padded = (0, *(n + sum(margin) for n, margin in zip(self.x[1:3], self.margins, strict=True)))
+        return (self.x[0], *_places(padded, self.kernel, self.stride), self.kernel[3])
+
+
+CONVOLUTIONS = [
+    Convolution((2, 4, 5, 2), (3, 2, 2, 3), {}, (1, 1), ((0, 0), (0, 0))),
+    Convolution((2, 4, 6, 1), (4, 4, 1, 2), {"stride": 2, "padding": 1}, (2, 2), ((1, 1), (1, 1))),
+    Convolution((1, 5, 4, 2), (3, 3, 2, 1), {"stride": (2, 3), "padding": (0, 2)}, (2, 3), ((0, 0), (2, 2))),
+    Convolution((1, 3, 4, 1), (2, 3, 1, 2), {"stride": 3, "padding": ((1, 0), (0, 3))}, (3, 3), ((1, 0), (0, 3))),
+    Convolution((1, 5, 4, 1), (3, 4, 1, 1), {"stride": 2, "padding": "same"}, (2, 2), ((1, 1), (1, 1))),
+    Convolution((1, 4, 3, 2), (1, 2, 2, 1), {"stride": (3, 2), "padding": "valid"}, (3, 2), ((0, 0), (0, 0))),
+    Convolution((1, 2, 1, 1), (1, 1, 1, 2), {"padding": 2}, (1, 1), ((2, 2), (2, 2))),
+]
+"""Odd sizes, strides that leave rows over or skip some, and every form of padding."""
 
 _MASK = numpy.array([[True, False, True, True], [False, False, True, False], [True, True, False, True]])
 _INDICES = (
@@ -207,6 +281,30 @@ CASES: dict[str, list[Case]] = {
             lambda x, y, z: numpy.concatenate([x, y, z], axis=-1),
             *(real(2, 1), real(2, 3), real(2, 2)),
         ),
+    ],
+    "conv2d": [
+        row(
+            lambda x, kernel, c=c: ops.conv2d(x, kernel, **c.options),
+            lambda x, kernel, c=c: loop_conv2d(x, kernel, c.stride, c.margins),
+            *(real(*c.x), real(*c.kernel)),
+        )
+        for c in CONVOLUTIONS
+    ],
+    "conv2d_kernel": [
+        row(
+            lambda x, g, c=c: ops.conv2d_kernel(x, g, c.kernel[:2], **c.options),
+            lambda x, g, c=c: loop_conv2d_kernel(x, g, c.kernel[:2], c.stride, c.margins),
+            *(real(*c.x), real(*c.y)),
+        )
+        for c in CONVOLUTIONS
+    ],
+    "conv_transpose2d": [
+        row(
+            lambda x, kernel, c=c: ops.conv_transpose2d(x, kernel, **c.options, output_shape=c.x[1:3]),
+            lambda x, kernel, c=c: loop_conv_transpose2d(x, kernel, c.stride, c.margins, c.x[1:3]),
+            *(real(*c.y), real(*c.kernel)),
+        )
+        for c in CONVOLUTIONS
     ],
     "crop": [row(_with(ops.crop, _PAD), lambda x: x[1:-2, :-1], real(5, 4))],
     "divide": [
@@ -313,6 +411,14 @@ COMPOSITES: dict[str, list[Case]] = {
         )
         for axis in (0, 1, -1, -2)
     ],
+    "upsample2d": [
+        row(
+            _with(ops.upsample2d, factor),
+            lambda x, factor=factor: numpy.kron(x, numpy.ones((1, *numpy.broadcast_to(factor, 2), 1))),
+            real(2, 3, 2, 2),
+        )
+        for factor in (1, 2, (3, 1))
+    ],
 }
 """The rows of the functions of `ops` that are made of primitives, by their names."""
 
@@ -320,6 +426,22 @@ ADJOINT_PAIRS: dict[str, AdjointPair] = {
     "broadcast_to, sum_to": AdjointPair(
         _with(ops.broadcast_to, (2, 3, 4)), _with(ops.sum_to, (3, 1)), (3, 1), (2, 3, 4)
     ),
+    **{
+        f"conv2d, conv_transpose2d {i}": AdjointPair(
+            lambda x, c=c: ops.conv2d(x, _drawn(x, c.kernel), **c.options),
+            lambda y, c=c: ops.conv_transpose2d(y, _drawn(y, c.kernel), **c.options, output_shape=c.x[1:3]),
+            *(c.x, c.y),
+        )
+        for i, c in enumerate(CONVOLUTIONS)
+    },
+    **{
+        f"conv2d by its kernel, conv2d_kernel {i}": AdjointPair(
+            lambda kernel, c=c: ops.conv2d(_drawn(kernel, c.x), kernel, **c.options),
+            lambda y, c=c: ops.conv2d_kernel(_drawn(y, c.x), y, c.kernel[:2], **c.options),
+            *(c.kernel, c.y),
+        )
+        for i, c in enumerate(CONVOLUTIONS)
+    },
     "getitem, scatter_add": AdjointPair(
         lambda x: ops.getitem(x, _beside(x, numpy.array([2, 0, 2]))),
         lambda y: ops.scatter_add(y, _beside(y, numpy.array([2, 0, 2])), (3, 4)),
@@ -334,6 +456,11 @@ ADJOINT_PAIRS: dict[str, AdjointPair] = {
     "reshape": AdjointPair(_with(ops.reshape, (4, 3)), _with(ops.reshape, (2, 6)), (2, 6), (4, 3)),
     "swapaxes": AdjointPair(_with(ops.swapaxes, 0, 2), _with(ops.swapaxes, 0, 2), (2, 3, 4), (4, 3, 2)),
     "transpose": AdjointPair(_with(ops.transpose, (1, 2, 0)), _with(ops.transpose, (2, 0, 1)), (2, 3, 4), (3, 4, 2)),
+    "upsample2d, sum over blocks": AdjointPair(
+        _with(ops.upsample2d, (2, 3)),
+        lambda y: ops.sum(ops.reshape(y, (2, 3, 2, 2, 3, 2)), axis=(2, 4)),
+        *((2, 3, 2, 2), (2, 6, 6, 2)),
+    ),
 }
 """The linear primitives, each with its adjoint."""
 

@@ -36,16 +36,18 @@ class GaussianEncoder(Module):
 class BernoulliDecoder(Module):
     """p(x | z) = Bernoulli(sigmoid(f(z))),   where the network f gives the logits
 
-    network: (N, K) -> (N, D).   Source: deck, 'The "hello world" of deep generative models'.
+    network: (N, K) -> (N, D), or to the event_ndim axes of one x, three for images.
+
+    Source: deck, 'The "hello world" of deep generative models'.
     """
 
     likelihood = Bernoulli
 
-    def __init__(self, network: Any) -> None:
-        self.network = network
+    def __init__(self, network: Any, event_ndim: int = 1) -> None:
+        self.network, self.event_ndim = network, event_ndim
 
     def __call__(self, z: Any) -> Bernoulli:
-        return Bernoulli(self.network(z))
+        return Bernoulli(self.network(z), self.event_ndim)
 
     def __repr__(self) -> str:
         return f"Bernoulli(logits = {self.network})"
@@ -54,17 +56,19 @@ class BernoulliDecoder(Module):
 class GaussianDecoder(Module):
     """p(x | z) = Normal(f(z), sigma^2 I),   where the network gives the mean
 
-    std: a number; "learned": one learned number; "decoder": one per pixel, and the network, (N, K) -> (N, 2 D), gives
-    mean and raw log std side by side. What is learned is bounded from below, smoothly:
-    log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, so that sigma > s.
+    network: as in BernoulliDecoder.
+
+    std: a number; "learned": one learned number; "decoder": one per pixel, and the network, (N, K) -> (N, 2 D) or
+    (N, H, W, 2 C), gives mean and raw log std side by side on the last axis. What is learned is bounded from below,
+    smoothly: log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, so that sigma > s.
 
     Source: deck, "Variational Auto-Encoders".
     """
 
     likelihood = Normal
 
-    def __init__(self, network: Any, std: float | str = 0.1) -> None:
-        self.network, self.std = network, std
+    def __init__(self, network: Any, std: float | str = 0.1, event_ndim: int = 1) -> None:
+        self.network, self.std, self.event_ndim = network, std, event_ndim
         if std == "learned":
             self.raw_log_std = Tensor(numpy.zeros((), dtype=numpy.float32))
         elif isinstance(std, Real) and not isinstance(std, bool) and 0 < std < math.inf:
@@ -75,8 +79,9 @@ class GaussianDecoder(Module):
     def __call__(self, z: Any) -> Normal:
         if self.std == "decoder":
             mean, raw_log_std = _halves(self.network(z))
-            return Normal(mean, _bounded(raw_log_std))
-        return Normal(self.network(z), _bounded(self.raw_log_std) if self.std == "learned" else self.log_std)
+            return Normal(mean, _bounded(raw_log_std), self.event_ndim)
+        log_std = _bounded(self.raw_log_std) if self.std == "learned" else self.log_std
+        return Normal(self.network(z), log_std, self.event_ndim)
 
     def __repr__(self) -> str:
         std = self.std if isinstance(self.std, str) else f"{self.std:g}"

@@ -15,7 +15,7 @@ from scratchvae.backend import array_module, device_of
 from scratchvae.distributions import Bernoulli, Normal, kl
 from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
 from scratchvae.models.networks import BernoulliDecoder, GaussianDecoder, GaussianEncoder
-from scratchvae.nn import MLP, Module
+from scratchvae.nn import MLP, ConvolutionalNetwork, Module, TransposedConvolutionalNetwork
 from scratchvae.noise import Noise
 
 BINARIZE = ("none", "threshold", "static", "dynamic")
@@ -27,6 +27,8 @@ class VAE(Module):
     prior    p(z) = Normal(0, I)                        shape (K,)
     encoder  x (N, D) -> Normal over z (N, K)           q(z | x)
     decoder  z (N, K) -> distribution over x (N, D)     p(x | z)
+
+    For x of another shape, images (N, H, W, C) say, read that in place of (N, D).
 
     Parameters
     ----------
@@ -90,21 +92,52 @@ class VAE(Module):
         if not isinstance(hidden, Sequence):
             raise InputError("VAE.mlp", "hidden as a sequence of widths", repr(hidden), "hidden=(400,)")
         configuration = {name: value for name, value in locals().items() if name != "cls"} | {"hidden": list(hidden)}
-        if likelihood not in ("bernoulli", "gaussian"):
-            raise InputError("VAE.mlp", 'likelihood "bernoulli" or "gaussian"', repr(likelihood))
+        outputs = _outputs("VAE.mlp", likelihood, std) * input_size
         noise = Noise(seed)
-        outputs = 2 * input_size if likelihood == "gaussian" and std == "decoder" else input_size
         encoder = MLP([input_size, *hidden, 2 * latent_size], noise.child("encoder"), activation)
         decoder = MLP([latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
-        model = cls(
-            GaussianEncoder(encoder),
-            BernoulliDecoder(decoder) if likelihood == "bernoulli" else GaussianDecoder(decoder, std),
-            latent_size,
-            observed_shape=(input_size,),
-            binarize=binarize,
+        return cls._of(encoder, decoder, (input_size,), {"constructor": "VAE.mlp"} | configuration)
+
+    @classmethod
+    def convolutional(
+        cls,
+        image_shape: Sequence[int] = (28, 28, 1),
+        latent_size: int = 20,
+        channels: Sequence[int] = (32, 64),
+        activation: str = "relu",
+        likelihood: str = "bernoulli",
+        std: float | str = 0.1,
+        binarize: str = "none",
+        seed: int = 0,
+    ) -> VAE:
+        """A VAE of images (N, H, W, C): 4 x 4 convolutions of stride 2, (H/2, W/2, channels[0]) -> ... -> 2 K and back.
+
+        Halves are rounded down, and sides must be at least 2^len(channels). The innermost step of both networks is
+        Linear, and the decoder's others are the encoder's transposed. The rest is as in VAE.mlp.
+        """
+        configuration = {name: value for name, value in locals().items() if name != "cls"}
+        outputs = _outputs("VAE.convolutional", likelihood, std)
+        noise = Noise(seed)
+        encoder = ConvolutionalNetwork(image_shape, channels, 2 * latent_size, noise.child("encoder"), activation)
+        output_shape = (*image_shape[:2], outputs * image_shape[2])
+        decoder = TransposedConvolutionalNetwork(
+            latent_size, channels, output_shape, noise.child("decoder"), activation
         )
+        configuration |= {"image_shape": list(image_shape), "channels": list(channels)}
+        return cls._of(encoder, decoder, image_shape, {"constructor": "VAE.convolutional"} | configuration)
+
+    @classmethod
+    def _of(cls, encode: Module, decode: Module, observed_shape: Sequence[int], configuration: dict[str, Any]) -> VAE:
+        """A VAE of two networks, with the likelihood that the configuration names."""
+        event_ndim = len(observed_shape)
+        if configuration["likelihood"] == "bernoulli":
+            decoder = BernoulliDecoder(decode, event_ndim)
+        else:
+            decoder = GaussianDecoder(decode, configuration["std"], event_ndim)
+        latent_size, binarize = configuration["latent_size"], configuration["binarize"]
+        model = cls(GaussianEncoder(encode), decoder, latent_size, observed_shape, binarize)
         if cls is VAE:  # a subclass is not what `load` would build
-            model.configuration = {"constructor": "VAE.mlp"} | configuration
+            model.configuration = configuration
         return model
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
@@ -168,7 +201,7 @@ class VAE(Module):
         return self.decode(self.encode(x).mean).mean.reshape(x.shape)
 
     def sample(self, n: int, seed: int = 0) -> Any:
-        """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D)"""
+        """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)"""
         if not isinstance(n, Integral) or n < 1:
             raise InputError("sample", "n of at least 1", repr(n))
         z = self.prior.sample(Noise(seed, device=self.device).normal("prior", (n, self.latent_size)))
@@ -180,12 +213,17 @@ class VAE(Module):
         return self.prior.shape[0]
 
     def rows(self, x: Any) -> Any:
-        """x reshaped to (N, *observed_shape), if its rows have as many entries. Raises ShapeError if not."""
-        shape = self.observed_shape
-        if shape is None or x.shape[1:] == shape:
+        """x reshaped to (N, *observed_shape), if its rows have as many entries. Raises ShapeError if not.
+
+        Images become vectors and the other way round; images of another height, width or depth are refused.
+        """
+        shape, given = self.observed_shape, x.shape[1:]
+        if shape is None or given == shape:
             return x
-        if x.ndim < 2 or math.prod(x.shape[1:]) != math.prod(shape):
-            raise ShapeError("VAE", f"rows of {' x '.join(map(str, shape))} entries", f"shape {x.shape}")
+        reordered = min(len(given), len(shape)) > 1 and [n for n in given if n > 1] != [n for n in shape if n > 1]
+        if x.ndim < 2 or math.prod(given) != math.prod(shape) or reordered:
+            hint = "channels come last: x.transpose(0, 2, 3, 1)" if given[1:] + given[:1] == shape else ""
+            raise ShapeError("VAE", f"rows of {' x '.join(map(str, shape))} entries", f"shape {x.shape}", hint)
         return x.reshape(x.shape[0], *shape)
 
     def observations(self, x: Any) -> Any:
@@ -223,6 +261,13 @@ class VAE(Module):
             f"  p(x | z)  {self.decoder}    x ({observed})    {self.decoder.count():,} parameters\n"
             f"  q(z | x)  {self.encoder}    z ({self.latent_size},)    {self.encoder.count():,} parameters"
         )
+
+
+def _outputs(constructor: str, likelihood: str, std: float | str) -> int:
+    """How many numbers a decoder gives for one entry of x: two if the standard deviation is its own."""
+    if likelihood not in ("bernoulli", "gaussian"):
+        raise InputError(constructor, 'likelihood "bernoulli" or "gaussian"', repr(likelihood))
+    return 2 if likelihood == "gaussian" and std == "decoder" else 1
 
 
 def log_mean_exp(log_w: Any) -> Any:

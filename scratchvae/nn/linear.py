@@ -24,6 +24,12 @@ ACTIVATIONS = {
 }
 
 
+def check_activation(operation: str, name: str) -> None:
+    """Raise InputError unless there is an activation of this name."""
+    if name not in ACTIVATIONS:
+        raise InputError(operation, f"an activation among {', '.join(ACTIVATIONS)}", repr(name))
+
+
 class Linear(Module):
     """y = x W + b.   shape: (..., D) -> (..., H);   W (D, H), b (H,), which starts at zero"""
 
@@ -57,8 +63,7 @@ class MLP(Module):
         activation: str = "relu",
         initializer: Callable[..., Any] = glorot_uniform,
     ) -> None:
-        if activation not in ACTIVATIONS:
-            raise InputError("MLP", f"an activation among {', '.join(ACTIVATIONS)}", repr(activation))
+        check_activation("MLP", activation)
         if len(sizes) < 2:
             raise InputError("MLP", "at least two sizes", str(list(sizes)))
         self.activation = activation

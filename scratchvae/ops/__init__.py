@@ -2,6 +2,7 @@
 
 from scratchvae.autodiff import broadcast_to, sum_to
 from scratchvae.ops import operators
+from scratchvae.ops.convolution import conv2d, conv2d_kernel, conv_transpose2d, upsample2d
 from scratchvae.ops.elementwise import (
     abs,
     add,

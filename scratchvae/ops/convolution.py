@@ -1,0 +1,269 @@
+"""Convolutions of images, channels last.   x (N, H, W, C), kernel (KH, KW, C_in, C_out)
+
+Three primitives are each other's derivatives, since one sum over n, i, j, a, b, c and d has them all:
+
+    sum of  g[n, i, j, d]  x[n, s i + a, s j + b, c]  kernel[a, b, c, d]
+
+`conv2d` leaves out g, `conv_transpose2d` x, and `conv2d_kernel` the kernel. Each gathers the windows that it needs as
+the rows of a matrix (im2col), a block at a time, and multiplies; none scatters (col2im).
+
+stride: an int, or (down, across). padding: zeros around the image, as an int, (down, across), ((top, bottom), (left,
+right)), "valid" for none, or "same" for as many as make H' = H / stride, rounded up, the odd one below or on the right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy
+
+from scratchvae.autodiff import broadcast_to, primitive
+from scratchvae.backend import array_module, device_of
+from scratchvae.errors import InputError, ShapeError
+from scratchvae.ops.structure import reshape
+
+Stride = int | tuple[int, int]
+Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
+
+COLUMN_BYTES = {"cpu": 2**20, "gpu": 2**28}
+"""The most that the columns of a block take (one row of windows, if that is more): what a core's cache holds, and
+enough to occupy a GPU."""
+
+
+@primitive
+def conv2d(x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0) -> Any:
+    """y[n, i, j, d] = sum over a, b, c of x[n, s i + a, s j + b, c] kernel[a, b, c, d], with zeros around x.
+
+    shape: (N, H, W, C_in), (KH, KW, C_in, C_out) -> (N, H', W', C_out),   H' = (H + top + bottom - KH) // s + 1
+
+    Raises ShapeError for shapes that do not fit, InputError for another stride or padding.   Adjoint: conv_transpose2d
+    """
+    _check_kernel("conv2d", kernel)
+    _check_channels("conv2d", x, kernel, kernel.shape[2])
+    stride, margins, size = _geometry("conv2d", x.shape, kernel.shape, stride, padding)
+    y = array_module(x).empty((len(x), *size, kernel.shape[3]), dtype=numpy.result_type(x.dtype, kernel.dtype))
+    _correlate(_with_margins(x, margins), kernel, stride, y)
+    return y
+
+
+@primitive
+def conv_transpose2d(
+    x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0, output_shape: tuple[int, int] | None = None
+) -> Any:
+    """y[n, s i + a, s j + b, c] = sum of x[n, i, j, d] kernel[a, b, c, d] over all that meet, without the margins.
+
+    The kernel is that of the convolution which this transposes:
+
+    shape: (N, H, W, C_in), (KH, KW, C_out, C_in) -> (N, H', W', C_out),   H' = s (H - 1) + KH - top - bottom
+
+    output_shape: (H', W'), since a convolution with a stride takes images of several sizes to that of x; if None, the
+    smallest of them, and (s H, s W) for padding "same".
+
+    Rows i' = r + s m of y with one r meet only every s-th row of the kernel: each of the s x s phases of y is a
+    convolution of stride 1 by a part of the kernel, turned round.
+
+    Raises ShapeError for shapes that do not fit, InputError for another stride or padding.   Adjoint: conv2d
+    """
+    _check_kernel("conv_transpose2d", kernel)
+    _check_channels("conv_transpose2d", x, kernel, kernel.shape[3])
+    stride, margins, output_shape = _transposed_geometry(x.shape, kernel.shape, stride, padding, output_shape)
+    y = array_module(x).zeros((len(x), *output_shape, kernel.shape[2]), dtype=numpy.result_type(x.dtype, kernel.dtype))
+    axes = list(zip(x.shape[1:3], output_shape, kernel.shape, stride, (before for before, _ in margins), strict=False))
+    x = _with_margins(x, [_reach(*axis) for axis in axes])
+    for rows, kernel_rows, x_rows in _phases(*axes[0]):
+        for columns, kernel_columns, x_columns in _phases(*axes[1]):
+            part = kernel[kernel_rows, kernel_columns][::-1, ::-1].swapaxes(2, 3)
+            _correlate(x[:, x_rows, x_columns], part, (1, 1), y[:, rows, columns])
+    return y
+
+
+@primitive
+def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride = 1, padding: Padding = 0) -> Any:
+    """y[a, b, c, d] = sum over n, i, j of x[n, s i + a, s j + b, c] g[n, i, j, d]: what conv2d asks of its kernel.
+
+    shape: (N, H, W, C_in), (N, H', W', C_out) -> (KH, KW, C_in, C_out), with kernel_size (KH, KW).   The map from g is
+    the adjoint of that from the kernel in conv2d.
+    """
+    stride, margins, size = _geometry("conv2d_kernel", x.shape, kernel_size, stride, padding)
+    if g.shape[:-1] != (len(x), *size):
+        raise ShapeError("conv2d_kernel", f"g of shape {(len(x), *size)} and channels", f"{g.shape}")
+    windows = _windows(_with_margins(x, margins), kernel_size, stride)
+    shape = (*windows.shape[3:], g.shape[3])
+    y = array_module(x).zeros((math.prod(shape[:3]), shape[3]), dtype=numpy.result_type(x.dtype, g.dtype))
+    for block in _blocks(windows):
+        y += windows[block].reshape(-1, len(y)).swapaxes(0, 1) @ g[block].reshape(-1, shape[3])
+    return y.reshape(shape)
+
+
+conv2d.defvjp(
+    lambda g, y, x, kernel, stride=1, padding=0: conv_transpose2d(g, kernel, stride, padding, x.shape[1:3]),
+    lambda g, y, x, kernel, stride=1, padding=0: conv2d_kernel(x, g, kernel.shape[:2], stride, padding),
+)
+conv_transpose2d.defvjp(
+    lambda g, y, x, kernel, stride=1, padding=0, output_shape=None: conv2d(g, kernel, stride, padding),
+    lambda g, y, x, kernel, stride=1, padding=0, output_shape=None: conv2d_kernel(
+        g, x, kernel.shape[:2], stride, padding
+    ),
+)
+conv2d_kernel.defvjp(
+    lambda g, y, x, other, kernel_size, stride=1, padding=0: conv_transpose2d(other, g, stride, padding, x.shape[1:3]),
+    lambda g, y, x, other, kernel_size, stride=1, padding=0: conv2d(x, g, stride, padding),
+)
+
+
+def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
+    """y[n, i, j, c] = x[n, i // f, j // f, c], the nearest pixel.   (N, H, W, C) -> (N, f H, f W, C)
+
+    factor: an int, or (down, across).   Adjoint: the sum over each block of f x f pixels
+    """
+    down, across = _pair("upsample2d", "a factor", factor)
+    if x.ndim != 4:
+        raise ShapeError("upsample2d", "x of shape (N, H, W, C)", f"shape {x.shape}")
+    n, h, w, c = x.shape
+    return reshape(
+        broadcast_to(reshape(x, (n, h, 1, w, 1, c)), (n, h, down, w, across, c)), (n, h * down, w * across, c)
+    )
+
+
+# ---- columns
+
+
+def _correlate(x: Any, kernel: Any, stride: tuple[int, int], y: Any) -> None:
+    """Write the product of the kernel and each window of x, which has its margins, into y."""
+    windows = _windows(x, kernel.shape[:2], stride)
+    matrix = kernel.reshape(-1, kernel.shape[3])
+    for block in _blocks(windows):
+        target = y[block]
+        target[...] = (windows[block].reshape(-1, len(matrix)) @ matrix).reshape(target.shape)
+
+
+def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any:
+    """What a kernel covers at each of its places on x, as a view: im2col.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
+    n, h, w, c = x.shape
+    size = [(length - k) // s + 1 for length, k, s in zip((h, w), kernel_size, stride, strict=True)]
+    of_image, of_row, of_column, of_channel = x.strides
+    return array_module(x).lib.stride_tricks.as_strided(
+        x,
+        (n, *size, *kernel_size, c),
+        (of_image, stride[0] * of_row, stride[1] * of_column, of_row, of_column, of_channel),
+    )
+
+
+def _blocks(windows: Any) -> Iterator[tuple[slice, slice]]:
+    """Slices of images, and of rows where one image has too many, whose columns take at most COLUMN_BYTES."""
+    n, h = windows.shape[:2]
+    rows = max(1, COLUMN_BYTES[device_of(windows)] // (math.prod(windows.shape[2:]) * windows.dtype.itemsize))
+    images = max(1, rows // h)
+    for i in range(0, n, images):
+        for j in range(0, h, rows):
+            yield slice(i, i + images), slice(j, j + rows)
+
+
+def _with_margins(x: Any, margins: Sequence[tuple[int, int]]) -> Any:
+    """x, with zeros around its rows and columns."""
+    return array_module(x).pad(x, ((0, 0), *margins, (0, 0))) if any(map(any, margins)) else x
+
+
+# ---- phases of a transposed convolution, along one axis of x (size), y (output), the kernel, and zeros before y
+
+
+def _reach(size: int, output: int, kernel: int, stride: int, before: int) -> tuple[int, int]:
+    """How far the phases reach beyond x, at its start and at its end."""
+    return (kernel - 1) // stride, max(0, (output - 1 + before) // stride + 1 - size)
+
+
+def _phases(size: int, output: int, kernel: int, stride: int, before: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Every stride-th entry of y, the kernel's entries that it meets, and the part of x (with its reach) for them."""
+    for phase in range(min(stride, output)):
+        quotient, first = divmod(phase + before, stride)
+        taps, places = len(range(first, kernel, stride)), len(range(phase, output, stride))
+        if taps:
+            start = (kernel - 1) // stride + quotient - (taps - 1)
+            yield slice(phase, None, stride), slice(first, None, stride), slice(start, start + places + taps - 1)
+
+
+# ---- what the caller gave
+
+
+def _check_kernel(operation: str, kernel: Any) -> None:
+    if kernel.ndim != 4 or 0 in kernel.shape:
+        order = "C_out, C_in" if operation == "conv_transpose2d" else "C_in, C_out"
+        raise ShapeError(operation, f"a kernel of shape (KH, KW, {order})", f"shape {kernel.shape}")
+
+
+def _check_channels(operation: str, x: Any, kernel: Any, channels: int) -> None:
+    if x.ndim != 4 or x.shape[3] != channels:
+        first = x.ndim == 4 and x.shape[1] == channels
+        hint = "channels come last: x.transpose(0, 2, 3, 1)" if first else ""
+        expected = f"x of shape (N, H, W, {channels}) for a kernel of shape {kernel.shape}"
+        raise ShapeError(operation, expected, f"shape {x.shape}", hint)
+
+
+def _geometry(
+    operation: str, shape: Sequence[int], kernel: Sequence[int], stride: Stride, padding: Padding
+) -> tuple[tuple[int, int], list[tuple[int, int]], list[int]]:
+    """(down, across), ((top, bottom), (left, right)) and (H', W') of a convolution of images (N, H, W, C)."""
+    stride = _pair(operation, "a stride", stride)
+    margins = _margins(operation, padding, shape[1:3], kernel, stride)
+    padded = [n + sum(margin) for n, margin in zip(shape[1:3], margins, strict=True)]
+    if any(n < k for n, k in zip(padded, kernel, strict=False)):
+        expected = f"images of at least {kernel[0]} x {kernel[1]} pixels with padding, as the kernel"
+        raise ShapeError(operation, expected, f"{padded[0]} x {padded[1]} of x of shape {tuple(shape)}")
+    return stride, margins, [(n - k) // s + 1 for n, k, s in zip(padded, kernel, stride, strict=False)]
+
+
+def _transposed_geometry(
+    shape: Sequence[int],
+    kernel: Sequence[int],
+    stride: Stride,
+    padding: Padding,
+    output_shape: tuple[int, int] | None,
+) -> tuple[tuple[int, int], list[tuple[int, int]], tuple[int, int]]:
+    """(down, across), ((top, bottom), (left, right)) and (H', W') of a transposed convolution of x (N, H, W, C)."""
+    operation, size = "conv_transpose2d", tuple(shape[1:3])
+    stride = _pair(operation, "a stride", stride)
+    if output_shape is not None:
+        output_shape = _pair(operation, "output_shape (H', W')", output_shape)
+        if _geometry(operation, (shape[0], *output_shape, kernel[2]), kernel, stride, padding)[2] != list(size):
+            expected = f"an output_shape that the convolution takes to the {size[0]} x {size[1]} of x"
+            raise ShapeError(operation, expected, str(output_shape))
+    elif padding == "same":
+        output_shape = (stride[0] * size[0], stride[1] * size[1])
+    margins = _margins(operation, padding, output_shape, kernel, stride)
+    if output_shape is None:
+        output_shape = tuple(
+            s * (n - 1) + k - sum(margin) for n, k, s, margin in zip(size, kernel, stride, margins, strict=False)
+        )
+        if min(output_shape) < 1:
+            received = f"{output_shape[0]} x {output_shape[1]} of x of shape {tuple(shape)}, kernel {tuple(kernel)}"
+            raise ShapeError(operation, "an output of at least 1 x 1 pixels without padding", received)
+    return stride, margins, output_shape
+
+
+def _margins(
+    operation: str, padding: Padding, size: Sequence[int] | None, kernel: Sequence[int], stride: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """((top, bottom), (left, right)) of the zeros around images of the size (H, W), which only "same" asks for."""
+    if isinstance(padding, str) and padding == "same":
+        totals = [max(0, (-(-n // s) - 1) * s + k - n) for n, k, s in zip(size, kernel, stride, strict=False)]
+        return [(total // 2, total - total // 2) for total in totals]
+    given = 0 if isinstance(padding, str) and padding == "valid" else padding
+    sides = given if isinstance(given, (tuple, list)) else (given, given)
+    margins = [tuple(side) if isinstance(side, (tuple, list)) else (side, side) for side in sides]
+    if len(margins) != 2 or not all(
+        len(margin) == 2 and all(isinstance(n, Integral) and n >= 0 for n in margin) for margin in margins
+    ):
+        expected = 'padding as an int from 0, (h, w), ((top, bottom), (left, right)), "valid" or "same"'
+        raise InputError(operation, expected, repr(padding))
+    return margins
+
+
+def _pair(operation: str, what: str, value: int | tuple[int, int]) -> tuple[int, int]:
+    """(down, across), from one int for both or from two."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in pair):
+        raise InputError(operation, f"{what} of at least 1, one or two integers", repr(value))
+    return pair

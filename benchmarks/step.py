@@ -28,7 +28,7 @@ def engine(x: numpy.ndarray, e: numpy.ndarray) -> tuple[Step, Step]:
     optimizer = sv.optim.Adam(model.parameters())
 
     def gradients():
-        loss = -sv.ops.mean(model.elbo(x, GivenNoise(e)))
+        loss = -sv.ops.mean(model.elbo(x, GivenNoise(e[None])))
         sv.grad(loss, optimizer.parameters, out=optimizer.gradients)
 
     def step():

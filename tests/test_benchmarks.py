@@ -1,0 +1,25 @@
+"""The benchmarks run: what they time is this package's code of today."""
+
+import numpy
+import pytest
+
+from benchmarks import iwae, step
+
+
+@pytest.mark.parametrize("name", ["engine", "numpy_by_hand"])
+def test_a_timed_step(name, rng):
+    x, e = rng.random((128, 784), dtype=numpy.float32), rng.standard_normal((128, 20), dtype=numpy.float32)
+    for timed in getattr(step, name)(x, e):
+        timed()
+
+
+def test_the_schedule_of_iwae(rng):
+    """Stage i at 1e-3 * 10^(-i/7) for 3^i epochs."""
+    assert [iwae.epochs(stages) for stages in (1, 2, 3, 8)] == [1, 4, 13, 3280]
+    rates = [iwae.learning_rate(epoch * 10, 10) for epoch in range(13)]
+    numpy.testing.assert_allclose(rates, 1e-3 * 10.0 ** (-numpy.repeat([0, 1, 2], [1, 3, 9]) / 7))
+    images = rng.random((60, 784), dtype=numpy.float32)
+    model = iwae.initial_model(images, seed=0)
+    bias = model.decoder.network.layers[-1].bias.data
+    numpy.testing.assert_allclose(1 / (1 + numpy.exp(-bias)), images.mean(axis=0), rtol=1e-4)
+    assert iwae.fit(model, images, "iwae", 5, 1, 0) is model

@@ -1,9 +1,13 @@
 """The benchmarks run: what they time is this package's code of today."""
 
+import sys
+from pathlib import Path
+
 import numpy
 import pytest
 
-from benchmarks import iwae, step
+sys.path.append(str(Path(__file__).parents[1]))
+from benchmarks import iwae, step  # noqa: E402
 
 
 @pytest.mark.parametrize("name", ["engine", "numpy_by_hand"])

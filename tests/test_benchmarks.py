@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))
-from benchmarks import iwae, step  # noqa: E402
+from benchmarks import iwae, step
 
 
 @pytest.mark.parametrize("name", ["engine", "numpy_by_hand"])

@@ -1,5 +1,7 @@
 """The machine dies, the disk is full, a second process comes, a file is torn: nothing that was written is lost."""
 
+# ruff: noqa: F811, for fixtures that are imported
+
 import errno
 import json
 import os
@@ -14,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy
 import pytest
-from test_resume import STEPS, Spy, arrays, assert_same_run, data, train
+from test_resume import STEPS, Spy, arrays, assert_same_run, data, train, whole  # noqa: F401, a fixture
 
 import scratchvae as sv
 from scratchvae import checkpoint
@@ -50,14 +52,6 @@ def finish(process):
 
 def content(run_dir):
     return {path.name: path.read_bytes() for path in run_dir.iterdir() if path.name != ".lock"}
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """An uninterrupted run."""
-    run_dir = tmp_path_factory.mktemp("whole")
-    train(run_dir)
-    return run_dir
 
 
 @pytest.fixture

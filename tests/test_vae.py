@@ -11,6 +11,7 @@ from scratchvae.distributions import Bernoulli, Normal
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.models.networks import SMALLEST_STD, BernoulliDecoder, GaussianDecoder, GaussianEncoder
 from scratchvae.nn import Linear, Module
+from scratchvae.noise import GivenNoise
 
 D, K, N = 6, 2, 5
 LIKELIHOODS = {
@@ -19,17 +20,6 @@ LIKELIHOODS = {
     "learned std": {"likelihood": "gaussian", "std": "learned"},
     "decoder std": {"likelihood": "gaussian", "std": "decoder"},
 }
-
-
-class Given:
-    """Noise that hands out one array, whatever is asked for."""
-
-    def __init__(self, array):
-        self.array = array
-
-    def normal(self, name, shape):
-        assert name == "z" and shape == self.array.shape
-        return self.array
 
 
 class LinearGaussian(Module):
@@ -98,7 +88,7 @@ def x(rng):
 @pytest.mark.parametrize("scale", [1.0, 30.0])
 def test_with_the_exact_posterior_every_weight_is_the_marginal_likelihood(ppca, seed, scale):
     model, x, log_px, _ = ppca
-    noise = Given(scale * sv.Noise(seed).normal("z", (7, N, K)))
+    noise = GivenNoise(scale * sv.Noise(seed).normal("z", (7, N, K)))
     received = sv.to_numpy(model.log_weights(x, noise, n_samples=7))
     assert received.shape == (7, N)
     numpy.testing.assert_allclose(received, numpy.broadcast_to(log_px, (7, N)), atol=1e-10 * scale**2)
@@ -185,18 +175,18 @@ def test_the_terms_equal_those_of_numpy_and_scipy(kind, n_samples, x, rng):
     kl = sum(  # of a product: a sum of one-dimensional divergences, by quadrature
         divergence(mean[:, k], std[:, k]) for k in range(K)
     )
-    received = model.elbo_terms(x, Given(e), n_samples)
+    received = model.elbo_terms(x, GivenNoise(e), n_samples)
     rtol = 1e-6 if kind == "fixed std" else 1e-10  # 0.3 was rounded to float32
     numpy.testing.assert_allclose(sv.to_numpy(received[0]), reconstruction.mean(axis=0), rtol=rtol)
     numpy.testing.assert_allclose(sv.to_numpy(received[1]), kl, rtol=1e-8)
     numpy.testing.assert_allclose(
-        sv.to_numpy(model.elbo(x, Given(e), n_samples)), reconstruction.mean(axis=0) - kl, rtol=rtol
+        sv.to_numpy(model.elbo(x, GivenNoise(e), n_samples)), reconstruction.mean(axis=0) - kl, rtol=rtol
     )
     log_w = reconstruction + stats.norm.logpdf(z).sum(axis=-1) - stats.norm(mean, std).logpdf(z).sum(axis=-1)
-    numpy.testing.assert_allclose(sv.to_numpy(model.log_weights(x, Given(e), n_samples)), log_w, rtol=rtol)
+    numpy.testing.assert_allclose(sv.to_numpy(model.log_weights(x, GivenNoise(e), n_samples)), log_w, rtol=rtol)
     bound = special.logsumexp(log_w, axis=0, b=1 / n_samples)
     numpy.testing.assert_allclose(
-        sv.to_numpy(model.importance_weighted_bound(x, Given(e), n_samples)), bound, rtol=rtol
+        sv.to_numpy(model.importance_weighted_bound(x, GivenNoise(e), n_samples)), bound, rtol=rtol
     )
 
 
@@ -213,7 +203,7 @@ def test_one_row_by_hand():
     model = sv.VAE.mlp(input_size=1, latent_size=1, hidden=()).to(dtype=numpy.float64)
     for x, value in zip(model.parameters(), ([[0, 0]], [1, math.log(0.5)], [[2]], [0]), strict=True):
         x.data[...] = value
-    noise = Given(numpy.full((1, 1, 1), 2.0))
+    noise = GivenNoise(numpy.full((1, 1, 1), 2.0))
     reconstruction = -math.log(1 + math.exp(-4))
     kl = 0.5 * (0.25 + 1 - 1) + math.log(2)
     assert float(model.elbo(numpy.ones((1, 1)), noise).data[0]) == pytest.approx(reconstruction - kl, rel=1e-14)
@@ -296,8 +286,8 @@ def test_a_fixed_standard_deviation_is_the_number_that_was_given(x):
 def test_the_mean_over_samples_is_the_mean_of_single_ones(x, rng):
     model = small("bernoulli")
     e = rng.standard_normal((4, N, K))
-    together = sv.to_numpy(model.elbo(x, Given(e), 4))
-    apart = [sv.to_numpy(model.elbo(x, Given(e[i : i + 1]))) for i in range(4)]
+    together = sv.to_numpy(model.elbo(x, GivenNoise(e), 4))
+    apart = [sv.to_numpy(model.elbo(x, GivenNoise(e[i : i + 1]))) for i in range(4)]
     numpy.testing.assert_allclose(together, numpy.mean(apart, axis=0), rtol=1e-12)
     assert numpy.ptp(apart, axis=0).min() > 0
 

@@ -28,7 +28,7 @@ from scratchvae.ops.structure import reshape
 Stride = int | tuple[int, int]
 Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
 
-COLUMN_BYTES = {"cpu": 2**20, "gpu": 2**28}
+COLUMN_BYTES = {"cpu": 2**21, "gpu": 2**28}
 """The most that the columns of a block take (one row of windows, if that is more): what a core's cache holds, and
 enough to occupy a GPU."""
 
@@ -62,22 +62,22 @@ def conv_transpose2d(
     output_shape: (H', W'), since a convolution with a stride takes images of several sizes to that of x; if None, the
     smallest of them, and (s H, s W) for padding "same".
 
-    Rows i' = r + s m of y with one r meet only every s-th row of the kernel: each of the s x s phases of y is a
-    convolution of stride 1 by a part of the kernel, turned round.
+    With a = s q + r the rows of y are y[s m + r] = sum over q of x[m - q] kernel[s q + r], the columns likewise: one
+    convolution of stride 1, whose channels, s x s phases of C_out each, are dealt out to the pixels of y.
 
     Raises ShapeError for shapes that do not fit, InputError for another stride or padding.   Adjoint: conv2d
+    Source: Shi et al. (2016), "Is the deconvolution layer the same as a convolutional layer?"
     """
     _check_kernel("conv_transpose2d", kernel)
     _check_channels("conv_transpose2d", x, kernel, kernel.shape[3])
     stride, margins, output_shape = _transposed_geometry(x.shape, kernel.shape, stride, padding, output_shape)
-    y = array_module(x).zeros((len(x), *output_shape, kernel.shape[2]), dtype=numpy.result_type(x.dtype, kernel.dtype))
-    axes = list(zip(x.shape[1:3], output_shape, kernel.shape, stride, (before for before, _ in margins), strict=False))
-    x = _with_margins(x, [_reach(*axis) for axis in axes])
-    for rows, kernel_rows, x_rows in _phases(*axes[0]):
-        for columns, kernel_columns, x_columns in _phases(*axes[1]):
-            part = kernel[kernel_rows, kernel_columns][::-1, ::-1].swapaxes(2, 3)
-            _correlate(x[:, x_rows, x_columns], part, (1, 1), y[:, rows, columns])
-    return y
+    (s, t), ((top, _), (left, _)), (height, width) = stride, margins, output_shape
+    n, h, w, c = len(x), -(-(top + height) // s), -(-(left + width) // t), kernel.shape[2]
+    phases = _phases(kernel, stride)
+    reach = [(taps - 1, m - size) for taps, m, size in zip(phases.shape, (h, w), x.shape[1:3], strict=False)]
+    y = array_module(x).empty((n, h, s, w, t, c), dtype=numpy.result_type(x.dtype, kernel.dtype))
+    _correlate(_with_margins(x, reach), phases, (1, 1), y.swapaxes(2, 3))
+    return y.reshape(n, h * s, w * t, c)[:, top : top + height, left : left + width]
 
 
 @primitive
@@ -93,8 +93,8 @@ def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride =
     windows = _windows(_with_margins(x, margins), kernel_size, stride)
     shape = (*windows.shape[3:], g.shape[3])
     y = array_module(x).zeros((math.prod(shape[:3]), shape[3]), dtype=numpy.result_type(x.dtype, g.dtype))
-    for block in _blocks(windows):
-        y += windows[block].reshape(-1, len(y)).swapaxes(0, 1) @ g[block].reshape(-1, shape[3])
+    for block, columns in _columns(windows):
+        y += columns.swapaxes(0, 1) @ g[block].reshape(len(columns), -1)
     return y.reshape(shape)
 
 
@@ -133,15 +133,28 @@ def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
 
 def _correlate(x: Any, kernel: Any, stride: tuple[int, int], y: Any) -> None:
     """Write the product of the kernel and each window of x, which has its margins, into y."""
-    windows = _windows(x, kernel.shape[:2], stride)
-    matrix = kernel.reshape(-1, kernel.shape[3])
-    for block in _blocks(windows):
+    xp, matrix, product = array_module(x), kernel.reshape(-1, kernel.shape[3]), None
+    for block, columns in _columns(_windows(x, kernel.shape[:2], stride)):
+        if product is None:
+            product = xp.empty((len(columns), matrix.shape[1]), dtype=y.dtype)
         target = y[block]
-        target[...] = (windows[block].reshape(-1, len(matrix)) @ matrix).reshape(target.shape)
+        target[...] = xp.matmul(columns, matrix, out=product[: len(columns)]).reshape(target.shape)
+
+
+def _columns(windows: Any) -> Iterator[tuple[tuple[slice, slice], Any]]:
+    """im2col: blocks of windows, each with the matrix of its rows, which the next block overwrites."""
+    columns = None
+    for block in _blocks(windows):
+        part = windows[block]
+        if columns is None:  # no block is larger than the first
+            columns = array_module(part).empty(part.shape, dtype=part.dtype)
+        held = columns[: len(part), : part.shape[1]]
+        held[...] = part
+        yield block, held.reshape(-1, math.prod(part.shape[3:]))
 
 
 def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any:
-    """What a kernel covers at each of its places on x, as a view: im2col.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
+    """What a kernel covers at each of its places on x, as a view.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
     n, h, w, c = x.shape
     size = [(length - k) // s + 1 for length, k, s in zip((h, w), kernel_size, stride, strict=True)]
     of_image, of_row, of_column, of_channel = x.strides
@@ -163,26 +176,23 @@ def _blocks(windows: Any) -> Iterator[tuple[slice, slice]]:
 
 
 def _with_margins(x: Any, margins: Sequence[tuple[int, int]]) -> Any:
-    """x, with zeros around its rows and columns."""
-    return array_module(x).pad(x, ((0, 0), *margins, (0, 0))) if any(map(any, margins)) else x
+    """x with zeros around its rows and columns; what a negative margin takes off at the end is left out."""
+    if not any(map(any, margins)):
+        return x
+    (top, bottom), (left, right) = margins
+    x = x[:, : x.shape[1] + min(0, bottom), : x.shape[2] + min(0, right)]
+    return array_module(x).pad(x, ((0, 0), (top, max(0, bottom)), (left, max(0, right)), (0, 0)))
 
 
-# ---- phases of a transposed convolution, along one axis of x (size), y (output), the kernel, and zeros before y
+def _phases(kernel: Any, stride: tuple[int, int]) -> Any:
+    """kernel[s q + r] for the taps q, the last first, and the phases r, with zeros beyond the kernel.
 
-
-def _reach(size: int, output: int, kernel: int, stride: int, before: int) -> tuple[int, int]:
-    """How far the phases reach beyond x, at its start and at its end."""
-    return (kernel - 1) // stride, max(0, (output - 1 + before) // stride + 1 - size)
-
-
-def _phases(size: int, output: int, kernel: int, stride: int, before: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Every stride-th entry of y, the kernel's entries that it meets, and the part of x (with its reach) for them."""
-    for phase in range(min(stride, output)):
-        quotient, first = divmod(phase + before, stride)
-        taps, places = len(range(first, kernel, stride)), len(range(phase, output, stride))
-        if taps:
-            start = (kernel - 1) // stride + quotient - (taps - 1)
-            yield slice(phase, None, stride), slice(first, None, stride), slice(start, start + places + taps - 1)
+    (KH, KW, C_out, C_in) -> (QH, QW, C_in, s s C_out)
+    """
+    (h, w), (s, t) = kernel.shape[:2], stride
+    kernel = array_module(kernel).pad(kernel, ((0, -h % s), (0, -w % t), (0, 0), (0, 0)))
+    phases = kernel.reshape(-(-h // s), s, -(-w // t), t, *kernel.shape[2:])[::-1, :, ::-1]
+    return phases.transpose(0, 2, 5, 1, 3, 4).reshape(*phases.shape[0:3:2], kernel.shape[3], s * t * kernel.shape[2])
 
 
 # ---- what the caller gave

@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=function)
         return added
 
-    data_help = "drawn-digits, mnist, or the path of a .npy, .npz or idx file"
+    data_help = f"{', '.join(sv.data.DATASETS)}, or the path of a .npy, .npz or idx file"
     data_dir_help = "where the files of a named set lie (default: $SCRATCHVAE_DATA, else downloaded once)"
     run_help = "a run directory, or a checkpoint file"
 
@@ -366,6 +366,8 @@ def _data(options: argparse.Namespace) -> None:
             print(f"       labels {', '.join(f'{k}: {n}' for k, n in zip(labels, counts, strict=True))}")
     if train.factors:
         print(f"factors {', '.join(train.factors)}")
+    if train.attributes:
+        print(f"attributes {', '.join(f'{name} {values.mean():.0%}' for name, values in train.attributes.items())}")
     if options.out:
         from scratchvae import plotting
 

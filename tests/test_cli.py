@@ -110,7 +110,7 @@ def truncated(tmp_path):
 
 
 REFUSED = {
-    "unknown data set": (["train", "--data", "cifar"], "expected drawn-digits, mnist"),
+    "unknown data set": (["train", "--data", "cifar"], "expected drawn-digits, drawn-faces"),
     "no file of mnist": (["data", "mnist", "--data-dir", "."], "mnist"),
     "no run": (["evaluate", "nowhere"], "expected a file"),
     "no run to resume": (["train", "--resume", "nowhere"], "none with options.json in it"),

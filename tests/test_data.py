@@ -281,23 +281,30 @@ def test_files_that_cannot_be_cut_are_refused(tmp_path, pixels):
 @pytest.mark.parametrize("name", ["mnits", "no/such/file.npy", "."])
 def test_unknown_name_lists_the_known_ones(name):
     with pytest.raises(
-        InputError, match=f"expected drawn-digits, mnist, or the path of a .npy, .npz or idx .* '{name}'"
+        InputError,
+        match=f"expected drawn-digits, drawn-faces, .*mnist.*, or the path of a .npy, .npz or idx .* '{name}'",
     ):
         load(name)
 
 
-def test_drawn_digits_are_one_draw_cut_in_two(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "function", "n", "n_test"),
+    [("drawn-digits", "draw_digits", 20_000, 2_000), ("drawn-faces", "draw_faces", 10_000, 1_000)],
+)
+def test_drawn_sets_are_one_draw_cut_in_two(monkeypatch, name, function, n, n_test):
     def draw(n, seed):
         numbers = numpy.arange(n)
-        return Dataset(numbers, numbers + seed, {"slant": -numbers}, [[number] for number in numbers])
+        strokes = [[number] for number in numbers]
+        return Dataset(numbers, numbers + seed, {"slant": -numbers}, strokes, {"odd": numbers % 2 == 1})
 
-    monkeypatch.setattr(scratchvae.data, "draw_digits", draw)
-    train, test = load("drawn-digits", seed=7)
-    for part, numbers in ((train, range(20_000)), (test, range(20_000, 22_000))):
+    monkeypatch.setattr(scratchvae.data, function, draw)
+    train, test = load(name, seed=7)
+    for part, numbers in ((train, range(n)), (test, range(n, n + n_test))):
         assert part.images.tolist() == list(numbers)
         assert part.labels.tolist() == [number + 7 for number in numbers]
         assert part.factors["slant"].tolist() == [-number for number in numbers]
         assert part.strokes == [[number] for number in numbers]
+        assert part.attributes["odd"].tolist() == [number % 2 == 1 for number in numbers]
 
 
 @pytest.mark.parametrize("folder", [".", ".."])

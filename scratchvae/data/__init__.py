@@ -10,15 +10,17 @@ import numpy
 
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import draw_digits
+from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.files import as_images, as_labels, read_arrays
 from scratchvae.data.minibatches import minibatches
 from scratchvae.data.mnist import load_mnist
 from scratchvae.errors import DataError, InputError
 
-__all__ = ["DATASETS", "Dataset", "draw_digits", "load", "minibatches"]
+__all__ = ["DATASETS", "Dataset", "draw_digits", "draw_faces", "load", "minibatches"]
 
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset, Dataset]]] = {
     "drawn-digits": lambda data_dir, seed: _cut(draw_digits(22_000, seed), 20_000),
+    "drawn-faces": lambda data_dir, seed: _cut(draw_faces(11_000, seed), 10_000),
     "mnist": lambda data_dir, seed: load_mnist(data_dir),
 }
 """Name -> function of (data_dir, seed) that returns the training and the test part."""
@@ -33,6 +35,7 @@ def load(
     ----------
     name : str or path
         "drawn-digits": 20,000 and 2,000 images drawn by the package, no two of them the same draw.
+        "drawn-faces": 10,000 and 1,000 faces, likewise, 64 x 64 in colour, with attributes such as smiling and glasses.
         "mnist": 60,000 and 10,000 images, downloaded once unless the files are found, see `data_dir`.
         The path of a .npy, .npz or idx file: `read_arrays` and `as_images` in scratchvae/data/files.py say what it may
         hold. Without test arrays in it the test part is the last tenth of the rows, at least one; shuffle sorted rows.
@@ -79,6 +82,7 @@ def _cut(dataset: Dataset, n: int) -> tuple[Dataset, Dataset]:
             None if dataset.labels is None else dataset.labels[rows],
             {name: values[rows] for name, values in dataset.factors.items()},
             None if dataset.strokes is None else dataset.strokes[rows],
+            {name: values[rows] for name, values in dataset.attributes.items()},
         )
         for rows in (slice(None, n), slice(n, None))
     )

@@ -1,5 +1,7 @@
 """The data decide where things are computed; and the stand-in for CuPy refuses what CuPy refuses."""
 
+import ctypes
+import platform
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -178,3 +180,24 @@ def test_the_stand_in_gives_way_to_tensors(strict):
         assert backend.device_of(result.data if isinstance(result, sv.Tensor) else result) == "gpu"
     assert isinstance(strict * sv.Tensor(strict), sv.Tensor)
     assert (strict <= sv.Tensor(strict)).all()
+
+
+def test_kept_memory_is_used_again_without_faults():
+    """Arrays of 3 MiB, 768 pages, written anew again and again: on pages that are there already, or on new ones."""
+    resource = pytest.importorskip("resource")
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("needs glibc")
+
+    def faults():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            numpy.ones(3 * 2**17)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    try:
+        backend._set_thresholds(ctypes.CDLL(None), mapped=2**17, trimmed=2**17)
+        assert faults() > 7000
+    finally:
+        with backend.memory_kept():
+            faults()
+            assert faults() < 700

@@ -19,7 +19,7 @@ ORDER = """
     errors backend noise npz
     autodiff
     ops gradcheck
-    nn distributions linear models
+    nn distributions linear models latent_space
     optim data checkpoint evaluation run_directory training
     checks plotting
     cli __main__

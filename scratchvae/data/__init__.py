@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy
 
 from scratchvae.data.dataset import Dataset
+from scratchvae.data.dequantization import dequantize
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.files import as_images, as_labels, read_arrays
@@ -16,7 +17,7 @@ from scratchvae.data.minibatches import minibatches
 from scratchvae.data.mnist import load_mnist
 from scratchvae.errors import DataError, InputError
 
-__all__ = ["DATASETS", "Dataset", "draw_digits", "draw_faces", "load", "minibatches"]
+__all__ = ["DATASETS", "Dataset", "dequantize", "draw_digits", "draw_faces", "load", "minibatches"]
 
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset, Dataset]]] = {
     "drawn-digits": lambda data_dir, seed: _cut(draw_digits(22_000, seed), 20_000),

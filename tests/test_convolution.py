@@ -165,12 +165,28 @@ def test_blocks_of_any_size_give_the_same(rng, monkeypatch, columns):
 def test_blocks_cover_every_row_once_and_keep_to_their_size(monkeypatch):
     for columns in (1, 300, 4000, 10**6):
         monkeypatch.setitem(convolution.COLUMN_BYTES, "cpu", columns)
-        windows = convolution._windows(numpy.zeros((5, 9, 8, 3)), (4, 3), (1, 1))
-        seen = numpy.zeros(windows.shape[:2])
-        for block in convolution._blocks(windows):
+        seen = numpy.zeros((5, 6))
+        for block in convolution._blocks(5, 6, row_bytes=576, device="cpu"):
             seen[block] += 1
-            assert windows[block].nbytes <= columns or windows[block].shape[:2] == (1, 1)
+            n_rows = seen[block].size
+            assert n_rows * 576 <= columns or n_rows == 1
         assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("columns", [1, 3000, 2**20])
+def test_the_kernel_text_gives_what_the_numpy_lines_give(rng, gpu, monkeypatch, columns):
+    """On the GPU, and, for the stand-in, compiled as C++: exactly the same columns."""
+    if not hasattr(gpu, "ElementwiseKernel"):
+        pytest.skip("needs a C++ compiler")
+    for device in convolution.COLUMN_BYTES:
+        monkeypatch.setitem(convolution.COLUMN_BYTES, device, columns)
+    for size, kernel_size, stride, margins in GRID[::5]:
+        x = rng.standard_normal((3, *size, 2)).astype(numpy.float32)
+        ours = convolution._columns(x, kernel_size, stride, margins)
+        theirs = convolution._columns(gpu.asarray(x), kernel_size, stride, margins)
+        for (block, expected), (same, received) in zip(ours, theirs, strict=True):
+            assert block == same
+            numpy.testing.assert_array_equal(received.get(), expected)
 
 
 def test_columns_of_a_large_batch_are_never_there_at_once(rng):

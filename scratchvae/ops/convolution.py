@@ -23,10 +23,12 @@ import numpy
 from scratchvae.autodiff import broadcast_to, primitive
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError, ShapeError
+from scratchvae.ops.kernels import im2col
 from scratchvae.ops.structure import reshape
 
 Stride = int | tuple[int, int]
 Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
+Margins = Sequence[tuple[int, int]]
 
 COLUMN_BYTES = {"cpu": 2**21, "gpu": 2**28}
 """The most that the columns of a block take (one row of windows, if that is more): what a core's cache holds, and
@@ -45,7 +47,7 @@ def conv2d(x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0) -> Any
     _check_channels("conv2d", x, kernel, kernel.shape[2])
     stride, margins, size = _geometry("conv2d", x.shape, kernel.shape, stride, padding)
     y = array_module(x).empty((len(x), *size, kernel.shape[3]), dtype=numpy.result_type(x.dtype, kernel.dtype))
-    _correlate(_with_margins(x, margins), kernel, stride, y)
+    _correlate(x, kernel, stride, margins, y)
     return y
 
 
@@ -76,7 +78,7 @@ def conv_transpose2d(
     phases = _phases(kernel, stride)
     reach = [(taps - 1, m - size) for taps, m, size in zip(phases.shape, (h, w), x.shape[1:3], strict=False)]
     y = array_module(x).empty((n, h, s, w, t, c), dtype=numpy.result_type(x.dtype, kernel.dtype))
-    _correlate(_with_margins(x, reach), phases, (1, 1), y.swapaxes(2, 3))
+    _correlate(x, phases, (1, 1), reach, y.swapaxes(2, 3))
     return y.reshape(n, h * s, w * t, c)[:, top : top + height, left : left + width]
 
 
@@ -90,10 +92,9 @@ def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride =
     stride, margins, size = _geometry("conv2d_kernel", x.shape, kernel_size, stride, padding)
     if g.shape[:-1] != (len(x), *size):
         raise ShapeError("conv2d_kernel", f"g of shape {(len(x), *size)} and channels", f"{g.shape}")
-    windows = _windows(_with_margins(x, margins), kernel_size, stride)
-    shape = (*windows.shape[3:], g.shape[3])
+    shape = (*kernel_size, x.shape[3], g.shape[3])
     y = array_module(x).zeros((math.prod(shape[:3]), shape[3]), dtype=numpy.result_type(x.dtype, g.dtype))
-    for block, columns in _columns(windows):
+    for block, columns in _columns(x, kernel_size, stride, margins):
         y += columns.swapaxes(0, 1) @ g[block].reshape(len(columns), -1)
     return y.reshape(shape)
 
@@ -131,26 +132,40 @@ def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
 # ---- columns
 
 
-def _correlate(x: Any, kernel: Any, stride: tuple[int, int], y: Any) -> None:
-    """Write the product of the kernel and each window of x, which has its margins, into y."""
+def _correlate(x: Any, kernel: Any, stride: tuple[int, int], margins: Margins, y: Any) -> None:
+    """Write the product of the kernel and what it covers at each of its places on x into y."""
     xp, matrix, product = array_module(x), kernel.reshape(-1, kernel.shape[3]), None
-    for block, columns in _columns(_windows(x, kernel.shape[:2], stride)):
+    for block, columns in _columns(x, kernel.shape[:2], stride, margins):
         if product is None:
             product = xp.empty((len(columns), matrix.shape[1]), dtype=y.dtype)
         target = y[block]
         target[...] = xp.matmul(columns, matrix, out=product[: len(columns)]).reshape(target.shape)
 
 
-def _columns(windows: Any) -> Iterator[tuple[tuple[slice, slice], Any]]:
-    """im2col: blocks of windows, each with the matrix of its rows, which the next block overwrites."""
+def _columns(
+    x: Any, kernel_size: Sequence[int], stride: tuple[int, int], margins: Margins
+) -> Iterator[tuple[tuple[slice, slice], Any]]:
+    """im2col: blocks of places, each with the matrix of what the kernel covers there, which the next one overwrites."""
+    xp, (top, left), (height, width, channels) = array_module(x), (before for before, _ in margins), x.shape[1:]
+    rows, places = (
+        (n + sum(margin) - k) // s + 1
+        for n, margin, k, s in zip((height, width), margins, kernel_size, stride, strict=True)
+    )
+    compiled = hasattr(xp, "ElementwiseKernel")
+    windows = None if compiled else _windows(_with_margins(x, margins), kernel_size, stride)
     columns = None
-    for block in _blocks(windows):
-        part = windows[block]
+    for block in _blocks(len(x), rows, places * math.prod(kernel_size) * channels * x.dtype.itemsize, device_of(x)):
+        shape = [len(range(n)[part]) for n, part in zip((len(x), rows), block, strict=True)]
         if columns is None:  # no block is larger than the first
-            columns = array_module(part).empty(part.shape, dtype=part.dtype)
-        held = columns[: len(part), : part.shape[1]]
-        held[...] = part
-        yield block, held.reshape(-1, math.prod(part.shape[3:]))
+            columns = xp.empty((*shape, places, *kernel_size, channels), dtype=x.dtype)
+        held = columns[: shape[0], : shape[1]]
+        if compiled:
+            above = top - block[1].start * stride[0]
+            sizes = height, width, channels, shape[1], places, *kernel_size, *stride, above, left
+            im2col(xp)(x[block[0]], *sizes, held)
+        else:
+            held[...] = windows[block]
+        yield block, held.reshape(-1, math.prod(kernel_size) * channels)
 
 
 def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any:
@@ -165,17 +180,16 @@ def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any
     )
 
 
-def _blocks(windows: Any) -> Iterator[tuple[slice, slice]]:
-    """Slices of images, and of rows where one image has too many, whose columns take at most COLUMN_BYTES."""
-    n, h = windows.shape[:2]
-    rows = max(1, COLUMN_BYTES[device_of(windows)] // (math.prod(windows.shape[2:]) * windows.dtype.itemsize))
-    images = max(1, rows // h)
+def _blocks(n: int, rows: int, row_bytes: int, device: str) -> Iterator[tuple[slice, slice]]:
+    """Slices of n images, and of their rows where one image has too many, whose columns take at most COLUMN_BYTES."""
+    held = max(1, COLUMN_BYTES[device] // row_bytes)
+    images = max(1, held // rows)
     for i in range(0, n, images):
-        for j in range(0, h, rows):
-            yield slice(i, i + images), slice(j, j + rows)
+        for j in range(0, rows, held):
+            yield slice(i, i + images), slice(j, j + held)
 
 
-def _with_margins(x: Any, margins: Sequence[tuple[int, int]]) -> Any:
+def _with_margins(x: Any, margins: Margins) -> Any:
     """x with zeros around its rows and columns; what a negative margin takes off at the end is left out."""
     if not any(map(any, margins)):
         return x

@@ -14,13 +14,15 @@ from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.files import as_images, as_labels, read_arrays
 from scratchvae.data.minibatches import minibatches
 from scratchvae.data.mnist import load_mnist
+from scratchvae.data.street_digits import draw_street_digits
 from scratchvae.errors import DataError, InputError
 
-__all__ = ["DATASETS", "Dataset", "draw_digits", "draw_faces", "load", "minibatches"]
+__all__ = ["DATASETS", "Dataset", "draw_digits", "draw_faces", "draw_street_digits", "load", "minibatches"]
 
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset, Dataset]]] = {
     "drawn-digits": lambda data_dir, seed: _cut(draw_digits(22_000, seed), 20_000),
     "drawn-faces": lambda data_dir, seed: _cut(draw_faces(11_000, seed), 10_000),
+    "street-digits": lambda data_dir, seed: _cut(draw_street_digits(22_000, seed), 20_000),
     "mnist": lambda data_dir, seed: load_mnist(data_dir),
 }
 """Name -> function of (data_dir, seed) that returns the training and the test part."""
@@ -36,6 +38,7 @@ def load(
     name : str or path
         "drawn-digits": 20,000 and 2,000 images drawn by the package, no two of them the same draw.
         "drawn-faces": 10,000 and 1,000 faces, likewise, 64 x 64 in colour, with attributes such as smiling and glasses.
+        "street-digits": 20,000 and 2,000 house numbers, likewise, 32 x 32 in colour; labels: the digit in the middle.
         "mnist": 60,000 and 10,000 images, downloaded once unless the files are found, see `data_dir`.
         The path of a .npy, .npz or idx file: `read_arrays` and `as_images` in scratchvae/data/files.py say what it may
         hold. Without test arrays in it the test part is the last tenth of the rows, at least one; shuffle sorted rows.

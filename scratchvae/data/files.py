@@ -22,6 +22,18 @@ DEFLATE_RATIO = 1032
 """The most bytes that deflate makes of one: it spends at least two bits on 258 bytes."""
 
 
+def find(name: str, folder: str, data_dir: str | os.PathLike[str] | None) -> Path | None:
+    """The file or folder of that name in data_dir or in its subfolder `folder`; None if it is not there.
+
+    Where data_dir is None, it is the folder that the environment variable SCRATCHVAE_DATA names.
+    """
+    directory = data_dir or os.environ.get("SCRATCHVAE_DATA")
+    if not directory:
+        return None
+    paths = (Path(directory).expanduser() / name, Path(directory).expanduser() / folder / name)
+    return next((path for path in paths if path.exists()), None)
+
+
 def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:
     """The array in an IDX file, plain or compressed by gzip, in the machine's byte order.
 

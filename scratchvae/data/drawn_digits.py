@@ -160,10 +160,9 @@ def draw_factors(
 def write_digits(
     labels: numpy.ndarray, factors: dict[str, numpy.ndarray], noise: Noise
 ) -> Iterator[tuple[numpy.ndarray, list[numpy.ndarray]]]:
-    """The pen strokes of n digits, of those together that share their digit and variant: their rows (M,) in `labels`
-    and their strokes, (M, T, 2) each, in heights of the digit, from `wobble` to `rotation`.
+    """Group by group, the rows (M,) of images of one variant, and their strokes, (M, T, 2) each, wobbled to rotated.
 
-    Each row belongs to one group, but none where the label is no digit.
+    labels: (n,), where each digit is in one group, and any other number in none;   strokes: in heights of the digit
     """
     n = len(labels)
     variants = noise.uniform("variants", (n,))

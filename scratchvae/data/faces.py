@@ -61,7 +61,7 @@ def load_faces(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset,
 
     Raises DataError if neither is there, and for files that are damaged or of another structure.
     """
-    folder, archive = find(IMAGES, "faces", data_dir), find(ARCHIVE, "faces", data_dir)
+    folder, archive = find(IMAGES, "faces", data_dir, Path.is_dir), find(ARCHIVE, "faces", data_dir)
     if folder:
         return _aligned_images(folder)
     if archive:

@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     data_help = f"{', '.join(sv.data.DATASETS)}, or the path of a .npy, .npz or idx file"
-    data_dir_help = "where the files of a named set lie (default: $SCRATCHVAE_DATA, else downloaded once)"
+    data_dir_help = "where the files of a named set lie (default: $SCRATCHVAE_DATA; mnist alone is downloaded, once)"
     run_help = "a run directory, or a checkpoint file"
 
     train = command(

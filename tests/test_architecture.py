@@ -20,13 +20,13 @@ ORDER = """
     autodiff
     ops gradcheck
     nn distributions linear models latent_space
-    optim data checkpoint evaluation run_directory training
+    optim checkpoint data evaluation run_directory training
     checks plotting
     cli __main__
 """.split()
 PEERS = {"torch", "jax", "autograd", "sklearn", "tensorflow", "chainer"}
-AT_USE = {"scipy", "tqdm", "pooch", "filelock", "cupy"}  # imported inside the function that needs them
-HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "filelock", "cupy", "torch"}
+AT_USE = {"scipy", "tqdm", "pooch", "filelock", "PIL", "cupy"}  # imported inside the function that needs them
+HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "torch"}
 
 
 def name_of(path):

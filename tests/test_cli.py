@@ -112,6 +112,8 @@ def truncated(tmp_path):
 REFUSED = {
     "unknown data set": (["train", "--data", "cifar"], "expected drawn-digits, drawn-faces"),
     "no file of mnist": (["data", "mnist", "--data-dir", "."], "mnist"),
+    "no file of faces": (["data", "faces", "--data-dir", "."], "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
+    "no file of svhn": (["train", "--data", "svhn", "--data-dir", "."], "http://ufldl.stanford.edu/housenumbers/"),
     "no run": (["evaluate", "nowhere"], "expected a file"),
     "no run to resume": (["train", "--resume", "nowhere"], "none with options.json in it"),
     "gpu": (["train", "--device", "gpu"], 'device="gpu": expected CuPy'),

@@ -289,7 +289,11 @@ def test_unknown_name_lists_the_known_ones(name):
 
 @pytest.mark.parametrize(
     ("name", "function", "n", "n_test"),
-    [("drawn-digits", "draw_digits", 20_000, 2_000), ("drawn-faces", "draw_faces", 10_000, 1_000)],
+    [
+        ("drawn-digits", "draw_digits", 20_000, 2_000),
+        ("drawn-faces", "draw_faces", 10_000, 1_000),
+        ("street-digits", "draw_street_digits", 20_000, 2_000),
+    ],
 )
 def test_drawn_sets_are_one_draw_cut_in_two(monkeypatch, name, function, n, n_test):
     def draw(n, seed):

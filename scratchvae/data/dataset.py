@@ -34,3 +34,17 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def cut(self, n: int) -> tuple[Dataset, Dataset]:
+        """The first n images, and the others, each with all that is known of them."""
+        first, others = (
+            Dataset(
+                self.images[rows],
+                None if self.labels is None else self.labels[rows],
+                {name: values[rows] for name, values in self.factors.items()},
+                None if self.strokes is None else self.strokes[rows],
+                {name: values[rows] for name, values in self.attributes.items()},
+            )
+            for rows in (slice(None, n), slice(n, None))
+        )
+        return first, others

@@ -40,8 +40,7 @@ def other(factors: dict[str, numpy.ndarray], attribute: str) -> dict[str, numpy.
     return factors | {ATTRIBUTES[attribute]: moved.astype(numpy.float32)}
 
 
-def test_same_seed_same_bytes(faces: Dataset) -> None:
-    assert draw_faces(1500, seed=3).images.tobytes() == faces.images.tobytes()
+def test_another_seed_gives_others(faces: Dataset) -> None:
     assert not numpy.array_equal(draw_faces(20, seed=4).images, faces.images[:20])
 
 

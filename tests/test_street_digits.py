@@ -10,8 +10,8 @@ from scratchvae.data.street_digits import BLUR, FACTORS, INTERPOLATION, SIDE, _i
 from scratchvae.errors import InputError
 from scratchvae.noise import Noise
 
-DIGITS = (numpy.full(500, -1, numpy.float32), numpy.full(500, 8, numpy.float32))
-NOBODY = {f"{side}_digit": numpy.full(500, -1, numpy.float32) for side in ("left", "right")}
+NOBODY, EIGHT = (numpy.full(500, digit, numpy.float32) for digit in (-1, 8))
+ALONE = {"left_digit": NOBODY, "right_digit": NOBODY}
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +19,11 @@ def numbers() -> Dataset:
     return draw_street_digits(2000, seed=3)
 
 
-def test_same_seed_same_bytes(numbers: Dataset) -> None:
-    assert draw_street_digits(100, seed=3).images.tobytes() == draw_street_digits(100, seed=3).images.tobytes()
+def test_another_seed_gives_others(numbers: Dataset) -> None:
     assert not numpy.array_equal(draw_street_digits(20, seed=4).images, numbers.images[:20])
 
 
-@pytest.mark.parametrize("m", [1, 10, 137])
+@pytest.mark.parametrize("m", [1, 137])
 def test_a_smaller_set_is_the_beginning_of_a_larger_one(numbers: Dataset, m: int) -> None:
     first = draw_street_digits(m, seed=3)
     assert len(first) == m
@@ -64,7 +63,7 @@ def test_attributes_say_what_the_factors_say_and_are_independent(numbers: Datase
 
 def test_the_middle_digit_is_in_the_middle_and_of_its_size(numbers: Dataset) -> None:
     factors = {name: values[:500] for name, values in numbers.factors.items()}
-    there = _ink(numbers.labels[:500], factors | NOBODY, Noise(3)) > 0.5
+    there = _ink(numbers.labels[:500], factors | ALONE, Noise(3)) > 0.5
     places = numpy.arange(SIDE)
     for axis in (1, 2):
         inked = there.any(axis=axis)
@@ -77,7 +76,7 @@ def test_the_middle_digit_is_in_the_middle_and_of_its_size(numbers: Dataset) -> 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_neighbour_is_beside_the_middle_digit(numbers: Dataset, side: str) -> None:
     labels, factors = numbers.labels[:500], {name: values[:500] for name, values in numbers.factors.items()}
-    alone, pair = (_ink(labels, factors | NOBODY | {f"{side}_digit": digits}, Noise(3)) for digits in DIGITS)
+    alone, pair = (_ink(labels, factors | ALONE | others, Noise(3)) for others in ({}, {f"{side}_digit": EIGHT}))
     assert (pair >= alone).all()
     added = (pair - alone).sum(axis=1)
     assert (added.sum(axis=1) > 5).mean() > 0.8  # some wide digits leave no place

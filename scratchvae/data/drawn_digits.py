@@ -239,23 +239,23 @@ def rasterise(
 
     lines: in pixels, and what runs out of the image is cut off;   thickness, softness: (M, 1)
     """
-    images = numpy.arange(len(thickness))[:, None]
     reach = float((thickness + softness).max()) / 2
     stride = side + 2  # around the image, a border for the pixels outside
-    nearest = numpy.full((len(images), stride * stride), numpy.inf, dtype=numpy.float32)
+    first = numpy.arange(len(thickness))[:, None] * stride**2 + stride + 1  # the pixel (0, 0) of each image
+    nearest = numpy.full(len(thickness) * stride**2, numpy.inf, dtype=numpy.float32)
     for line in lines:
         for k in range(line.shape[1] - 1):
             start, step = line[:, k], line[:, k + 1] - line[:, k]
             radius = int(numpy.ceil(numpy.abs(step).max() / 2 + reach + 0.5))
-            window = numpy.mgrid[-radius : radius + 1, -radius : radius + 1].reshape(2, 1, -1).astype(numpy.float32)
+            window = numpy.arange(-radius, radius + 1, dtype=numpy.float32)
             column, row = numpy.rint(start + step / 2).T[:, :, None] + window
-            pixels = numpy.clip(row + 1, 0, side + 1) * stride + numpy.clip(column + 1, 0, side + 1)
-            pixels = pixels.astype(numpy.int64)
-            x, y = column - start[:, :1], row - start[:, 1:]
-            along = (x * step[:, :1] + y * step[:, 1:]) / numpy.maximum((step * step).sum(axis=1, keepdims=True), 1e-12)
-            along = numpy.clip(along, 0, 1)
-            squared = (x - along * step[:, :1]) ** 2 + (y - along * step[:, 1:]) ** 2
-            nearest[images, pixels] = numpy.minimum(nearest[images, pixels], squared)
+            x, y = (column - start[:, :1])[:, None, :], (row - start[:, 1:])[:, :, None]
+            dx, dy = step.T[:, :, None, None]
+            along = numpy.clip((x * dx + y * dy) / numpy.maximum(dx * dx + dy * dy, 1e-12), 0, 1)
+            squared = (x - along * dx) ** 2 + (y - along * dy) ** 2
+            column, row = (numpy.clip(place, -1, side).astype(numpy.int64) for place in (column, row))
+            pixels = (first + stride * row)[:, :, None] + column[:, None, :]
+            nearest[pixels] = numpy.minimum(nearest[pixels], squared)
     distance = numpy.sqrt(nearest).reshape(-1, stride, stride)[:, 1:-1, 1:-1]
     t = numpy.clip(0.5 + (thickness[:, :, None] / 2 - distance) / softness[:, :, None], 0, 1)
     return t * t * (3 - 2 * t)

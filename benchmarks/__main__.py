@@ -1,17 +1,18 @@
-"""python -m benchmarks [engine | step | convolution | directions | mnist | iwae | manifold | parity] [options]
+"""python -m benchmarks [engine | step | convolution | directions | faces | mnist | iwae | manifold | parity] [options]
 
 Without a name: engine and step.
 """
 
 import sys
 
-from benchmarks import convolution, directions, engine, iwae, manifold_quality, mnist, parity, step
+from benchmarks import convolution, directions, engine, faces, iwae, manifold_quality, mnist, parity, step
 
 BENCHMARKS = {
     "engine": engine,
     "step": step,
     "convolution": convolution,
     "directions": directions,
+    "faces": faces,
     "mnist": mnist,
     "iwae": iwae,
     "manifold": manifold_quality,

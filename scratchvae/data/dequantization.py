@@ -1,4 +1,4 @@
-"""How 8-bit grey values become data of a Gaussian likelihood."""
+"""How grey values become data of a Gaussian likelihood."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from scratchvae.errors import DataError
 
 
 def dequantize(images: Any, noise: Any) -> Any:
-    """x in {0, 1/255, ..., 1} -> (255 x + u) / 256,   u ~ Uniform(0, 1): the same shape and type
+    """x in [0, 1], rounded to 0, 1/255, ..., 1 -> (255 x + u) / 256,   u ~ Uniform(0, 1): the same shape and type
 
-    The mean of a density over the cell of a grey value is its probability times 256^D, D = H W C. So the expectation
-    over u of log p(x), for a density p, is at most the log probability of the 8-bit image plus D log 256, and a model
-    cannot gain by spikes at the grey values; see `scratchvae.evaluation.bits_per_dimension`.
+    The mean of a density over the cell of an 8-bit image is its probability times 256^D, D = H W C. So the expectation
+    over u of log p(x), for a density p, is at most the log probability of the image plus D log 256, and no model gains
+    by spikes at the grey values; see `scratchvae.evaluation.bits_per_dimension`.
 
-    Raises DataError for values that are no multiples of 1/255 in [0, 1].
+    Raises DataError for values outside [0, 1].
     Source: Theis, van den Oord & Bethge (2016), "A note on the evaluation of generative models", section 3.1.
     """
-    xp = array_module(images)
-    values = xp.rint(255 * images)
-    if not bool((abs(255 * images - values) < 1e-2).all()) or values.min() < 0 or values.max() > 255:
-        raise DataError(
-            "dequantize", "multiples of 1/255 from 0 to 1", "other values", "images as sv.data.load has them"
-        )
-    return (values + noise.uniform("dequantization", images.shape)) / 256
+    low, high = float(images.min()), float(images.max())
+    if not 0 <= low <= high <= 1:
+        raise DataError("dequantize", "values in [0, 1]", f"values from {low:g} to {high:g}")
+    return (array_module(images).rint(255 * images) + noise.uniform("dequantization", images.shape)) / 256

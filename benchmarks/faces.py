@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     ours, left = sv.load(options.model), json.loads(Path(options.model).with_suffix(".json").read_text())
     results = {"epochs": left["epochs"], "scratchvae": example.score(ours, x_test) | {"seconds": left["seconds"]}}
     started = time.perf_counter()
-    theirs = fit_by_pytorch(example.initial_model(x.shape[1:]), x, left["epochs"], example.BATCH_SIZE)
+    theirs = fit_by_pytorch(example.initial_model(x.shape[1:]), x, left["epochs"])
     seconds = round(time.perf_counter() - started, 1)
     results["pytorch"] = example.score(theirs, x_test) | {"seconds": seconds}
     results["ratio of the ELBOs"] = results["scratchvae"]["elbo"] / results["pytorch"]["elbo"]
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(results, indent=2))
 
 
-def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, batch_size: int, seed: int = 0) -> sv.VAE:
+def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, seed: int = 0) -> sv.VAE:
     """Train a convolutional model with one learned sigma by PyTorch, as `fit` does, and put the parameters back."""
     import torch
     from torch.distributions import Normal, kl_divergence
@@ -78,7 +78,7 @@ def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, batch_size: int
     def linear(part, h):
         return h @ parameters[f"{part}.network.linear.weight"] + parameters[f"{part}.network.linear.bias"]
 
-    def elbo(images):
+    def objective(images):
         h = images
         for kernel, bias in layers("encoder", encoder):
             h = torch.relu(functional.conv2d(h, kernel, bias, stride=2, padding=1))
@@ -90,13 +90,14 @@ def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, batch_size: int
             h = functional.conv_transpose2d(torch.relu(h), kernel, bias, stride=2, padding=1)
         raw = parameters["decoder.raw_log_std"]
         likelihood = Normal(h, (smallest + functional.softplus(raw - smallest)).exp(), validate_args=False)
-        return likelihood.log_prob(images).sum(dim=(1, 2, 3)) - kl_divergence(q, prior).sum(dim=1)
+        kl = kl_divergence(q, prior).sum(dim=1)
+        return (likelihood.log_prob(images).sum(dim=(1, 2, 3)) - example.KL_WEIGHT * kl).mean()
 
     images = torch.tensor(x).permute(0, 3, 1, 2).contiguous()
     for epoch in range(epochs):
-        for rows in sv.data.minibatches(len(x), batch_size, sv.Noise(seed, epoch)):
+        for rows in sv.data.minibatches(len(x), example.BATCH_SIZE, sv.Noise(seed, epoch)):
             adam.zero_grad()
-            (-elbo(images[torch.tensor(rows)]).mean()).backward()
+            (-objective(images[torch.tensor(rows)])).backward()
             adam.step()
     for name, value in model.named_parameters().items():
         value.data[...] = _turned(parameters[name].detach().numpy(), OUR_AXES)

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy
 import pytest
 
+import scratchvae as sv
 import scratchvae.data
+from scratchvae.backend import asarray, to_numpy
 from scratchvae.data import Dataset, load
 from scratchvae.data.files import as_images, as_labels, read_arrays, read_idx
 from scratchvae.data.mnist import MIRRORS, SHA256, load_mnist
@@ -397,3 +399,24 @@ def test_environment_variable_names_the_folder(data_dir, mnist_dir, monkeypatch)
     monkeypatch.setenv("SCRATCHVAE_DATA", str(data_dir))
     assert len(load_mnist()[1]) == 10000
     assert retrieve.asked == []
+
+
+# ---- 8-bit values as real numbers
+
+
+def test_dequantised_pixels_fill_the_cells_of_their_values(rng, device):
+    values = rng.integers(0, 256, (50, 8, 8, 3))
+    images = asarray((values / 255).astype(numpy.float32), device)
+    x = sv.data.dequantize(images, sv.Noise(0, device=device))
+    assert x.shape == images.shape and x.dtype == numpy.float32
+    within = 256 * to_numpy(x).astype(numpy.float64) - values
+    assert (0 <= within).all() and (within < 1 + 1e-4).all()
+    assert within.mean() == pytest.approx(0.5, abs=0.01) and within.std() == pytest.approx(12**-0.5, rel=0.02)
+    numpy.testing.assert_array_equal(to_numpy(sv.data.dequantize(images, sv.Noise(0, device=device))), to_numpy(x))
+
+
+def test_values_that_are_no_grey_values_are_not_dequantised():
+    with pytest.raises(DataError, match=r"dequantize: expected values in \[0, 1\], received values from 0 to 255"):
+        sv.data.dequantize(numpy.arange(256.0), sv.Noise(0))
+    with pytest.raises(DataError, match="from nan to nan"):
+        sv.data.dequantize(numpy.full(3, numpy.nan), sv.Noise(0))

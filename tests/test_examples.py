@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+
+import scratchvae as sv
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -64,7 +67,17 @@ def test_gradient_variance(monkeypatch, tmp_path):
     assert variance["score function"][-1] > variance["score function, baseline"][-1]
 
 
-@pytest.mark.parametrize("name", ["exact_posterior", "latent_sizes", "mnist_manifold"])
+def test_faces(monkeypatch, tmp_path, recwarn):
+    run(monkeypatch, "faces", "--quick", "--out", str(tmp_path))
+    pictures = {"samples", "reconstructions", "perturbations", "interpolation", "training_curves"}
+    assert names_in(tmp_path) == {f"{name}.png" for name in pictures} | {"faces.json", "faces.npz"}
+    scores = json.loads((tmp_path / "faces.json").read_text())
+    assert scores["elbo"] == pytest.approx(scores["reconstruction"] - scores["kl"], rel=1e-9)
+    assert scores["bits_per_dimension"] == pytest.approx(8 - scores["elbo"] / (12288 * math.log(2)), rel=1e-9)
+    assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
+
+
+@pytest.mark.parametrize("name", ["exact_posterior", "faces", "latent_sizes", "mnist_manifold"])
 def test_a_mistake_ends_with_a_sentence_and_status_2(name, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, name, "--data", "nothing", "--out", str(tmp_path))

@@ -16,6 +16,8 @@ from typing import Any
 import numpy
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path as Curve
@@ -146,6 +148,34 @@ def reconstructions(model: Any, x: Any, n: int = 10, image_shape: Sequence[int] 
     axes.set_yticks([1.5, 0.5], ["original", "reconstruction"])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+    _large(axes)
+    return figure
+
+
+def uncertainty(model: Any, x: Any, n: int = 12) -> Figure:
+    """The first n images of x, and below each the mean and the standard deviation of p(x | z), z the mean of q(z | x).
+
+    x: images (N, H, W, C); the standard deviation is the mean over the channels, dark where it is small. For a Gaussian
+    likelihood whose decoder gives one for each pixel.
+    """
+    x = asarray(x[:n], model.device)
+    likelihood = model.decode(model.encode(x).mean)
+    std = to_numpy(likelihood.std).mean(axis=-1, keepdims=True)
+    shades = colormaps["magma"](std[..., 0] / std.max())[..., :3]
+    figure = Figure(figsize=(0.9 * len(x) + 2.2, 3.1), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    rows = [_as_images(x, None), _as_images(likelihood.mean, None), shades]
+    _show(
+        axes,
+        image_grid(numpy.concatenate([numpy.broadcast_to(row, shades.shape) for row in rows]), len(x)),
+        extent=(0, len(x), 0, 3),
+    )
+    axes.set_xticks([])
+    axes.set_yticks([2.5, 1.5, 0.5], ["x", "mean of $p(x\\,|\\,z)$", "its std"])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    scale = figure.colorbar(ScalarMappable(Normalize(0, std.max()), "magma"), ax=axes, fraction=0.02, pad=0.01)
+    scale.outline.set_visible(False)
     _large(axes)
     return figure
 

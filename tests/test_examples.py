@@ -77,7 +77,16 @@ def test_faces(monkeypatch, tmp_path, recwarn):
     assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
 
 
-@pytest.mark.parametrize("name", ["exact_posterior", "faces", "latent_sizes", "mnist_manifold"])
+def test_street_digits(monkeypatch, tmp_path, recwarn):
+    run(monkeypatch, "street_digits", "--quick", "--out", str(tmp_path))
+    pictures = {f"{name}.png" for name in ("uncertainty", "samples", "interpolation")}
+    assert names_in(tmp_path) == pictures | {"learned.npz", "decoder.npz", "results.json"}
+    for scores in json.loads((tmp_path / "results.json").read_text()).values():
+        assert scores["bits_per_dimension"] == pytest.approx(8 - scores["elbo"] / (3072 * math.log(2)), rel=1e-9)
+    assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
+
+
+@pytest.mark.parametrize("name", ["exact_posterior", "faces", "latent_sizes", "mnist_manifold", "street_digits"])
 def test_a_mistake_ends_with_a_sentence_and_status_2(name, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, name, "--data", "nothing", "--out", str(tmp_path))

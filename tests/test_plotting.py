@@ -147,6 +147,21 @@ def test_interpolation_has_a_line_and_an_arc_for_each_pair(rng):
     numpy.testing.assert_allclose(picture[:4, 4:8], middle, rtol=1e-5)
 
 
+def test_uncertainty_shows_the_image_its_mean_and_its_standard_deviation(rng):
+    model = sv.VAE.convolutional((4, 4, 3), 2, (2,), likelihood="gaussian", std="decoder")
+    x = rng.random((5, 4, 4, 3), dtype=numpy.float32)
+    axes, scale = plotting.uncertainty(model, x, n=3).axes
+    picture = axes.images[0].get_array()
+    assert picture.shape == (12, 12, 3)
+    numpy.testing.assert_allclose(picture[:4, 4:8], x[1], rtol=1e-6)
+    likelihood = model.decode(model.encode(x[:3]).mean)
+    numpy.testing.assert_allclose(picture[4:8, 4:8], numpy.clip(likelihood.mean[1], 0, 1), rtol=1e-4, atol=1e-6)
+    std = likelihood.std.mean(axis=-1)
+    brightest = numpy.unravel_index(picture[8:].sum(axis=-1).argmax(), (4, 12))
+    assert brightest == numpy.unravel_index(numpy.concatenate(list(std), axis=1).argmax(), (4, 12))
+    assert scale.get_ylim() == pytest.approx((0, std.max()))
+
+
 def test_unit_sweep_sets_one_unit_at_a_time(rng):
     model, z = small_model(3), rng.standard_normal(3, dtype=numpy.float32)
     figure = plotting.unit_sweep(model, z, [2, 0], values=(-1, 4))

@@ -143,12 +143,7 @@ def reconstructions(model: Any, x: Any, n: int = 10, image_shape: Sequence[int] 
     pairs = [_as_images(rows, image_shape) for rows in (x, model.reconstruct(x))]
     figure = Figure(figsize=(0.9 * len(x) + 1.4, 2.1), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    _show(axes, image_grid(numpy.concatenate(pairs), len(x)), extent=(0, len(x), 0, 2))
-    axes.set_xticks([])
-    axes.set_yticks([1.5, 0.5], ["original", "reconstruction"])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    _large(axes)
+    _show_rows(axes, numpy.concatenate(pairs), ["original", "reconstruction"])
     return figure
 
 
@@ -165,18 +160,10 @@ def uncertainty(model: Any, x: Any, n: int = 12) -> Figure:
     figure = Figure(figsize=(0.9 * len(x) + 2.2, 3.1), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     rows = [_as_images(x, None), _as_images(likelihood.mean, None), shades]
-    _show(
-        axes,
-        image_grid(numpy.concatenate([numpy.broadcast_to(row, shades.shape) for row in rows]), len(x)),
-        extent=(0, len(x), 0, 3),
-    )
-    axes.set_xticks([])
-    axes.set_yticks([2.5, 1.5, 0.5], ["x", "mean of $p(x\\,|\\,z)$", "its std"])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    cells = numpy.concatenate([numpy.broadcast_to(row, shades.shape) for row in rows])
+    _show_rows(axes, cells, ["x", "mean of $p(x\\,|\\,z)$", "its std"])
     scale = figure.colorbar(ScalarMappable(Normalize(0, std.max()), "magma"), ax=axes, fraction=0.02, pad=0.01)
     scale.outline.set_visible(False)
-    _large(axes)
     return figure
 
 
@@ -601,6 +588,17 @@ def _show(axes: Axes, picture: numpy.ndarray, extent: Sequence[float] | None = N
     axes.imshow(numpy.clip(picture, 0, 1), cmap, vmin=0, vmax=1, extent=extent, interpolation="nearest")
 
 
+def _show_rows(axes: Axes, images: numpy.ndarray, names: Sequence[str]) -> None:
+    """Draw images row by row, as many rows as names, which stand on their left."""
+    n = len(images) // len(names)
+    _show(axes, image_grid(images, n), extent=(0, n, 0, len(names)))
+    axes.set_xticks([])
+    axes.set_yticks(numpy.arange(len(names))[::-1] + 0.5, names)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _large(axes)
+
+
 def _show_in_square(axes: Axes, rows: Any, image_shape: Sequence[int] | None) -> None:
     _show(axes, image_grid(_as_images(rows, image_shape), math.ceil(math.sqrt(len(rows)))))
     axes.set(xticks=[], yticks=[])
@@ -616,13 +614,9 @@ def _decoded_rows(
     longest = max(len(name) for name in names)
     figure = Figure(figsize=(0.95 * n + 0.11 * longest + 0.4, 0.95 * len(rows) + 1), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    _show(axes, image_grid(cells, n), extent=(0, n, 0, len(rows)))
+    _show_rows(axes, cells, names)
     axes.set_xticks(numpy.arange(n) + 0.5, columns)
-    axes.set_yticks(numpy.arange(len(rows))[::-1] + 0.5, names)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=12)
-    _large(axes)
     return figure
 
 

@@ -14,8 +14,9 @@ from scratchvae.linear.estimator import Factorization, centre, principal_axes
 class FastICA(Factorization):
     """x - mean = mixing s:   the K sources s are independent, none (but one) is Gaussian, each has variance 1
 
-    s = W K (x - mean). K whitens: the first principal components, each divided by its standard deviation. W turns: of
-    all W with W W' = I the one whose sources are least Gaussian, at a stationary point of the sum of E[log cosh s_k].
+    s = W K (x - mean). K whitens: the first principal components, each divided by its standard deviation. W turns, with
+    W W' = I, until the E[log cosh s_k] are far from that of a Gaussian: at a maximum or a saddle point of the sum over
+    k of c_k E[log cosh s_k], where c_k = +1 or -1 says on which side of the Gaussian the source is.
     X = S mixing' is the frame X ~ A B with A = S and B = mixing'. Order and signs of the sources are arbitrary.
 
     Parameters

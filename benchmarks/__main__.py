@@ -1,16 +1,17 @@
-"""python -m benchmarks [engine | step | convolution | mnist | iwae | manifold | parity] [options]
+"""python -m benchmarks [engine | step | convolution | linear | mnist | iwae | manifold | parity] [options]
 
 Without a name: engine and step.
 """
 
 import sys
 
-from benchmarks import convolution, engine, iwae, manifold_quality, mnist, parity, step
+from benchmarks import convolution, engine, iwae, linear, manifold_quality, mnist, parity, step
 
 BENCHMARKS = {
     "engine": engine,
     "step": step,
     "convolution": convolution,
+    "linear": linear,
     "mnist": mnist,
     "iwae": iwae,
     "manifold": manifold_quality,

@@ -630,3 +630,205 @@ def _large(axes: Axes) -> None:
     axes.tick_params(labelsize=11)
     axes.xaxis.label.set_size(13)
     axes.yaxis.label.set_size(13)
+
+
+# ---- linear models
+
+
+def two_classifiers(
+    x: Any,
+    y: Any,
+    models: Mapping[str, Any],
+    sizes: Sequence[int],
+    errors: Mapping[str, Sequence[tuple[float, float]]],
+    drawn: Any,
+) -> Figure:
+    """Two classifiers of rows (N, 2), what they cost in data, and what a generative one takes the classes for.
+
+    Parameters
+    ----------
+    x, y : rows, (N, 2), and their classes, 0 or 1
+    models : fitted to them, by name; of one that has `theta_` and `var_` the densities p(x | y) are drawn too
+    sizes, errors : numbers of rows to learn from; for each classifier test errors and their standard errors there
+    drawn : images (R, C, H, W) of C classes: one of the data, the mean, and draws below
+
+    Source: deck, "A tale of two binary linear classifiers"; Ng & Jordan (2002), figure 1.
+    """
+    x, y = to_numpy(x), to_numpy(y)
+    figure = Figure(figsize=(12, 9.6), layout="constrained", dpi=80)
+    panels = figure.subplots(2, 2)
+    low, high = x.min(axis=0), x.max(axis=0)
+    room = 0.08 * (high - low)
+    axis = [numpy.linspace(a - r, b + r, 201) for a, b, r in zip(low, high, room, strict=True)]
+    grid = numpy.stack(numpy.meshgrid(*axis), axis=-1)
+    for axes, (name, model) in zip(panels[0], models.items(), strict=True):
+        p = to_numpy(model.predict_proba(grid.reshape(-1, 2)))[:, 1].reshape(201, 201)
+        axes.contourf(*axis, p, numpy.linspace(0, 1, 11), cmap="PuOr", alpha=0.55)
+        axes.contour(*axis, p, [0.5], colors="black", linewidths=2)
+        for i, color in enumerate((ORANGE, BLUE)):
+            axes.scatter(*x[y == i].T, s=9, color=color, linewidths=0, alpha=0.8)
+            if hasattr(model, "theta_"):
+                theta, std = to_numpy(model.theta_)[i], numpy.sqrt(to_numpy(model.var_)[i])
+                distance = (((grid - theta) / std) ** 2).sum(axis=-1)
+                axes.contour(*axis, distance, [1, 4], colors=color, linewidths=2)
+        axes.set_title(name, fontsize=13)
+        axes.set(xlabel="first principal component", ylabel="second")
+        _large(axes)
+    curves, sampled = panels[1]
+    for (name, values), color, style in zip(errors.items(), (BLUE, ORANGE, ORANGE), ("-o", "-s", ":s"), strict=False):
+        mean, error = numpy.array(values).T
+        curves.plot(sizes, mean, style, color=color, label=name, markersize=5)
+        curves.fill_between(sizes, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2, linewidth=0)
+    curves.set(xscale="log", yscale="log", xlabel="rows to learn from", ylabel="test error")
+    ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5) if curves.get_ylim()[0] < tick < curves.get_ylim()[1]]
+    curves.set_yticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
+    curves.set_yticks([], minor=True)
+    curves.set_title("Two regimes", fontsize=13)
+    curves.legend(frameon=False, fontsize=11)
+    _plain(curves)
+    _large(curves)
+    n_rows, n_classes, *shape = to_numpy(drawn).shape
+    _show(sampled, image_grid(to_numpy(drawn).reshape(-1, *shape, 1), n_classes), extent=(0, n_classes, 0, n_rows))
+    names = ["a digit", "mean", *["draw"] * (n_rows - 2)]
+    sampled.set_yticks(numpy.arange(n_rows)[::-1] + 0.5, names)
+    sampled.set_xticks([])
+    sampled.tick_params(length=0)
+    sampled.set_title("What naive Bayes takes the digits for", fontsize=13)
+    _large(sampled)
+    return figure
+
+
+def principal_subspaces(plane: Any, space: Any, models: Sequence[Any], errors: Mapping[str, Any]) -> Figure:
+    """PCA as the line nearest to rows (N, 2) and the plane nearest to rows (N, 3), and two ways of finding it.
+
+    Parameters
+    ----------
+    plane, space : rows, (N, 2) and (N, 3)
+    models : PCA with one component, fitted to the first, and with two, fitted to the second
+    errors : of each way of alternating minimisation, by name, ||X - Z W'||^2 after its steps, over the smallest
+
+    Source: deck, "PCA: basic example" and "Aside: finding a PCA solution".
+    """
+    figure = Figure(figsize=(15, 5), layout="constrained", dpi=80)
+    line, solid, curves = (figure.add_subplot(1, 3, i + 1, projection="3d" if i == 1 else None) for i in range(3))
+    for axes, rows, model in ((line, plane, models[0]), (solid, space, models[1])):
+        rows, mean, axis = (to_numpy(part) for part in (rows, model.mean_, model.components_))
+        near = to_numpy(model.inverse_transform(model.transform(rows)))
+        for pair in numpy.stack([rows, near], axis=1):
+            axes.plot(*pair.T, color=GREY, linewidth=0.8)
+        axes.plot(*rows.T, "o", color=BLUE, markersize=4)
+        axes.plot(*near.T, "o", color=ORANGE, markersize=3)
+        reach = 1.1 * abs((rows - mean) @ axis.T).max(axis=0)
+        if axes is line:
+            axes.axline(mean, mean + axis[0], color=ORANGE, linewidth=2)
+            axes.set_aspect("equal")
+        else:
+            corners = numpy.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * reach @ axis + mean
+            axes.plot_surface(*corners.T.reshape(3, 2, 2), color=ORANGE, alpha=0.25)
+            axes.view_init(10, 15)
+            axes.set(xticklabels=[], yticklabels=[], zticklabels=[])
+            axes.set_aspect("equal")
+        axes.set_title(f"{axis.shape[1]} columns, K = {len(axis)}", fontsize=13)
+    for (name, values), color, style in zip(errors.items(), (ORANGE, BLUE), ("-s", "-o"), strict=False):
+        curves.plot(numpy.arange(len(values)) / 2 + 0.5, values, style, color=color, label=name, markersize=4)
+    curves.set(yscale="log", xlabel="steps: half of one for z, half for W", ylabel="error / that of the SVD")
+    curves.set_ylim(top=10 * max(map(max, errors.values())))  # room for the legend
+    curves.set_title("Alternating minimisation", fontsize=13)
+    curves.legend(frameon=False, fontsize=11)
+    _plain(curves)
+    for axes in (line, curves):
+        _large(axes)
+    return figure
+
+
+def generative_view(model: Any, x: Any, z: float, limits: Mapping[float, Any]) -> Figure:
+    """PPCA with K = 1 and D = 2: p(z), p(x | z) for one z, p(x); and E[z | x], back in the plane, as sigma goes to 0.
+
+    Parameters
+    ----------
+    model : PPCA with one component, fitted to rows (N, 2)
+    x, z : rows, (N, 2), and a value of the latent variable
+    limits : for three sigma what E[z | x] is for the rows x, (N, 1), where W'W = 1
+
+    Source: deck, "Probabilistic PCA" and "Probabilistic PCA: Generative viewpoint"; Bishop (2006), figure 12.9.
+    """
+    figure = Figure(figsize=(15, 8.6), layout="constrained", dpi=70)
+    (prior, conditional, marginal), panels = figure.subplots(2, 3)
+    x, mean, weight, direction = (to_numpy(p) for p in (x, model.mean_, model.weight_[:, 0], model.components_))
+    line = numpy.linspace(-3.2, 3.2, 201)
+    density = numpy.exp(-0.5 * line**2) / math.sqrt(2 * math.pi)
+    prior.plot(line, density, color=BLUE, linewidth=2)
+    prior.plot([z, z], [0, math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)], "--", color=ORANGE, linewidth=2)
+    prior.set(xlabel="z", ylim=(0, None))
+    prior.set_title("p(z)", fontsize=13)
+    reach = 1.1 * abs(x - mean).max()
+    axis = numpy.linspace(-reach, reach, 201)
+    grid = numpy.stack(numpy.meshgrid(axis, axis), axis=-1) + mean
+    point, angle = weight * z + mean, numpy.linspace(0, 2 * math.pi, 100)
+    circle = numpy.stack([numpy.cos(angle), numpy.sin(angle)]) * math.sqrt(model.noise_variance_)
+    conditional.axline(mean, mean + weight, color=GREY)
+    conditional.plot(*mean, "o", color=GREY)
+    conditional.plot(*point, "+", color=ORANGE, markersize=10, markeredgewidth=2)
+    for radius in (1, 2, 3):
+        conditional.plot(*(point[:, None] + radius * circle), color=ORANGE, linewidth=1.5)
+    conditional.set_title(f"p(x | z = {z:g}) = Normal(W z + mu, sigma² I)", fontsize=13)
+    log_p = to_numpy(model.score_samples(grid.reshape(-1, 2))).reshape(201, 201)
+    top = log_p.max()
+    marginal.contourf(*(axis[:, None] + mean).T, log_p - top, [-8, -4.5, -2, -0.5, 0], cmap="Blues", alpha=0.8)
+    marginal.plot(*x.T, ".", color="black", markersize=3)
+    marginal.set_title("p(x) = Normal(mu, W W' + sigma² I)", fontsize=13)
+    projected = (x - mean) @ direction.T
+    for axes, (sigma, means) in zip(panels, limits.items(), strict=True):
+        means = to_numpy(means)
+        axes.axline(mean, mean + weight, color=GREY)
+        for pair in numpy.stack([x, means @ direction + mean], axis=1):
+            axes.plot(*pair.T, color=ORANGE, linewidth=0.8)
+        axes.plot(*x.T, ".", color="black", markersize=5)
+        axes.plot(*(means @ direction + mean).T, ".", color=ORANGE, markersize=6)
+        off = abs(means - projected).max()
+        axes.set_title(f"W'W = 1, sigma = {sigma:g}: E[z | x] {off:.2g} off W'x", fontsize=12)
+    for axes in (conditional, marginal, *panels):
+        axes.set(xlim=mean[0] + numpy.array([-reach, reach]), ylim=mean[1] + numpy.array([-reach, reach]))
+        axes.set_aspect("equal")
+        axes.set(xlabel="$x_1$", ylabel="$x_2$")
+    for axes in (prior, conditional, marginal, *panels):
+        _plain(axes)
+        _large(axes)
+    return figure
+
+
+def dictionaries(models: Mapping[str, Any], x: Any, image_shape: Sequence[int]) -> Figure:
+    """X ~ A B, of one image, by several models: the elements B, each times its weight in A, and their weighted sum.
+
+    Red adds ink and blue takes it away; an element is drawn on its own scale, and so are the weights.
+
+    Parameters
+    ----------
+    models : fitted factorizations with as many elements each, by name
+    x, image_shape : the image as a row, (1, D), and its shape (H, W)
+
+    Source: deck, "Learning linear latent variable models"; Hastie, Tibshirani & Friedman (2009), figure 14.33.
+    """
+    figure = Figure(figsize=(3.6 * len(models), 9.6), layout="constrained", dpi=70)
+    panels = figure.subplots(3, len(models), squeeze=False, height_ratios=(5, 2.4, 2.4))
+    for column, (name, model) in zip(panels.T, models.items(), strict=True):
+        B, A = to_numpy(model.dictionary_), to_numpy(model.transform(x))[0]
+        side = math.ceil(math.sqrt(len(B)))
+        height, width = image_shape
+        elements = numpy.full((side * side, height + 1, width + 1, 1), numpy.nan)
+        elements[: len(B), :-1, :-1, 0] = (B / abs(B).max(axis=1, keepdims=True)).reshape(-1, height, width)
+        column[0].imshow(image_grid(elements, side)[..., 0], "RdBu_r", vmin=-1, vmax=1)
+        column[0].set_title(f"{name}: B, {len(B)} elements", fontsize=13)
+        weights = numpy.full(side * side, numpy.nan)
+        weights[: len(B)] = A / abs(A).max()
+        column[1].imshow(weights.reshape(side, side), "RdBu_r", vmin=-1, vmax=1)
+        column[1].set_title(f"A: {(abs(A) > 0.05 * abs(A).max()).sum()} weights above 5 % of the largest", fontsize=11)
+        pair = numpy.concatenate([to_numpy(x), to_numpy(model.inverse_transform(model.transform(x)))])
+        _show(column[2], image_grid(pair.reshape(2, height, width, 1), 2))
+        column[2].set_title("x, and A B + mean", fontsize=13)
+        column[2].set_xlabel(f"|x - A B - mean|² = {((pair[0] - pair[1]) ** 2).sum():.1f}")
+        for axes in column:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            axes.xaxis.label.set_size(12)
+    return figure

@@ -186,6 +186,8 @@ class _on_device:
         result = self.function(*map(unwrap, arguments), **{name: _unwrap(value) for name, value in options.items()})
         if self.function.__name__ in ("item", "tolist", "tobytes"):
             return result
+        if isinstance(result, tuple):
+            return tuple(map(_wrap, result))
         return options["out"] if options.get("out") is not None else _wrap(result)
 
     def at(self, x, index, y) -> None:
@@ -258,14 +260,8 @@ cuda = SimpleNamespace(
 )
 
 
-def _decomposition(function):
-    return lambda x, **options: tuple(_wrap(part) for part in function(_unwrap(x), **options))
-
-
 linalg = SimpleNamespace(
-    eigh=_decomposition(numpy.linalg.eigh),
-    svd=_decomposition(numpy.linalg.svd),
-    norm=_on_device(numpy.linalg.norm),
+    **{name: _on_device(getattr(numpy.linalg, name)) for name in "eigh inv lstsq norm qr slogdet solve svd".split()}
 )
 
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_on_device(numpy.lib.stride_tricks.as_strided)))

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))
-from benchmarks import iwae, step
+from benchmarks import iwae, linear, step
 
 
 @pytest.mark.parametrize("name", ["engine", "numpy_by_hand"])
@@ -15,6 +15,18 @@ def test_a_timed_step(name, rng):
     x, e = rng.random((128, 784), dtype=numpy.float32), rng.standard_normal((128, 20), dtype=numpy.float32)
     for timed in getattr(step, name)(x, e):
         timed()
+
+
+def test_the_linear_models_that_are_timed_agree(rng):
+    """What both sides fit is the same problem."""
+    pytest.importorskip("sklearn")
+    x, y = rng.standard_normal((60, 12)), numpy.arange(60) % 3
+    fitted = {model: {whose: fit() for whose, fit in pair.items()} for model, pair in linear.problems(x, y).items()}
+    for model, attribute in (("PCA", "components_"), ("logistic regression", "coef_")):
+        ours, theirs = (getattr(part, attribute) for part in fitted[model].values())
+        numpy.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
+    numpy.testing.assert_allclose(*fitted["naive Bayes"].values(), rtol=1e-6)
+    numpy.testing.assert_allclose(*fitted["PPCA"].values(), rtol=0.05)  # theirs divides by N - 1
 
 
 def test_the_schedule_of_iwae(rng):

@@ -12,6 +12,7 @@ from typing import Any
 
 from scratchvae.backend import array_module
 from scratchvae.errors import InputError, ShapeError
+from scratchvae.linear import LogisticRegression
 
 
 def mean_difference(z: Any, attribute: Any) -> Any:
@@ -29,6 +30,19 @@ def mean_difference(z: Any, attribute: Any) -> Any:
     if not (bool(attribute.any()) and bool((~attribute).any())):
         raise InputError("mean_difference", "rows with the attribute and rows without it", "only one of them")
     return z[attribute].mean(axis=0) - z[~attribute].mean(axis=0)
+
+
+def logistic_direction(z: Any, attribute: Any, C: float = 1.0) -> Any:
+    """v = w (w'd) / (w'w) for p(attribute | z) = sigmoid(w'z + b) and d = mean_difference(z, attribute).   -> (K,)
+
+    The part of d across the plane that divides the classes best: it moves the log odds as d does, w'v = w'd, and leaves
+    out what of d the classes do not need. C is the variance of the prior on w, as in `LogisticRegression`.
+
+    Raises what mean_difference raises.
+    """
+    d = mean_difference(z, attribute)
+    w = LogisticRegression(C).fit(z, attribute.astype(int)).coef_[0]
+    return w * ((w @ d) / (w @ w))
 
 
 def traversal(z: Any, direction: Any, amounts: Any) -> Any:

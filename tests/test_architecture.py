@@ -127,7 +127,7 @@ def test_importing_the_package_brings_in_nothing_heavy():
 
 
 def test_importing_the_package_is_quick():
-    """The best of several runs each, taken in turn: at most a quarter of a second of computing more than NumPy alone."""
+    """The best of several runs each, taken in turn: at most a quarter of a second of work more than NumPy alone."""
     code = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"
     seconds = {"numpy": [], "scratchvae": []}
     for _ in range(5):

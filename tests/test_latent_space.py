@@ -7,6 +7,7 @@ from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.latent_space import (
     linear_interpolation,
+    logistic_direction,
     mean_difference,
     spherical_interpolation,
     sweep,
@@ -26,6 +27,20 @@ def test_the_mean_difference_is_what_the_attribute_adds(z, rng):
     numpy.testing.assert_allclose(v, added, atol=1e-12)
     numpy.testing.assert_allclose(both[~has].mean(axis=0) + v, both[has].mean(axis=0), atol=1e-12)
     numpy.testing.assert_allclose(mean_difference(both, ~has), -v, atol=1e-12)
+
+
+def test_the_logistic_direction_leaves_out_what_the_classes_do_not_need(rng):
+    """Of two units that both differ by the class, one only since it is correlated with the other: v is along the other.
+
+    With covariance S in both classes the log odds have the slope w = S^-1 (difference of the means): here along unit 0.
+    """
+    has = numpy.arange(20_000) % 2 == 0
+    first = rng.standard_normal(20_000) + 2.0 * has
+    z = numpy.stack([first, 0.8 * first + 0.6 * rng.standard_normal(20_000)], axis=1)
+    d, v = mean_difference(z, has), logistic_direction(z, has)
+    numpy.testing.assert_allclose(d, [2, 1.6], atol=0.05)
+    numpy.testing.assert_allclose(v, [2, 0], atol=0.1)
+    numpy.testing.assert_allclose(logistic_direction(z, ~has), -v, atol=1e-6)
 
 
 def test_a_traversal_moves_by_amounts_of_the_direction(z):
@@ -81,12 +96,13 @@ def test_every_device_gives_the_same(z, device):
     moved = [asarray(x, device) for x in (z, has, amounts)]
     for function in (
         lambda z, has, amounts: mean_difference(z, has),
+        lambda z, has, amounts: logistic_direction(z, has),
         lambda z, has, amounts: traversal(z, z[0], amounts),
         lambda z, has, amounts: linear_interpolation(z[:20], z[20:], 4),
         lambda z, has, amounts: spherical_interpolation(z[:20], z[20:], 4),
         lambda z, has, amounts: sweep(z, 1, amounts),
     ):
-        numpy.testing.assert_allclose(to_numpy(function(*moved)), function(z, has, amounts), rtol=1e-12, atol=1e-12)
+        numpy.testing.assert_allclose(to_numpy(function(*moved)), function(z, has, amounts), rtol=1e-9, atol=1e-9)
 
 
 Z = numpy.ones((4, 3))

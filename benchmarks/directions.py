@@ -1,35 +1,36 @@
 """Do directions in latent space change what they should, and nothing else? Measured on faces with known attributes.
 
-usage: python -m benchmarks directions [--epochs N] [--images N] [--out FILE]
+usage: python -m benchmarks directions [--epochs N] [--model FILE] [--images N] [--out FILE]
 
 A convolutional VAE learns the drawn faces without their attributes, and a classifier, a convolutional network with one
 logit per attribute, learns to read these from the images. The direction v of an attribute is the mean difference of
-encoded training images. Then test images are encoded, moved along v towards the other value of the attribute, and
-decoded. The classifier, which never saw a decoded image, says which attributes are not as it read them in the decoded
-image of the point before.
+encoded training images, or the logistic direction. Then test images are encoded, moved along v towards the other value
+of the attribute, and decoded. The classifier, which never saw a decoded image, says which attributes are not as it
+read them in the decoded image of the point before.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy
 
 import scratchvae as sv
 from scratchvae.distributions import Bernoulli
-from scratchvae.latent_space import mean_difference
+from scratchvae.latent_space import logistic_direction, mean_difference
 from scratchvae.nn import ConvolutionalNetwork
 
 AMOUNTS = (0.5, 1.0, 1.5, 2.0)
+DIRECTIONS = {"mean difference": mean_difference, "logistic direction": logistic_direction}
 
 
 def main(arguments: list[str]) -> None:
     """Train both networks, and print and write the table of changes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks directions", description=__doc__.split("\n")[0])
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--model", help="a VAE that this command left, instead of training one")
     parser.add_argument("--images", type=int, default=None, help="training images (default: all)")
     parser.add_argument("--out", default="benchmarks/results/directions.json")
     options = parser.parse_args(arguments)
@@ -39,42 +40,39 @@ def main(arguments: list[str]) -> None:
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
 
-    started = time.perf_counter()
-    model = sv.VAE.convolutional((64, 64, 3), 64, (32, 64, 128, 256), likelihood="gaussian", std="learned")
-    sv.fit(model, x, epochs=options.epochs, batch_size=64, progress=False)
-    sv.save(model, out.with_suffix(".npz"))
-    scores = sv.evaluate(model, test.images)
-    print(f"VAE: {time.perf_counter() - started:.0f} s, test ELBO {scores['elbo']:.1f} nats", flush=True)
+    if options.model:
+        model = sv.load(options.model)
+    else:
+        model = sv.VAE.convolutional((64, 64, 3), 64, (32, 64, 128, 256), likelihood="gaussian", std="learned")
+        sv.fit(model, x, epochs=options.epochs, batch_size=64)
+        sv.save(model, out.with_suffix(".npz"))
     network = trained_classifier(x, numpy.stack(list(attributes.values()), axis=1))
 
     truth = numpy.stack(list(test.attributes.values()), axis=1)
     z = encoded(model, test.images)
     before = read(network, decoded(model, z))
     results = {
-        "images": len(x),
-        "epochs": options.epochs,
-        "elbo": scores["elbo"],
-        "correct on test images": share((read(network, test.images) == truth).mean(axis=0)),
-        "correct on reconstructions": share((before == truth).mean(axis=0)),
-        "changed": {},
+        "correct on test images": percent(read(network, test.images) == truth),
+        "correct on reconstructions": percent(before == truth),
+        "changed": {kind: {} for kind in DIRECTIONS},
     }
     codes = encoded(model, x)
-    for i, (name, has) in enumerate(attributes.items()):
-        v = mean_difference(codes, has)
-        sign = numpy.where(before[:, i : i + 1], -1, 1).astype(numpy.float32)
-        results["changed"][name] = {
-            amount: share((read(network, decoded(model, z + amount * sign * v)) != before).mean(axis=0))
-            for amount in AMOUNTS
-        }
+    for kind, direction in DIRECTIONS.items():
+        for i, (name, has) in enumerate(attributes.items()):
+            sign = numpy.where(before[:, i : i + 1], -1, 1).astype(numpy.float32)
+            step = sign * direction(codes, has)
+            results["changed"][kind][name] = {
+                amount: percent(read(network, decoded(model, z + amount * step)) != before) for amount in AMOUNTS
+            }
     out.write_text(json.dumps(results, indent=2) + "\n")
-    names = list(attributes)
     print(f"percent of {len(test):,} decoded test images in which the classifier sees an attribute (column) changed")
-    print(f"{'moved along':14}{'amount':>8}" + "".join(f"{name:>13}" for name in names))
-    for name, rows in results["changed"].items():
-        for amount, row in rows.items():
-            print(f"{name:14}{amount:8g}" + "".join(f"{value:13.1f}" for value in row))
+    for kind, rows in results["changed"].items():
+        print(f"{kind:20}{'amount':>8}" + "".join(f"{name:>13}" for name in attributes))
+        for name, row in rows.items():
+            for amount, shares in row.items():
+                print(f"{name:20}{amount:8g}" + "".join(f"{share:13.1f}" for share in shares))
     for name in ("correct on test images", "correct on reconstructions"):
-        print(f"{name:27}" + "".join(f"{value:13.1f}" for value in results[name])[5:])
+        print(f"{name:28}" + "".join(f"{share:13.1f}" for share in results[name]))
 
 
 def trained_classifier(x: numpy.ndarray, labels: numpy.ndarray, epochs: int = 3) -> ConvolutionalNetwork:
@@ -110,6 +108,6 @@ def in_parts(function, x: numpy.ndarray, n: int = 250) -> numpy.ndarray:
     return numpy.concatenate([function(x[i : i + n]) for i in range(0, len(x), n)])
 
 
-def share(values: numpy.ndarray) -> list[float]:
-    """In percent, to a tenth."""
-    return [round(100 * float(value), 1) for value in values]
+def percent(values: numpy.ndarray) -> list[float]:
+    """How many rows of each column are true, in percent.   bool (N, A) -> A numbers"""
+    return [round(100 * float(share), 1) for share in values.mean(axis=0)]

@@ -63,7 +63,8 @@ def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, seed: int = 0) 
         name: torch.nn.Parameter(torch.tensor(_turned(sv.to_numpy(value), THEIR_AXES)))
         for name, value in model.named_parameters().items()
     }
-    adam = torch.optim.Adam(parameters.values(), lr=1e-3)
+    adam = torch.optim.Adam(parameters.values())
+    learning_rate, step = example.learning_rate(len(x), epochs), 0
     smallest = torch.tensor(sv.models.networks.SMALLEST_STD).log()
     prior = Normal(torch.zeros(model.latent_size), torch.ones(model.latent_size))
     encoder, decoder = model.encoder.network, model.decoder.network
@@ -96,6 +97,7 @@ def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, seed: int = 0) 
     images = torch.tensor(x).permute(0, 3, 1, 2).contiguous()
     for epoch in range(epochs):
         for rows in sv.data.minibatches(len(x), example.BATCH_SIZE, sv.Noise(seed, epoch)):
+            adam.param_groups[0]["lr"], step = learning_rate(step), step + 1
             adam.zero_grad()
             (-objective(images[torch.tensor(rows)])).backward()
             adam.step()

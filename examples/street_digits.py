@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
     arguments = parser.parse_args(argv)
     quick = arguments.quick
-    n, epochs = (128 if quick else None), arguments.epochs or (1 if quick else 15)
+    n, epochs = (128 if quick else None), (1 if quick else 15) if arguments.epochs is None else arguments.epochs
 
     if quick and arguments.data == "street-digits":
         train, test = sv.data.draw_street_digits(2 * n).cut(n)

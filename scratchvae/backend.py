@@ -104,5 +104,5 @@ def memory_kept() -> Iterator[None]:
 
 def _set_thresholds(library: ctypes.CDLL, mapped: int, trimmed: int) -> None:
     """Bytes of an array from which it is mapped on its own, and of free memory from which it is given back."""
-    library.mallopt(-3, mapped)  # M_MMAP_THRESHOLD
+    library.mallopt(-3, mapped) or library.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD; older ones take no more than this
     library.mallopt(-1, trimmed)  # M_TRIM_THRESHOLD

@@ -19,7 +19,7 @@ from scratchvae.backend import asarray, device_module
 from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import quantity
-from scratchvae.latent_space import mean_difference
+from scratchvae.latent_space import has_arc, mean_difference
 from scratchvae.optim import LinearSchedule
 from scratchvae.run_directory import RunDirectory, read_configuration, read_history, refuse_run
 from scratchvae.training import OBJECTIVES, summary
@@ -335,7 +335,9 @@ def _plot(options: argparse.Namespace) -> None:
 
     possible, need, draw = _pictures(model, train, test, directory)[options.kind]
     if not possible:
-        raise InputError(f"plot {options.kind}", need, _given(model, test))
+        raise InputError(
+            f"plot {options.kind}", need, f"rows of shape {test.images.shape[1:]}, K = {model.latent_size}"
+        )
     path = options.out or directory / "figures" / f"{options.kind}.png"
     save_figure(draw(), path)
     print(path)
@@ -391,11 +393,8 @@ def _draw_all(model: sv.VAE, train: sv.data.Dataset, test: sv.data.Dataset, dire
             save_figure(draw(), path)
             print(path)
         else:
-            print(f"no picture {kind}: it needs {need}; {_given(model, test)}")
-
-
-def _given(model: sv.VAE, test: sv.data.Dataset) -> str:
-    return f"rows have the shape {test.images.shape[1:]}, K = {model.latent_size}"
+            given = f"rows have the shape {test.images.shape[1:]}, K = {model.latent_size}"
+            print(f"no picture {kind}: it needs {need}; {given}")
 
 
 def _pictures(
@@ -407,21 +406,13 @@ def _pictures(
     *size, channels = test.images.shape[1:]
     images = channels in (1, 3) if len(size) == 2 else math.isqrt(channels) ** 2 == channels
     shape = test.images.shape[1:] if size else None
-    attributes = _attributes(train)
+    attributes, z = _attributes(train), _means(model, test)
+    starts, ends = _pairs_with_arcs(z)
 
     def traversal() -> Any:
-        z = _means(model, train)
-        directions = {name: mean_difference(z, has) for name, has in attributes.items()}
-        return plotting.attribute_traversal(model, _means(model, test)[0], directions, image_shape=shape)
-
-    def interpolation() -> Any:
-        z = _means(model, test)[: 2 * min(3, len(test) // 2)]
-        return plotting.interpolation(model, z[0::2], z[1::2], image_shape=shape)
-
-    def sweep() -> Any:
-        z = _means(model, test)
-        most_varied = numpy.argsort(-z.var(axis=0), kind="stable")[:8]
-        return plotting.unit_sweep(model, z[0], most_varied.tolist(), image_shape=shape)
+        codes = _means(model, train)
+        directions = {name: mean_difference(codes, has) for name, has in attributes.items()}
+        return plotting.attribute_traversal(model, z[0], directions, image_shape=shape)
 
     return {
         "manifold": (
@@ -437,24 +428,54 @@ def _pictures(
         "reconstructions": (images, "images", lambda: plotting.reconstructions(model, test.images)),
         "samples": (images, "images", lambda: plotting.samples(model, image_shape=shape)),
         "curves": (True, "a run", lambda: plotting.training_curves(read_history(directory))),
-        "traversal": (images and len(attributes) > 0, "images with attributes or labels", traversal),
-        "interpolation": (images and len(test) > 1, "at least two test images", interpolation),
-        "sweep": (images, "images", sweep),
+        "traversal": (
+            images and len(attributes) > 0,
+            "images, some of them with and some without an attribute or label",
+            traversal,
+        ),
+        "interpolation": (
+            images and len(starts) > 0,
+            "two test images that an arc around the origin of the latent space connects",
+            lambda: plotting.interpolation(model, starts, ends, image_shape=shape),
+        ),
+        "sweep": (
+            images,
+            "images",
+            lambda: plotting.unit_sweep(model, z[0], _most_varied(z), image_shape=shape),
+        ),
     }
 
 
 def _attributes(dataset: sv.data.Dataset) -> dict[str, numpy.ndarray]:
-    """Those attributes of the first images that are nearest to half and half; without any, one for each label."""
+    """Those attributes of the encoded images that are nearest to half and half; without any, one for each label."""
     labels = () if dataset.labels is None else numpy.unique(dataset.labels)
     attributes = dataset.attributes or {str(label): dataset.labels == label for label in labels}
-    held = {name: values[:MOST_ENCODED] for name, values in attributes.items()}
+    held = {name: values[_encoded(dataset)] for name, values in attributes.items()}
     balanced = sorted(held, key=lambda name: abs(held[name].mean() - 0.5))[:MOST_ATTRIBUTES]
     return {name: held[name] for name in held if name in balanced and 0 < held[name].mean() < 1}
 
 
+def _encoded(dataset: sv.data.Dataset) -> slice:
+    """Every so manieth image, since a file may be sorted by label."""
+    return slice(None, None, math.ceil(len(dataset) / MOST_ENCODED))
+
+
 def _means(model: sv.VAE, dataset: sv.data.Dataset) -> numpy.ndarray:
-    """The means of q(z | x) of the first images."""
-    return sv.to_numpy(model.encode(asarray(dataset.images[:MOST_ENCODED], model.device)).mean)
+    """The means of q(z | x) of the encoded images."""
+    return sv.to_numpy(model.encode(asarray(dataset.images[_encoded(dataset)], model.device)).mean)
+
+
+def _pairs_with_arcs(z: numpy.ndarray, most: int = 3) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The first points and their successors, where an arc leads from one to the other."""
+    n = len(z) // 2
+    starts, ends = z[0 : 2 * n : 2], z[1 : 2 * n : 2]
+    arcs = has_arc(starts, ends)
+    return starts[arcs][:most], ends[arcs][:most]
+
+
+def _most_varied(z: numpy.ndarray, most: int = 8) -> list[int]:
+    """The latent units whose means vary most, the most varied first."""
+    return numpy.argsort(-z.var(axis=0), kind="stable")[:most].tolist()
 
 
 def _line(scores: dict[str, Any], model: sv.VAE) -> str:

@@ -151,8 +151,10 @@ def uncertainty(model: Any, x: Any, n: int = 12) -> Figure:
     """The first n images of x, and below each the mean and the standard deviation of p(x | z), z the mean of q(z | x).
 
     x: images (N, H, W, C); the standard deviation is the mean over the channels, dark where it is small. For a Gaussian
-    likelihood whose decoder gives one for each pixel.
+    likelihood whose decoder gives one for each pixel; raises InputError for another.
     """
+    if getattr(model.decoder, "std", None) != "decoder":
+        raise InputError("uncertainty", 'a Gaussian likelihood with std="decoder"', str(model.decoder))
     x = asarray(x[:n], model.device)
     likelihood = model.decode(model.encode(x).mean)
     std = to_numpy(likelihood.std).mean(axis=-1, keepdims=True)
@@ -200,7 +202,7 @@ def attribute_traversal(
     a = numpy.array(amounts, dtype=numpy.float32)
     rows = [latent_space.traversal(z, direction, a) for direction in directions.values()]
     columns = [f"{amount:+g}" if amount else "z" for amount in amounts]
-    title = "Mean of $p(x\\,|\\,z + a v)$; $v$ takes the mean without the attribute to that with it"
+    title = "Mean of $p(x\\,|\\,z + a v)$ along the direction $v$ of each attribute"
     return _decoded_rows(model, rows, [name.replace("_", " ") for name in directions], columns, title, image_shape)
 
 
@@ -609,11 +611,15 @@ def _decoded_rows(
     model: Any, rows: Sequence[Any], names: Sequence[str], columns: Sequence[str], title: str, image_shape: Any
 ) -> Figure:
     """Decoder means of rows of points, (T, K) each, with the name of each row on its left and of each column below."""
+    if not rows or any(row.shape != (len(columns), model.latent_size) for row in rows):
+        received = ", ".join(str(row.shape) for row in rows) or "none"
+        raise ShapeError("rows of images", f"rows of {len(columns)} points of {model.latent_size} units", received)
     n = len(columns)
     cells = _as_images(model.decode(asarray(numpy.concatenate(rows), model.device)).mean, image_shape)
-    longest = max(len(name) for name in names)
-    figure = Figure(figsize=(0.95 * n + 0.11 * longest + 0.4, 0.95 * len(rows) + 1), layout="constrained", dpi=150)
-    axes = figure.add_subplot()
+    cell, left, below, above = 0.95, 0.25 + 0.095 * max(map(len, names)), 0.4, 0.45  # inches
+    width, height = left + cell * n + 0.1, below + cell * len(rows) + above
+    figure = Figure(figsize=(width, height), dpi=150)
+    axes = figure.add_axes((left / width, below / height, cell * n / width, cell * len(rows) / height))
     _show_rows(axes, cells, names)
     axes.set_xticks(numpy.arange(n) + 0.5, columns)
     axes.set_title(title, fontsize=12)

@@ -215,7 +215,7 @@ class _Kernel:
     def __call__(self, *arguments):
         *inputs, output = arguments
         out = _unwrap(output)
-        assert out.flags.c_contiguous and len(inputs) == len(self.inputs)
+        assert out.flags.c_contiguous and out.dtype.char in "fd" and len(inputs) == len(self.inputs)
         values = []
         for (kind, _), value in zip(self.inputs, inputs, strict=True):
             if kind == "raw T":  # CuPy counts through the entries in order, whatever the strides

@@ -194,14 +194,23 @@ def faults():
 
 backend._set_thresholds(ctypes.CDLL(None), mapped=2**17, trimmed=2**17)
 print(faults())
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
 with backend.memory_kept():
     faults()
     print(faults())
+    many = [numpy.ones(2**18) for _ in range(32)]  # 64 MiB
+    last = numpy.ones(2**10)
+    del many
+    held = resident()
+print(held - resident())
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_kept_memory_is_used_again_without_faults():
     printed = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True).stdout
-    unmapped, kept = map(int, printed.split())
+    unmapped, kept, released = map(int, printed.split())
     assert unmapped > 5000 and kept < 500
+    assert released > 2**25, "at the end"

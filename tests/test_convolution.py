@@ -212,6 +212,12 @@ def test_an_empty_batch_gives_an_empty_batch():
     assert g_x.shape == x.shape and not g_kernel.any()
 
 
+def test_a_stride_beyond_everything_takes_no_memory():
+    kernel = numpy.arange(9.0).reshape(3, 3, 1, 1)
+    y = ops.conv_transpose2d(numpy.full((1, 1, 1, 1), 2.0), kernel, stride=10**6)
+    numpy.testing.assert_array_equal(y, 2 * kernel[None, :, :, 0])
+
+
 def test_types_and_inputs_are_kept(rng):
     for dtype in (numpy.float32, numpy.float64):
         x, kernel = (rng.random(shape).astype(dtype) for shape in ((2, 5, 4, 3), (3, 3, 3, 2)))
@@ -287,8 +293,22 @@ INTEGERS = "at least 1, one or two integers, received"
         (
             lambda: ops.conv2d_kernel(X, Y, (3, 3)),
             ShapeError,
-            "conv2d_kernel: expected g of shape (2, 2, 3) and channels, received (2, 4, 5, 2)",
+            "conv2d_kernel: expected g of shape (2, 2, 3, C_out), received shape (2, 4, 5, 2)",
         ),
+        (lambda: ops.conv2d_kernel(X, Y, (0, 3)), InputError, "conv2d_kernel: expected a kernel_size (KH, KW) of at"),
+        (lambda: ops.conv2d_kernel(X, Y, (3, 3, 7)), InputError, f"{INTEGERS} (3, 3, 7)"),
+        (lambda: ops.conv2d_kernel(X[0], Y, 3), ShapeError, "conv2d_kernel: expected x of shape (N, H, W, C), each of"),
+        (lambda: ops.conv2d(X[:, :0], KERNEL, padding=3), ShapeError, "at least 1, received shape (2, 0, 5, 3)"),
+        (lambda: ops.conv_transpose2d(Y[:, :0], KERNEL, 2, "same"), ShapeError, "at least 1, received shape (2, 0, 5"),
+        (lambda: ops.conv_transpose2d(Y, KERNEL, 2, numpy.array([1, 1])), InputError, "received array([1, 1])"),
+        (
+            lambda: ops.conv2d(X.astype(numpy.uint8), KERNEL.astype(numpy.uint8)),
+            InputError,
+            "conv2d: expected images or a kernel of floating-point numbers, received uint8 and uint8",
+        ),
+        (lambda: Conv2d(3, 2, 3, sv.Noise(0), stride=0), InputError, f"Conv2d: expected a stride of {INTEGERS} 0"),
+        (lambda: Conv2d(3, 2, 3, sv.Noise(0), padding=-1), InputError, "Conv2d: expected padding as an int from 0"),
+        (lambda: ConvTranspose2d(3, 2, 3, sv.Noise(0), stride="2"), InputError, f"{INTEGERS} '2'"),
         (lambda: ops.upsample2d(X, 0), InputError, f"upsample2d: expected a factor of {INTEGERS} 0"),
         (lambda: ops.upsample2d(X[0], 2), ShapeError, "upsample2d: expected x of shape (N, H, W, C), received shape"),
     ],

@@ -3,8 +3,9 @@
 import numpy
 import pytest
 
+from scratchvae.autodiff import Tensor
 from scratchvae.backend import asarray, to_numpy
-from scratchvae.errors import InputError, ShapeError
+from scratchvae.errors import DeviceError, InputError, ShapeError
 from scratchvae.latent_space import (
     linear_interpolation,
     logistic_direction,
@@ -76,6 +77,14 @@ def test_an_arc_keeps_the_distance_from_the_origin_and_turns_by_equal_angles(z):
     numpy.testing.assert_allclose(numpy.arccos(cosines), numpy.repeat(angle[:, None] / 8, 8, axis=1), rtol=1e-8)
 
 
+def test_an_arc_between_points_at_different_distances():
+    """cos 45 (1, 0) + sin 45 (0, 2) at the middle of the right angle between (1, 0) and (0, 2)."""
+    way = spherical_interpolation(numpy.array([1.0, 0.0]), numpy.array([0.0, 2.0]), 3)
+    numpy.testing.assert_allclose(way, [[1, 0], [0.5**0.5, 2**0.5], [0, 2]], atol=1e-15)
+    far = spherical_interpolation(numpy.array([1e-30, 0.0]), numpy.array([0.0, 1e30]), 3)
+    numpy.testing.assert_allclose(far[1], [0.5**0.5 * 1e-30, 0.5**0.5 * 1e30])
+
+
 def test_an_arc_between_neighbours_is_a_line(z):
     for distance in (0.0, 1e-9, 1e-5):
         end = z * 2 + distance
@@ -105,37 +114,58 @@ def test_every_device_gives_the_same(z, device):
         numpy.testing.assert_allclose(to_numpy(function(*moved)), function(z, has, amounts), rtol=1e-9, atol=1e-9)
 
 
-Z = numpy.ones((4, 3))
+Z, HAS = numpy.ones((4, 3)), numpy.array([True, False, True, False])
+NUMBERS, TRUTH = "expected an array of floating-point numbers, received", "expected an array of truth values, received"
 
 
 @pytest.mark.parametrize(
     ("function", "kind", "sentence"),
     [
+        (lambda: mean_difference(Z, HAS.astype(int)), InputError, f"mean_difference: {TRUTH} int64 (attribute > 0"),
+        (lambda: mean_difference(Z, HAS.tolist()), InputError, f"{TRUTH} list"),
+        (lambda: mean_difference(Tensor(Z), HAS), InputError, f"{NUMBERS} Tensor"),
         (
-            lambda: mean_difference(Z, numpy.array([0, 1, 1, 0])),
+            lambda: mean_difference(Z, HAS[:3]),
             ShapeError,
-            "mean_difference: expected z (N, K) and N truth values, received z of shape (4, 3), an attribute of shape "
-            "(4,) and type int64",
+            "z (N, K) and an attribute (N,), received (4, 3) and",
         ),
-        (lambda: mean_difference(Z, numpy.ones(3, dtype=bool)), ShapeError, "of shape (3,) and type bool"),
+        (lambda: mean_difference(Z, HAS | True), InputError, "rows without it, received only one of them"),
+        (lambda: mean_difference(Z * numpy.nan, HAS), InputError, "expected finite points, received NaN or infinity"),
+        (lambda: traversal(Z, Z[0], [0.5]), InputError, f"traversal: {NUMBERS} list"),
         (
-            lambda: mean_difference(Z, numpy.ones(4, dtype=bool)),
-            InputError,
-            "expected rows with the attribute and rows without it, received only one of them",
+            lambda: traversal(Z, Z[0, :1], Z[0]),
+            ShapeError,
+            "traversal: expected z (..., K), a direction (K,) and amounts (T,), received (4, 3), (1,) and (3,)",
         ),
         (
-            lambda: spherical_interpolation(Z, -Z, 3),
+            lambda: spherical_interpolation(Z, numpy.concatenate([-Z[:1], Z[1:]]), 3),
             InputError,
-            "spherical_interpolation: expected points away from the origin, and not in opposite directions, received "
-            "others (linear_interpolation takes any)",
+            "spherical_interpolation: expected finite points away from the origin, and not in opposite directions, "
+            "received 1 of 4 pairs that are not (linear_interpolation takes any)",
         ),
-        (lambda: spherical_interpolation(Z, 0 * Z, 3), InputError, "points away from the origin"),
+        (lambda: spherical_interpolation(Z, 0 * Z, 3), InputError, "received 4 of 4 pairs that are not"),
+        (lambda: spherical_interpolation(Z, Z * numpy.nan, 3), InputError, "received 4 of 4 pairs that are not"),
         (lambda: linear_interpolation(Z, Z[0], 3), ShapeError, "two points of one shape (..., K), received (4, 3) and"),
-        (lambda: linear_interpolation(Z, Z, 1), InputError, "linear_interpolation: expected n of at least 2, received"),
+        (lambda: linear_interpolation(Z, Z, 1), InputError, "expected a whole number n of at least 2, received 1"),
+        (lambda: linear_interpolation(Z, Z, True), InputError, "received True"),
+        (lambda: linear_interpolation(Z.astype(int), Z.astype(int), 3), InputError, f"{NUMBERS} int64"),
         (lambda: sweep(Z, 3, Z[0]), InputError, "sweep: expected a unit from 0 to 2, received 3"),
+        (lambda: sweep(Z, -1, Z[0]), InputError, "received -1"),
+        (lambda: sweep(Z, 1.5, Z[0]), InputError, "received 1.5"),
     ],
 )
 def test_bad_input_gets_one_sentence(function, kind, sentence):
     with pytest.raises(kind) as caught:
         function()
     assert sentence in str(caught.value)
+
+
+def test_devices_do_not_mix(strict_gpu):
+    for function in (
+        lambda: mean_difference(strict_gpu.asarray(Z), HAS),
+        lambda: traversal(strict_gpu.asarray(Z), Z[0], Z[0]),
+        lambda: linear_interpolation(strict_gpu.asarray(Z), Z, 3),
+        lambda: sweep(strict_gpu.asarray(Z), 1, Z[0]),
+    ):
+        with pytest.raises(DeviceError, match="expected arrays on one device, received "):
+            function()

@@ -212,8 +212,17 @@ def without_the_bits_of_a_grey_value(monkeypatch):
     monkeypatch.setattr(evaluation, "bits_per_dimension", lambda elbo, n: -elbo / (n * math.log(2)))
 
 
-def dequantised_beyond_its_cell(monkeypatch):
-    monkeypatch.setattr(sv.data, "dequantize", lambda x, noise: x + noise.uniform("dequantization", x.shape) / 255)
+def bits_of_the_whole_image(monkeypatch):
+    monkeypatch.setattr(evaluation, "bits_per_dimension", lambda elbo, n: 8 - elbo / math.log(2))
+
+
+def dequantize(formula):
+    """Plant other real numbers for 8-bit images; formula of the grey values from 0 to 255 and uniform noise."""
+
+    def planted(x, noise):
+        return formula(255 * x, noise.uniform("dequantization", x.shape)).astype(x.dtype)
+
+    return lambda monkeypatch: monkeypatch.setattr(sv.data, "dequantize", planted)
 
 
 def minibatches(change, module):
@@ -380,8 +389,14 @@ FAULTS = {
     "bits per dimension without the 8 of a grey value": Fault(
         without_the_bits_of_a_grey_value, "bits per dimension of 8-bit images", "-"
     ),
+    "bits of the whole image taken for those of a dimension": Fault(
+        bits_of_the_whole_image, "bits per dimension of 8-bit images", "-"
+    ),
     "noise that leaves a grey value's cell": Fault(
-        dequantised_beyond_its_cell, "bits per dimension of 8-bit images", "-"
+        dequantize(lambda x, u: (x + u) / 255), "bits per dimension of 8-bit images", "-"
+    ),
+    "8-bit images without noise in their cells": Fault(
+        dequantize(lambda x, u: (x + 0.5) / 256), "bits per dimension of 8-bit images", "-"
     ),
     "sigmoid before the logits": Fault(sigmoid_before_the_logits, "decoders: mean and standard deviation"),
     "the given sigma taken for sigma squared": Fault(std_taken_for_a_variance, "decoders: mean and standard deviation"),

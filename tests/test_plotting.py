@@ -7,10 +7,11 @@ import sys
 
 import numpy
 import pytest
+from matplotlib import colormaps
 from scipy.special import ndtr
 
 import scratchvae as sv
-from scratchvae import plotting
+from scratchvae import latent_space, plotting
 from scratchvae.errors import InputError, ShapeError
 
 HISTORY = {
@@ -143,8 +144,10 @@ def test_interpolation_has_a_line_and_an_arc_for_each_pair(rng):
     for row in (0, 4):
         numpy.testing.assert_allclose(picture[row : row + 4, :4], ends[0], rtol=1e-5)
         numpy.testing.assert_allclose(picture[row : row + 4, 8:], ends[1], rtol=1e-5)
-    middle = model.decode((z[:1] + z[2:3]) / 2).mean.reshape(4, 4)
-    numpy.testing.assert_allclose(picture[:4, 4:8], middle, rtol=1e-5)
+    for row, interpolate in enumerate((latent_space.linear_interpolation, latent_space.spherical_interpolation)):
+        middle = model.decode(interpolate(z[:1], z[2:3], 3)[:, 1]).mean.reshape(4, 4)
+        numpy.testing.assert_allclose(picture[4 * row : 4 * row + 4, 4:8], middle, rtol=1e-6)
+    assert abs(picture[:4, 4:8] - picture[4:8, 4:8]).max() > 1e-3
 
 
 def test_uncertainty_shows_the_image_its_mean_and_its_standard_deviation(rng):
@@ -157,9 +160,19 @@ def test_uncertainty_shows_the_image_its_mean_and_its_standard_deviation(rng):
     likelihood = model.decode(model.encode(x[:3]).mean)
     numpy.testing.assert_allclose(picture[4:8, 4:8], numpy.clip(likelihood.mean[1], 0, 1), rtol=1e-4, atol=1e-6)
     std = likelihood.std.mean(axis=-1)
-    brightest = numpy.unravel_index(picture[8:].sum(axis=-1).argmax(), (4, 12))
-    assert brightest == numpy.unravel_index(numpy.concatenate(list(std), axis=1).argmax(), (4, 12))
+    expected = colormaps["magma"](numpy.concatenate(list(std), axis=1) / std.max())[..., :3]
+    numpy.testing.assert_allclose(picture[8:], expected, atol=0.02)
     assert scale.get_ylim() == pytest.approx((0, std.max()))
+    with pytest.raises(InputError, match='uncertainty: expected a Gaussian likelihood with std="decoder", received'):
+        plotting.uncertainty(small_model(), x)
+
+
+def test_rows_of_images_are_rows_of_points():
+    model, z = small_model(3), numpy.zeros(3, dtype=numpy.float32)
+    with pytest.raises(ShapeError, match="rows of 7 points of 3 units, received none"):
+        plotting.attribute_traversal(model, z, {})
+    with pytest.raises(ShapeError, match=r"rows of 7 points of 3 units, received \(1, 7, 3\)"):
+        plotting.unit_sweep(model, z[None], [0])
 
 
 def test_unit_sweep_sets_one_unit_at_a_time(rng):

@@ -133,6 +133,8 @@ def _dataset(images: numpy.ndarray, names: list[str], attributes: numpy.ndarray,
 
 
 def _aligned_images(folder: Path) -> tuple[Dataset, Dataset]:
+    if not (folder.parent / ATTRIBUTES).is_file():
+        raise DataError(f"faces in {folder.parent}", f"the file {ATTRIBUTES}", "none", HOW_TO_GET_THEM)
     names, listed = _read_attributes(folder.parent / ATTRIBUTES)
     with readable(f"reading {folder}", "a folder"):
         there = {entry.name: entry.stat() for entry in os.scandir(folder)}

@@ -59,9 +59,10 @@ class GaussianDecoder(Module):
 
     network: as in BernoulliDecoder.
 
-    std: a number; "learned": one learned number, 0.3 at first; "decoder": one per pixel, and the network, (N, K) ->
-    (N, 2 D) or (N, H, W, 2 C), gives mean and raw log std side by side on the last axis. What is learned is bounded
-    from below, smoothly: log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, so that sigma > s.
+    std: a number; "learned": one learned number, 0.3 at first; "decoder": one per pixel, near 1 at first, and the
+    network, (N, K) -> (N, 2 D) or (N, H, W, 2 C), gives mean and raw log std side by side on the last axis. What is
+    learned is bounded from below, smoothly: log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, so that
+    sigma > s.
 
     Source: deck, "Variational Auto-Encoders".
     """

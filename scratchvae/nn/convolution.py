@@ -16,7 +16,7 @@ from scratchvae.nn.initializers import glorot_uniform
 from scratchvae.nn.linear import ACTIVATIONS, Linear, check_activation
 from scratchvae.nn.module import Module
 from scratchvae.noise import Noise
-from scratchvae.ops.convolution import Padding, Stride
+from scratchvae.ops.convolution import Padding, Stride, margins_of, pair_of
 
 HALVING = {"kernel_size": 4, "stride": 2, "padding": 1}
 """A convolution that takes H and W to H // 2 and W // 2, every pixel within its reach; transposed, it goes back."""
@@ -42,8 +42,10 @@ class _Convolution(Module):
         if len(size) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in (*size, *channels)):
             received = f"{input_channels} -> {output_channels}, kernel {kernel_size}"
             raise InputError(type(self).__name__, "channels and a kernel of at least 1", received)
+        strides = pair_of(type(self).__name__, "a stride", stride)
+        margins_of(type(self).__name__, padding, (1, 1), size, strides)
         fans = [math.prod(size) * n for n in channels]
-        fans[0 if self._transposed else 1] /= math.prod(stride) if isinstance(stride, (tuple, list)) else stride**2
+        fans[0 if self._transposed else 1] /= math.prod(strides)
         self.kernel = Tensor(initializer(noise, (*size, *channels[:: -1 if self._transposed else 1]), fans))
         self.bias = Tensor(device_module(noise.device).zeros(output_channels, dtype=self.kernel.dtype))
         self.input_channels, self.output_channels = channels

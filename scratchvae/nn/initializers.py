@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from scratchvae.errors import ShapeError
 from scratchvae.noise import Noise
 
 
@@ -17,7 +18,7 @@ def glorot_uniform(noise: Noise, shape: tuple[int, ...], fans: tuple[float, floa
 
     Source: Glorot & Bengio (2010), equation 16.
     """
-    return _uniform(noise, shape, math.sqrt(6 / sum(fans or shape)))
+    return _uniform(noise, shape, math.sqrt(6 / sum(fans or _fans(shape))))
 
 
 def he_uniform(noise: Noise, shape: tuple[int, ...], fans: tuple[float, float] | None = None) -> Any:
@@ -25,7 +26,13 @@ def he_uniform(noise: Noise, shape: tuple[int, ...], fans: tuple[float, float] |
 
     Source: He, Zhang, Ren & Sun (2015), equation 10.
     """
-    return _uniform(noise, shape, math.sqrt(6 / (fans or shape)[0]))
+    return _uniform(noise, shape, math.sqrt(6 / (fans or _fans(shape))[0]))
+
+
+def _fans(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(shape) != 2:
+        raise ShapeError("initial values", "the shape of a matrix, or fans", str(shape))
+    return shape
 
 
 def _uniform(noise: Noise, shape: tuple[int, ...], bound: float) -> Any:

@@ -73,9 +73,10 @@ def conv_transpose2d(
     _check_kernel("conv_transpose2d", kernel)
     _check_channels("conv_transpose2d", x, kernel, kernel.shape[3])
     stride, margins, output_shape = _transposed_geometry(x.shape, kernel.shape, stride, padding, output_shape)
-    (s, t), ((top, _), (left, _)), (height, width) = stride, margins, output_shape
+    ((top, _), (left, _)), (height, width) = margins, output_shape
+    s, t = (min(s, max(k, n)) for s, k, n in zip(stride, kernel.shape, (top + height, left + width), strict=False))
     n, h, w, c = len(x), -(-(top + height) // s), -(-(left + width) // t), kernel.shape[2]
-    phases = _phases(kernel, stride)
+    phases = _phases(kernel, (s, t))
     reach = [(taps - 1, m - size) for taps, m, size in zip(phases.shape, (h, w), x.shape[1:3], strict=False)]
     y = array_module(x).empty((n, h, s, w, t, c), dtype=numpy.result_type(x.dtype, kernel.dtype))
     _correlate(x, phases, (1, 1), reach, y.swapaxes(2, 3))
@@ -88,10 +89,15 @@ def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride =
 
     shape: (N, H, W, C_in), (N, H', W', C_out) -> (KH, KW, C_in, C_out), with kernel_size (KH, KW).   The map from g is
     the adjoint of that from the kernel in conv2d.
+
+    Raises ShapeError for shapes that do not fit, InputError for another kernel_size, stride or padding.
     """
+    kernel_size = pair_of("conv2d_kernel", "a kernel_size (KH, KW)", kernel_size)
+    _check_images("conv2d_kernel", x)
     stride, margins, size = _geometry("conv2d_kernel", x.shape, kernel_size, stride, padding)
     if g.shape[:-1] != (len(x), *size):
-        raise ShapeError("conv2d_kernel", f"g of shape {(len(x), *size)} and channels", f"{g.shape}")
+        expected = f"g of shape ({', '.join(map(str, (len(x), *size)))}, C_out)"
+        raise ShapeError("conv2d_kernel", expected, f"shape {g.shape}")
     shape = (*kernel_size, x.shape[3], g.shape[3])
     y = array_module(x).zeros((math.prod(shape[:3]), shape[3]), dtype=numpy.result_type(x.dtype, g.dtype))
     for block, columns in _columns(x, kernel_size, stride, margins):
@@ -120,7 +126,7 @@ def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
 
     factor: an int, or (down, across).   Adjoint: the sum over each block of f x f pixels
     """
-    down, across = _pair("upsample2d", "a factor", factor)
+    down, across = pair_of("upsample2d", "a factor", factor)
     if x.ndim != 4:
         raise ShapeError("upsample2d", "x of shape (N, H, W, C)", f"shape {x.shape}")
     n, h, w, c = x.shape
@@ -218,20 +224,28 @@ def _check_kernel(operation: str, kernel: Any) -> None:
         raise ShapeError(operation, f"a kernel of shape (KH, KW, {order})", f"shape {kernel.shape}")
 
 
+def _check_images(operation: str, x: Any) -> None:
+    if x.ndim != 4 or 0 in x.shape[1:]:
+        raise ShapeError(operation, "x of shape (N, H, W, C), each of H, W and C at least 1", f"shape {x.shape}")
+
+
 def _check_channels(operation: str, x: Any, kernel: Any, channels: int) -> None:
+    if numpy.result_type(x.dtype, kernel.dtype).kind != "f":
+        raise InputError(operation, "images or a kernel of floating-point numbers", f"{x.dtype} and {kernel.dtype}")
     if x.ndim != 4 or x.shape[3] != channels:
         first = x.ndim == 4 and x.shape[1] == channels
         hint = "channels come last: x.transpose(0, 2, 3, 1)" if first else ""
         expected = f"x of shape (N, H, W, {channels}) for a kernel of shape {kernel.shape}"
         raise ShapeError(operation, expected, f"shape {x.shape}", hint)
+    _check_images(operation, x)
 
 
 def _geometry(
     operation: str, shape: Sequence[int], kernel: Sequence[int], stride: Stride, padding: Padding
 ) -> tuple[tuple[int, int], list[tuple[int, int]], list[int]]:
     """(down, across), ((top, bottom), (left, right)) and (H', W') of a convolution of images (N, H, W, C)."""
-    stride = _pair(operation, "a stride", stride)
-    margins = _margins(operation, padding, shape[1:3], kernel, stride)
+    stride = pair_of(operation, "a stride", stride)
+    margins = margins_of(operation, padding, shape[1:3], kernel, stride)
     padded = [n + sum(margin) for n, margin in zip(shape[1:3], margins, strict=True)]
     if any(n < k for n, k in zip(padded, kernel, strict=False)):
         expected = f"images of at least {kernel[0]} x {kernel[1]} pixels with padding, as the kernel"
@@ -248,15 +262,15 @@ def _transposed_geometry(
 ) -> tuple[tuple[int, int], list[tuple[int, int]], tuple[int, int]]:
     """(down, across), ((top, bottom), (left, right)) and (H', W') of a transposed convolution of x (N, H, W, C)."""
     operation, size = "conv_transpose2d", tuple(shape[1:3])
-    stride = _pair(operation, "a stride", stride)
+    stride = pair_of(operation, "a stride", stride)
     if output_shape is not None:
-        output_shape = _pair(operation, "output_shape (H', W')", output_shape)
+        output_shape = pair_of(operation, "output_shape (H', W')", output_shape)
         if _geometry(operation, (shape[0], *output_shape, kernel[2]), kernel, stride, padding)[2] != list(size):
             expected = f"an output_shape that the convolution takes to the {size[0]} x {size[1]} of x"
             raise ShapeError(operation, expected, str(output_shape))
-    elif padding == "same":
+    elif isinstance(padding, str) and padding == "same":
         output_shape = (stride[0] * size[0], stride[1] * size[1])
-    margins = _margins(operation, padding, output_shape, kernel, stride)
+    margins = margins_of(operation, padding, output_shape, kernel, stride)
     if output_shape is None:
         output_shape = tuple(
             s * (n - 1) + k - sum(margin) for n, k, s, margin in zip(size, kernel, stride, margins, strict=False)
@@ -267,7 +281,7 @@ def _transposed_geometry(
     return stride, margins, output_shape
 
 
-def _margins(
+def margins_of(
     operation: str, padding: Padding, size: Sequence[int] | None, kernel: Sequence[int], stride: tuple[int, int]
 ) -> list[tuple[int, int]]:
     """((top, bottom), (left, right)) of the zeros around images of the size (H, W), which only "same" asks for."""
@@ -285,9 +299,9 @@ def _margins(
     return margins
 
 
-def _pair(operation: str, what: str, value: int | tuple[int, int]) -> tuple[int, int]:
+def pair_of(operation: str, what: str, value: int | tuple[int, int]) -> tuple[int, int]:
     """(down, across), from one int for both or from two."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in pair):
         raise InputError(operation, f"{what} of at least 1, one or two integers", repr(value))
-    return pair
+    return int(pair[0]), int(pair[1])

@@ -5,8 +5,8 @@ usage: python -m benchmarks directions [--epochs N] [--model FILE] [--images N] 
 A convolutional VAE learns the drawn faces without their attributes, and a classifier, a convolutional network with one
 logit per attribute, learns to read these from the images. The direction v of an attribute is the mean difference of
 encoded training images, or the logistic direction. Then test images are encoded, moved along v towards the other value
-of the attribute, and decoded. The classifier, which never saw a decoded image, says which attributes are not as it
-read them in the decoded image of the point before.
+of the attribute, and decoded. The classifier, which never saw a decoded image, reads each of them before and after the
+move, and the table counts where its answers differ.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks directions", description=__doc__.split("\n")[0])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--model", help="a VAE that this command left, instead of training one")
-    parser.add_argument("--images", type=int, default=None, help="training images (default: all)")
+    parser.add_argument("--images", type=int, default=None, help="the first N images of both parts (default: all)")
     parser.add_argument("--out", default="benchmarks/results/directions.json")
     options = parser.parse_args(arguments)
     train, test = sv.data.load("drawn-faces")
-    x = train.images[: options.images]
+    x, x_test = train.images[: options.images], test.images[: options.images]
     attributes = {name: values[: len(x)] for name, values in train.attributes.items()}
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -48,11 +48,11 @@ def main(arguments: list[str]) -> None:
         sv.save(model, out.with_suffix(".npz"))
     network = trained_classifier(x, numpy.stack(list(attributes.values()), axis=1))
 
-    truth = numpy.stack(list(test.attributes.values()), axis=1)
-    z = encoded(model, test.images)
+    truth = numpy.stack(list(test.attributes.values()), axis=1)[: len(x_test)]
+    z = encoded(model, x_test)
     before = read(network, decoded(model, z))
     results = {
-        "correct on test images": percent(read(network, test.images) == truth),
+        "correct on test images": percent(read(network, x_test) == truth),
         "correct on reconstructions": percent(before == truth),
         "changed": {kind: {} for kind in DIRECTIONS},
     }
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
                 amount: percent(read(network, decoded(model, z + amount * step)) != before) for amount in AMOUNTS
             }
     out.write_text(json.dumps(results, indent=2) + "\n")
-    print(f"percent of {len(test):,} decoded test images in which the classifier sees an attribute (column) changed")
+    print(f"percent of {len(z):,} decoded test images in which the classifier sees an attribute (column) changed")
     for kind, rows in results["changed"].items():
         print(f"{kind:20}{'amount':>8}" + "".join(f"{name:>13}" for name in attributes))
         for name, row in rows.items():

@@ -113,6 +113,8 @@ def quantity(model: Any) -> str:
     """What the model's elbo is, in words, for every figure that is printed."""
     if model.binarize == "none" and model.decoder.likelihood is Bernoulli:
         return "Bernoulli cross-entropy on grey values, not a log-likelihood"
+    if model.binarize == "none":
+        return "lower bound of log p(x), a density of real numbers; 8-bit values are to be dequantised"
     return f"lower bound of log p(x), binarize={model.binarize}"
 
 

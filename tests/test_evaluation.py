@@ -100,7 +100,7 @@ def test_binarize_is_followed(rng, mode):
 def test_every_figure_says_what_it_is():
     assert quantity(small("bernoulli")) == "Bernoulli cross-entropy on grey values, not a log-likelihood"
     assert quantity(small("bernoulli", binarize="static")) == "lower bound of log p(x), binarize=static"
-    assert quantity(small("fixed std")) == "lower bound of log p(x), binarize=none"
+    assert quantity(small("fixed std")).startswith("lower bound of log p(x), a density of real numbers")
 
 
 # ---- log p(x)

@@ -6,11 +6,11 @@ the middle of the image, in halves of its side, in this order:
     digits      each `size` pixels high; the one in the middle, moved by Normal(0, 1.2^2 I) pixels, gives the label;
                 with probability 0.55 each a digit to its left and one to its right, `gap` pixels away along the rotated
                 line; all of one number are in one style
-    wall        level - contrast / 2 + saturation Normal(0, I) over red, green and blue
+    wall        level - contrast / 2 + saturation Normal(0, I) over red, green and blue, clipped to [0, 1]
     clutter     two straight edges with another colour behind them, three round spots, and a rough texture
     shadow      wall <- wall (1 - shadow ink), with the ink one pixel to the right and down
-    ink         image <- wall + ink (colour - wall), of the colour level + contrast / 2 + saturation Normal(0, I);
-                a contrast below 0 is dark ink on a light wall
+    ink         image <- wall + ink (colour - wall), of the colour level + contrast / 2 + saturation Normal(0, I),
+                clipped; a contrast below 0 is dark ink on a light wall
     light       image <- image (1 + light_x x + light_y y)
     blur        image <- image + blur (K image K' - image), with the weights (1, 6, 15, 20, 15, 6, 1) / 64 in K's rows
     noise       image <- image + noise Normal(0, I), clipped to [0, 1]

@@ -1,15 +1,16 @@
-"""python -m benchmarks [engine | step | convolution | mnist | iwae | manifold | parity] [options]
+"""python -m benchmarks [engine | step | semisupervised_step | convolution | mnist | iwae | manifold | parity] [options]
 
 Without a name: engine and step.
 """
 
 import sys
 
-from benchmarks import convolution, engine, iwae, manifold_quality, mnist, parity, step
+from benchmarks import convolution, engine, iwae, manifold_quality, mnist, parity, semisupervised_step, step
 
 BENCHMARKS = {
     "engine": engine,
     "step": step,
+    "semisupervised_step": semisupervised_step,
     "convolution": convolution,
     "mnist": mnist,
     "iwae": iwae,

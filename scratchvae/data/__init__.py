@@ -11,11 +11,12 @@ import numpy
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.files import as_images, as_labels, read_arrays
+from scratchvae.data.label_subset import label_subset
 from scratchvae.data.minibatches import minibatches
 from scratchvae.data.mnist import load_mnist
 from scratchvae.errors import DataError, InputError
 
-__all__ = ["DATASETS", "Dataset", "draw_digits", "load", "minibatches"]
+__all__ = ["DATASETS", "Dataset", "draw_digits", "label_subset", "load", "minibatches"]
 
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset, Dataset]]] = {
     "drawn-digits": lambda data_dir, seed: _cut(draw_digits(22_000, seed), 20_000),

@@ -165,6 +165,47 @@ def samples(model: Any, n: int = 100, seed: int = 0, image_shape: Sequence[int] 
     return images(model.sample(n, seed), image_shape)
 
 
+def class_conditional(model: Any, n: int = 8, seed: int = 0, image_shape: Sequence[int] | None = None) -> Figure:
+    """The means of p(x | y, z) for n draws z ~ p(z), a row each, and every class y, a column each.
+
+    image_shape: as in `images`.   Source: deck, "Class-conditional simulation".
+    """
+    z, n_classes = model.prior_draws(n, seed), model.n_classes
+    y = asarray(numpy.tile(numpy.arange(n_classes), (n, 1)), model.device)
+    means = to_numpy(model.decode(z[:, None].repeat(n_classes, axis=1), y).mean)
+    figure = Figure(figsize=(0.6 * n_classes + 0.6, 0.6 * n + 0.9), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    _show_classes(axes, _as_images(means.reshape(n * n_classes, -1), image_shape), n_classes)
+    axes.set_ylabel("one $z \\sim p(z)$ in each row")
+    _large(axes)
+    return figure
+
+
+def analogies(model: Any, x: Any, labels: Any, image_shape: Sequence[int] | None = None) -> Figure:
+    """Each row of x, and beside it the means of p(x | y, z) of every class y at the z that was inferred from it.
+
+    z is the mean of q(z | x, y) at the row's own label. image_shape: as in `images`.
+
+    Source: deck, "Style transfer, or visual analogies"; Kingma et al. (2014), figure 1.
+    """
+    n, n_classes = len(x), model.n_classes
+    means = to_numpy(model.analogies(asarray(x, model.device), labels))
+    figure = Figure(figsize=(0.6 * n_classes + 1.6, 0.6 * n + 0.7), layout="constrained", dpi=150)
+    sources, transferred = figure.subplots(1, 2, width_ratios=(1, n_classes))
+    if image_shape is None and numpy.ndim(x) > 2:
+        image_shape = x.shape[1:]
+    _show(sources, image_grid(_as_images(x, image_shape), 1), extent=(0, 1, 0, n))
+    sources.set(xticks=[0.5], yticks=[])
+    sources.set_xticklabels(["x"])
+    sources.spines[:].set_color(ORANGE)
+    sources.spines[:].set_linewidth(2)
+    sources.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    _show_classes(transferred, _as_images(means.reshape(n * n_classes, -1), image_shape), n_classes)
+    for axes in (sources, transferred):
+        _large(axes)
+    return figure
+
+
 def latent_comparison(
     models: Mapping[int, Any], n: int = 100, seed: int = 0, image_shape: Sequence[int] | None = None
 ) -> Figure:
@@ -521,6 +562,16 @@ def _show(axes: Axes, picture: numpy.ndarray, extent: Sequence[float] | None = N
 def _show_in_square(axes: Axes, rows: Any, image_shape: Sequence[int] | None) -> None:
     _show(axes, image_grid(_as_images(rows, image_shape), math.ceil(math.sqrt(len(rows)))))
     axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("lightgrey")
+
+
+def _show_classes(axes: Axes, pictures: numpy.ndarray, n_classes: int) -> None:
+    """Images row by row, a column for each class, whose number stands above it.   (n C, H, W, channels)"""
+    n = len(pictures) // n_classes
+    _show(axes, image_grid(pictures, n_classes), extent=(0, n_classes, 0, n))
+    axes.set_xticks(numpy.arange(n_classes) + 0.5, [str(k) for k in range(n_classes)])
+    axes.set_yticks([])
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_color("lightgrey")
 
 

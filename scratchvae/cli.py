@@ -413,17 +413,12 @@ def _draw_all(model: sv.VAE, test: sv.data.Dataset, directory: Path) -> None:
     images = channels in (1, 3) if len(size) == 2 else math.isqrt(channels) ** 2 == channels
     classes = hasattr(model, "n_classes")
     needs = {
-        "manifold": (
-            model.latent_size == 2 and images and not classes,
-            "a 2-D latent space of images, without classes",
-        ),
+        "manifold": (model.latent_size == 2 and images and not classes, "a 2-D latent space of images, and no classes"),
         "latent": (model.latent_size > 1, "at least two latent dimensions"),
         "reconstructions": (images, "images"),
         "samples": (images, "images"),
-        "classes": (images and classes, "a model of images with classes"),
-        "analogies": (images and classes and test.labels is not None, "a model with classes, of images with labels"),
         "curves": (True, ""),
-    }
+    } | ({"classes": (images, "images"), "analogies": (images, "images")} if classes else {})
     for kind, (possible, need) in needs.items():
         if possible:
             path = directory / "figures" / f"{kind}.png"
@@ -448,7 +443,7 @@ def _figure(kind: str, model: sv.VAE, test: sv.data.Dataset, directory: Path) ->
     if kind == "classes":
         return plotting.class_conditional(model, image_shape=shape)
     if kind == "analogies":
-        return plotting.analogies(model, test.images[:10], test.labels[:10], shape)
+        return plotting.analogies(model, test.images[:10], None if test.labels is None else test.labels[:10], shape)
     return plotting.training_curves(read_history(directory))
 
 

@@ -78,8 +78,9 @@ def decoder_manifold(model: Any, image_shape: Sequence[int] | None = None, n: in
     """
     from scipy.special import ndtr
 
-    if model.latent_size != 2:
-        raise InputError("decoder_manifold", "a 2-D latent space", f"a {model.latent_size}-D one", "samples shows any")
+    if model.latent_size != 2 or hasattr(model, "n_classes"):
+        received = f"a {model.latent_size}-D one" + (" with classes" if hasattr(model, "n_classes") else "")
+        raise InputError("decoder_manifold", "a 2-D latent space", received, "samples shows any")
     z = latent_grid(n).reshape(-1, 2)
     figure = Figure(figsize=(6.4, 6.6), layout="constrained", dpi=150)
     axes = figure.add_subplot()
@@ -170,7 +171,8 @@ def class_conditional(model: Any, n: int = 8, seed: int = 0, image_shape: Sequen
 
     image_shape: as in `images`.   Source: deck, "Class-conditional simulation".
     """
-    z, n_classes = model.prior_draws(n, seed), model.n_classes
+    n_classes = _n_classes("class_conditional", model)
+    z = model.prior_draws(n, seed)
     y = asarray(numpy.tile(numpy.arange(n_classes), (n, 1)), model.device)
     means = to_numpy(model.decode(z[:, None].repeat(n_classes, axis=1), y).mean)
     figure = Figure(figsize=(0.6 * n_classes + 0.6, 0.6 * n + 0.9), layout="constrained", dpi=150)
@@ -181,14 +183,15 @@ def class_conditional(model: Any, n: int = 8, seed: int = 0, image_shape: Sequen
     return figure
 
 
-def analogies(model: Any, x: Any, labels: Any, image_shape: Sequence[int] | None = None) -> Figure:
+def analogies(model: Any, x: Any, labels: Any = None, image_shape: Sequence[int] | None = None) -> Figure:
     """Each row of x, and beside it the means of p(x | y, z) of every class y at the z that was inferred from it.
 
-    z is the mean of q(z | x, y) at the row's own label. image_shape: as in `images`.
+    z is the mean of q(z | x, y) at the row's label, or without labels at its most probable class. image_shape: as in
+    `images`.
 
     Source: deck, "Style transfer, or visual analogies"; Kingma et al. (2014), figure 1.
     """
-    n, n_classes = len(x), model.n_classes
+    n, n_classes = len(x), _n_classes("analogies", model)
     means = to_numpy(model.analogies(asarray(x, model.device), labels))
     figure = Figure(figsize=(0.6 * n_classes + 1.6, 0.6 * n + 0.7), layout="constrained", dpi=150)
     sources, transferred = figure.subplots(1, 2, width_ratios=(1, n_classes))
@@ -563,6 +566,12 @@ def _show_in_square(axes: Axes, rows: Any, image_shape: Sequence[int] | None) ->
     _show(axes, image_grid(_as_images(rows, image_shape), math.ceil(math.sqrt(len(rows)))))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("lightgrey")
+
+
+def _n_classes(operation: str, model: Any) -> int:
+    if not hasattr(model, "n_classes"):
+        raise InputError(operation, "a model with classes", type(model).__name__)
+    return model.n_classes
 
 
 def _show_classes(axes: Axes, pictures: numpy.ndarray, n_classes: int) -> None:

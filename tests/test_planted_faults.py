@@ -267,17 +267,16 @@ def wrong_rule(monkeypatch):
 # ---- the semi-supervised model
 
 
-def elbo_terms_of_m2(weight, with_entropy=True):
+def sum_over_classes(weight, with_entropy=True):
     """Plant another U; weight of q(y | x), (N, C), gives what the terms of every class are weighted by."""
 
-    def terms(self, x, noise, n_samples=1):
-        q = self.classifier(x)
+    def terms(self, x, q, noise, n_samples):
         w = ops.transpose(weight(q.mean))
         reconstruction, divergence = self.supervised_terms(x, numpy.arange(self.n_classes)[:, None], noise, n_samples)
         entropy = q.entropy() if with_entropy else 0.0
         return ops.sum(w * reconstruction, axis=0), ops.sum(w * divergence, axis=0) - entropy
 
-    return lambda monkeypatch: monkeypatch.setattr(sv.SemiSupervisedVAE, "elbo_terms", terms)
+    return lambda monkeypatch: monkeypatch.setattr(sv.SemiSupervisedVAE, "_over_classes", terms)
 
 
 def most_probable(q):
@@ -462,12 +461,12 @@ FAULTS = {
 
 U_AND_KL, FIT_OF_M2 = "M2: U(x) + KL = log p(x)", "epochs of fit, J~"
 FAULTS_OF_M2 = {
-    "U without the entropy of q(y given x)": Fault(elbo_terms_of_m2(lambda q: q, with_entropy=False), U_AND_KL),
-    "U at the most probable class, not summed over y": Fault(elbo_terms_of_m2(most_probable), U_AND_KL),
-    "U with all classes weighted alike": Fault(elbo_terms_of_m2(lambda q: 0 * q + 1 / q.shape[1]), U_AND_KL),
-    "U summed over y without q(y given x)": Fault(elbo_terms_of_m2(lambda q: 0 * q + 1.0), U_AND_KL),
+    "U without the entropy of q(y given x)": Fault(sum_over_classes(lambda q: q, with_entropy=False), U_AND_KL),
+    "U at the most probable class, not summed over y": Fault(sum_over_classes(most_probable), U_AND_KL),
+    "U with all classes weighted alike": Fault(sum_over_classes(lambda q: 0 * q + 1 / q.shape[1]), U_AND_KL),
+    "U summed over y without q(y given x)": Fault(sum_over_classes(lambda q: 0 * q + 1.0), U_AND_KL),
     "no gradient through q(y given x)": Fault(
-        elbo_terms_of_m2(lambda q: sv.to_numpy(getattr(q, "data", q))), "M2: gradient of J~", "sees"
+        sum_over_classes(lambda q: sv.to_numpy(getattr(q, "data", q))), "M2: gradient of J~", "sees"
     ),
     "no prior on y": Fault(no_class_prior, "M2: L(x, y) + KL = log p(x, y)"),
     "the class left out of the decoder": Fault(class_left_out_of_the_decoder, "M2: L(x, y) + KL = log p(x, y)"),

@@ -183,12 +183,12 @@ class SemiSupervisedVAE(VAE):
         return ops.mean(likelihood.log_prob(x), axis=0), kl(q, self.prior) - self.class_prior.log_prob(y)
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
-        """E_q[log p(x | y, z)] and KL(q(y, z | x) || p(y, z)), whose difference is U(x), in nats.   -> (N,), (N,)
-
-        Both are the sum over y of q(y | x) times the terms of L(x, y), and the second less the entropy of q(y | x).
-        """
+        """E_q[log p(x | y, z)] and KL(q(y, z | x) || p(y, z)), whose difference is U(x), in nats.   -> (N,), (N,)"""
         x = self.rows(x)
-        q = self.classifier(x)
+        return self._over_classes(x, self.classifier(x), noise, n_samples)
+
+    def _over_classes(self, x: Any, q: Categorical, noise: Any, n_samples: int) -> tuple[Any, Any]:
+        """The sum over y of q(y | x) times each term of L(x, y), and of the second the entropy of q(y | x) less."""
         weight = ops.transpose(q.mean)
         reconstruction, divergence = self.supervised_terms(x, self._every_class(x), noise, n_samples)
         return ops.sum(weight * reconstruction, axis=0), ops.sum(weight * divergence, axis=0) - q.entropy()
@@ -196,11 +196,13 @@ class SemiSupervisedVAE(VAE):
     def objective_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
         """The terms of L for labelled rows, then of U for the others, and log q(y | x).   -> (N,), (N,), (N^s,)"""
         x = self.rows(x)
-        labelled, others = x[: len(y)], x[len(y) :]
-        parts = [self.supervised_terms(labelled, y, noise.child("labelled"), n_samples)] if len(labelled) else []
-        parts += [self.elbo_terms(others, noise, n_samples)] if len(others) else []
+        logits = self.classifier(x).logits
+        labelled, others = slice(None, len(y)), slice(len(y), None)
+        parts = [self.supervised_terms(x[labelled], y, noise.child("labelled"), n_samples)] if len(y) else []
+        if len(x) > len(y):
+            parts.append(self._over_classes(x[others], Categorical(logits[others]), noise, n_samples))
         reconstruction, divergence = (ops.concatenate(terms) for terms in zip(*parts, strict=True))
-        return reconstruction, divergence, self.classifier(labelled).log_prob(y)
+        return reconstruction, divergence, Categorical(logits[labelled]).log_prob(y)
 
     def joint_log_weights(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> Any:
         """log p(x | y, z) + log p(y) + log p(z) - log q(z | x, y) for draws z of q(z | x, y), in nats.   -> (S, N)

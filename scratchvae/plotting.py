@@ -209,6 +209,52 @@ def analogies(model: Any, x: Any, labels: Any = None, image_shape: Sequence[int]
     return figure
 
 
+def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
+    """Test error against the number of labels, a line for each method, with confidence intervals.
+
+    results: for each method and number labels, method, error and half (of the interval), in percent.
+    """
+    figure = Figure(figsize=(7, 4.6), layout="constrained", dpi=120)
+    axes = figure.add_subplot()
+    methods = list(dict.fromkeys(row["method"] for row in results))
+    for i, (method, color, marker) in enumerate(zip(methods, (BLUE, ORANGE, GREEN, GREY), "osD^", strict=False)):
+        rows = sorted((row for row in results if row["method"] == method), key=lambda row: row["labels"])
+        sizes, errors, halves = (numpy.array([row[name] for row in rows]) for name in ("labels", "error", "half"))
+        apart = 1 + 0.03 * (i - (len(methods) - 1) / 2)  # so that intervals of one size stand side by side
+        axes.errorbar(sizes * apart, errors, halves, color=color, marker=marker, capsize=4, label=method)
+    sizes = sorted({row["labels"] for row in results})
+    axes.set(xscale="log", xlabel="labels", ylabel="test error, percent")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=11)
+    _plain(axes)
+    _large(axes)
+    return figure
+
+
+def style_transfer(known: Mapping[str, Any], read: Mapping[str, Any], labels: Any) -> Figure:
+    """Style factors of source images against those read off the digits drawn from their z as every other class.
+
+    known: name -> the factor of each source, (N,); read: name -> that of each drawn digit, (N, C).
+    """
+    n_classes = next(iter(read.values())).shape[1]
+    other = numpy.arange(n_classes) != numpy.asarray(labels)[:, None]
+    figure = Figure(figsize=(4.6 * len(known), 4.6), layout="constrained", dpi=120)
+    for axes, name in zip(figure.subplots(1, len(known), squeeze=False)[0], known, strict=True):
+        source = numpy.broadcast_to(numpy.asarray(known[name])[:, None], other.shape)[other]
+        drawn, column = read[name][other], numpy.nonzero(other)[1]
+        axes.scatter(source, drawn, s=6, c=column, cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.6, linewidths=0)
+        ends = [min(source.min(), drawn.min()), max(source.max(), drawn.max())]
+        axes.plot(ends, ends, color=GREY, linewidth=1)
+        r = numpy.corrcoef(source, drawn)[0, 1]
+        axes.set_title(f"{name}: $R^2 = {r**2:.2f}$", fontsize=13)
+        axes.set(xlabel=f"{name} of the source", ylabel=f"{name} read off the drawn digit")
+        _plain(axes)
+        _large(axes)
+    return figure
+
+
 def latent_comparison(
     models: Mapping[int, Any], n: int = 100, seed: int = 0, image_shape: Sequence[int] | None = None
 ) -> Figure:

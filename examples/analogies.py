@@ -1,0 +1,116 @@
+"""Does z hold the style and y the class?
+
+Trains M2 on digits whose style factors are known, infers z from each of 200 test digits, and draws it as every class.
+A judge, a network trained on the factors themselves, then reads class, slant and thickness off the drawn digits: the
+class should be the one that was asked for, slant and thickness those of the source. About a minute on two cores;
+--quick: seconds.
+
+Leaves analogies.png (a source in front of its ten classes), style_transfer.png (style of the source against that of the
+drawn digits), analogies.json, and the model as analogies.npz.
+
+Source: deck, "Class-conditional simulation" and "Style transfer, or visual analogies".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy
+
+import scratchvae as sv
+from scratchvae import plotting
+from scratchvae.errors import InputError
+
+STYLE = ("slant", "thickness")
+
+
+class Judge:
+    """Class and style of images, by a network that was trained on images whose class and style are known."""
+
+    def __init__(self, data: sv.data.Dataset, epochs: int) -> None:
+        style = numpy.stack([data.factors[name] for name in STYLE], axis=1)
+        self.mean, self.std = style.mean(axis=0), style.std(axis=0)
+        x, y, style = data.images.reshape(len(data), -1), data.labels, (style - self.mean) / self.std
+        self.network = sv.nn.MLP([x.shape[1], 256, 10 + len(STYLE)], sv.Noise(0))
+        optimizer = sv.optim.Adam(self.network.parameters(), learning_rate=1e-3)
+        for epoch in range(epochs):
+            for rows in sv.data.minibatches(len(x), 100, sv.Noise(1, epoch)):
+                output = self.network(x[rows])
+                log_q = sv.distributions.Categorical(output[:, :10]).log_prob(y[rows])
+                squared_error = sv.ops.sum(sv.ops.square(output[:, 10:] - style[rows]), axis=1)
+                loss = sv.ops.mean(squared_error - log_q)
+                sv.grad(loss, optimizer.parameters, out=optimizer.gradients)
+                optimizer.step()
+
+    def __call__(self, images: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Classes (N,) and style (N, 2)."""
+        with sv.no_grad():
+            output = self.network(images.reshape(len(images), -1))
+        return output[:, :10].argmax(axis=1), output[:, 10:] * self.std + self.mean
+
+
+def r_squared(a: numpy.ndarray, b: numpy.ndarray) -> float:
+    """The squared correlation of two samples."""
+    return float(numpy.corrcoef(a, b)[0, 1] ** 2)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Does z hold the style and y the class?")
+    parser.add_argument("--quick", action="store_true", help="2,000 images and few epochs, to see that it works")
+    parser.add_argument("--labels", type=int, default=None, help="training images that keep their label (all)")
+    parser.add_argument("--latent", type=int, default=16, help="latent dimensions (16)")
+    parser.add_argument("--epochs", type=int, default=None, help="passes over the training images (40; with --quick 2)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    arguments = parser.parse_args(argv)
+    quick = arguments.quick
+
+    train, test = sv.data.load("drawn-digits")
+    n_train, n_test = (2000, 20) if quick else (None, 200)
+    x, labels = train.images[:n_train], train.labels[:n_train]
+    if arguments.labels is not None:
+        labels = sv.data.label_subset(labels, arguments.labels)
+    model = sv.SemiSupervisedVAE.mlp(x[0].size, latent_size=arguments.latent, hidden=(400,), activation="relu")
+    print(model)
+    sv.fit(model, x, epochs=arguments.epochs or (2 if quick else 40), batch_size=100, labels=labels)
+    sv.save(model, arguments.out / "analogies.npz")
+
+    judge = Judge(train, epochs=1 if quick else 10)
+    sources, source_labels = test.images[:n_test], test.labels[:n_test]
+    drawn = model.analogies(sources, source_labels)
+    classes, style = judge(drawn.reshape(-1, x[0].size))
+    wanted = numpy.tile(numpy.arange(10), len(sources))
+    others = wanted != numpy.repeat(source_labels, 10)
+    known = {name: test.factors[name][:n_test] for name in STYLE}
+    read = {name: style[:, i].reshape(-1, 10) for i, name in enumerate(STYLE)}
+    real_classes, real_style = judge(test.images)
+    results = {
+        "cells of the class asked for": float((classes == wanted).mean()),
+        "of other classes than the source": float((classes == wanted)[others].mean()),
+        "R^2 of source and drawn": {
+            name: r_squared(numpy.repeat(known[name], 10)[others], read[name].ravel()[others]) for name in STYLE
+        },
+        "judge on test images": {"classes": float((real_classes == test.labels).mean())}
+        | {f"R^2 of {name}": r_squared(test.factors[name], real_style[:, i]) for i, name in enumerate(STYLE)},
+        "test error": sv.classification_error(model, test.images, test.labels),
+    }
+    print(json.dumps(results, indent=2))
+    (arguments.out / "analogies.json").write_text(json.dumps(results, indent=2) + "\n")
+    first = [int(numpy.flatnonzero(test.labels == k)[1]) for k in range(10)]
+    figures = {
+        "analogies": plotting.analogies(model, test.images[first], test.labels[first]),
+        "style_transfer": plotting.style_transfer(known, read, source_labels),
+    }
+    for name, figure in figures.items():
+        plotting.save_figure(figure, arguments.out / f"{name}.png")
+    print(f"left {', '.join(figures)} in {arguments.out}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

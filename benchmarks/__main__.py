@@ -1,11 +1,12 @@
-"""python -m benchmarks [engine | step | semisupervised_step | convolution | mnist | iwae | manifold | parity] [options]
+"""python -m benchmarks [NAME] [options]
 
-Without a name: engine and step.
+NAME: engine, step, semisupervised_step, convolution, mnist, iwae, manifold, parity or reproduce. Without one: engine
+and step.
 """
 
 import sys
 
-from benchmarks import convolution, engine, iwae, manifold_quality, mnist, parity, semisupervised_step, step
+from benchmarks import convolution, engine, iwae, manifold_quality, mnist, parity, reproduce, semisupervised_step, step
 
 BENCHMARKS = {
     "engine": engine,
@@ -16,6 +17,7 @@ BENCHMARKS = {
     "iwae": iwae,
     "manifold": manifold_quality,
     "parity": parity,
+    "reproduce": reproduce,
 }
 
 name, *arguments = sys.argv[1:] or [None]

@@ -83,14 +83,18 @@ def main(argv: list[str] | None = None) -> None:
     classes, style = judge(drawn.reshape(-1, x[0].size))
     wanted = numpy.tile(numpy.arange(10), len(sources))
     others = wanted != numpy.repeat(source_labels, 10)
-    known = {name: test.factors[name][:n_test] for name in STYLE}
-    read = {name: style[:, i].reshape(-1, 10) for i, name in enumerate(STYLE)}
     real_classes, real_style = judge(test.images)
+    known = {name: test.factors[name][:n_test] for name in STYLE}
+    seen = {name: real_style[:n_test, i] for i, name in enumerate(STYLE)}
+    read = {name: style[:, i].reshape(-1, 10) for i, name in enumerate(STYLE)}
     results = {
         "cells of the class asked for": float((classes == wanted).mean()),
         "of other classes than the source": float((classes == wanted)[others].mean()),
         "R^2 of source and drawn": {
             name: r_squared(numpy.repeat(known[name], 10)[others], read[name].ravel()[others]) for name in STYLE
+        },
+        "R^2 of source and drawn, both as the judge reads them": {
+            name: r_squared(numpy.repeat(seen[name], 10)[others], read[name].ravel()[others]) for name in STYLE
         },
         "judge on test images": {"classes": float((real_classes == test.labels).mean())}
         | {f"R^2 of {name}": r_squared(test.factors[name], real_style[:, i]) for i, name in enumerate(STYLE)},

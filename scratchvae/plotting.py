@@ -233,10 +233,13 @@ def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def style_transfer(known: Mapping[str, Any], read: Mapping[str, Any], labels: Any) -> Figure:
+def style_transfer(
+    known: Mapping[str, Any], read: Mapping[str, Any], labels: Any, r_squared: Mapping[str, float]
+) -> Figure:
     """Style factors of source images against those read off the digits drawn from their z as every other class.
 
-    known: name -> the factor of each source, (N,); read: name -> that of each drawn digit, (N, C).
+    By name: known, the factor of each source, (N,); read, that of each drawn digit, (N, C), with r_squared between the
+    two, for the title. labels: the sources' classes; colours are the classes drawn.
     """
     n_classes = next(iter(read.values())).shape[1]
     other = numpy.arange(n_classes) != numpy.asarray(labels)[:, None]
@@ -247,8 +250,7 @@ def style_transfer(known: Mapping[str, Any], read: Mapping[str, Any], labels: An
         axes.scatter(source, drawn, s=6, c=column, cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.6, linewidths=0)
         ends = [min(source.min(), drawn.min()), max(source.max(), drawn.max())]
         axes.plot(ends, ends, color=GREY, linewidth=1)
-        r = numpy.corrcoef(source, drawn)[0, 1]
-        axes.set_title(f"{name}: $R^2 = {r**2:.2f}$", fontsize=13)
+        axes.set_title(f"{name}: $R^2 = {r_squared[name]:.2f}$ within a drawn class", fontsize=13)
         axes.set(xlabel=f"{name} of the source", ylabel=f"{name} read off the drawn digit")
         _plain(axes)
         _large(axes)

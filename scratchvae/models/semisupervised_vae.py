@@ -246,9 +246,10 @@ class SemiSupervisedVAE(VAE):
 
     def encode(self, x: Any, y: Any = None) -> Normal:
         """q(z | x, y), holding arrays; without y at the most probable class by q(y | x).   -> Normal over (N, K)"""
+        x = self.observations(x)
         y = self.classify(x) if y is None else self.labels(y, x.shape[:1])
         with no_grad():
-            return self.encoder(self.observations(x), self._indicator(y))
+            return self.encoder(x, self._indicator(y))
 
     def decode(self, z: Any, y: Any) -> Any:
         """p(x | y, z), holding arrays.   z (..., K), y (...) -> distribution over (..., D)"""

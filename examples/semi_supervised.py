@@ -3,7 +3,7 @@
 Of 5,000 small drawn digits only a few keep their label. Three classifiers meet 2,000 others: a network that is trained
 on the labelled digits alone; M2, which has the other digits too; and M2 without the term that alpha multiplies, whose
 classifier no label reaches directly. Several draws of the labelled digits for each number of labels, mean and 95 %
-interval of Student's t. Some minutes on two cores; --quick: seconds.
+interval of Student's t. About two minutes on two cores; --quick: seconds.
 
 Leaves label_curve.png, class_samples.png (M2 with the most labels), and semi_supervised.json.
 
@@ -52,13 +52,13 @@ def trained(method: str, x: numpy.ndarray, labels: numpy.ndarray, epochs: int, s
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What are images without labels worth to a classifier?")
     parser.add_argument("--quick", action="store_true", help="500 digits, two draws, one epoch: to see that it works")
-    parser.add_argument("--labels", type=int, nargs="+", help="numbers of labels (50 100 300 1000; with --quick 20 50)")
+    parser.add_argument("--labels", type=int, nargs="+", help="numbers of labels (50 100 300; with --quick 20 50)")
     parser.add_argument("--draws", type=int, default=None, help="draws of the labelled digits (3; with --quick 2)")
     parser.add_argument("--epochs", type=int, default=None, help="passes over the digits (20; with --quick 1)")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
     arguments = parser.parse_args(argv)
     quick = arguments.quick
-    sizes = arguments.labels or ([20, 50] if quick else [50, 100, 300, 1000])
+    sizes = arguments.labels or ([20, 50] if quick else [50, 100, 300])
     draws, epochs = arguments.draws or (2 if quick else 3), arguments.epochs or (1 if quick else 20)
     if draws < 2:
         raise InputError("semi_supervised", "at least two draws, for an interval", str(draws))

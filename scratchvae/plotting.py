@@ -175,7 +175,7 @@ def class_conditional(model: Any, n: int = 8, seed: int = 0, image_shape: Sequen
     z = model.prior_draws(n, seed)
     y = asarray(numpy.tile(numpy.arange(n_classes), (n, 1)), model.device)
     means = to_numpy(model.decode(z[:, None].repeat(n_classes, axis=1), y).mean)
-    figure = Figure(figsize=(0.6 * n_classes + 0.6, 0.6 * n + 0.9), layout="constrained", dpi=150)
+    figure = Figure(figsize=(0.6 * n_classes + 0.6, 0.6 * n + 0.4), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     _show_classes(axes, _as_images(means.reshape(n * n_classes, -1), image_shape), n_classes)
     axes.set_ylabel("one $z \\sim p(z)$ in each row")

@@ -1,6 +1,7 @@
 """`scratchvae train --model m2 --labels N`, and what evaluate, sample and plot make of its runs."""
 
 import json
+from pathlib import Path
 
 import numpy
 import pytest
@@ -192,3 +193,14 @@ def test_a_model_is_drawn_wherever_it_lies(draw, device, rng, tmp_path):
     x = rng.random((3, 4, 4, 1), dtype=numpy.float32)
     figure = draw(model) if draw is plotting.class_conditional else draw(model, x)
     plotting.save_figure(figure, tmp_path / "figure.png")
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+def test_the_example_on_the_page_runs(digits, monkeypatch):
+    parts = [sv.data.Dataset(digits.images[rows], digits.labels[rows]) for rows in (slice(150), slice(150, None))]
+    monkeypatch.setitem(sv.data.DATASETS, "drawn-digits", lambda data_dir, seed: parts)
+    page = (Path(__file__).parents[1] / "docs" / "semi_supervised.md").read_text()
+    block = page.split("```python\n")[1].split("```")[0].replace("labels=labels)", "labels=labels, epochs=1)")
+    names = {}
+    exec(block.replace("100, seed", "50, seed"), names)
+    assert (names["labels"] >= 0).sum() == 50 and names["model"].n_classes == 10

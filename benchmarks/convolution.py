@@ -14,7 +14,7 @@ import numpy
 
 from benchmarks.timing import interleaved_processes
 from scratchvae import ops
-from scratchvae.backend import memory_kept
+from scratchvae.backend import keep_freed_memory
 
 Layer = tuple[int, int, int]
 
@@ -32,7 +32,7 @@ def arrays(layer: Layer) -> list[numpy.ndarray]:
 def engine(layer: Layer) -> Callable[[], object]:
     """y = conv2d(x, kernel), and what its rules make of g, by scratchvae."""
     x, kernel, g = arrays(layer)
-    memory_kept().__enter__()  # as `fit` does; this process ends with the layer
+    keep_freed_memory()  # as `fit` does
     return lambda: (
         ops.conv2d(x, kernel, 2, 1),
         ops.conv_transpose2d(g, kernel, 2, 1),

@@ -18,12 +18,16 @@ import numpy
 
 from scratchvae.backend import to_numpy
 from scratchvae.errors import DataError, InputError, ShapeError, one_line
-from scratchvae.models import VAE
+from scratchvae.models import VAE, SemiSupervisedVAE
 from scratchvae.nn.convolution import HALVING, feature_maps
 from scratchvae.npz import Archive, opened
 
 FORMAT = "scratchvae 1"
-CONSTRUCTORS = {"VAE.mlp": VAE.mlp, "VAE.convolutional": VAE.convolutional}
+CONSTRUCTORS = {
+    f"{kind.__name__}.{constructor.__name__}": constructor
+    for kind in (VAE, SemiSupervisedVAE)
+    for constructor in (kind.mlp, kind.convolutional)
+}
 LARGEST_HEADER = 2**18  # bytes, four a character; a run's takes about two thousand
 LARGEST_SIZE = 2**24  # of a layer, or of a side of an image
 
@@ -93,7 +97,7 @@ def build(configuration: Any, n_entries: int) -> Any:
     settings = bound.arguments
     for name, value in settings.items():
         listed = isinstance(signature.parameters[name].default, tuple)
-        if listed or name.endswith("_size"):
+        if listed or name.endswith("_size") or name == "n_classes":
             sizes = value if isinstance(value, (list, tuple)) else [value]
             whole = all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes)
             if not whole or listed != isinstance(value, (list, tuple)):
@@ -101,20 +105,27 @@ def build(configuration: Any, n_entries: int) -> Any:
                 raise InputError("build", expected, reprlib.repr(value), "a damaged file?")
         elif not isinstance(value, (str, int, float)) or (isinstance(value, int) and abs(value) >= 2**64):
             raise InputError("build", f"a number or a word as {name}", reprlib.repr(value))
-    n_weights = 2 * sum(map(math.prod, _encoder_weights(settings)))  # at least: the decoder has as many
+    n_weights = _fewest_weights(settings)
     if n_weights > n_entries:
         expected = f"a model of at most {n_entries} parameters, as the arrays have entries"
         raise InputError("build", expected, f"sizes for {n_weights}", "a damaged file?")
     return CONSTRUCTORS[constructor](**settings)
 
 
-def _encoder_weights(settings: dict[str, Any]) -> list[tuple[int, ...]]:
-    """The shapes of an encoder's weights, for one number a latent unit, by the settings of a constructor."""
+def _fewest_weights(settings: dict[str, Any]) -> int:
+    """At least so many weights has the model of a constructor: of the encoder, with one number a latent unit, of the
+    way back, and of a class into the encoder, where there are classes.
+    """
+    latent_size, hidden = settings["latent_size"], settings.get("hidden", [settings.get("hidden_size", 0)])[:1]
+    to_hidden = settings.get("n_classes", 0) * sum(hidden)
     if "channels" not in settings:
-        return list(pairwise([settings["input_size"], *settings["hidden"], settings["latent_size"]]))
+        widths = [settings["input_size"], *settings["hidden"], latent_size]
+        return 2 * sum(map(math.prod, pairwise(widths))) + to_hidden
     maps = feature_maps("build", settings["image_shape"], settings["channels"])
-    kernels = [(HALVING["kernel_size"] ** 2, first[2], second[2]) for first, second in pairwise(maps)]
-    return [*kernels, (*maps[-1], settings["latent_size"])]
+    kernels = sum(HALVING["kernel_size"] ** 2 * first[2] * second[2] for first, second in pairwise(maps))
+    innermost = math.prod(maps[-1])
+    encoder = sum(map(math.prod, pairwise([innermost, *filter(None, hidden), latent_size])))
+    return 2 * kernels + encoder + innermost * latent_size + to_hidden
 
 
 def model_arrays(model: Any) -> dict[str, numpy.ndarray]:

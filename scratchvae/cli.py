@@ -20,6 +20,7 @@ from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import quantity
 from scratchvae.latent_space import has_arc, mean_difference
+from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.optim import LinearSchedule
 from scratchvae.run_directory import RunDirectory, read_configuration, read_history, refuse_run
 from scratchvae.training import OBJECTIVES, summary
@@ -28,6 +29,8 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "data": "drawn-digits",
     "data_dir": None,
     "model": "mlp",
+    "labels": None,
+    "alpha": None,
     "latent": 2,
     "hidden": [300, 150],
     "channels": [32, 64],
@@ -45,10 +48,13 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "device": "cpu",
 }
-LAYERS = {"mlp": "hidden", "conv": "channels"}
+LAYERS = {"mlp": "hidden", "conv": "channels", "m2": "hidden", "m2-conv": "channels"}
 """Kind of model -> the option that is its own."""
 
-PLOTS = ("manifold", "latent", "reconstructions", "samples", "curves", "traversal", "interpolation", "sweep")
+PLOTS = (
+    *("manifold", "latent", "reconstructions", "samples", "curves"),
+    *("traversal", "interpolation", "sweep", "classes", "analogies"),
+)
 
 MOST_ENCODED, MOST_ATTRIBUTES = 2000, 10  # of a picture of directions
 
@@ -156,18 +162,29 @@ def _parser() -> argparse.ArgumentParser:
 
     setting("data", data_help)
     setting("data_dir", data_dir_help, metavar="DIR")
-    setting("model", "encoder and decoder: multilayer perceptrons, or convolutions for images", choices=[*LAYERS])
+    setting(
+        "model",
+        "encoder and decoder: perceptrons, or convolutions for images; m2 and m2-conv: the same, with some labels",
+        choices=[*LAYERS],
+    )
+    setting("labels", "of m2: how many images keep their label, as many of each class", type=COUNT, metavar="N")
+    setting(
+        "alpha",
+        "of m2: multiplies the sum of log q(y | x) over labelled images (default: 0.1 all images / labelled ones)",
+        type=_number(float, 0),
+        metavar="ALPHA",
+    )
     setting("latent", "latent dimensions K", type=COUNT, metavar="K")
     setting(
         "hidden",
-        "of mlp: widths of the encoder's hidden layers; the decoder mirrors them",
+        "of mlp and m2: widths of the encoder's hidden layers; the decoder mirrors them",
         type=COUNT,
         nargs="*",
         metavar="H",
     )
     setting(
         "channels",
-        "of conv: channels of images halved once, twice, ...; the decoder mirrors them",
+        "of conv and m2-conv: channels of images halved once, twice, ...; the decoder mirrors them",
         type=COUNT,
         nargs="+",
         metavar="C",
@@ -243,9 +260,12 @@ def _parser() -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if name in TRAIN_DEFAULTS}
     settings = TRAIN_DEFAULTS | (_run_options(Path(options.resume), ["data"]) if options.resume else {}) | given
-    for kind, layers in LAYERS.items():
-        if layers in given and kind != settings["model"]:
-            raise InputError("train", f"--{layers} with --model {kind}", f"--model {settings['model']}")
+    kind = settings["model"]
+    semi_supervised = {"m2", "m2-conv"}
+    allowed = {layers: {name for name in LAYERS if LAYERS[name] == layers} for layers in LAYERS.values()}
+    for option, kinds in (allowed | dict.fromkeys(("labels", "alpha"), semi_supervised)).items():
+        if option in given and kind not in kinds:
+            raise InputError("train", f"--{option} with --model {' or '.join(sorted(kinds))}", f"--model {kind}")
     if Path(settings["data"]).is_file():
         settings["data"] = str(Path(settings["data"]).resolve())
     train, test = sv.data.load(settings["data"], settings["data_dir"])
@@ -253,10 +273,15 @@ def _train(options: argparse.Namespace) -> None:
     settings["image_shape"] = list(train.images.shape[1:])
     shared = {name: settings[name] for name in ("activation", "likelihood", "binarize", "seed")}
     shared |= {"latent_size": settings["latent"], "std": _std(settings["std"])}
-    if settings["model"] == "mlp":
-        model = sv.VAE.mlp(train.images[0].size, hidden=settings["hidden"], **shared)
+    labels = None
+    if kind in semi_supervised:
+        labels = _labels(train, test, settings)
+        shared["n_classes"] = int(labels.max()) + 1
+    constructors = sv.SemiSupervisedVAE if kind in semi_supervised else sv.VAE
+    if LAYERS[kind] == "hidden":
+        model = constructors.mlp(train.images[0].size, hidden=settings["hidden"], **shared)
     else:
-        model = sv.VAE.convolutional(settings["image_shape"], channels=settings["channels"], **shared)
+        model = constructors.convolutional(settings["image_shape"], channels=settings["channels"], **shared)
     model.to(settings["device"])
     with RunDirectory(directory) as held:
         if not options.resume:
@@ -268,6 +293,10 @@ def _train(options: argparse.Namespace) -> None:
             f"{settings['data']}: {len(train):,} to train with, {len(test):,} to test with; {quantity(model)}",
             flush=True,
         )
+        if labels is not None:
+            alpha = settings["alpha"]
+            alpha = usual_alpha(settings["labels"], len(train)) if alpha is None else alpha
+            print(f"{settings['labels']:,} labels, drawn by seed {settings['seed']}; alpha = {alpha:.4g}", flush=True)
         sv.fit(
             model,
             train.images,
@@ -280,6 +309,8 @@ def _train(options: argparse.Namespace) -> None:
             objective=settings["objective"],
             clip_norm=settings["clip_norm"],
             seed=settings["seed"],
+            labels=labels,
+            alpha=settings["alpha"],
             run_dir=held,
             resume=options.resume is not None,
             progress=not options.quiet,
@@ -288,6 +319,7 @@ def _train(options: argparse.Namespace) -> None:
     history = read_history(directory)
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
     print(f"test: {_line(sv.evaluate(model, test.images), model)}")
+    _print_error(model, test)
     _draw_all(model, train, test, directory)
 
 
@@ -297,8 +329,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     if name is None:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
     _, test = sv.data.load(name, options.data_dir or run_options.get("data_dir"))
-    x = test.images[: options.limit]
+    test = sv.data.Dataset(test.images[: options.limit], None if test.labels is None else test.labels[: options.limit])
+    x = test.images
     print(f"test: {_line(sv.evaluate(model, x, n_samples=options.samples, seed=options.seed), model)}")
+    _print_error(model, test, options.seed)
     if options.importance_samples is not None:
         log_px, error, effective = sv.log_likelihood(model, x, options.importance_samples, options.seed)
         spread = log_px.std(ddof=1) / len(log_px) ** 0.5 if len(log_px) > 1 else numpy.inf
@@ -307,6 +341,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             f"Monte Carlo's standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f} "
             f"({quantity(model)})"
         )
+        _print_error(model, test, options.seed, options.importance_samples)
 
 
 def _sample(options: argparse.Namespace) -> None:
@@ -333,7 +368,10 @@ def _plot(options: argparse.Namespace) -> None:
         return
     from scratchvae.plotting import save_figure
 
-    possible, need, draw = _pictures(model, train, test, directory)[options.kind]
+    pictures = _pictures(model, train, test, directory)
+    if options.kind not in pictures:
+        raise InputError(f"plot {options.kind}", f"a picture among {', '.join(pictures)}", f"a {type(model).__name__}")
+    possible, need, draw = pictures[options.kind]
     if not possible:
         raise InputError(
             f"plot {options.kind}", need, f"rows of shape {test.images.shape[1:]}, K = {model.latent_size}"
@@ -408,18 +446,14 @@ def _pictures(
     shape = test.images.shape[1:] if size else None
     attributes, z = _attributes(train), _means(model, test)
     starts, ends = _pairs_with_arcs(z)
+    ten_labels = None if test.labels is None else test.labels[:10]
 
     def traversal() -> Any:
         codes = _means(model, train)
         directions = {name: mean_difference(codes, has) for name, has in attributes.items()}
         return plotting.attribute_traversal(model, z[0], directions, image_shape=shape)
 
-    return {
-        "manifold": (
-            model.latent_size == 2 and images,
-            "a 2-D latent space of images",
-            lambda: plotting.decoder_manifold(model, image_shape=shape),
-        ),
+    pictures = {
         "latent": (
             model.latent_size > 1,
             "at least two latent dimensions",
@@ -428,6 +462,18 @@ def _pictures(
         "reconstructions": (images, "images", lambda: plotting.reconstructions(model, test.images)),
         "samples": (images, "images", lambda: plotting.samples(model, image_shape=shape)),
         "curves": (True, "a run", lambda: plotting.training_curves(read_history(directory))),
+    }
+    if hasattr(model, "n_classes"):
+        return pictures | {
+            "classes": (images, "images", lambda: plotting.class_conditional(model, image_shape=shape)),
+            "analogies": (images, "images", lambda: plotting.analogies(model, test.images[:10], ten_labels, shape)),
+        }
+    return pictures | {
+        "manifold": (
+            model.latent_size == 2 and images,
+            "a 2-D latent space of images",
+            lambda: plotting.decoder_manifold(model, image_shape=shape),
+        ),
         "traversal": (
             images and len(attributes) > 0,
             "images, some of them with and some without an attribute or label",
@@ -476,6 +522,27 @@ def _pairs_with_arcs(z: numpy.ndarray, most: int = 3) -> tuple[numpy.ndarray, nu
 def _most_varied(z: numpy.ndarray, most: int = 8) -> list[int]:
     """The latent units whose means vary most, the most varied first."""
     return numpy.argsort(-z.var(axis=0), kind="stable")[:most].tolist()
+
+
+def _labels(train: sv.data.Dataset, test: sv.data.Dataset, settings: dict[str, Any]) -> numpy.ndarray:
+    """The labels that `--labels` leaves of the training images, -1 elsewhere; those of the test part must fit them."""
+    if settings["labels"] is None:
+        raise InputError("train", f"--labels N with --model {settings['model']}", "none")
+    if train.labels is None:
+        raise DataError(f"labels of {settings['data']}", "a label for each image", "none", "an .npz may hold labels")
+    if test.labels is not None and test.labels.max() > train.labels.max():
+        received = f"the class {test.labels.max()}"
+        raise DataError(f"test labels of {settings['data']}", f"classes up to {train.labels.max()}", received)
+    return sv.data.label_subset(train.labels, settings["labels"], settings["seed"])
+
+
+def _print_error(model: sv.VAE, test: sv.data.Dataset, seed: int = 0, n_samples: int = 0) -> None:
+    """Print the share of the test part that a model with classes takes for another class, if there are labels."""
+    if hasattr(model, "n_classes") and test.labels is not None:
+        error = sv.classification_error(model, test.images, test.labels, n_samples, seed)
+        spread = 100 * (error * (1 - error) / len(test)) ** 0.5
+        way = f"p(y | x) from {n_samples} importance samples of each class" if n_samples else "q(y | x)"
+        print(f"test error {100 * error:.2f} +- {spread:.2f} % of {len(test):,}, by {way}")
 
 
 def _line(scores: dict[str, Any], model: sv.VAE) -> str:

@@ -36,7 +36,7 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
             terms.append(
                 to_numpy(array_module(x).stack(model.elbo_terms(part, Noise(seed, batch, model.device), n_samples)))
             )
-            means.append(to_numpy(model.encoder(part).mean))
+            means.append(to_numpy(model.encode(part).mean))
     reconstruction, kl = numpy.concatenate(terms, axis=1).astype(numpy.float64)
     elbo = reconstruction - kl
     return {
@@ -86,6 +86,43 @@ def log_likelihood(
     relative_variance = numpy.maximum(n_samples / effective_sample_size - 1, 0)
     standard_error = numpy.sqrt(relative_variance / (n_samples - 1)) if n_samples > 1 else numpy.full(len(x), numpy.inf)
     return log_sum - math.log(n_samples), standard_error, effective_sample_size
+
+
+def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.ndarray:
+    """log p(x, y) ~ log (1/S) sum over s of p(x, y, z_s) / q(z_s | x, y) for every class y, in nats.   -> (N, C)
+
+    For a SemiSupervisedVAE. The softmax of a row is p(y | x) by the generative model, without the classifier; float64.
+    """
+    _check_count("log_joint", "n_samples", n_samples)
+    x = prepared(model, x, seed)
+    classes = array_module(x).arange(model.n_classes)[:, None]
+    draws = min(n_samples, 100)
+    n_rows = max(1, CHUNK_ENTRIES // (draws * model.n_classes * math.prod(x.shape[1:])))
+    parts, step = [], 0
+    with no_grad():
+        for start in range(0, len(x), n_rows):
+            part, log_sum = x[start : start + n_rows], -numpy.inf
+            for done in range(0, n_samples, draws):
+                noise = Noise(seed, step, model.device)
+                log_w = to_numpy(model.joint_log_weights(part, classes, noise, min(draws, n_samples - done)))
+                log_sum = numpy.logaddexp(log_sum, numpy.logaddexp.reduce(log_w.astype(numpy.float64), axis=0))
+                step += 1
+            parts.append(log_sum)
+    return numpy.concatenate(parts, axis=1).T - math.log(n_samples)
+
+
+def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, seed: int = 0) -> float:
+    """The share of the rows whose most probable class is not their label.
+
+    The class is that of the classifier q(y | x); with n_samples that of p(y | x), by `log_joint` from so many draws.
+    """
+    x = prepared(model, x, seed)
+    labels = to_numpy(model.labels(labels, x.shape[:1]))
+    if n_samples:
+        predicted = log_joint(model, x, n_samples, seed).argmax(axis=1)
+    else:
+        predicted = numpy.concatenate([to_numpy(model.classify(x[i : i + 1000])) for i in range(0, len(x), 1000)])
+    return float((predicted != labels).mean())
 
 
 def active_units(model: Any, x: Any) -> int:

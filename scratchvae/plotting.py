@@ -81,8 +81,9 @@ def decoder_manifold(model: Any, image_shape: Sequence[int] | None = None, n: in
     """
     from scipy.special import ndtr
 
-    if model.latent_size != 2:
-        raise InputError("decoder_manifold", "a 2-D latent space", f"a {model.latent_size}-D one", "samples shows any")
+    if model.latent_size != 2 or hasattr(model, "n_classes"):
+        received = f"a {model.latent_size}-D one" + (" with classes" if hasattr(model, "n_classes") else "")
+        raise InputError("decoder_manifold", "a 2-D latent space", received, "samples shows any")
     z = latent_grid(n).reshape(-1, 2)
     figure = Figure(figsize=(6.4, 6.6), layout="constrained", dpi=150)
     axes = figure.add_subplot()
@@ -235,6 +236,97 @@ def unit_sweep(
     rows = [latent_space.sweep(z, unit, v) for unit in units]
     names, columns = [f"$z_{{{unit + 1}}}$" for unit in units], [f"{value:g}" for value in values]
     return _decoded_rows(model, rows, names, columns, "Mean of $p(x\\,|\\,z)$, one unit of $z$ set", image_shape)
+
+
+def class_conditional(model: Any, n: int = 8, seed: int = 0, image_shape: Sequence[int] | None = None) -> Figure:
+    """The means of p(x | y, z) for n draws z ~ p(z), a row each, and every class y, a column each.
+
+    image_shape: as in `images`.   Source: deck, "Class-conditional simulation".
+    """
+    n_classes = _n_classes("class_conditional", model)
+    z = model.prior_draws(n, seed)
+    y = asarray(numpy.tile(numpy.arange(n_classes), (n, 1)), model.device)
+    means = to_numpy(model.decode(z[:, None].repeat(n_classes, axis=1), y).mean)
+    figure = Figure(figsize=(0.6 * n_classes + 0.6, 0.6 * n + 0.4), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    _show_classes(axes, _as_images(means.reshape(n * n_classes, -1), image_shape), n_classes)
+    axes.set_ylabel("one $z \\sim p(z)$ in each row")
+    _large(axes)
+    return figure
+
+
+def analogies(model: Any, x: Any, labels: Any = None, image_shape: Sequence[int] | None = None) -> Figure:
+    """Each row of x, and beside it the means of p(x | y, z) of every class y at the z that was inferred from it.
+
+    z is the mean of q(z | x, y) at the row's label, or without labels at its most probable class. image_shape: as in
+    `images`.
+
+    Source: deck, "Style transfer, or visual analogies"; Kingma et al. (2014), figure 1.
+    """
+    n, n_classes = len(x), _n_classes("analogies", model)
+    means = to_numpy(model.analogies(asarray(x, model.device), labels))
+    figure = Figure(figsize=(0.6 * n_classes + 1.6, 0.6 * n + 0.7), layout="constrained", dpi=150)
+    sources, transferred = figure.subplots(1, 2, width_ratios=(1, n_classes))
+    if image_shape is None and numpy.ndim(x) > 2:
+        image_shape = x.shape[1:]
+    _show(sources, image_grid(_as_images(x, image_shape), 1), extent=(0, 1, 0, n))
+    sources.set(xticks=[0.5], yticks=[])
+    sources.set_xticklabels(["x"])
+    sources.spines[:].set_color(ORANGE)
+    sources.spines[:].set_linewidth(2)
+    sources.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    _show_classes(transferred, _as_images(means.reshape(n * n_classes, -1), image_shape), n_classes)
+    for axes in (sources, transferred):
+        _large(axes)
+    return figure
+
+
+def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
+    """Test error against the number of labels, a line for each method, with confidence intervals.
+
+    results: for each method and number labels, method, error and half (of the interval), in percent.
+    """
+    figure = Figure(figsize=(7, 4.6), layout="constrained", dpi=120)
+    axes = figure.add_subplot()
+    methods = list(dict.fromkeys(row["method"] for row in results))
+    for i, (method, color, marker) in enumerate(zip(methods, (BLUE, ORANGE, GREEN, GREY), "osD^", strict=False)):
+        rows = sorted((row for row in results if row["method"] == method), key=lambda row: row["labels"])
+        sizes, errors, halves = (numpy.array([row[name] for row in rows]) for name in ("labels", "error", "half"))
+        apart = 1 + 0.03 * (i - (len(methods) - 1) / 2)  # so that intervals of one size stand side by side
+        axes.errorbar(sizes * apart, errors, halves, color=color, marker=marker, capsize=4, label=method)
+    sizes = sorted({row["labels"] for row in results})
+    axes.set(xscale="log", xlabel="labels", ylabel="test error, percent")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=11)
+    _plain(axes)
+    _large(axes)
+    return figure
+
+
+def style_transfer(
+    known: Mapping[str, Any], read: Mapping[str, Any], labels: Any, r_squared: Mapping[str, float]
+) -> Figure:
+    """Style factors of source images against those read off the digits drawn from their z as every other class.
+
+    By name: known, the factor of each source, (N,); read, that of each drawn digit, (N, C), with r_squared between the
+    two, for the title. labels: the sources' classes; colours are the classes drawn.
+    """
+    n_classes = next(iter(read.values())).shape[1]
+    other = numpy.arange(n_classes) != numpy.asarray(labels)[:, None]
+    figure = Figure(figsize=(4.6 * len(known), 4.6), layout="constrained", dpi=120)
+    for axes, name in zip(figure.subplots(1, len(known), squeeze=False)[0], known, strict=True):
+        source = numpy.broadcast_to(numpy.asarray(known[name])[:, None], other.shape)[other]
+        drawn, column = read[name][other], numpy.nonzero(other)[1]
+        axes.scatter(source, drawn, s=6, c=column, cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.6, linewidths=0)
+        ends = [min(source.min(), drawn.min()), max(source.max(), drawn.max())]
+        axes.plot(ends, ends, color=GREY, linewidth=1)
+        axes.set_title(f"{name}: $R^2 = {r_squared[name]:.2f}$ within a drawn class", fontsize=13)
+        axes.set(xlabel=f"{name} of the source", ylabel=f"{name} read off the drawn digit")
+        _plain(axes)
+        _large(axes)
+    return figure
 
 
 def latent_comparison(
@@ -624,6 +716,22 @@ def _decoded_rows(
     axes.set_xticks(numpy.arange(n) + 0.5, columns)
     axes.set_title(title, fontsize=12)
     return figure
+
+
+def _n_classes(operation: str, model: Any) -> int:
+    if not hasattr(model, "n_classes"):
+        raise InputError(operation, "a model with classes", type(model).__name__)
+    return model.n_classes
+
+
+def _show_classes(axes: Axes, pictures: numpy.ndarray, n_classes: int) -> None:
+    """Images row by row, a column for each class, whose number stands above it.   (n C, H, W, channels)"""
+    n = len(pictures) // n_classes
+    _show(axes, image_grid(pictures, n_classes), extent=(0, n_classes, 0, n))
+    axes.set_xticks(numpy.arange(n_classes) + 0.5, [str(k) for k in range(n_classes)])
+    axes.set_yticks([])
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.spines[:].set_color("lightgrey")
 
 
 def _plain(axes: Axes) -> None:

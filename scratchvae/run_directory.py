@@ -60,7 +60,7 @@ class RunDirectory(os.PathLike):
 
     def _remove_what_the_dead_left(self) -> None:
         """Unlink the temporary files of processes that died while they wrote."""
-        for name in ("config.json", "options.json", "metrics.jsonl", "last.npz", "best.npz"):
+        for name in ("config.json", "options.json", "labelled_rows.json", "metrics.jsonl", "last.npz", "best.npz"):
             for path in self.path.glob(f".{name}.*"):
                 process = path.name.rpartition(".")[2]
                 if process.isdecimal() and (int(process) == os.getpid() or not _is_alive(int(process))):
@@ -162,6 +162,11 @@ class Run:
             self.best_score = score
             self.save("best.npz")
         self.save()
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text file beside the checkpoints, if there is a directory."""
+        if self.directory is not None:
+            checkpoint.write_text(self.directory / name, text)
 
     def last_checkpoint(self) -> str:
         """A clause that says where the last checkpoint is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -19,16 +20,18 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import grad
-from scratchvae.backend import array_module, device_module, memory_kept, to_numpy
+from scratchvae.backend import array_module, device_module, keep_freed_memory, to_numpy
 from scratchvae.data.binarization import binarize
-from scratchvae.data.minibatches import minibatches
-from scratchvae.errors import InputError
+from scratchvae.data.minibatches import labelled_minibatches, minibatches
+from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import active_units, evaluate, log_likelihood, observations, prepared
+from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.models.vae import log_mean_exp
 from scratchvae.noise import Noise
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.run_directory import Metrics, Run, fingerprint
 
+Objective = tuple[tuple[str, ...], Callable[..., Any]]
 PROBED_STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
 
@@ -57,11 +60,17 @@ def fit(
     run_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
+    labels: Any = None,
+    alpha: float | None = None,
 ) -> dict[str, list[float]]:
     """Ascend (1/M) sum over the minibatch of the objective, by default E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
     This is the deck's estimator (N/M) sum, divided by N. An epoch is a fresh permutation of the rows; its last, partial
     batch is kept.
+
+    With labels, ascend the deck's J~ / N of a SemiSupervisedVAE: every minibatch has labelled rows and others, M of
+    each where there are as many, and each sum is scaled by its own N_k / M_k. An epoch is a pass through the larger of
+    the two sets; the smaller one is gone through again and again, in other orders.
 
     Parameters
     ----------
@@ -94,13 +103,19 @@ def fit(
         Go on from last.npz, to the same bits as without the interruption; `epochs` may grow.
     progress : bool
         Show a progress bar.
+    labels : array of integers (N,), optional
+        The class of each row, -1 where it is not known. For a SemiSupervisedVAE; every class needs a labelled row. A
+        run directory also keeps labelled_rows.json.
+    alpha : number, optional
+        Multiplies the sum of log q(y | x) over the labelled rows in J~; 0.1 N / N^s by default.
 
     Returns
     -------
     dict of lists, one entry an epoch: epoch, step, elbo, reconstruction, kl, active_units, seconds, for "iwae" also
-    bound, and the same scores with the prefix validation_ where there are validation data. In nats, means per datapoint
-    over the epoch's steps; elbo is unweighted; active_units are counted on the first 500 rows. With "iwae" the kl of
-    the training data is estimated by the draws, and bound is what was ascended.
+    bound, with labels also classification, and the same scores with the prefix validation_ where there are validation
+    data. In nats, means per datapoint over the epoch's steps; elbo is unweighted; active_units are counted on the first
+    500 rows. With "iwae" the kl of the training data is estimated by the draws, and bound is what was ascended. With
+    labels elbo is J / N, kl is that of y and z, and classification is the mean of log q(y | x) over the labelled rows.
 
     Raises
     ------
@@ -116,12 +131,20 @@ def fit(
         raise InputError("fit", f"an objective among {', '.join(OBJECTIVES)}", repr(objective))
     if not hasattr(model, "elbo_terms"):
         raise InputError("fit", "a model", type(model).__name__, "fit(model, data)")
-    if objective == "iwae" and not hasattr(model, "log_weight_terms"):
+    if objective == "iwae" and getattr(model, "log_weight_terms", None) is None:
         raise InputError("fit", 'a model with log_weight_terms for objective="iwae"', type(model).__name__)
     if not callable(kl_weight) and not (isinstance(kl_weight, Real) and 0 <= kl_weight < math.inf):
         raise InputError("fit", "kl_weight as a number of at least 0 or a schedule", repr(kl_weight))
+    if labels is not None and not hasattr(model, "objective_terms"):
+        raise InputError("fit", "a model with classes for labels", type(model).__name__, "sv.SemiSupervisedVAE.mlp()")
+    if labels is not None and objective != "elbo":
+        raise InputError("fit", 'objective="elbo" with labels', repr(objective))
+    if alpha is not None and (labels is None or not (isinstance(alpha, Real) and 0 <= alpha < math.inf)):
+        received = repr(alpha) + (" without labels" if labels is None else "")
+        raise InputError("fit", "alpha as a number of at least 0, with labels", received)
     if optimizer is not None and not callable(optimizer):
         raise InputError("fit", "an optimizer such as sv.optim.Adam", repr(optimizer), "functools.partial sets it up")
+    keep_freed_memory()
     if device is not None:
         model.to(device)
     noise = Noise(seed, device=model.device)
@@ -144,29 +167,37 @@ def fit(
         "seed": seed,
         "device": model.device,
     }
-    steps_per_epoch = math.ceil(len(x) / batch_size)
-    names, evaluated = OBJECTIVES[objective]
+    n, (names, evaluated) = len(x), OBJECTIVES[objective]
+    if labels is not None:
+        labels = _labels_of_every_class(model, labels, len(x))
+        n_labelled = int((labels >= 0).sum())
+        alpha = usual_alpha(n_labelled, len(x)) if alpha is None else alpha
+        n, (names, evaluated) = max(n_labelled, len(x) - n_labelled), semi_supervised(n_labelled, len(x), alpha)
+        settings |= {"labels": fingerprint(labels), "alpha": alpha}
+    steps_per_epoch = math.ceil(n / batch_size)
     terms = device_module(model.device).zeros((steps_per_epoch, len(names)), dtype=model.dtype)
     observed = x if model.binarize == "dynamic" else binarize(x, model.binarize, noise)
     read_every = 1 if model.device == "cpu" else 50  # reading a term back makes the CPU wait for the GPU
 
     with (
-        memory_kept(),
         Run(run_dir, resume, settings, epochs, model, optimizer, terms) as run,
         _deferred_interrupt() as interrupted,
         _progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,
         numpy.errstate(all="ignore"),  # what overflows makes a term non-finite, and that stops the run
     ):
+        if labels is not None:
+            run.write("labelled_rows.json", json.dumps(numpy.flatnonzero(labels >= 0).tolist()))
         while run.step < epochs * steps_per_epoch:
             epoch, first = divmod(run.step, steps_per_epoch)
-            batches = list(minibatches(len(x), batch_size, Noise(seed, epoch, model.device)))
+            batches = _minibatches(len(x), labels, batch_size, Noise(seed, epoch, model.device))
             started = time.perf_counter()
             for i in range(first, steps_per_epoch):
                 noise = Noise(seed, run.step, model.device)
-                batch = observed[batches[i]]
+                rows, *y = batches[i]
+                batch = observed[rows]
                 if model.binarize == "dynamic":
                     batch = binarize(batch, "dynamic", noise)
-                value, *parts = evaluated(model, batch, noise, n_samples, value_at(kl_weight, run.step))
+                value, *parts = evaluated(model, batch, *y, noise, n_samples, value_at(kl_weight, run.step))
                 for j, part in enumerate(parts):
                     terms[i, j] = part.data
                 if (i + 1) % read_every == 0 or i + 1 == steps_per_epoch:
@@ -184,7 +215,7 @@ def fit(
                     break
             else:
                 run.seconds += time.perf_counter() - started
-                means = dict(zip(names, _epoch_means(to_numpy(terms), batch_size, len(x)), strict=True))
+                means = dict(zip(names, _epoch_means(to_numpy(terms), batch_size, n), strict=True))
                 metrics = _epoch_metrics(model, x, validation, means, n_samples, seed)
                 _check_epoch(metrics, run)
                 run.finish_epoch({"epoch": epoch + 1, "step": run.step} | metrics)
@@ -218,17 +249,52 @@ def _importance_weighted(
     return bound, ops.mean(reconstruction), ops.mean(divergence), bound
 
 
-OBJECTIVES: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
+OBJECTIVES: dict[str, Objective] = {
     "elbo": (("reconstruction", "kl"), _elbo),
     "iwae": (("reconstruction", "kl", "bound"), _importance_weighted),
 }
 """Name -> the terms that are recorded at every step, and the function that returns the objective and then the terms."""
 
 
+def semi_supervised(n_labelled: int, n: int, alpha: float) -> Objective:
+    """J~ / N by a minibatch of both data sets, as an entry of OBJECTIVES; its function also takes the labels y.
+
+    (1/N) [N^s / M^s (sum of L + alpha sum of log q(y | x)) + N^u / M^u sum of U], which is a mean over the labelled
+    rows times N^s / N and one over the others times N^u / N.
+    """
+    share = n_labelled / n
+
+    def evaluated(model: Any, x: Any, y: Any, noise: Noise, n_samples: int, kl_weight: float) -> tuple[Any, ...]:
+        *bound, log_q = model.objective_terms(x, y, noise, n_samples)
+        parts = [(share, slice(None, len(y))), (1 - share, slice(len(y), None))]
+        reconstruction, kl = (sum(part * ops.mean(term[rows]) for part, rows in parts if part) for term in bound)
+        classification = ops.mean(log_q)
+        return reconstruction - kl_weight * kl + share * alpha * classification, reconstruction, kl, classification
+
+    return ("reconstruction", "kl", "classification"), evaluated
+
+
+def _labels_of_every_class(model: Any, labels: Any, n: int) -> numpy.ndarray:
+    """The labels of n rows, checked, as NumPy's. Raises DataError where no row has the label of some class."""
+    labels = to_numpy(model.labels(labels, (n,), lowest=-1))
+    missing = sorted(set(range(model.n_classes)) - set(labels.tolist()))
+    if missing:
+        raise DataError("labels", "a labelled row of every class", f"none of class {', '.join(map(str, missing))}")
+    return labels
+
+
+def _minibatches(n: int, labels: Any, size: int, noise: Noise) -> list[tuple[Any, ...]]:
+    """(rows,) or, with labels, (rows, labels of the first of them) for every step of an epoch."""
+    if labels is None:
+        return [(rows,) for rows in minibatches(n, size, noise)]
+    return list(labelled_minibatches(labels, size, noise))
+
+
 def summary(metrics: Metrics) -> str:
     """One line for a person: the ELBO and its two terms, in nats per datapoint, and the active units."""
     line = f"ELBO {metrics['elbo']:.2f} = {metrics['reconstruction']:.2f} - KL {metrics['kl']:.2f}"
     line += f", bound {metrics['bound']:.2f}" if "bound" in metrics else ""
+    line += f", log q(y | x) {metrics['classification']:.3f}" if "classification" in metrics else ""
     line += f", {metrics['active_units']} active"
     return line + (f", validation ELBO {metrics['validation_elbo']:.2f}" if "validation_elbo" in metrics else "")
 
@@ -266,7 +332,7 @@ def _epoch_metrics(model: Any, x: Any, validation: Any, means: dict[str, float],
         scores = evaluate(model, validation, seed=seed)
         if "bound" in means:
             scores["bound"] = float(log_likelihood(model, validation, n_samples, seed)[0].mean())
-        metrics |= {f"validation_{name}": scores[name] for name in metrics}
+        metrics |= {f"validation_{name}": scores[name] for name in metrics if name in scores}
     return metrics
 
 

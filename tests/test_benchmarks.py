@@ -12,7 +12,18 @@ import pytest
 import scratchvae as sv
 
 sys.path.append(str(Path(__file__).parents[1]))
-from benchmarks import convolution, directions, faces, iwae, linear, step, timing
+from benchmarks import (
+    convolution,
+    directions,
+    faces,
+    iwae,
+    linear,
+    reproduce,
+    semisupervised_step,
+    step,
+    timing,
+)
+from scratchvae import cli
 
 
 @pytest.mark.parametrize("name", ["engine", "numpy_by_hand"])
@@ -119,3 +130,59 @@ def test_pytorchs_objective_is_ours(few_faces):
     scores = [faces.example.score(model, x) for model in (ours, theirs)]
     assert scores[0]["elbo"] == pytest.approx(scores[1]["elbo"], rel=0.05)
     assert scores[0]["std"] == pytest.approx(scores[1]["std"], rel=1e-4)
+
+
+def test_a_timed_step_of_m2(rng):
+    x, y = rng.random((200, 784), dtype=numpy.float32), rng.integers(10, size=100)
+    for timed in semisupervised_step.engine(x, y):
+        timed()
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """220 drawn digits in the place of MNIST."""
+    digits = sv.data.draw_digits(220)
+    parts = [sv.data.Dataset(digits.images[rows], digits.labels[rows]) for rows in (slice(200), slice(200, None))]
+    monkeypatch.setitem(sv.data.DATASETS, "mnist", lambda data_dir, seed: parts)
+    return parts
+
+
+def reproduced(tmp_path, *options):
+    places = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "results.json")]
+    reproduce.main([*options, *places])
+    return json.loads((tmp_path / "results.json").read_text())
+
+
+def test_jobs_of_the_semi_supervised_table_are_run_once(few_digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reproduce, "STEPS", 60)
+    options = ["--rows", "logistic regression", "nearest neighbour", "--labels", "20", "60", "--draws", "2"]
+    results = reproduced(tmp_path, *options)
+    assert len(results) == 8 and all(0 < job["error"] < 95 for job in results.values())
+    errors = [results[f"nearest neighbour, 60 labels, draw {draw}"]["error"] for draw in range(2)]
+    spread = 12.706 * numpy.std(errors, ddof=1) / 2**0.5
+    assert f"| nearest neighbour | 60 | {numpy.mean(errors):.2f} +- {spread:.2f} | 2 |" in capsys.readouterr().out
+    assert reproduced(tmp_path, *options) == results, "with the seconds that they took"
+
+
+def test_the_nearest_neighbour_is_that_of_scikit_learn(few_digits):
+    from sklearn.neighbors import KNeighborsClassifier
+
+    train, test = few_digits
+    rows = sv.data.label_subset(train.labels, 60, 1) >= 0
+    known = KNeighborsClassifier(1).fit(train.images[rows].reshape(60, -1), train.labels[rows])
+    expected = 1 - known.score(test.images.reshape(20, -1), test.labels)
+    assert reproduce.neighbour(few_digits, 60, 1, None) == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+def test_a_job_of_m2_is_a_command_that_goes_on_with_its_run(few_digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_draw_all", lambda *_: None)
+    options = ["--rows", "m2", "--labels", "20", "--draws", "1"]
+    reproduced(tmp_path, *options, "--epochs", "1")
+    assert "scratchvae train --data mnist --model m2 --latent 50" in capsys.readouterr().out
+    second = reproduced(tmp_path, *options, "--epochs", "2")
+    assert "scratchvae train --resume" in capsys.readouterr().out
+    assert list(second) == [f"m2, 20 labels, draw 0, {n} epochs" for n in (1, 2)]
+    reproduce.main(["--list", "--out", str(tmp_path / "results.json"), "--rows", "m2"])
+    out = capsys.readouterr().out
+    assert "12 jobs of M2 have not been run" in out and "| m2 | 100 | not run | 0 | 6.81 +- 0.60 |" in out

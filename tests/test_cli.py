@@ -42,7 +42,7 @@ def run(digits, tmp_path_factory):
 
 def test_train_leaves_a_run_directory(run):
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    pictures = {f"figures/{kind}.png" for kind in PLOTS}
+    pictures = {f"figures/{kind}.png" for kind in PLOTS if kind not in ("classes", "analogies")}
     assert files == {".lock", "config.json", "options.json", "metrics.jsonl", "last.npz", "best.npz"} | pictures
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]

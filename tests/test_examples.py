@@ -86,6 +86,37 @@ def test_street_digits(monkeypatch, tmp_path, recwarn):
     assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
 
 
+def test_semi_supervised(monkeypatch, tmp_path, capsys):
+    run(monkeypatch, "semi_supervised", "--quick", "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"label_curve.png", "class_samples.png", "semi_supervised.json"}
+    results = json.loads((tmp_path / "semi_supervised.json").read_text())
+    assert [(row["labels"], row["method"]) for row in results] == [
+        (n, method) for n in (20, 50) for method in ("labelled digits alone", "M2", "M2, alpha = 0")
+    ]
+    out = capsys.readouterr().out
+    for row in results:
+        assert f"{row['error']:.2f} +- {row['half']:.2f}" in out
+        assert row["error"] == pytest.approx(sum(row["all"]) / 2) and row["half"] >= 0
+
+
+def test_analogies(monkeypatch, tmp_path):
+    run(monkeypatch, "analogies", "--quick", "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"analogies.png", "style_transfer.png", "analogies.json", "analogies.npz"}
+    results = json.loads((tmp_path / "analogies.json").read_text())
+    assert results["judge on test images"]["classes"] > 0.8 and 0 <= results["R^2 of source and drawn"]["slant"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("semi_supervised", ["--draws", "1"]), ("semi_supervised", ["--labels", "9"]), ("analogies", ["--labels", "3"])],
+)
+def test_a_number_that_cannot_be_ends_with_a_sentence_and_status_2(name, arguments, monkeypatch, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, name, "--quick", *arguments, "--out", str(tmp_path))
+    assert stop.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", ["exact_posterior", "faces", "latent_sizes", "mnist_manifold", "street_digits"])
 def test_a_mistake_ends_with_a_sentence_and_status_2(name, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:

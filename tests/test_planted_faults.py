@@ -1,8 +1,8 @@
 """The faults that VAE code is known for, planted one at a time: `scratchvae check` must fail for each of them.
 
-FAULTS is the README's table. A fault replaces a function of the package while the rows that must catch it run, and a
-check of the ELBO's and the bound's gradients beside them, to see what a gradient check alone would have caught.
-LINEAR_FAULTS are those of the linear models, which have no gradient to check.
+FAULTS is the README's table, FAULTS_OF_M2 that of docs/semi_supervised.md. A fault replaces a function of the package
+while the rows that must catch it run, and a check of the gradients of ELBO, bound and J~ beside them, to see what a
+gradient check alone would have caught. LINEAR_FAULTS are those of the linear models, which have no gradient to check.
 """
 
 import inspect
@@ -18,10 +18,12 @@ import pytest
 import scratchvae as sv
 from scratchvae import evaluation, ops, training
 from scratchvae.autodiff import Tensor
+from scratchvae.checks import semi_supervised as checks_of_m2
 from scratchvae.checks import table
 from scratchvae.checks.gradient_table import primitives
 from scratchvae.checks.identities import EXAMPLES
 from scratchvae.cli import main
+from scratchvae.data.minibatches import labelled_minibatches
 from scratchvae.distributions import Bernoulli, Normal, event
 from scratchvae.distributions.kl import DIVERGENCES
 from scratchvae.linear import (
@@ -292,6 +294,97 @@ def wrong_rule(monkeypatch):
     monkeypatch.setattr(ops.tanh, "rules", {0: lambda g, y, x: g * (1 - y)})
 
 
+# ---- the semi-supervised model
+
+
+def sum_over_classes(weight, with_entropy=True):
+    """Plant another U; weight of q(y | x), (N, C), gives what the terms of every class are weighted by."""
+
+    def terms(self, x, q, noise, n_samples):
+        w = ops.transpose(weight(q.mean))
+        reconstruction, divergence = self.supervised_terms(x, numpy.arange(self.n_classes)[:, None], noise, n_samples)
+        entropy = q.entropy() if with_entropy else 0.0
+        return ops.sum(w * reconstruction, axis=0), ops.sum(w * divergence, axis=0) - entropy
+
+    return lambda monkeypatch: monkeypatch.setattr(sv.SemiSupervisedVAE, "_over_classes", terms)
+
+
+def most_probable(q):
+    return (q >= ops.max(q, axis=1, keepdims=True)) * numpy.ones(q.shape)
+
+
+def no_class_prior(monkeypatch):
+    true = sv.SemiSupervisedVAE.supervised_terms
+
+    def terms(self, x, y, noise, n_samples=1):
+        reconstruction, divergence = true(self, x, y, noise, n_samples)
+        return reconstruction, divergence + self.class_prior.log_prob(y)
+
+    monkeypatch.setattr(sv.SemiSupervisedVAE, "supervised_terms", terms)
+
+
+def class_left_out_of_the_decoder(monkeypatch):
+    true = sv.SemiSupervisedVAE._beside
+    monkeypatch.setattr(sv.SemiSupervisedVAE, "_beside", lambda self, y, z: true(self, 0 * y - 1, z))
+
+
+def mean_over_classes(monkeypatch):
+    def log_weights(self, x, noise, n_samples=1):
+        every = numpy.arange(self.n_classes)[:, None]
+        given = self.joint_log_weights(x, every, noise, n_samples) - self.class_prior.log_prob(every)
+        return ops.logsumexp(given, axis=1) - math.log(self.n_classes)
+
+    monkeypatch.setattr(sv.SemiSupervisedVAE, "log_weights", log_weights)
+
+
+def log_joint_by_the_mean_of_logs(monkeypatch):
+    def log_joint(model, x, n_samples=100, seed=0):
+        with sv.no_grad():
+            every = numpy.arange(model.n_classes)[:, None]
+            return sv.to_numpy(model.joint_log_weights(x, every, Noise(seed), n_samples)).mean(axis=0).T
+
+    monkeypatch.setattr(evaluation, "log_joint", log_joint)
+
+
+def reduction_of_fit(value):
+    """Plant another J~ / N; value of (N^s / N, alpha, L (M^s,), log q (M^s,), U (M^u,))."""
+
+    def semi_supervised(n_labelled, n, alpha):
+        def evaluated(model, x, y, noise, n_samples, kl_weight):
+            reconstruction, kl, log_q = model.objective_terms(x, y, noise, n_samples)
+            bound = reconstruction - kl_weight * kl
+            return value(n_labelled / n, alpha, bound[: len(y)], log_q, bound[len(y) :]), *map(
+                ops.mean, (reconstruction, kl, log_q)
+            )
+
+        return ("reconstruction", "kl", "classification"), evaluated
+
+    def plant(monkeypatch):
+        monkeypatch.setattr(training, "semi_supervised", semi_supervised)
+        monkeypatch.setattr(checks_of_m2, "semi_supervised", semi_supervised)
+
+    return plant
+
+
+def drawn_minibatches(change):
+    """Plant other minibatches of two data sets; change of (labels, rows, y)."""
+
+    def planted(labels, size, noise):
+        return (change(labels, rows, y) for rows, y in labelled_minibatches(labels, size, noise))
+
+    return lambda monkeypatch: monkeypatch.setattr(training, "labelled_minibatches", planted)
+
+
+def the_same_labelled_rows_at_every_step(monkeypatch):
+    def planted(labels, size, noise):
+        (first, y), *others = labelled_minibatches(labels, size, noise)
+        yield first, y
+        for rows, _ in others:
+            yield numpy.concatenate([first[: len(y)], rows[len(y) :]]), y
+
+    monkeypatch.setattr(checks_of_m2, "labelled_minibatches", planted)
+
+
 GAUSSIAN = "Normal: probabilities sum to 1"
 EVIDENCE = "1-D VAE: ELBO + KL = log p(x)"
 FAULTS = {
@@ -408,6 +501,50 @@ FAULTS = {
     "a wrong derivative: tanh' = 1 - y": Fault(wrong_rule, "tanh", "sees"),
 }
 
+U_AND_KL, FIT_OF_M2 = "M2: U(x) + KL = log p(x)", "epochs of fit, J~"
+FAULTS_OF_M2 = {
+    "U without the entropy of q(y given x)": Fault(sum_over_classes(lambda q: q, with_entropy=False), U_AND_KL),
+    "U at the most probable class, not summed over y": Fault(sum_over_classes(most_probable), U_AND_KL),
+    "U with all classes weighted alike": Fault(sum_over_classes(lambda q: 0 * q + 1 / q.shape[1]), U_AND_KL),
+    "U summed over y without q(y given x)": Fault(sum_over_classes(lambda q: 0 * q + 1.0), U_AND_KL),
+    "no gradient through q(y given x)": Fault(
+        sum_over_classes(lambda q: sv.to_numpy(getattr(q, "data", q))), "M2: gradient of J~", "sees"
+    ),
+    "no prior on y": Fault(no_class_prior, "M2: L(x, y) + KL = log p(x, y)"),
+    "the class left out of the decoder": Fault(class_left_out_of_the_decoder, "M2: L(x, y) + KL = log p(x, y)"),
+    "log p(x) by the mean over y, without p(y)": Fault(
+        mean_over_classes, "M2: weights average to p(x, y) and p(x)", "-"
+    ),
+    "log p(x, y) by the mean of logs": Fault(log_joint_by_the_mean_of_logs, "M2: classes by q and by p", "-"),
+    "alpha left out": Fault(
+        reduction_of_fit(lambda s, a, l_x, log_q, u: s * ops.mean(l_x) + (1 - s) * ops.mean(u)), FIT_OF_M2, "-"
+    ),
+    "alpha times the mean over labelled rows, not the sum": Fault(
+        reduction_of_fit(lambda s, a, l_x, q, u: s * ops.mean(l_x) + a * ops.mean(q) + (1 - s) * ops.mean(u)),
+        FIT_OF_M2,
+        "-",
+    ),
+    "alpha times the log of a probability already summed over rows": Fault(
+        reduction_of_fit(lambda s, a, l_x, q, u: s * (ops.mean(l_x) + a * ops.sum(q)) + (1 - s) * ops.mean(u)),
+        FIT_OF_M2,
+        "-",
+    ),
+    "both data sets in one mean, not each by its N_k / M_k": Fault(
+        reduction_of_fit(lambda s, a, l_x, q, u: ops.mean(ops.concatenate([l_x + a * q, u]))),
+        "M2: J~ by minibatches is unbiased",
+        "-",
+    ),
+    "labels out of step with their rows": Fault(
+        drawn_minibatches(lambda labels, rows, y: (rows, labels[labels >= 0][: len(y)])), FIT_OF_M2, "-"
+    ),
+    "rows without a label taken for labelled ones": Fault(
+        drawn_minibatches(lambda labels, rows, y: (rows, labels[rows])), FIT_OF_M2, "-"
+    ),
+    "the same labelled rows at every step": Fault(
+        the_same_labelled_rows_at_every_step, "M2: J~ by minibatches is unbiased", "-"
+    ),
+}
+
 
 def edited(owner, name, old, new):
     """Plant a function or method whose text has `new` where it had `old`."""
@@ -521,9 +658,13 @@ def gradient_check():
     x = rng.random((5, 4))
     for objective in (model.elbo, model.importance_weighted_bound):
         sv.check_gradients(lambda *_, f=objective: f(x, Noise(0), 2), *model.parameters(), order=1)
+    m2, x, labels = checks_of_m2.small_model(hidden=(2,))
+    sv.check_gradients(
+        lambda *_: m2.objective(x[:4], labels[labels >= 0][:2], Noise(0), 0.7), *m2.parameters(), order=1
+    )
 
 
-@pytest.mark.parametrize("name", {fault.caught_by for fault in FAULTS.values()})
+@pytest.mark.parametrize("name", {fault.caught_by for fault in (FAULTS | FAULTS_OF_M2).values()})
 def test_without_a_fault_the_row_passes(name):
     assert outcome(name).passed
 
@@ -532,7 +673,7 @@ def test_without_a_fault_the_gradient_check_passes():
     gradient_check()
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("fault", (FAULTS | FAULTS_OF_M2).values(), ids=FAULTS | FAULTS_OF_M2)
 def test_fault(fault, monkeypatch):
     fault.plant(monkeypatch)
     assert not outcome(fault.caught_by).passed
@@ -626,6 +767,12 @@ def test_a_row_that_raises_fails_and_the_others_run(monkeypatch, capsys):
 def test_the_whole_command_passes(capsys):
     assert main(["check"]) == 0
     assert sum(line.endswith("  ok") for line in capsys.readouterr().out.splitlines()) == len(rows())
+
+
+def test_the_page_on_m2_has_its_table():
+    page = (Path(__file__).parents[1] / "docs" / "semi_supervised.md").read_text()
+    for name, fault in FAULTS_OF_M2.items():
+        assert f"| {name} | {fault.caught_by} | {fault.gradient_check} |" in page
 
 
 def test_the_readme_has_this_table():

@@ -6,6 +6,7 @@ import numpy
 import pytest
 
 import scratchvae as sv
+from scratchvae.data.minibatches import labelled_minibatches
 from scratchvae.models.networks import SMALLEST_STD
 from scratchvae.optim import Adam
 
@@ -160,3 +161,76 @@ def test_fit_by_importance_weights(kind):
     sv.fit(model, x, epochs=25, batch_size=10, **options)
     twin.descend(batches, rate=0.01, objective="iwae")
     assert twin.largest_difference(model) < 1e-9
+
+
+class TwinOfM2:
+    """M2 of three perceptrons with one hidden layer of softplus in PyTorch, from the values of a scratchvae model."""
+
+    def __init__(self, model):
+        self.parameters = {
+            name: torch.tensor(x.data.copy(), requires_grad=True) for name, x in model.named_parameters().items()
+        }
+        self.n_classes = model.n_classes
+
+    def layer(self, x, name):
+        return x @ self.parameters[f"{name}.weight"] + self.parameters[f"{name}.bias"]
+
+    def bound(self, x, y, e):
+        """L(x, y) for one class of each row, y (M,) and e (S, M, K)."""
+        y = torch.nn.functional.one_hot(y, self.n_classes).double()
+        hidden = self.layer(x, "encoder.network.body") + y @ self.parameters["encoder.network.class_weight"]
+        code = self.layer(torch.nn.functional.softplus(hidden), "encoder.network.head.layers.0")
+        mean, log_std = code.chunk(2, dim=-1)
+        q = torch.distributions.Normal(mean, log_std.exp())
+        z = mean + log_std.exp() * e
+        beside = torch.cat([y.expand(*z.shape[:-1], self.n_classes), z], dim=-1)
+        hidden = torch.nn.functional.softplus(self.layer(beside, "decoder.network.layers.0"))
+        likelihood = torch.distributions.Bernoulli(logits=self.layer(hidden, "decoder.network.layers.1"))
+        prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+        kl = torch.distributions.kl_divergence(q, prior).sum(-1)
+        return likelihood.log_prob(x).sum(-1).mean(0) - kl - math.log(self.n_classes)
+
+    def classifier(self, x):
+        hidden = torch.nn.functional.softplus(self.layer(x, "classifier.network.layers.0"))
+        return torch.distributions.Categorical(logits=self.layer(hidden, "classifier.network.layers.1"))
+
+    def j(self, x, y, others, e, e_others, alpha, n_labelled, n_others):
+        """(1/N) [N^s/M^s sum of (L + alpha log q(y | x)) + N^u/M^u sum of U], the sum over classes a loop."""
+        q = self.classifier(others)
+        u = q.entropy()
+        for k in range(self.n_classes):
+            every = torch.full((len(others),), k)
+            u = u + q.probs[:, k] * self.bound(others, every, e_others[:, k])
+        labelled = self.bound(x, y, e) + alpha * self.classifier(x).log_prob(y)
+        total = n_labelled / len(x) * labelled.sum() + n_others / len(others) * u.sum()
+        return total / (n_labelled + n_others)
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+def test_a_hundred_steps_of_m2():
+    """`fit` with labels against J~ by PyTorch: the same rows, labels and noise, a partial last batch."""
+    rng = numpy.random.default_rng(0)
+    y = rng.permutation(numpy.arange(120) % 4)
+    x = (rng.random((120, 30)) < 1 / (1 + numpy.exp(-3 * rng.standard_normal((4, 30))[y]))).astype(float)
+    labels = sv.data.label_subset(y, 20, seed=0)
+    model = sv.SemiSupervisedVAE.mlp(30, 4, 3, (16,)).to(dtype=numpy.float64)
+    start = {name: array.copy() for name, array in model.state().items()}
+    twin = TwinOfM2(model)
+    optimizer = torch.optim.Adam(twin.parameters.values(), lr=0.01)
+    step = 0
+    for epoch in range(15):
+        for rows, given in labelled_minibatches(labels, 16, sv.Noise(7, epoch)):
+            noise, m = sv.Noise(7, step), len(given)
+            e = noise.child("labelled").normal("z", (2, m, 3)), noise.normal("z", (2, 4, len(rows) - m, 3))
+            tensors = [torch.tensor(part) for part in (x[rows[:m]], given, x[rows[m:]])]
+            e = [torch.tensor(part, dtype=torch.float64) for part in e]
+            optimizer.zero_grad()
+            (-twin.j(*tensors, *e, alpha=0.6, n_labelled=20, n_others=100)).backward()
+            optimizer.step()
+            step += 1
+    options = {"batch_size": 16, "learning_rate": 0.01, "seed": 7, "n_samples": 2, "progress": False}
+    sv.fit(model, x, epochs=15, labels=labels, alpha=0.6, **options)
+    assert step == 105
+    for name, parameter in model.named_parameters().items():
+        assert abs(parameter.data - twin.parameters[name].detach().numpy()).max() < 1e-9, name
+        assert abs(parameter.data - start[name]).max() > 0.01, "every parameter has gone a long way"

@@ -14,6 +14,7 @@ from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.faces import load_faces, load_frey_faces
 from scratchvae.data.files import as_images, as_labels, read_arrays
+from scratchvae.data.label_subset import label_subset
 from scratchvae.data.minibatches import minibatches
 from scratchvae.data.mnist import load_mnist
 from scratchvae.data.street_digits import draw_street_digits
@@ -27,6 +28,7 @@ __all__ = [
     "draw_digits",
     "draw_faces",
     "draw_street_digits",
+    "label_subset",
     "load",
     "minibatches",
 ]

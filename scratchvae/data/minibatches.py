@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy
+
 from scratchvae.backend import asarray
 from scratchvae.noise import Noise
 
@@ -16,3 +18,25 @@ def minibatches(n: int, size: int, noise: Noise) -> Iterator[Any]:
     """
     order = asarray(noise.permutation("order", n), noise.device)
     return (order[start : start + size] for start in range(0, n, size))
+
+
+def labelled_minibatches(labels: numpy.ndarray, size: int, noise: Noise) -> Iterator[tuple[Any, Any]]:
+    """For every step the row numbers of labelled rows, then of others, and the labels of the former.
+
+    labels: (N,), negative where a label is not known. An epoch parts a random permutation of the larger set into
+    minibatches, as `minibatches` does; permutations of the smaller one follow each other, and every minibatch takes the
+    next `size` rows, or as many as the set has.
+    """
+    known, unknown = numpy.flatnonzero(labels >= 0), numpy.flatnonzero(labels < 0)
+    n = max(len(known), len(unknown))
+    pieces = (_pieces(rows, n, size, noise.child(name)) for name, rows in (("known", known), ("unknown", unknown)))
+    for labelled, others in zip(*pieces, strict=True):
+        yield asarray(numpy.concatenate([labelled, others]), noise.device), asarray(labels[labelled], noise.device)
+
+
+def _pieces(rows: numpy.ndarray, n: int, size: int, noise: Noise) -> list[numpy.ndarray]:
+    """As many pieces as n rows give: of n rows in a random order, of fewer in one order after another."""
+    n_pieces, size = -(-n // size), min(size, len(rows))
+    n_orders = 1 if len(rows) in (0, n) else -(-n_pieces * size // len(rows))
+    order = numpy.concatenate([rows[noise.permutation(f"order {i}", len(rows))] for i in range(n_orders)])
+    return [order[i * size : (i + 1) * size] for i in range(n_pieces)]

@@ -10,9 +10,11 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import Tensor
-from scratchvae.distributions import Bernoulli, Normal
+from scratchvae.distributions import Bernoulli, Categorical, Normal
 from scratchvae.errors import InputError
-from scratchvae.nn import Module
+from scratchvae.nn import Module, glorot_uniform
+from scratchvae.nn.linear import ACTIVATIONS, check_activation
+from scratchvae.noise import Noise
 
 SMALLEST_STD = 1e-3  # of a Gaussian likelihood; about the rounding error of 8-bit pixels, 1 / (255 sqrt(12))
 INITIAL_STD = 0.3  # of one that is learned; about the deviation of grey values in [0, 1]
@@ -21,17 +23,58 @@ INITIAL_STD = 0.3  # of one that is learned; about the deviation of grey values 
 class GaussianEncoder(Module):
     """q(z | x) = Normal(mu(x), diag(sigma(x)^2)),   where the network gives mu and log sigma side by side
 
-    network: (N, D) -> (N, 2 K).   Source: deck, "Amortized inference networks".
+    network: (N, D) -> (N, 2 K); one of more inputs, as ClassConditional, makes an encoder q(z | x, y) of as many.
+
+    Source: deck, "Amortized inference networks".
     """
 
     def __init__(self, network: Any) -> None:
         self.network = network
 
-    def __call__(self, x: Any) -> Normal:
-        return Normal(*_halves(self.network(x)))
+    def __call__(self, *x: Any) -> Normal:
+        return Normal(*_halves(self.network(*x)))
 
     def __repr__(self) -> str:
         return f"Normal(mean and log std = {self.network})"
+
+
+class Classifier(Module):
+    """q(y | x) = Categorical(softmax(f(x))),   where the network f gives the logits
+
+    network: (N, D) -> (N, C).   Source: deck, "Generative model and inference networks".
+    """
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+
+    def __call__(self, x: Any) -> Categorical:
+        return Categorical(self.network(x))
+
+    def __repr__(self) -> str:
+        return f"Categorical(logits = {self.network})"
+
+
+class ClassConditional(Module):
+    """f(x, y) = head(a(body(x) + y V)),   y the indicator of a class, (..., C);   V (C, H), a an activation
+
+    With a Linear body this is a perceptron of x and y side by side. The body runs once for each x, however many classes
+    it meets: x (N, D) and y (C, 1, C), every class for every row, give (C, N, H) and then the head's (C, N, output).
+
+    body: (N, D) -> (N, H), head: (..., H) -> (..., output); V draws from the noise.
+    """
+
+    def __init__(self, body: Any, head: Any, shape: tuple[int, int], noise: Noise, activation: str = "relu") -> None:
+        check_activation("ClassConditional", activation)
+        self.activation, self.body, self.head = activation, body, head
+        self.class_weight = Tensor(glorot_uniform(noise, shape))
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        h = self.body(x) + ops.matmul(y, self.class_weight)
+        return self.head(ACTIVATIONS[self.activation](h))
+
+    def __repr__(self) -> str:
+        entering = " -> ".join(map(str, self.class_weight.shape))
+        return f"{self.head} of {self.activation}({self.body} + y ({entering}))"
 
 
 class BernoulliDecoder(Module):

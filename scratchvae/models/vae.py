@@ -53,18 +53,19 @@ class VAE(Module):
         observed_shape: Sequence[int] | None = None,
         binarize: str = "none",
     ) -> None:
+        kind = type(self).__name__
         for name, part in (("encoder", encoder), ("decoder", decoder)):
             if not isinstance(part, Module):
-                raise InputError("VAE", f"a Module as {name}", type(part).__name__, "else its parameters stay unknown")
+                raise InputError(kind, f"a Module as {name}", type(part).__name__, "else its parameters stay unknown")
         if not isinstance(latent_size, Integral) or latent_size < 1:
-            raise InputError("VAE", "latent_size of at least 1", repr(latent_size))
+            raise InputError(kind, "latent_size of at least 1", repr(latent_size))
         if not hasattr(decoder, "likelihood"):
             hint = "likelihood = sv.distributions.Bernoulli, say: it decides which data are taken"
-            raise InputError("VAE", "a decoder with an attribute likelihood", type(decoder).__name__, hint)
+            raise InputError(kind, "a decoder with an attribute likelihood", type(decoder).__name__, hint)
         if binarize not in BINARIZE:
-            raise InputError("VAE", f"binarize among {', '.join(BINARIZE)}", repr(binarize))
+            raise InputError(kind, f"binarize among {', '.join(BINARIZE)}", repr(binarize))
         if binarize != "none" and decoder.likelihood is not Bernoulli:
-            raise InputError("VAE", 'binarize="none" with a likelihood other than Bernoulli', repr(binarize))
+            raise InputError(kind, 'binarize="none" with a likelihood other than Bernoulli', repr(binarize))
         self.encoder, self.decoder, self.binarize = encoder, decoder, binarize
         self.observed_shape = None if observed_shape is None else tuple(observed_shape)
         zeros = numpy.zeros(latent_size, dtype=numpy.float32)
@@ -92,7 +93,7 @@ class VAE(Module):
         if not isinstance(hidden, Sequence):
             raise InputError("VAE.mlp", "hidden as a sequence of widths", repr(hidden), "hidden=(400,)")
         configuration = {name: value for name, value in locals().items() if name != "cls"} | {"hidden": list(hidden)}
-        outputs = _outputs("VAE.mlp", likelihood, std) * input_size
+        outputs = outputs_per_entry("VAE.mlp", likelihood, std) * input_size
         noise = Noise(seed)
         encoder = MLP([input_size, *hidden, 2 * latent_size], noise.child("encoder"), activation)
         decoder = MLP([latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
@@ -116,7 +117,7 @@ class VAE(Module):
         Linear, and the decoder's others are the encoder's transposed. The rest is as in VAE.mlp.
         """
         configuration = {name: value for name, value in locals().items() if name != "cls"}
-        outputs = _outputs("VAE.convolutional", likelihood, std)
+        outputs = outputs_per_entry("VAE.convolutional", likelihood, std)
         noise = Noise(seed)
         encoder = ConvolutionalNetwork(image_shape, channels, 2 * latent_size, noise.child("encoder"), activation)
         output_shape = (*image_shape[:2], outputs * image_shape[2])
@@ -129,11 +130,7 @@ class VAE(Module):
     @classmethod
     def _of(cls, encode: Module, decode: Module, observed_shape: Sequence[int], configuration: dict[str, Any]) -> VAE:
         """A VAE of two networks, with the likelihood that the configuration names."""
-        event_ndim = len(observed_shape)
-        if configuration["likelihood"] == "bernoulli":
-            decoder = BernoulliDecoder(decode, event_ndim)
-        else:
-            decoder = GaussianDecoder(decode, configuration["std"], event_ndim)
+        decoder = decoder_of(decode, configuration, len(observed_shape))
         latent_size, binarize = configuration["latent_size"], configuration["binarize"]
         model = cls(GaussianEncoder(encode), decoder, latent_size, observed_shape, binarize)
         if cls is VAE:  # a subclass is not what `load` would build
@@ -188,13 +185,8 @@ class VAE(Module):
 
     def decode(self, z: Any) -> Any:
         """p(x | z), holding arrays.   (..., K) -> distribution over (..., D)"""
-        if not hasattr(z, "dtype") or z.dtype.kind != "f":
-            received = str(getattr(z, "dtype", type(z).__name__))
-            raise InputError("decode", "an array of floating-point numbers", received)
-        if z.shape[-1:] != self.prior.shape:
-            raise ShapeError("decode", f"z of shape (..., {self.latent_size})", str(z.shape))
         with no_grad():
-            return self.decoder(z)
+            return self.decoder(self.latents(z))
 
     def reconstruct(self, x: Any) -> Any:
         """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x."""
@@ -202,10 +194,13 @@ class VAE(Module):
 
     def sample(self, n: int, seed: int = 0) -> Any:
         """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)"""
+        return self.decode(self.prior_draws(n, seed)).mean
+
+    def prior_draws(self, n: int, seed: int = 0) -> Any:
+        """n draws z ~ p(z): an array.   (n, K)"""
         if not isinstance(n, Integral) or n < 1:
             raise InputError("sample", "n of at least 1", repr(n))
-        z = self.prior.sample(Noise(seed, device=self.device).normal("prior", (n, self.latent_size)))
-        return self.decode(z).mean
+        return self.prior.sample(Noise(seed, device=self.device).normal("prior", (n, self.latent_size)))
 
     @property
     def latent_size(self) -> int:
@@ -225,6 +220,15 @@ class VAE(Module):
             hint = "channels come last: x.transpose(0, 2, 3, 1)" if given[1:] + given[:1] == shape else ""
             raise ShapeError("VAE", f"rows of {' x '.join(map(str, shape))} entries", f"shape {x.shape}", hint)
         return x.reshape(x.shape[0], *shape)
+
+    def latents(self, z: Any) -> Any:
+        """z, checked: the entrance for latent variables.   (..., K) -> the same. Raises InputError and ShapeError."""
+        if not hasattr(z, "dtype") or z.dtype.kind != "f":
+            received = str(getattr(z, "dtype", type(z).__name__))
+            raise InputError("decode", "an array of floating-point numbers", received)
+        if z.shape[-1:] != self.prior.shape:
+            raise ShapeError("decode", f"z of shape (..., {self.latent_size})", str(z.shape))
+        return z
 
     def observations(self, x: Any) -> Any:
         """x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape), the model's type
@@ -263,11 +267,18 @@ class VAE(Module):
         )
 
 
-def _outputs(constructor: str, likelihood: str, std: float | str) -> int:
+def outputs_per_entry(constructor: str, likelihood: str, std: float | str) -> int:
     """How many numbers a decoder gives for one entry of x: two if the standard deviation is its own."""
     if likelihood not in ("bernoulli", "gaussian"):
         raise InputError(constructor, 'likelihood "bernoulli" or "gaussian"', repr(likelihood))
     return 2 if likelihood == "gaussian" and std == "decoder" else 1
+
+
+def decoder_of(network: Module, configuration: dict[str, Any], event_ndim: int) -> BernoulliDecoder | GaussianDecoder:
+    """The network as a decoder, with the likelihood that the configuration names."""
+    if configuration["likelihood"] == "bernoulli":
+        return BernoulliDecoder(network, event_ndim)
+    return GaussianDecoder(network, configuration["std"], event_ndim)
 
 
 def log_mean_exp(log_w: Any) -> Any:

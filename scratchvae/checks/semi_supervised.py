@@ -1,0 +1,353 @@
+"""Identities of the semi-supervised model: sums over classes, the class prior, alpha, and what trains on which rows.
+
+Every function returns (figure, tolerance), as in identities.py. Of each class alone the model is a VAE, whose evidence
+is known by quadrature over z; the class prior is not uniform here.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy
+
+from scratchvae import evaluation, ops
+from scratchvae.autodiff import grad, no_grad
+from scratchvae.backend import array_module, asarray, to_numpy
+from scratchvae.checks.identities import Result
+from scratchvae.checks.quadrature import divergence_from_posterior, elbo, exact_posterior, normal_nodes
+from scratchvae.data.minibatches import labelled_minibatches
+from scratchvae.distributions import Categorical, kl
+from scratchvae.gradcheck import check_gradients
+from scratchvae.models import VAE, SemiSupervisedVAE
+from scratchvae.models.semisupervised_vae import usual_alpha
+from scratchvae.nn import Module
+from scratchvae.noise import GivenNoise, Noise
+from scratchvae.optim import SGD
+from scratchvae.training import PosteriorCollapseWarning, fit, semi_supervised
+
+N_CLASSES, ALPHA = 3, 0.7
+
+
+def small_model(device: str = "cpu", **settings: Any) -> tuple[SemiSupervisedVAE, Any, numpy.ndarray]:
+    """A model of 5 observed and 2 latent units and 3 classes in float64, 24 rows, and 6 labels, -1 where unknown."""
+    sizes = {"input_size": 5, "n_classes": N_CLASSES, "latent_size": 2, "hidden": (4,), "activation": "tanh"}
+    model = SemiSupervisedVAE.mlp(**sizes | settings).to(dtype=numpy.float64)
+    rng = numpy.random.default_rng(0)
+    for parameter in model.parameters():
+        parameter.data += 0.3 * rng.standard_normal(parameter.shape)
+    model.class_prior.logits += rng.standard_normal(model.n_classes)
+    labels = numpy.full(24, -1)
+    labels[rng.permutation(24)[:6]] = numpy.arange(6) % model.n_classes
+    return model.to(device), asarray(rng.random((24, 5)), device), labels
+
+
+class _EncoderOfClass(Module):
+    """q(z | x, k) of one class, whose indicator is given."""
+
+    def __init__(self, encoder: Module, indicator: Any) -> None:
+        self.encoder, self.indicator = encoder, indicator
+
+    def __call__(self, x: Any) -> Any:
+        return self.encoder(x, self.indicator)
+
+
+class _DecoderOfClass(Module):
+    """p(x | k, z) of one class, whose indicator is given."""
+
+    def __init__(self, decoder: Any, indicator: Any) -> None:
+        self.decoder, self.indicator, self.likelihood = decoder, indicator, decoder.likelihood
+
+    def __call__(self, z: Any) -> Any:
+        shape = (*z.shape[:-1], len(self.indicator))
+        return self.decoder(
+            ops.concatenate([array_module(self.indicator).broadcast_to(self.indicator, shape), z], axis=-1)
+        )
+
+
+def of_class(model: SemiSupervisedVAE, k: int) -> VAE:
+    """p(x, z | y = k) with q(z | x, y = k): a VAE."""
+    indicator = asarray(numpy.eye(model.n_classes)[k], model.device)
+    encoder, decoder = _EncoderOfClass(model.encoder, indicator), _DecoderOfClass(model.decoder, indicator)
+    return VAE(encoder, decoder, model.latent_size, model.observed_shape).to(dtype=numpy.float64)
+
+
+def log_class_prior(model: SemiSupervisedVAE) -> numpy.ndarray:
+    """log p(y) of every class, (C,)."""
+    logits = to_numpy(model.class_prior.logits)
+    return logits - numpy.logaddexp.reduce(logits)
+
+
+def expected(model: SemiSupervisedVAE, bound: Callable[[Any, Any], Any], row: Any, classes: int) -> float:
+    """The expectation over the noise of bound(rows, noise) for one row, by quadrature; noise for so many classes."""
+    e, w = normal_nodes(model.latent_size, n=97, width=12.0)
+    draws = numpy.broadcast_to(e, (classes, *e.shape)) if classes else e
+    with no_grad():
+        values = bound(row.repeat(len(e), axis=0), GivenNoise(asarray(draws[None].copy(), model.device)))
+    return float(w @ to_numpy(values))
+
+
+def supervised_evidence(device: str = "cpu") -> Result:
+    """L(x, y) + KL(q(z | x, y) || p(z | x, y)) = log p(x, y), by quadrature of both, so L(x, y) <= log p(x, y).
+
+    Source: deck, "Supervised ELBO".
+    """
+    model, x, _ = small_model(device)
+    errors = []
+    for k in range(N_CLASSES):
+        vae, row = of_class(model, k), x[k : k + 1]
+
+        def supervised(rows: Any, noise: Any, k: int = k) -> Any:
+            return model.supervised(rows, asarray(numpy.full(len(rows), k), device), noise)
+
+        log_px = exact_posterior(vae, row).log_px
+        gap = divergence_from_posterior(vae, row, vae.encode(row), log_px)
+        errors.append(log_class_prior(model)[k] + log_px - gap - expected(model, supervised, row, 0))
+    return max(map(abs, errors)), 1e-4
+
+
+def unsupervised_evidence(device: str = "cpu", n: int = 3) -> Result:
+    """U(x) + KL(q(y, z | x) || p(y, z | x)) = log p(x) = log of the sum over y of p(y) p(x | y), by quadrature of all.
+
+    The figure is infinite where U(x) exceeds log p(x).   Source: deck, "Unsupervised ELBO".
+    """
+    model, x, _ = small_model(device)
+    errors = []
+    for row in (x[i : i + 1] for i in range(n)):
+        bound = expected(model, model.unsupervised, row, N_CLASSES)
+        with no_grad():
+            q = to_numpy(model.classifier(row).mean)[0]
+        vaes = [of_class(model, k) for k in range(N_CLASSES)]
+        log_given = numpy.array([exact_posterior(vae, row).log_px for vae in vaes])
+        log_joint = log_class_prior(model) + log_given
+        log_px = numpy.logaddexp.reduce(log_joint)
+        of_z = [
+            divergence_from_posterior(vae, row, vae.encode(row), log) for vae, log in zip(vaes, log_given, strict=True)
+        ]
+        divergence = q @ (numpy.log(q) - log_joint + log_px + of_z)
+        errors.append(math.inf if bound > log_px else log_px - bound - divergence)
+    return max(map(abs, errors)), 1e-4
+
+
+def sum_over_classes(device: str = "cpu", n_draws: int = 20_000) -> Result:
+    """U(x) is the mean of L(x, y) - log q(y | x) over draws y of q(y | x): distance in standard errors of that mean.
+
+    z is its posterior mean here, so that nothing else is drawn.
+    """
+    model, x, _ = small_model(device)
+    x, worst = x[:4], 0.0
+    u = asarray(numpy.random.default_rng(1).random((n_draws, 1)), device)
+    still = Still(device)
+    with no_grad():
+        enumerated = to_numpy(model.unsupervised(x, still))
+        for i in range(len(x)):
+            q = model.classifier(x[i : i + 1])
+            y = q.sample(u)[:, 0]
+            rows = x[i : i + 1].repeat(n_draws, axis=0)
+            draws = to_numpy(model.supervised(rows, y, still) - Categorical(q.logits).log_prob(y))
+            worst = max(worst, abs(draws.mean() - enumerated[i]) / (draws.std(ddof=1) / n_draws**0.5))
+    return worst, 3.5
+
+
+class Still:
+    """Noise that stands still: all zeros, so that z is the mean of q(z | x, y)."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Zeros."""
+        return asarray(numpy.zeros(shape), self.device)
+
+    def child(self, name: str) -> Still:
+        """The same."""
+        return self
+
+
+def one_class(device: str = "cpu") -> Result:
+    """With one class U(x) is the ELBO of a VAE."""
+    model, x, _ = small_model(device, n_classes=1)
+    vae = of_class(model, 0)
+    errors = [expected(model, model.unsupervised, x[i : i + 1], 1) - elbo(vae, x[i : i + 1]) for i in range(3)]
+    return max(map(abs, errors)), 1e-10
+
+
+def alpha_and_classifier(device: str = "cpu") -> Result:
+    """J~ is the sum of L and U plus alpha sum of log q(y | x): at alpha = 0 the deck's J, whose labelled part has no
+    gradient by the classifier; and the usual alpha makes J~ / N hold 0.1 times the mean of log q(y | x).
+
+    Source: deck, "Semi-supervised objective function".
+    """
+    model, x, labels = small_model(device)
+    labelled = asarray(numpy.flatnonzero(labels >= 0), device)
+    others = asarray(numpy.flatnonzero(labels < 0), device)
+    y = asarray(labels[labels >= 0], device)
+    still, both = Still(device), array_module(x).concatenate([x[labelled], x[others]])
+    j = ops.sum(model.supervised(x[labelled], y, still)) + ops.sum(model.unsupervised(x[others], still))
+    with no_grad():
+        log_q = to_numpy(ops.log_softmax(model.classifier(x[labelled]).logits))
+    log_q = log_q[numpy.arange(len(y)), labels[labels >= 0]]
+    errors = [
+        float(ops.sum(model.objective(both, y, still, alpha))) - float(j) - alpha * log_q.sum()
+        for alpha in (0.0, ALPHA)
+    ]
+    alone = ops.sum(model.objective(x[labelled], y, still, 0.0))
+    errors += [float(abs(g).max()) for g in grad(alone, model.classifier.parameters())]
+    errors.append(usual_alpha(len(y), len(x)) * log_q.sum() / len(x) - 0.1 * log_q.mean())
+    return max(map(abs, errors)), 1e-12
+
+
+def gradient(device: str = "cpu") -> Result:
+    """The gradient of J~ by all parameters, of all three networks, against differences."""
+    model, x, _ = small_model(device)
+    y = asarray(numpy.array([2, 0, 1]), device)
+    noise = Noise(0, device=device)
+    return check_gradients(lambda *_: model.objective(x[:5], y, noise, ALPHA, 2), *model.parameters(), order=1), 1e-6
+
+
+def evidence_by_weights(device: str = "cpu", n: int = 3) -> Result:
+    """The expected weights are p(x, y) and p(x): `joint_log_weights` and `log_weights` by quadrature, relative."""
+    model, x, _ = small_model(device)
+    every = asarray(numpy.arange(N_CLASSES)[:, None], device)
+    errors = []
+    for row in (x[i : i + 1] for i in range(n)):
+        log_joint = log_class_prior(model) + [exact_posterior(of_class(model, k), row).log_px for k in range(N_CLASSES)]
+        for k in range(N_CLASSES):
+            weight = expected(
+                model,
+                lambda rows, noise, k=k: ops.exp(model.joint_log_weights(rows, every, noise)[0, k]),
+                row,
+                N_CLASSES,
+            )
+            errors.append(math.log(weight) - log_joint[k])
+        weight = expected(model, lambda rows, noise: ops.exp(model.log_weights(rows, noise)[0]), row, N_CLASSES)
+        errors.append(math.log(weight) - numpy.logaddexp.reduce(log_joint))
+    return max(map(abs, errors)), 1e-6
+
+
+def classes(device: str = "cpu") -> Result:
+    """`classification_error` is the share of rows with another label, by q(y | x) and by p(y | x); misses of the two.
+
+    p(y | x) is that of quadrature, whose most probable class importance sampling must find for every row.
+    """
+    model, x, _ = small_model(device)
+    x = x[:8]
+    with no_grad():
+        by_q = to_numpy(model.classifier(x).logits).argmax(axis=1)
+    exact = [[exact_posterior(of_class(model, k), x[i : i + 1]).log_px for k in range(N_CLASSES)] for i in range(8)]
+    log_joint = log_class_prior(model) + exact
+    misses = float(abs(evaluation.log_joint(model, x, 5000) - log_joint).max() > 0.05)
+    for n_samples, predicted in ((0, by_q), (5000, log_joint.argmax(axis=1))):
+        for wrong in (0, 3):
+            labels = (predicted + (numpy.arange(8) < wrong)) % N_CLASSES
+            misses += abs(evaluation.classification_error(model, x, labels, n_samples) - wrong / 8)
+    return misses, 0.0
+
+
+def estimator(device: str = "cpu", size: int = 3) -> Result:
+    """The mean over an epoch's steps of the gradient of J~ / N by a minibatch is that by all rows; relative.
+
+    6 labelled rows and 18 others, 3 of each at every one of 6 steps, so that no row is met more often than another.
+    """
+    model, x, labels = small_model(device)
+    _, objective = semi_supervised(6, 24, ALPHA)
+    still = Still(device)
+
+    def by_all() -> Any:
+        labelled, others = (asarray(numpy.flatnonzero(rows), device) for rows in (labels >= 0, labels < 0))
+        y = asarray(labels[labels >= 0], device)
+        j = ops.sum(model.supervised(x[labelled], y, still)) + ops.sum(model.unsupervised(x[others], still))
+        return (j + ALPHA * ops.sum(model.classifier(x[labelled]).log_prob(y))) / len(x)
+
+    def flat(value: Any) -> numpy.ndarray:
+        return numpy.concatenate([to_numpy(g).ravel() for g in grad(value, model.parameters())])
+
+    steps = list(labelled_minibatches(labels, size, Noise(0, device=device)))
+    mean = sum(flat(objective(model, x[rows], y, still, 1, 1.0)[0]) for rows, y in steps) / len(steps)
+    full = flat(by_all())
+    return float(abs(mean - full).max() / abs(full).max()), 1e-12
+
+
+def epochs_of_fit(device: str = "cpu") -> Result:
+    """Two epochs of plain gradient ascent by `fit` are the loop that its docstring says, and so are its figures.
+
+    Labelled rows and others in orders of their own, each sum times its N_k / M_k, divided by N, pixels drawn anew; J~
+    written out with a loop over the classes.
+    """
+    n_samples, rate, weight, size, n = 2, 0.1, 0.5, 7, 24
+    (fitted, x, labels), (model, _, _) = (small_model(device, binarize="dynamic") for _ in range(2))
+    options = {"optimizer": SGD, "learning_rate": rate, "kl_weight": weight, "n_samples": n_samples}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PosteriorCollapseWarning)
+        history = fit(fitted, x, epochs=2, batch_size=size, labels=labels, alpha=ALPHA, progress=False, **options)
+    known, unknown = numpy.flatnonzero(labels >= 0), numpy.flatnonzero(labels < 0)
+    log_prior, bounds, step = log_class_prior(model), [], 0
+
+    def terms(x: Any, k: Any, e: Any) -> tuple[Any, Any]:
+        """Reconstruction and KL of z for the class k of each row, (N,) both."""
+        indicator = asarray(numpy.eye(N_CLASSES)[k], device)
+        q = model.encoder(x, indicator)
+        z = q.reparameterize(e)
+        beside = array_module(x).broadcast_to(indicator, (n_samples, *indicator.shape))
+        log_p = model.decoder(ops.concatenate([beside, z], axis=-1)).log_prob(x)
+        return ops.sum(log_p, axis=0) / n_samples, kl(q, model.prior)
+
+    for epoch in range(2):
+        orders = [
+            rows[Noise(0, epoch).child(name).permutation("order 0", len(rows))]
+            for name, rows in (("known", known), ("unknown", unknown))
+        ]
+        again = known[Noise(0, epoch).child("known").permutation("order 1", len(known))]
+        again = numpy.concatenate([orders[0], again, known[Noise(0, epoch).child("known").permutation("order 2", 6)]])
+        total = 0.0
+        for i in range(3):
+            labelled, others = again[6 * i : 6 * i + 6], orders[1][size * i : size * i + size]
+            noise = Noise(0, step, device)
+            batch = x[asarray(numpy.concatenate([labelled, others]), device)]
+            batch = (noise.uniform("pixels", batch.shape) < batch).astype(batch.dtype)
+            first, second, y = batch[: len(labelled)], batch[len(labelled) :], labels[labelled]
+            e = noise.child("labelled").normal("z", (n_samples, len(labelled), 2))
+            reconstruction, divergence = terms(first, y, e)
+            divergence = divergence - asarray(log_prior[y], device)
+            log_q = ops.log_softmax(model.classifier(first).logits)
+            log_q = ops.sum(log_q * asarray(numpy.eye(N_CLASSES)[y], device), axis=1)
+            sums = [ops.sum(reconstruction), ops.sum(divergence), ops.sum(log_q)]
+            e = noise.normal("z", (n_samples, N_CLASSES, len(others), 2))
+            log_class = ops.log_softmax(model.classifier(second).logits)
+            others_sums = [0.0, 0.0]
+            for k in range(N_CLASSES):
+                q_k = ops.exp(log_class[:, k])
+                reconstruction, divergence = terms(second, numpy.full(len(others), k), e[:, k])
+                others_sums[0] = others_sums[0] + ops.sum(q_k * reconstruction)
+                others_sums[1] = others_sums[1] + ops.sum(q_k * (divergence - log_prior[k] + log_class[:, k]))
+            scale = [6 / len(labelled) / n, 18 / len(others) / n]
+            shown = [scale[0] * a + scale[1] * b for a, b in zip(sums[:2], others_sums, strict=True)]
+            value = shown[0] - weight * shown[1] + ALPHA * scale[0] * sums[2]
+            for parameter, g in zip(model.parameters(), grad(value, model.parameters()), strict=True):
+                parameter.data = parameter.data + rate * g
+            total, step = total + float(shown[0] - shown[1]) * len(others), step + 1
+        bounds.append(total / 18)
+    errors = [
+        float(abs(after.data - expected.data).max())
+        for after, expected in zip(fitted.parameters(), model.parameters(), strict=True)
+    ]
+    return max(*errors, *(abs(a - b) for a, b in zip(history["elbo"], bounds, strict=True))), 1e-9
+
+
+def semi_supervised_models(device: str = "cpu") -> dict[str, Callable[[], Result]]:
+    """Every identity by what it says, to be called without arguments."""
+    return {
+        "M2: L(x, y) + KL = log p(x, y)": partial(supervised_evidence, device),
+        "M2: U(x) + KL = log p(x)": partial(unsupervised_evidence, device),
+        "M2: U(x) = Monte Carlo over y, errors": partial(sum_over_classes, device),
+        "M2 of one class: U(x) = ELBO": partial(one_class, device),
+        "M2: J~ = J + alpha sum of log q(y given x)": partial(alpha_and_classifier, device),
+        "M2: gradient of J~": partial(gradient, device),
+        "M2: weights average to p(x, y) and p(x)": partial(evidence_by_weights, device),
+        "M2: classes by q and by p": partial(classes, device),
+        "M2: J~ by minibatches is unbiased": partial(estimator, device),
+        "epochs of fit, J~": partial(epochs_of_fit, device),
+    }

@@ -1,0 +1,321 @@
+"""The semi-supervised variational autoencoder, known as M2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.autodiff import no_grad
+from scratchvae.backend import array_module, asarray
+from scratchvae.distributions import Categorical, Normal, kl
+from scratchvae.errors import DataError, InputError
+from scratchvae.models.networks import ClassConditional, Classifier, GaussianEncoder
+from scratchvae.models.vae import VAE, decoder_of, outputs_per_entry
+from scratchvae.nn import MLP, ConvolutionalNetwork, Linear, Module, TransposedConvolutionalNetwork
+from scratchvae.noise import Noise
+
+
+class SemiSupervisedVAE(VAE):
+    """p(x, y, z) = p(x | y, z) p(y) p(z),   q(y, z | x) = q(y | x) q(z | x, y): a VAE whose latent space includes y.
+
+    class_prior  p(y) = Categorical, uniform                         y one of C classes
+    prior        p(z) = Normal(0, I)                                 shape (K,)
+    classifier   x (N, D) -> Categorical over y (N,)                 q(y | x)
+    encoder      x (N, D), y (..., C) -> Normal over z (..., K)      q(z | x, y)
+    decoder      y and z (..., C + K) -> distribution over x         p(x | y, z)
+
+    Networks see a class as its indicator, (..., C), methods as an integer from 0 to C - 1.
+
+    Parameters
+    ----------
+    classifier, encoder, decoder : Module
+        Called with arrays or Tensors, they return distributions; the decoder with y and z side by side. The rest is as
+        in VAE.
+    n_classes, latent_size : int
+        C and K.
+
+    Source: deck, "Defining a joint generative model" to "Semi-supervised objective function"; Kingma, Mohamed, Rezende
+    & Welling (2014), sections 2.2 and 3.1.
+    """
+
+    log_weight_terms = None  # the sum over y stands inside the logarithm, and does not part in two
+
+    def __init__(
+        self,
+        classifier: Any,
+        encoder: Any,
+        decoder: Any,
+        n_classes: int,
+        latent_size: int,
+        observed_shape: Sequence[int] | None = None,
+        binarize: str = "none",
+    ) -> None:
+        if not isinstance(classifier, Module):
+            raise InputError("SemiSupervisedVAE", "a Module as classifier", type(classifier).__name__)
+        if not isinstance(n_classes, Integral) or n_classes < 1:
+            raise InputError("SemiSupervisedVAE", "n_classes of at least 1", repr(n_classes))
+        self.class_prior = Categorical(numpy.zeros(n_classes, dtype=numpy.float32))
+        self.classifier = classifier
+        super().__init__(encoder, decoder, latent_size, observed_shape, binarize)
+
+    @classmethod
+    def mlp(
+        cls,
+        input_size: int = 784,
+        n_classes: int = 10,
+        latent_size: int = 50,
+        hidden: Sequence[int] = (500,),
+        activation: str = "softplus",
+        likelihood: str = "bernoulli",
+        std: float | str = 0.1,
+        binarize: str = "none",
+        seed: int = 0,
+    ) -> SemiSupervisedVAE:
+        """Of multilayer perceptrons: D -> hidden -> C; D and C -> hidden -> 2 K; C + K -> reversed hidden -> D.
+
+        At least one hidden layer. The rest is as in VAE.mlp.
+        """
+        if not isinstance(hidden, Sequence) or len(hidden) == 0:
+            raise InputError("SemiSupervisedVAE.mlp", "hidden as widths, at least one", repr(hidden), "hidden=(500,)")
+        configuration = {name: value for name, value in locals().items() if name != "cls"} | {"hidden": list(hidden)}
+        outputs = outputs_per_entry("SemiSupervisedVAE.mlp", likelihood, std) * input_size
+        noise, inner = Noise(seed), Noise(seed).child("encoder")
+        body = Linear(input_size, hidden[0], inner.child("x"))
+        head = MLP([*hidden, 2 * latent_size], inner.child("head"), activation)
+        networks = {
+            "classify": MLP([input_size, *hidden, n_classes], noise.child("classifier"), activation),
+            "encode": ClassConditional(body, head, (n_classes, hidden[0]), inner.child("y"), activation),
+            "decode": MLP([n_classes + latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation),
+        }
+        return cls._of(networks, (input_size,), {"constructor": "SemiSupervisedVAE.mlp"} | configuration)
+
+    @classmethod
+    def convolutional(
+        cls,
+        image_shape: Sequence[int] = (28, 28, 1),
+        n_classes: int = 10,
+        latent_size: int = 50,
+        channels: Sequence[int] = (32, 64),
+        hidden_size: int = 128,
+        activation: str = "relu",
+        likelihood: str = "bernoulli",
+        std: float | str = 0.1,
+        binarize: str = "none",
+        seed: int = 0,
+    ) -> SemiSupervisedVAE:
+        """Of convolutional networks for images (N, H, W, C), as in VAE.convolutional.
+
+        The class meets the encoder in a layer of hidden_size units behind the convolutions, and the decoder beside z.
+        """
+        configuration = {name: value for name, value in locals().items() if name != "cls"}
+        outputs = outputs_per_entry("SemiSupervisedVAE.convolutional", likelihood, std)
+        noise, inner = Noise(seed), Noise(seed).child("encoder")
+        body = ConvolutionalNetwork(image_shape, channels, hidden_size, inner.child("x"), activation)
+        head = Linear(hidden_size, 2 * latent_size, inner.child("head"))
+        output_shape = (*image_shape[:2], outputs * image_shape[2])
+        networks = {
+            "classify": ConvolutionalNetwork(image_shape, channels, n_classes, noise.child("classifier"), activation),
+            "encode": ClassConditional(body, head, (n_classes, hidden_size), inner.child("y"), activation),
+            "decode": TransposedConvolutionalNetwork(
+                n_classes + latent_size, channels, output_shape, noise.child("decoder"), activation
+            ),
+        }
+        configuration |= {"image_shape": list(image_shape), "channels": list(channels)}
+        return cls._of(networks, image_shape, {"constructor": "SemiSupervisedVAE.convolutional"} | configuration)
+
+    @classmethod
+    def _of(
+        cls, networks: dict[str, Module], observed_shape: Sequence[int], configuration: dict[str, Any]
+    ) -> SemiSupervisedVAE:
+        """A model of three networks, with the likelihood that the configuration names."""
+        model = cls(
+            Classifier(networks["classify"]),
+            GaussianEncoder(networks["encode"]),
+            decoder_of(networks["decode"], configuration, len(observed_shape)),
+            configuration["n_classes"],
+            configuration["latent_size"],
+            observed_shape,
+            configuration["binarize"],
+        )
+        if cls is SemiSupervisedVAE:  # a subclass is not what `load` would build
+            model.configuration = configuration
+        return model
+
+    def supervised(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> Any:
+        """L(x, y) = E_q(z | x, y)[log p(x | y, z)] + log p(y) - KL(q(z | x, y) || p(z)), in nats.
+
+        x (N, D), y (N,) -> (N,). A lower bound of log p(x, y).
+        Source: deck, "Supervised ELBO"; Kingma et al. (2014), equation 6.
+        """
+        reconstruction, divergence = self.supervised_terms(x, y, noise, n_samples)
+        return reconstruction - divergence
+
+    def unsupervised(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+        """U(x) = sum over y of q(y | x) L(x, y) + H(q(y | x)), in nats.   (N, D) -> (N,)
+
+        A lower bound of log p(x), the ELBO of a model whose latent space includes y.
+        Source: deck, "Unsupervised ELBO"; Kingma et al. (2014), equation 7.
+        """
+        reconstruction, divergence = self.elbo_terms(x, noise, n_samples)
+        return reconstruction - divergence
+
+    def objective(self, x: Any, y: Any, noise: Any, alpha: float, n_samples: int = 1) -> Any:
+        """J~ = sum of L(x_i, y_i) + sum of U(x_j) + alpha sum of log q(y_i | x_i): its value by datapoint, in nats.
+
+        x (N, D): first the labelled rows, then the others; y (N^s,): the labels of the former -> (N,)
+        Source: deck, "Semi-supervised objective function"; Kingma et al. (2014), equation 9.
+        """
+        reconstruction, divergence, log_q = self.objective_terms(x, y, noise, n_samples)
+        j = reconstruction - divergence
+        return ops.concatenate([j[: len(y)] + alpha * log_q, j[len(y) :]])
+
+    def supervised_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
+        """E_q(z | x, y)[log p(x | y, z)] and KL(q(z | x, y) || p(z)) - log p(y), whose difference is L(x, y), in nats.
+
+        x (N, D), y (N,) -> (N,) twice.   y (C, 1), every class for every row -> (C, N) twice
+        """
+        x = self.rows(x)
+        q, _, likelihood = self._inferred(x, y, noise, n_samples)
+        return ops.mean(likelihood.log_prob(x), axis=0), kl(q, self.prior) - self.class_prior.log_prob(y)
+
+    def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
+        """E_q[log p(x | y, z)] and KL(q(y, z | x) || p(y, z)), whose difference is U(x), in nats.   -> (N,), (N,)"""
+        x = self.rows(x)
+        return self._over_classes(x, self.classifier(x), noise, n_samples)
+
+    def _over_classes(self, x: Any, q: Categorical, noise: Any, n_samples: int) -> tuple[Any, Any]:
+        """The sum over y of q(y | x) times each term of L(x, y), and of the second the entropy of q(y | x) less."""
+        weight = ops.transpose(q.mean)
+        reconstruction, divergence = self.supervised_terms(x, self._every_class(x), noise, n_samples)
+        return ops.sum(weight * reconstruction, axis=0), ops.sum(weight * divergence, axis=0) - q.entropy()
+
+    def objective_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
+        """The terms of L for labelled rows, then of U for the others, and log q(y | x).   -> (N,), (N,), (N^s,)"""
+        x = self.rows(x)
+        logits = self.classifier(x).logits
+        labelled, others = slice(None, len(y)), slice(len(y), None)
+        parts = [self.supervised_terms(x[labelled], y, noise.child("labelled"), n_samples)] if len(y) else []
+        if len(x) > len(y):
+            parts.append(self._over_classes(x[others], Categorical(logits[others]), noise, n_samples))
+        reconstruction, divergence = (ops.concatenate(terms) for terms in zip(*parts, strict=True))
+        return reconstruction, divergence, Categorical(logits[labelled]).log_prob(y)
+
+    def joint_log_weights(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> Any:
+        """log p(x | y, z) + log p(y) + log p(z) - log q(z | x, y) for draws z of q(z | x, y), in nats.   -> (S, N)
+
+        The log of the mean of their exponentials estimates log p(x, y). Shapes of x and y as in `supervised_terms`.
+        """
+        x = self.rows(x)
+        q, z, likelihood = self._inferred(x, y, noise, n_samples)
+        return likelihood.log_prob(x) + self.class_prior.log_prob(y) + self.prior.log_prob(z) - q.log_prob(z)
+
+    def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+        """log of the sum over y of p(x, y, z_y) / q(z_y | x, y) for draws z_y of q(z | x, y), in nats.   -> (S, N)
+
+        The log of the mean of their exponentials estimates log p(x).
+        """
+        return ops.logsumexp(self.joint_log_weights(x, self._every_class(x), noise, n_samples), axis=1)
+
+    def _inferred(self, x: Any, y: Any, noise: Any, n_samples: int) -> tuple[Normal, Any, Any]:
+        """q(z | x, y), draws z of it, (S, ..., N, K), and p(x | y, z)."""
+        q = self.encoder(x, self._indicator(y))
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        return q, z, self.decoder(self._beside(y, z))
+
+    def _indicator(self, y: Any) -> Any:
+        """1 where the class is y, else 0.   (...) -> (..., C)"""
+        return (y[..., None] == array_module(y).arange(self.n_classes)).astype(self.prior.mean.dtype)
+
+    def _beside(self, y: Any, z: Any) -> Any:
+        """The indicator of y and z side by side, as the decoder takes them.   -> (..., C + K)"""
+        y = self._indicator(y)
+        return ops.concatenate([array_module(y).broadcast_to(y, (*z.shape[:-1], y.shape[-1])), z], axis=-1)
+
+    def _every_class(self, x: Any) -> Any:
+        """All classes, for every row.   (C, 1)"""
+        return array_module(x).arange(self.n_classes)[:, None]
+
+    def classify(self, x: Any) -> Any:
+        """The most probable class by q(y | x): integers, an array.   (N, ...) -> (N,)"""
+        with no_grad():
+            return self.classifier(self.observations(x)).mean.argmax(axis=-1)
+
+    def encode(self, x: Any, y: Any = None) -> Normal:
+        """q(z | x, y), holding arrays; without y at the most probable class by q(y | x).   -> Normal over (N, K)"""
+        x = self.observations(x)
+        y = self.classify(x) if y is None else self.labels(y, x.shape[:1])
+        with no_grad():
+            return self.encoder(x, self._indicator(y))
+
+    def decode(self, z: Any, y: Any) -> Any:
+        """p(x | y, z), holding arrays.   z (..., K), y (...) -> distribution over (..., D)"""
+        z = self.latents(z)
+        with no_grad():
+            return self.decoder(self._beside(self.labels(y, z.shape[:-1]), z))
+
+    def reconstruct(self, x: Any) -> Any:
+        """The mean of p(x | y, z) at the most probable y and the mean of q(z | x, y), an array in the shape of x."""
+        y = self.classify(x)
+        return self.decode(self.encode(x, y).mean, y).mean.reshape(x.shape)
+
+    def sample(self, n: int, seed: int = 0, y: Any = None) -> Any:
+        """The means of p(x | y, z) for n draws z ~ p(z), and y ~ p(y) unless it is given, (n,): an array.   (n, D)"""
+        z = self.prior_draws(n, seed)
+        if y is None:
+            y = self.class_prior.sample(Noise(seed, device=self.device).uniform("class", (n,)))
+        return self.decode(z, y).mean
+
+    def analogies(self, x: Any, y: Any = None) -> Any:
+        """The means of p(x | k, z) for all classes k at the mean z of q(z | x, y), as `encode` takes y: an array.
+
+        (N, D) -> (N, C, D).   Source: deck, "Style transfer, or visual analogies".
+        """
+        z = self.encode(x, y).mean[:, None].repeat(self.n_classes, axis=1)
+        k = array_module(z).arange(self.n_classes)
+        return self.decode(z, array_module(z).broadcast_to(k, z.shape[:-1])).mean
+
+    @property
+    def n_classes(self) -> int:
+        """C, the number of classes."""
+        return self.class_prior.logits.shape[0]
+
+    def labels(self, y: Any, shape: tuple[int, ...], lowest: int = 0) -> Any:
+        """Labels as the model takes them, checked: the entrance for y. On the model's device, as int64.
+
+        Raises DataError for another shape, other than integers, and integers outside lowest, ..., C - 1.
+        """
+        if not hasattr(getattr(y, "dtype", None), "kind"):
+            raise DataError("labels", "a NumPy or CuPy array", type(y).__name__)
+        if y.dtype.kind not in "iu":
+            raise DataError("labels", "integers", str(y.dtype), "labels.astype(int)" if y.dtype.kind == "f" else "")
+        if tuple(y.shape) != tuple(shape):
+            raise DataError("labels", f"an array of shape {tuple(shape)}, one for each row", str(tuple(y.shape)))
+        if y.size and not lowest <= int(y.min()) <= int(y.max()) < self.n_classes:
+            received = f"values from {int(y.min())} to {int(y.max())}"
+            raise DataError("labels", f"classes from {lowest} to {self.n_classes - 1}", received)
+        return asarray(y, self.device).astype(numpy.int64, copy=False)
+
+    def __repr__(self) -> str:
+        observed = "..." if self.observed_shape is None else ", ".join(map(str, self.observed_shape))
+        z, y = f"z ({self.latent_size},)", f"y of {self.n_classes} classes"
+        return (
+            f"{type(self).__name__}, {self.count():,} parameters, binarize={self.binarize}\n"
+            f"  p(y)         Categorical    {y}    no parameters\n"
+            f"  p(z)         Normal(0, I)    {z}    no parameters\n"
+            f"  p(x | y, z)  {self.decoder}    x ({observed})    {self.decoder.count():,} parameters\n"
+            f"  q(y | x)     {self.classifier}    {y}    {self.classifier.count():,} parameters\n"
+            f"  q(z | x, y)  {self.encoder}    {z}    {self.encoder.count():,} parameters"
+        )
+
+
+def usual_alpha(n_labelled: int, n: int, share: float = 0.1) -> float:
+    """alpha = 0.1 N / N^s of the deck's J~, whose alpha multiplies a sum over the N^s labelled of all N rows.
+
+    Kingma et al. multiply the mean over the labelled rows by 0.1 N, which is the same number times the sum: 50, 8.33, 5
+    and 1.67 for 100, 600, 1,000 and 3,000 labels of 50,000 rows.   Source: Kingma et al. (2014), equation 9.
+    """
+    return share * n / n_labelled

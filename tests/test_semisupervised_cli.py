@@ -1,0 +1,207 @@
+"""`scratchvae train --model m2 --labels N`, and what evaluate, sample and plot make of its runs."""
+
+import json
+from pathlib import Path
+
+import numpy
+import pytest
+
+import scratchvae as sv
+from scratchvae import plotting
+from scratchvae.cli import main
+from scratchvae.data import label_subset
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """200 drawn digits: the first 180 are trained on."""
+    return sv.data.draw_digits(200, seed=3)
+
+
+@pytest.fixture(scope="module")
+def path(digits, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    numpy.savez(path, images=digits.images, labels=digits.labels)
+    return str(path)
+
+
+def train(path, directory, *more, model="m2"):
+    options = ["--model", model, "--epochs", "2", "--run-dir", str(directory), "--quiet", "--latent", "3"]
+    options += ["--hidden", "16"] if model == "m2" else []
+    return main(["train", "--data", str(path), *options, *more])
+
+
+@pytest.fixture(scope="module")
+def run(path, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    assert train(path, directory, "--labels", "20", "--seed", "4") == 0
+    return directory
+
+
+def parameters(run):
+    return {name: array.tobytes() for name, array in sv.load(run / "last.npz").state().items()}
+
+
+def test_train_leaves_a_run_directory(run, digits):
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    kinds = ("latent", "reconstructions", "samples", "classes", "analogies", "curves")
+    written = {".lock", "config.json", "options.json", "metrics.jsonl", "labelled_rows.json", "last.npz", "best.npz"}
+    assert files == written | {f"figures/{kind}.png" for kind in kinds}
+    rows = json.loads((run / "labelled_rows.json").read_text())
+    numpy.testing.assert_array_equal(rows, numpy.flatnonzero(label_subset(digits.labels[:180], 20, seed=4) >= 0))
+
+
+def test_train_prints_labels_alpha_and_the_test_error(path, digits, tmp_path, capsys):
+    assert train(path, tmp_path / "run", "--labels", "20") == 0
+    out = capsys.readouterr().out
+    assert "20 labels, drawn by seed 0; alpha = 0.9\n" in out and "q(y | x)     Categorical" in out
+    model = sv.load(tmp_path / "run" / "last.npz")
+    error = sv.classification_error(model, digits.images[180:], digits.labels[180:])
+    assert f"test error {100 * error:.2f} +- " in out and "% of 20, by q(y | x)\n" in out
+    assert train(path, tmp_path / "other", "--labels", "20", "--alpha", "3") == 0
+    assert "alpha = 3\n" in capsys.readouterr().out
+    assert parameters(tmp_path / "other") != parameters(tmp_path / "run")
+    assert json.loads((tmp_path / "other" / "config.json").read_text())["alpha"] == 3
+
+
+def test_evaluate_prints_the_test_error_of_both_classifiers(run, capsys):
+    assert main(["evaluate", str(run), "--importance-samples", "5", "--limit", "15"]) == 0
+    out = capsys.readouterr().out
+    assert "% of 15, by q(y | x)\n" in out and "% of 15, by p(y | x) from 5 importance samples of each class\n" in out
+
+
+def test_sample_and_plot(run, tmp_path, capsys):
+    assert main(["sample", str(run), "--n", "9", "--out", str(tmp_path / "s.npy")]) == 0
+    assert numpy.load(tmp_path / "s.npy").shape == (9, 784)
+    for kind in ("classes", "analogies"):
+        assert main(["plot", kind, str(run), "--out", str(tmp_path / f"{kind}.png")]) == 0
+        assert (tmp_path / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pictures_of_the_other_kind_are_refused_with_a_sentence(path, run, tmp_path, capsys):
+    assert train(path, tmp_path / "flat", "--labels", "20", "--latent", "2") == 0
+    assert "manifold" not in capsys.readouterr().out
+    for kind in ("manifold", "traversal"):
+        assert main(["plot", kind, str(tmp_path / "flat")]) == 2
+        assert "received a SemiSupervisedVAE" in capsys.readouterr().err
+    assert main(["train", "--data", path, "--epochs", "1", "--quiet", "--run-dir", str(tmp_path / "vae")]) == 0
+    assert "classes" not in capsys.readouterr().out
+    for kind in ("classes", "analogies"):
+        assert main(["plot", kind, str(tmp_path / "vae")]) == 2
+        assert f"plot {kind}: expected a picture among latent, " in capsys.readouterr().err
+
+
+def test_resume_grows_the_epochs_to_the_same_bits(path, run, tmp_path):
+    assert train(path, tmp_path / "short", "--labels", "20", "--seed", "4", "--epochs", "1") == 0
+    assert main(["train", "--resume", str(tmp_path / "short"), "--epochs", "2", "--quiet"]) == 0
+    assert parameters(tmp_path / "short") == parameters(run)
+
+
+def test_no_label_outside_the_subset_reaches_a_parameter(digits, run, tmp_path):
+    """False labels for all test images, and for all training images that come after the last one that was drawn."""
+    labels, chosen = digits.labels.copy(), json.loads((run / "labelled_rows.json").read_text())
+    order = sv.Noise(4).permutation("labelled rows", 180)
+    late = order[max(numpy.flatnonzero(numpy.isin(order, chosen))) + 1 :]
+    assert len(late) > 30
+    labels[late], labels[180:] = (labels[late] + 3) % 10, (labels[180:] + 3) % 10
+    numpy.savez(tmp_path / "false.npz", images=digits.images, labels=labels)
+    assert train(tmp_path / "false.npz", tmp_path / "run", "--labels", "20", "--seed", "4") == 0
+    assert json.loads((tmp_path / "run" / "labelled_rows.json").read_text()) == chosen
+    assert parameters(tmp_path / "run") == parameters(run)
+
+
+def test_a_convolutional_model(path, tmp_path, capsys):
+    options = ["--channels", "4", "8", "--labels", "20", "--activation", "relu"]
+    assert train(path, tmp_path / "run", *options, model="m2-conv") == 0
+    assert "test error" in capsys.readouterr().out
+    assert main(["plot", "analogies", str(tmp_path / "run")]) == 0
+
+
+REFUSED = {
+    "no labels": (["--model", "m2"], "train: expected --labels N with --model m2, received none"),
+    "labels of a VAE": (
+        ["--labels", "20"],
+        "train: expected --labels with --model m2 or m2-conv, received --model mlp",
+    ),
+    "alpha of a VAE": (["--alpha", "2"], "train: expected --alpha with --model m2 or m2-conv, received --model mlp"),
+    "channels": (["--model", "m2", "--labels", "20", "--channels", "4"], "--channels with --model conv or m2-conv"),
+    "hidden": (["--model", "m2-conv", "--labels", "20", "--hidden", "4"], "--hidden with --model m2 or mlp"),
+    "fewer than classes": (["--model", "m2", "--labels", "9"], "at least one label for each of 10 classes, received 9"),
+    "more than images": (["--model", "m2", "--labels", "1800"], "rows of class 0 for 1800 labels, received"),
+    "negative alpha": (
+        ["--model", "m2", "--labels", "20", "--alpha", "-1"],
+        "--alpha: expected a number of at least 0",
+    ),
+    "iwae": (["--model", "m2", "--labels", "20", "--objective", "iwae"], "expected a model with log_weight_terms"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_input_gives_one_sentence_and_status_2(name, path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options, sentence = REFUSED[name]
+    assert main(["train", "--data", path, "--quiet", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("scratchvae: ") and sentence in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({}, "a label for each image, received none (an .npz may hold labels)"),
+        ({"labels": numpy.zeros(200)}, "integers of shape (200,), a label for each image"),
+        ({"labels": numpy.arange(200) // 100 - 1}, "classes from 0 on, received the label -1"),
+        ({"labels": numpy.repeat([0, 1, 3], [90, 90, 20])}, "classes up to 1, received the class 3"),
+        ({"labels": numpy.repeat([0, 2], [100, 100])}, "1 rows of class 1 for 3 labels, received 0"),
+    ],
+)
+def test_labels_of_a_users_file(arrays, sentence, digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    numpy.savez("digits.npz", images=digits.images, **arrays)
+    assert train("digits.npz", tmp_path / "run", "--labels", "3") == 2
+    assert sentence in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+# ---- pictures
+
+
+@pytest.fixture
+def model():
+    return sv.SemiSupervisedVAE.mlp(16, 3, 2, (8,))
+
+
+def test_class_conditional_samples_stand_below_their_class(model):
+    (axes,) = plotting.class_conditional(model, n=4, seed=2).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "2"]
+    picture = axes.images[0].get_array()
+    z = model.prior_draws(4, 2)
+    for row, k in [(0, 0), (1, 2), (3, 1)]:
+        expected = model.decode(z[row : row + 1], numpy.array([k])).mean.reshape(4, 4)
+        numpy.testing.assert_allclose(picture[4 * row : 4 * row + 4, 4 * k : 4 * k + 4, ...].reshape(4, 4), expected)
+
+
+def test_analogies_stand_beside_their_source(model, rng):
+    x, y = rng.random((5, 4, 4, 1), dtype=numpy.float32), numpy.array([0, 1, 2, 0, 1])
+    sources, transferred = plotting.analogies(model, x, y).axes
+    numpy.testing.assert_array_equal(sources.images[0].get_array().reshape(20, 4), x.reshape(20, 4))
+    picture = transferred.images[0].get_array().reshape(20, 12)
+    numpy.testing.assert_allclose(picture[4:8, 8:], model.analogies(x, y)[1, 2].reshape(4, 4))
+
+
+@pytest.mark.parametrize("draw", [plotting.class_conditional, lambda m, x: plotting.analogies(m, x, numpy.arange(3))])
+def test_a_model_is_drawn_wherever_it_lies(draw, device, rng, tmp_path):
+    model = sv.SemiSupervisedVAE.mlp(16, 3, 2, (8,)).to(device)
+    x = rng.random((3, 4, 4, 1), dtype=numpy.float32)
+    figure = draw(model) if draw is plotting.class_conditional else draw(model, x)
+    plotting.save_figure(figure, tmp_path / "figure.png")
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+def test_the_example_on_the_page_runs(digits, monkeypatch):
+    parts = [sv.data.Dataset(digits.images[rows], digits.labels[rows]) for rows in (slice(150), slice(150, None))]
+    monkeypatch.setitem(sv.data.DATASETS, "drawn-digits", lambda data_dir, seed: parts)
+    page = (Path(__file__).parents[1] / "docs" / "semi_supervised.md").read_text()
+    block = page.split("```python\n")[1].split("```")[0].replace("labels=labels)", "labels=labels, epochs=1)")
+    names = {}
+    exec(block.replace("100, seed", "50, seed"), names)
+    assert (names["labels"] >= 0).sum() == 50 and names["model"].n_classes == 10

@@ -49,12 +49,15 @@ def one_or_seven(dataset: sv.data.Dataset) -> tuple[numpy.ndarray, numpy.ndarray
 
 
 def learning_curves(
-    train: tuple[numpy.ndarray, numpy.ndarray], test: tuple[numpy.ndarray, numpy.ndarray], n_draws: int
+    train: tuple[numpy.ndarray, numpy.ndarray],
+    test: tuple[numpy.ndarray, numpy.ndarray],
+    sizes: list[int],
+    n_draws: int,
 ) -> dict[str, list[tuple[float, float]]]:
     """For each classifier and size the mean test error over draws of the training rows, and its standard error."""
     rng, curves = numpy.random.default_rng(0), {name: [] for name in CLASSIFIERS}
     x, y = train
-    for n in SIZES:
+    for n in sizes:
         draws = []
         while len(draws) < n_draws:
             rows = rng.permutation(len(x))[:n]
@@ -77,24 +80,27 @@ def imagined(train: sv.data.Dataset, n_draws: int = 3) -> numpy.ndarray:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Logistic regression against Gaussian naive Bayes.")
-    parser.add_argument("--quick", action="store_true", help="10 draws for each point of the curves instead of 100")
+    parser.add_argument("--quick", action="store_true", help="30 draws for each point of the curves instead of 100")
+    parser.add_argument("--data", default="drawn-digits", help="a data set's name or path (drawn-digits)")
+    parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
     arguments = parser.parse_args(argv)
 
-    train, test = sv.data.load("drawn-digits")
+    train, test = sv.data.load(arguments.data, arguments.data_dir)
     x, y = one_or_seven(train)
-    curves = learning_curves((x, y), one_or_seven(test), 10 if arguments.quick else 100)
+    sizes = [n for n in SIZES if n < len(x)]
+    curves = learning_curves((x, y), one_or_seven(test), sizes, 30 if arguments.quick else 100)
     z = PCA(2).fit_transform(x[:400])
     models: dict[str, Any] = {
         "Logistic regression: p(y | x)": LogisticRegression().fit(z, y[:400]),
         "Naive Bayes: p(x | y) p(y), at 1 and 2 standard deviations": GaussianNaiveBayes(True).fit(z, y[:400]),
     }
-    figure = plotting.two_classifiers(z, y[:400], models, SIZES, curves, imagined(train))
+    figure = plotting.two_classifiers(z, y[:400], models, sizes, curves, imagined(train))
     plotting.save_figure(figure, arguments.out / "two_classifiers.png")
-    (arguments.out / "two_classifiers.json").write_text(json.dumps({"sizes": SIZES, "errors": curves}, indent=2) + "\n")
+    (arguments.out / "two_classifiers.json").write_text(json.dumps({"sizes": sizes, "errors": curves}, indent=2) + "\n")
     print("test error in percent, and its standard error")
     print("rows" + "".join(f"{name:>34s}" for name in curves))
-    for i, n in enumerate(SIZES):
+    for i, n in enumerate(sizes):
         print(
             f"{n:4d}" + "".join(f"{100 * curve[i][0]:26.2f} +- {100 * curve[i][1]:4.2f}" for curve in curves.values())
         )

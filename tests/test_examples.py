@@ -7,8 +7,12 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 
+import scratchvae as sv
+
+LINEAR = ("two_classifiers", "dictionaries", "pca_and_vae")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -64,7 +68,53 @@ def test_gradient_variance(monkeypatch, tmp_path):
     assert variance["score function"][-1] > variance["score function, baseline"][-1]
 
 
-@pytest.mark.parametrize("name", ["exact_posterior", "latent_sizes", "mnist_manifold"])
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> str:
+    """The path of a file of a few drawn digits."""
+    drawn, path = sv.data.draw_digits(4000, seed=0), tmp_path_factory.mktemp("data") / "digits.npz"
+    parts = {"images": drawn.images[:3000], "labels": drawn.labels[:3000]}
+    parts |= {"test_images": drawn.images[3000:], "test_labels": drawn.labels[3000:]}
+    numpy.savez(path, **parts)
+    return str(path)
+
+
+def test_two_classifiers(monkeypatch, tmp_path, digits):
+    """The learning curves cross: naive Bayes is the better one of few rows, and logistic regression of many."""
+    run(monkeypatch, "two_classifiers", "--quick", "--data", digits, "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"two_classifiers.png", "two_classifiers.json"}
+    errors = json.loads((tmp_path / "two_classifiers.json").read_text())["errors"]
+    bayes, regression = (errors[name] for name in ("naive Bayes", "logistic regression, C = 1"))
+    assert all(b < 0.9 * r for (b, _), (r, _) in zip(bayes[:3], regression[:3], strict=True))
+    assert all(r < 0.9 * b for (b, _), (r, _) in zip(bayes[-3:], regression[-3:], strict=True))
+
+
+def test_pca_ppca(monkeypatch, tmp_path, capsys):
+    run(monkeypatch, "pca_ppca", "--quick", "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"pca.png", "ppca.png"}
+    lines = capsys.readouterr().out.splitlines()
+    slide, cured = (float(line.split()[-2]) for line in lines[1:3])
+    assert slide > 2 and cured == pytest.approx(1, abs=1e-3)
+    last, before = (float(line.split()[-1]) for line in lines[:-3:-1])
+    assert before / last == pytest.approx(100, rel=1e-3)  # it goes to zero with sigma^2
+
+
+def test_dictionaries(monkeypatch, tmp_path, capsys, digits):
+    run(monkeypatch, "dictionaries", "--quick", "--data", digits, "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"dictionaries.png"}
+    errors = {line[:16].strip(): float(line.split()[-4]) for line in capsys.readouterr().out.splitlines()[-4:]}
+    assert list(errors) == ["PCA", "ICA", "Factor analysis", "NMF"]
+    assert errors["PCA"] == errors["ICA"] == min(errors.values())  # the same plane, other axes
+
+
+def test_pca_and_vae(monkeypatch, tmp_path, digits):
+    run(monkeypatch, "pca_and_vae", "--quick", "--data", digits, "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"pca_and_vae.png", "pca_and_vae.json"}
+    results = json.loads((tmp_path / "pca_and_vae.json").read_text())
+    assert results["squared_error"]["PCA"] == pytest.approx(results["squared_error"]["PPCA"], rel=0.02)
+    assert results["elbo"]["Linear VAE"] <= results["log_px"]["Linear VAE"] < results["log_px"]["PPCA"]
+
+
+@pytest.mark.parametrize("name", ["exact_posterior", "latent_sizes", "mnist_manifold", *LINEAR])
 def test_a_mistake_ends_with_a_sentence_and_status_2(name, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, name, "--data", "nothing", "--out", str(tmp_path))

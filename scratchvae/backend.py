@@ -6,7 +6,10 @@ side by side in one process. CuPy is imported only when a caller asks for `devic
 
 from __future__ import annotations
 
+import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -78,3 +81,28 @@ def synchronize(device: str) -> None:
     """Wait until the device has finished what it was given; what a timer needs before it is read."""
     if device == "gpu":
         gpu_module().cuda.get_current_stream().synchronize()
+
+
+@contextmanager
+def memory_kept() -> Iterator[None]:
+    """Inside, memory that arrays give back stays with the process, for the next arrays; at the end it is released.
+
+    Where the C library is glibc, on Linux, large arrays are otherwise unmapped at once, and each new one costs a fault
+    for every page that it touches: a fifth of the time of a step of a convolutional VAE. Elsewhere nothing changes.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(library, "mallopt"):
+        yield
+        return
+    try:
+        _set_thresholds(library, mapped=2**30, trimmed=2**31 - 1)
+        yield
+    finally:
+        _set_thresholds(library, mapped=2**25, trimmed=2**26)  # where glibc's own adaptation ends
+        library.malloc_trim(0)
+
+
+def _set_thresholds(library: ctypes.CDLL, mapped: int, trimmed: int) -> None:
+    """Bytes of an array from which it is mapped on its own, and of free memory from which it is given back."""
+    library.mallopt(-3, mapped)  # M_MMAP_THRESHOLD
+    library.mallopt(-1, trimmed)  # M_TRIM_THRESHOLD

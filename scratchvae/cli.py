@@ -15,10 +15,11 @@ from typing import Any, NoReturn
 import numpy
 
 import scratchvae as sv
-from scratchvae.backend import device_module
+from scratchvae.backend import asarray, device_module
 from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import quantity
+from scratchvae.latent_space import mean_difference
 from scratchvae.optim import LinearSchedule
 from scratchvae.run_directory import RunDirectory, read_configuration, read_history, refuse_run
 from scratchvae.training import OBJECTIVES, summary
@@ -47,7 +48,9 @@ TRAIN_DEFAULTS: dict[str, Any] = {
 LAYERS = {"mlp": "hidden", "conv": "channels"}
 """Kind of model -> the option that is its own."""
 
-PLOTS = ("manifold", "latent", "reconstructions", "samples", "curves")
+PLOTS = ("manifold", "latent", "reconstructions", "samples", "curves", "traversal", "interpolation", "sweep")
+
+MOST_ENCODED, MOST_ATTRIBUTES = 2000, 10  # of a picture of directions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,8 +134,8 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=function)
         return added
 
-    data_help = "drawn-digits, mnist, or the path of a .npy, .npz or idx file"
-    data_dir_help = "where the files of a named set lie (default: $SCRATCHVAE_DATA, else downloaded once)"
+    data_help = f"{', '.join(sv.data.DATASETS)}, or the path of a .npy, .npz or idx file"
+    data_dir_help = "where the files of a named set lie (default: $SCRATCHVAE_DATA; mnist alone is downloaded, once)"
     run_help = "a run directory, or a checkpoint file"
 
     train = command(
@@ -285,7 +288,7 @@ def _train(options: argparse.Namespace) -> None:
     history = read_history(directory)
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
     print(f"test: {_line(sv.evaluate(model, test.images), model)}")
-    _draw_all(model, test, directory)
+    _draw_all(model, train, test, directory)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -322,17 +325,20 @@ def _sample(options: argparse.Namespace) -> None:
 def _plot(options: argparse.Namespace) -> None:
     directory = Path(options.run)
     model, run_options = _load_model(directory), _run_options(directory, ["data"])
-    _, test = sv.data.load(run_options["data"], options.data_dir or run_options.get("data_dir"))
-    if options.kind != "all":
-        from scratchvae.plotting import save_figure
+    train, test = sv.data.load(run_options["data"], options.data_dir or run_options.get("data_dir"))
+    if options.kind == "all":
+        if options.out:
+            raise InputError("plot", "one picture with --out", "all")
+        _draw_all(model, train, test, directory)
+        return
+    from scratchvae.plotting import save_figure
 
-        path = options.out or directory / "figures" / f"{options.kind}.png"
-        save_figure(_figure(options.kind, model, test, directory), path)
-        print(path)
-    elif options.out:
-        raise InputError("plot", "one picture with --out", "all")
-    else:
-        _draw_all(model, test, directory)
+    possible, need, draw = _pictures(model, train, test, directory)[options.kind]
+    if not possible:
+        raise InputError(f"plot {options.kind}", need, _given(model, test))
+    path = options.out or directory / "figures" / f"{options.kind}.png"
+    save_figure(draw(), path)
+    print(path)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -366,6 +372,8 @@ def _data(options: argparse.Namespace) -> None:
             print(f"       labels {', '.join(f'{k}: {n}' for k, n in zip(labels, counts, strict=True))}")
     if train.factors:
         print(f"factors {', '.join(train.factors)}")
+    if train.attributes:
+        print(f"attributes {', '.join(f'{name} {values.mean():.0%}' for name, values in train.attributes.items())}")
     if options.out:
         from scratchvae import plotting
 
@@ -373,41 +381,80 @@ def _data(options: argparse.Namespace) -> None:
         print(options.out)
 
 
-def _draw_all(model: sv.VAE, test: sv.data.Dataset, directory: Path) -> None:
+def _draw_all(model: sv.VAE, train: sv.data.Dataset, test: sv.data.Dataset, directory: Path) -> None:
     """Save the pictures that this model and these data allow, and name the others."""
     from scratchvae.plotting import save_figure
 
-    *size, channels = shape = test.images.shape[1:]
-    images = channels in (1, 3) if len(size) == 2 else math.isqrt(channels) ** 2 == channels
-    needs = {
-        "manifold": (model.latent_size == 2 and images, "a 2-D latent space of images"),
-        "latent": (model.latent_size > 1, "at least two latent dimensions"),
-        "reconstructions": (images, "images"),
-        "samples": (images, "images"),
-        "curves": (True, ""),
-    }
-    for kind, (possible, need) in needs.items():
+    for kind, (possible, need, draw) in _pictures(model, train, test, directory).items():
         if possible:
             path = directory / "figures" / f"{kind}.png"
-            save_figure(_figure(kind, model, test, directory), path)
+            save_figure(draw(), path)
             print(path)
         else:
-            print(f"no picture {kind}: it needs {need}; rows have the shape {shape}, K = {model.latent_size}")
+            print(f"no picture {kind}: it needs {need}; {_given(model, test)}")
 
 
-def _figure(kind: str, model: sv.VAE, test: sv.data.Dataset, directory: Path) -> Any:
+def _given(model: sv.VAE, test: sv.data.Dataset) -> str:
+    return f"rows have the shape {test.images.shape[1:]}, K = {model.latent_size}"
+
+
+def _pictures(
+    model: sv.VAE, train: sv.data.Dataset, test: sv.data.Dataset, directory: Path
+) -> dict[str, tuple[bool, str, Callable[[], Any]]]:
+    """Kind of picture -> whether this model and these data allow it, what it needs, and the function that draws it."""
     from scratchvae import plotting
 
-    shape = test.images.shape[1:] if test.images.ndim > 2 else None
-    if kind == "manifold":
-        return plotting.decoder_manifold(model, image_shape=shape)
-    if kind == "latent":
-        return plotting.latent_scatter(model, test.images, test.labels)
-    if kind == "reconstructions":
-        return plotting.reconstructions(model, test.images)
-    if kind == "samples":
-        return plotting.samples(model, image_shape=shape)
-    return plotting.training_curves(read_history(directory))
+    *size, channels = test.images.shape[1:]
+    images = channels in (1, 3) if len(size) == 2 else math.isqrt(channels) ** 2 == channels
+    shape = test.images.shape[1:] if size else None
+    attributes = _attributes(train)
+
+    def traversal() -> Any:
+        z = _means(model, train)
+        directions = {name: mean_difference(z, has) for name, has in attributes.items()}
+        return plotting.attribute_traversal(model, _means(model, test)[0], directions, image_shape=shape)
+
+    def interpolation() -> Any:
+        z = _means(model, test)[: 2 * min(3, len(test) // 2)]
+        return plotting.interpolation(model, z[0::2], z[1::2], image_shape=shape)
+
+    def sweep() -> Any:
+        z = _means(model, test)
+        most_varied = numpy.argsort(-z.var(axis=0), kind="stable")[:8]
+        return plotting.unit_sweep(model, z[0], most_varied.tolist(), image_shape=shape)
+
+    return {
+        "manifold": (
+            model.latent_size == 2 and images,
+            "a 2-D latent space of images",
+            lambda: plotting.decoder_manifold(model, image_shape=shape),
+        ),
+        "latent": (
+            model.latent_size > 1,
+            "at least two latent dimensions",
+            lambda: plotting.latent_scatter(model, test.images, test.labels),
+        ),
+        "reconstructions": (images, "images", lambda: plotting.reconstructions(model, test.images)),
+        "samples": (images, "images", lambda: plotting.samples(model, image_shape=shape)),
+        "curves": (True, "a run", lambda: plotting.training_curves(read_history(directory))),
+        "traversal": (images and len(attributes) > 0, "images with attributes or labels", traversal),
+        "interpolation": (images and len(test) > 1, "at least two test images", interpolation),
+        "sweep": (images, "images", sweep),
+    }
+
+
+def _attributes(dataset: sv.data.Dataset) -> dict[str, numpy.ndarray]:
+    """Those attributes of the first images that are nearest to half and half; without any, one for each label."""
+    labels = () if dataset.labels is None else numpy.unique(dataset.labels)
+    attributes = dataset.attributes or {str(label): dataset.labels == label for label in labels}
+    held = {name: values[:MOST_ENCODED] for name, values in attributes.items()}
+    balanced = sorted(held, key=lambda name: abs(held[name].mean() - 0.5))[:MOST_ATTRIBUTES]
+    return {name: held[name] for name in held if name in balanced and 0 < held[name].mean() < 1}
+
+
+def _means(model: sv.VAE, dataset: sv.data.Dataset) -> numpy.ndarray:
+    """The means of q(z | x) of the first images."""
+    return sv.to_numpy(model.encode(asarray(dataset.images[:MOST_ENCODED], model.device)).mean)
 
 
 def _line(scores: dict[str, Any], model: sv.VAE) -> str:

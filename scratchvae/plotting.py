@@ -16,11 +16,14 @@ from typing import Any
 import numpy
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path as Curve
 from matplotlib.patheffects import withStroke
 
+from scratchvae import latent_space
 from scratchvae.autodiff import Tensor
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import InputError, ShapeError
@@ -140,12 +143,27 @@ def reconstructions(model: Any, x: Any, n: int = 10, image_shape: Sequence[int] 
     pairs = [_as_images(rows, image_shape) for rows in (x, model.reconstruct(x))]
     figure = Figure(figsize=(0.9 * len(x) + 1.4, 2.1), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    _show(axes, image_grid(numpy.concatenate(pairs), len(x)), extent=(0, len(x), 0, 2))
-    axes.set_xticks([])
-    axes.set_yticks([1.5, 0.5], ["original", "reconstruction"])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    _large(axes)
+    _show_rows(axes, numpy.concatenate(pairs), ["original", "reconstruction"])
+    return figure
+
+
+def uncertainty(model: Any, x: Any, n: int = 12) -> Figure:
+    """The first n images of x, and below each the mean and the standard deviation of p(x | z), z the mean of q(z | x).
+
+    x: images (N, H, W, C); the standard deviation is the mean over the channels, dark where it is small. For a Gaussian
+    likelihood whose decoder gives one for each pixel.
+    """
+    x = asarray(x[:n], model.device)
+    likelihood = model.decode(model.encode(x).mean)
+    std = to_numpy(likelihood.std).mean(axis=-1, keepdims=True)
+    shades = colormaps["magma"](std[..., 0] / std.max())[..., :3]
+    figure = Figure(figsize=(0.9 * len(x) + 2.2, 3.1), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    rows = [_as_images(x, None), _as_images(likelihood.mean, None), shades]
+    cells = numpy.concatenate([numpy.broadcast_to(row, shades.shape) for row in rows])
+    _show_rows(axes, cells, ["x", "mean of $p(x\\,|\\,z)$", "its std"])
+    scale = figure.colorbar(ScalarMappable(Normalize(0, std.max()), "magma"), ax=axes, fraction=0.02, pad=0.01)
+    scale.outline.set_visible(False)
     return figure
 
 
@@ -163,6 +181,58 @@ def images(x: Any, image_shape: Sequence[int] | None = None) -> Figure:
 def samples(model: Any, n: int = 100, seed: int = 0, image_shape: Sequence[int] | None = None) -> Figure:
     """The means of p(x | z) for n draws z ~ p(z).   image_shape: as in `images`"""
     return images(model.sample(n, seed), image_shape)
+
+
+def attribute_traversal(
+    model: Any,
+    z: Any,
+    directions: Mapping[str, Any],
+    amounts: Sequence[float] = (-1.5, -1, -0.5, 0, 0.5, 1, 1.5),
+    image_shape: Sequence[int] | None = None,
+) -> Figure:
+    """The mean of p(x | z + a v) for each direction v, a row each, by its name, and each amount a.
+
+    z: a point, (K,), of NumPy, as the directions, which `scratchvae.latent_space.mean_difference` finds. image_shape:
+    as in `images`.
+
+    Source: deck, "Perturbations in latent space".
+    """
+    a = numpy.array(amounts, dtype=numpy.float32)
+    rows = [latent_space.traversal(z, direction, a) for direction in directions.values()]
+    columns = [f"{amount:+g}" if amount else "z" for amount in amounts]
+    title = "Mean of $p(x\\,|\\,z + a v)$; $v$ takes the mean without the attribute to that with it"
+    return _decoded_rows(model, rows, [name.replace("_", " ") for name in directions], columns, title, image_shape)
+
+
+def interpolation(model: Any, starts: Any, ends: Any, n: int = 9, image_shape: Sequence[int] | None = None) -> Figure:
+    """The mean of p(x | z) from each start to its end, (P, K) of NumPy: along a line, and below it along an arc.
+
+    image_shape: as in `images`. Raises what `spherical_interpolation` raises.
+
+    Source: White (2016), "Sampling generative networks".
+    """
+    interpolations = latent_space.linear_interpolation, latent_space.spherical_interpolation
+    ways = [interpolate(starts, ends, n) for interpolate in interpolations]
+    rows = [way[i] for i in range(len(starts)) for way in ways]
+    columns = [f"{t:.2g}" for t in numpy.linspace(0, 1, n)]
+    return _decoded_rows(model, rows, ["line", "arc"] * len(starts), columns, "Mean of $p(x\\,|\\,z(t))$", image_shape)
+
+
+def unit_sweep(
+    model: Any,
+    z: Any,
+    units: Sequence[int],
+    values: Sequence[float] = (-3, -2, -1, 0, 1, 2, 3),
+    image_shape: Sequence[int] | None = None,
+) -> Figure:
+    """The mean of p(x | z) with one unit of z after another, a row each, at each of the values.
+
+    z: a point, (K,), of NumPy. image_shape: as in `images`.
+    """
+    v = numpy.array(values, dtype=numpy.float32)
+    rows = [latent_space.sweep(z, unit, v) for unit in units]
+    names, columns = [f"$z_{{{unit + 1}}}$" for unit in units], [f"{value:g}" for value in values]
+    return _decoded_rows(model, rows, names, columns, "Mean of $p(x\\,|\\,z)$, one unit of $z$ set", image_shape)
 
 
 def latent_comparison(
@@ -518,10 +588,36 @@ def _show(axes: Axes, picture: numpy.ndarray, extent: Sequence[float] | None = N
     axes.imshow(numpy.clip(picture, 0, 1), cmap, vmin=0, vmax=1, extent=extent, interpolation="nearest")
 
 
+def _show_rows(axes: Axes, images: numpy.ndarray, names: Sequence[str]) -> None:
+    """Draw images row by row, as many rows as names, which stand on their left."""
+    n = len(images) // len(names)
+    _show(axes, image_grid(images, n), extent=(0, n, 0, len(names)))
+    axes.set_xticks([])
+    axes.set_yticks(numpy.arange(len(names))[::-1] + 0.5, names)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _large(axes)
+
+
 def _show_in_square(axes: Axes, rows: Any, image_shape: Sequence[int] | None) -> None:
     _show(axes, image_grid(_as_images(rows, image_shape), math.ceil(math.sqrt(len(rows)))))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("lightgrey")
+
+
+def _decoded_rows(
+    model: Any, rows: Sequence[Any], names: Sequence[str], columns: Sequence[str], title: str, image_shape: Any
+) -> Figure:
+    """Decoder means of rows of points, (T, K) each, with the name of each row on its left and of each column below."""
+    n = len(columns)
+    cells = _as_images(model.decode(asarray(numpy.concatenate(rows), model.device)).mean, image_shape)
+    longest = max(len(name) for name in names)
+    figure = Figure(figsize=(0.95 * n + 0.11 * longest + 0.4, 0.95 * len(rows) + 1), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    _show_rows(axes, cells, names)
+    axes.set_xticks(numpy.arange(n) + 0.5, columns)
+    axes.set_title(title, fontsize=12)
+    return figure
 
 
 def _plain(axes: Axes) -> None:

@@ -19,7 +19,7 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import grad
-from scratchvae.backend import array_module, device_module, to_numpy
+from scratchvae.backend import array_module, device_module, memory_kept, to_numpy
 from scratchvae.data.binarization import binarize
 from scratchvae.data.minibatches import minibatches
 from scratchvae.errors import InputError
@@ -151,6 +151,7 @@ def fit(
     read_every = 1 if model.device == "cpu" else 50  # reading a term back makes the CPU wait for the GPU
 
     with (
+        memory_kept(),
         Run(run_dir, resume, settings, epochs, model, optimizer, terms) as run,
         _deferred_interrupt() as interrupted,
         _progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,

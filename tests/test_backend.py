@@ -1,5 +1,6 @@
 """The data decide where things are computed; and the stand-in for CuPy refuses what CuPy refuses."""
 
+import platform
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -178,3 +179,29 @@ def test_the_stand_in_gives_way_to_tensors(strict):
         assert backend.device_of(result.data if isinstance(result, sv.Tensor) else result) == "gpu"
     assert isinstance(strict * sv.Tensor(strict), sv.Tensor)
     assert (strict <= sv.Tensor(strict)).all()
+
+
+FAULTS = """
+import ctypes, resource
+import numpy
+from scratchvae import backend
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        numpy.ones(3 * 2**17)  # 3 MiB, 768 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+backend._set_thresholds(ctypes.CDLL(None), mapped=2**17, trimmed=2**17)
+print(faults())
+with backend.memory_kept():
+    faults()
+    print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_kept_memory_is_used_again_without_faults():
+    printed = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True).stdout
+    unmapped, kept = map(int, printed.split())
+    assert unmapped > 5000 and kept < 500

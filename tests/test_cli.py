@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from scratchvae.cli import main
+from scratchvae.cli import PLOTS, main
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,7 +42,7 @@ def run(digits, tmp_path_factory):
 
 def test_train_leaves_a_run_directory(run):
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    pictures = {f"figures/{kind}.png" for kind in ("manifold", "latent", "reconstructions", "samples", "curves")}
+    pictures = {f"figures/{kind}.png" for kind in PLOTS}
     assert files == {".lock", "config.json", "options.json", "metrics.jsonl", "last.npz", "best.npz"} | pictures
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
@@ -110,8 +110,10 @@ def truncated(tmp_path):
 
 
 REFUSED = {
-    "unknown data set": (["train", "--data", "cifar"], "expected drawn-digits, mnist"),
+    "unknown data set": (["train", "--data", "cifar"], "expected drawn-digits, drawn-faces"),
     "no file of mnist": (["data", "mnist", "--data-dir", "."], "mnist"),
+    "no file of faces": (["data", "faces", "--data-dir", "."], "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
+    "no file of svhn": (["train", "--data", "svhn", "--data-dir", "."], "http://ufldl.stanford.edu/housenumbers/"),
     "no run": (["evaluate", "nowhere"], "expected a file"),
     "no run to resume": (["train", "--resume", "nowhere"], "none with options.json in it"),
     "gpu": (["train", "--device", "gpu"], 'device="gpu": expected CuPy'),

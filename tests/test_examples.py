@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import runpy
 import sys
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 
 import scratchvae as sv
 
-LINEAR = ("two_classifiers", "dictionaries", "pca_and_vae")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -114,7 +114,29 @@ def test_pca_and_vae(monkeypatch, tmp_path, digits):
     assert results["elbo"]["Linear VAE"] <= results["log_px"]["Linear VAE"] < results["log_px"]["PPCA"]
 
 
-@pytest.mark.parametrize("name", ["exact_posterior", "latent_sizes", "mnist_manifold", *LINEAR])
+def test_faces(monkeypatch, tmp_path, recwarn):
+    run(monkeypatch, "faces", "--quick", "--out", str(tmp_path))
+    pictures = {"samples", "reconstructions", "perturbations", "interpolation", "training_curves"}
+    assert names_in(tmp_path) == {f"{name}.png" for name in pictures} | {"faces.json", "faces.npz"}
+    scores = json.loads((tmp_path / "faces.json").read_text())
+    assert scores["elbo"] == pytest.approx(scores["reconstruction"] - scores["kl"], rel=1e-9)
+    assert scores["bits_per_dimension"] == pytest.approx(8 - scores["elbo"] / (12288 * math.log(2)), rel=1e-9)
+    assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
+
+
+def test_street_digits(monkeypatch, tmp_path, recwarn):
+    run(monkeypatch, "street_digits", "--quick", "--out", str(tmp_path))
+    pictures = {f"{name}.png" for name in ("uncertainty", "samples", "interpolation")}
+    assert names_in(tmp_path) == pictures | {"learned.npz", "decoder.npz", "results.json"}
+    for scores in json.loads((tmp_path / "results.json").read_text()).values():
+        assert scores["bits_per_dimension"] == pytest.approx(8 - scores["elbo"] / (3072 * math.log(2)), rel=1e-9)
+    assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
+
+
+TAKING_DATA = "dictionaries exact_posterior faces latent_sizes mnist_manifold pca_and_vae street_digits two_classifiers"
+
+
+@pytest.mark.parametrize("name", TAKING_DATA.split())
 def test_a_mistake_ends_with_a_sentence_and_status_2(name, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, name, "--data", "nothing", "--out", str(tmp_path))

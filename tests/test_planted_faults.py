@@ -208,6 +208,14 @@ def binarize_by(probability):
     return lambda monkeypatch: monkeypatch.setattr(training, "binarize", binarized)
 
 
+def without_the_bits_of_a_grey_value(monkeypatch):
+    monkeypatch.setattr(evaluation, "bits_per_dimension", lambda elbo, n: -elbo / (n * math.log(2)))
+
+
+def dequantised_beyond_its_cell(monkeypatch):
+    monkeypatch.setattr(sv.data, "dequantize", lambda x, noise: x + noise.uniform("dequantization", x.shape) / 255)
+
+
 def minibatches(change, module):
     """Plant other minibatches; change of (the true ones, n, size)."""
     true = sv.data.minibatches
@@ -369,6 +377,12 @@ FAULTS = {
         "-",
     ),
     "pixels binarised by the wrong probability": Fault(binarize_by(lambda x: x**2), "epochs of fit, ELBO", "-"),
+    "bits per dimension without the 8 of a grey value": Fault(
+        without_the_bits_of_a_grey_value, "bits per dimension of 8-bit images", "-"
+    ),
+    "noise that leaves a grey value's cell": Fault(
+        dequantised_beyond_its_cell, "bits per dimension of 8-bit images", "-"
+    ),
     "sigmoid before the logits": Fault(sigmoid_before_the_logits, "decoders: mean and standard deviation"),
     "the given sigma taken for sigma squared": Fault(std_taken_for_a_variance, "decoders: mean and standard deviation"),
     "PPCA's sigma2 over all D directions": Fault(

@@ -116,6 +116,62 @@ def test_mostly_dark_images_are_ink_on_paper_and_colours_stay(rng):
     numpy.testing.assert_array_equal(plotting.images(coloured).axes[0].images[0].get_array()[:5, :5], coloured[0])
 
 
+def rows_and_columns(figure) -> tuple[list[str], list[str]]:
+    (axes,) = figure.axes
+    columns = [label.get_text() for label in axes.get_xticklabels()]
+    return [label.get_text() for label in axes.get_yticklabels()], columns
+
+
+def test_attribute_traversal_decodes_what_lies_along_each_direction(rng):
+    model, z = small_model(3), rng.standard_normal(3, dtype=numpy.float32)
+    directions = {"a_hat": numpy.float32([1, 0, 0]), "smiling": numpy.float32([0, 2, 0])}
+    figure = plotting.attribute_traversal(model, z, directions, amounts=(-1, 0, 0.5))
+    assert rows_and_columns(figure) == (["a hat", "smiling"], ["-1", "z", "+0.5"])
+    picture = figure.axes[0].images[0].get_array().reshape(8, 12)
+    for row, column, point in ((0, 0, z - [1, 0, 0]), (1, 1, z), (1, 2, z + [0, 1, 0])):
+        expected = model.decode(point[None].astype(numpy.float32)).mean.reshape(4, 4)
+        cell = picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        numpy.testing.assert_allclose(cell, expected, rtol=1e-5)
+
+
+def test_interpolation_has_a_line_and_an_arc_for_each_pair(rng):
+    model, z = small_model(3), rng.standard_normal((4, 3), dtype=numpy.float32)
+    figure = plotting.interpolation(model, z[:2], z[2:], n=3)
+    assert rows_and_columns(figure) == (["line", "arc"] * 2, ["0", "0.5", "1"])
+    picture = figure.axes[0].images[0].get_array().reshape(16, 12)
+    ends = model.decode(z[[0, 2]]).mean.reshape(2, 4, 4)
+    for row in (0, 4):
+        numpy.testing.assert_allclose(picture[row : row + 4, :4], ends[0], rtol=1e-5)
+        numpy.testing.assert_allclose(picture[row : row + 4, 8:], ends[1], rtol=1e-5)
+    middle = model.decode((z[:1] + z[2:3]) / 2).mean.reshape(4, 4)
+    numpy.testing.assert_allclose(picture[:4, 4:8], middle, rtol=1e-5)
+
+
+def test_uncertainty_shows_the_image_its_mean_and_its_standard_deviation(rng):
+    model = sv.VAE.convolutional((4, 4, 3), 2, (2,), likelihood="gaussian", std="decoder")
+    x = rng.random((5, 4, 4, 3), dtype=numpy.float32)
+    axes, scale = plotting.uncertainty(model, x, n=3).axes
+    picture = axes.images[0].get_array()
+    assert picture.shape == (12, 12, 3)
+    numpy.testing.assert_allclose(picture[:4, 4:8], x[1], rtol=1e-6)
+    likelihood = model.decode(model.encode(x[:3]).mean)
+    numpy.testing.assert_allclose(picture[4:8, 4:8], numpy.clip(likelihood.mean[1], 0, 1), rtol=1e-4, atol=1e-6)
+    std = likelihood.std.mean(axis=-1)
+    brightest = numpy.unravel_index(picture[8:].sum(axis=-1).argmax(), (4, 12))
+    assert brightest == numpy.unravel_index(numpy.concatenate(list(std), axis=1).argmax(), (4, 12))
+    assert scale.get_ylim() == pytest.approx((0, std.max()))
+
+
+def test_unit_sweep_sets_one_unit_at_a_time(rng):
+    model, z = small_model(3), rng.standard_normal(3, dtype=numpy.float32)
+    figure = plotting.unit_sweep(model, z, [2, 0], values=(-1, 4))
+    assert rows_and_columns(figure) == (["$z_{3}$", "$z_{1}$"], ["-1", "4"])
+    picture = figure.axes[0].images[0].get_array().reshape(8, 8)
+    expected = model.decode(numpy.float32([[z[0], z[1], 4], [-1, z[1], z[2]]])).mean.reshape(2, 4, 4)
+    numpy.testing.assert_allclose(picture[:4, 4:], expected[0], rtol=1e-5)
+    numpy.testing.assert_allclose(picture[4:, :4], expected[1], rtol=1e-5)
+
+
 def test_latent_scatter_has_every_label_in_the_legend_and_beside_its_points(x):
     labels = numpy.arange(30) % 3
     figure = plotting.latent_scatter(small_model(), x, labels)

@@ -278,6 +278,18 @@ def scores(device: str = "cpu") -> Result:
     return float(max(errors)), 1e-9
 
 
+def bits(device: str = "cpu") -> Result:
+    """8 - E[log p(x)] / (D log 2) = E[-log2 P(image)] / D for the density p = 256^D P in the cell of an 8-bit image
+
+    For images of one pixel, all grey values as likely as each other, and P far from that.
+    """
+    grey_values = asarray(numpy.arange(256, dtype=numpy.float32) / 255, device)
+    cells = numpy.floor(256 * to_numpy(data.dequantize(grey_values, Noise(0, device=device)))).astype(int)
+    log_p = numpy.linspace(-9, 0, 256) - numpy.log(numpy.exp(numpy.linspace(-9, 0, 256)).sum())
+    received = evaluation.bits_per_dimension(float((log_p[cells] + numpy.log(256)).mean()), 1)
+    return abs(received + log_p.mean() / numpy.log(2)), 1e-12
+
+
 def gradient_estimators(device: str = "cpu") -> Result:
     """d/d phi E_q[f(z)] = E_q[f(z) d/d phi log q(z)] = E[d/d phi f(m + s e)] for f = log p(x, z) - log q(z)
 
@@ -315,6 +327,7 @@ def identities(device: str = "cpu") -> dict[str, Callable[[], Result]]:
     table["epochs of fit, ELBO"] = partial(epochs_of_fit, "elbo", device)
     table["epochs of fit, IWAE"] = partial(epochs_of_fit, "iwae", device)
     table["evaluate and log_likelihood"] = partial(scores, device)
+    table["bits per dimension of 8-bit images"] = partial(bits, device)
     table["score function = reparameterised gradient"] = partial(gradient_estimators, device)
     return table
 

@@ -93,9 +93,9 @@ class Estimator:
         Or after the last of them; or after `max_iter`, with a ConvergenceWarning.
         """
         tol, max_iter = self._positive("tol", zero=True), self._count("max_iter", self.max_iter)
-        for n_iter, (state, change) in enumerate(steps, start=1):  # noqa: B007
+        for n_iter, (state, change) in enumerate(steps, start=1):
             if change <= tol:
-                break
+                return state, n_iter
             if n_iter == max_iter:
                 message = f"{type(self).__name__}: max_iter = {max_iter} steps were too few for tol = {tol:g}"
                 warnings.warn(message, ConvergenceWarning, stacklevel=3)

@@ -23,12 +23,14 @@ import numpy
 from scratchvae.autodiff import broadcast_to, primitive
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError, ShapeError
+from scratchvae.ops.kernels import im2col
 from scratchvae.ops.structure import reshape
 
 Stride = int | tuple[int, int]
 Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
+Margins = Sequence[tuple[int, int]]
 
-COLUMN_BYTES = {"cpu": 2**20, "gpu": 2**28}
+COLUMN_BYTES = {"cpu": 2**21, "gpu": 2**28}
 """The most that the columns of a block take (one row of windows, if that is more): what a core's cache holds, and
 enough to occupy a GPU."""
 
@@ -45,7 +47,7 @@ def conv2d(x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0) -> Any
     _check_channels("conv2d", x, kernel, kernel.shape[2])
     stride, margins, size = _geometry("conv2d", x.shape, kernel.shape, stride, padding)
     y = array_module(x).empty((len(x), *size, kernel.shape[3]), dtype=numpy.result_type(x.dtype, kernel.dtype))
-    _correlate(_with_margins(x, margins), kernel, stride, y)
+    _correlate(x, kernel, stride, margins, y)
     return y
 
 
@@ -62,22 +64,22 @@ def conv_transpose2d(
     output_shape: (H', W'), since a convolution with a stride takes images of several sizes to that of x; if None, the
     smallest of them, and (s H, s W) for padding "same".
 
-    Rows i' = r + s m of y with one r meet only every s-th row of the kernel: each of the s x s phases of y is a
-    convolution of stride 1 by a part of the kernel, turned round.
+    With a = s q + r the rows of y are y[s m + r] = sum over q of x[m - q] kernel[s q + r], the columns likewise: one
+    convolution of stride 1, whose channels, s x s phases of C_out each, are dealt out to the pixels of y.
 
     Raises ShapeError for shapes that do not fit, InputError for another stride or padding.   Adjoint: conv2d
+    Source: Shi et al. (2016), "Is the deconvolution layer the same as a convolutional layer?"
     """
     _check_kernel("conv_transpose2d", kernel)
     _check_channels("conv_transpose2d", x, kernel, kernel.shape[3])
     stride, margins, output_shape = _transposed_geometry(x.shape, kernel.shape, stride, padding, output_shape)
-    y = array_module(x).zeros((len(x), *output_shape, kernel.shape[2]), dtype=numpy.result_type(x.dtype, kernel.dtype))
-    axes = list(zip(x.shape[1:3], output_shape, kernel.shape, stride, (before for before, _ in margins), strict=False))
-    x = _with_margins(x, [_reach(*axis) for axis in axes])
-    for rows, kernel_rows, x_rows in _phases(*axes[0]):
-        for columns, kernel_columns, x_columns in _phases(*axes[1]):
-            part = kernel[kernel_rows, kernel_columns][::-1, ::-1].swapaxes(2, 3)
-            _correlate(x[:, x_rows, x_columns], part, (1, 1), y[:, rows, columns])
-    return y
+    (s, t), ((top, _), (left, _)), (height, width) = stride, margins, output_shape
+    n, h, w, c = len(x), -(-(top + height) // s), -(-(left + width) // t), kernel.shape[2]
+    phases = _phases(kernel, stride)
+    reach = [(taps - 1, m - size) for taps, m, size in zip(phases.shape, (h, w), x.shape[1:3], strict=False)]
+    y = array_module(x).empty((n, h, s, w, t, c), dtype=numpy.result_type(x.dtype, kernel.dtype))
+    _correlate(x, phases, (1, 1), reach, y.swapaxes(2, 3))
+    return y.reshape(n, h * s, w * t, c)[:, top : top + height, left : left + width]
 
 
 @primitive
@@ -90,11 +92,10 @@ def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride =
     stride, margins, size = _geometry("conv2d_kernel", x.shape, kernel_size, stride, padding)
     if g.shape[:-1] != (len(x), *size):
         raise ShapeError("conv2d_kernel", f"g of shape {(len(x), *size)} and channels", f"{g.shape}")
-    windows = _windows(_with_margins(x, margins), kernel_size, stride)
-    shape = (*windows.shape[3:], g.shape[3])
+    shape = (*kernel_size, x.shape[3], g.shape[3])
     y = array_module(x).zeros((math.prod(shape[:3]), shape[3]), dtype=numpy.result_type(x.dtype, g.dtype))
-    for block in _blocks(windows):
-        y += windows[block].reshape(-1, len(y)).swapaxes(0, 1) @ g[block].reshape(-1, shape[3])
+    for block, columns in _columns(x, kernel_size, stride, margins):
+        y += columns.swapaxes(0, 1) @ g[block].reshape(len(columns), -1)
     return y.reshape(shape)
 
 
@@ -131,17 +132,44 @@ def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
 # ---- columns
 
 
-def _correlate(x: Any, kernel: Any, stride: tuple[int, int], y: Any) -> None:
-    """Write the product of the kernel and each window of x, which has its margins, into y."""
-    windows = _windows(x, kernel.shape[:2], stride)
-    matrix = kernel.reshape(-1, kernel.shape[3])
-    for block in _blocks(windows):
+def _correlate(x: Any, kernel: Any, stride: tuple[int, int], margins: Margins, y: Any) -> None:
+    """Write the product of the kernel and what it covers at each of its places on x into y."""
+    xp, matrix, product = array_module(x), kernel.reshape(-1, kernel.shape[3]), None
+    for block, columns in _columns(x, kernel.shape[:2], stride, margins):
+        if product is None:
+            product = xp.empty((len(columns), matrix.shape[1]), dtype=y.dtype)
         target = y[block]
-        target[...] = (windows[block].reshape(-1, len(matrix)) @ matrix).reshape(target.shape)
+        target[...] = xp.matmul(columns, matrix, out=product[: len(columns)]).reshape(target.shape)
+
+
+def _columns(
+    x: Any, kernel_size: Sequence[int], stride: tuple[int, int], margins: Margins
+) -> Iterator[tuple[tuple[slice, slice], Any]]:
+    """im2col: blocks of places, each with the matrix of what the kernel covers there, which the next one overwrites."""
+    xp, (top, left), (height, width, channels) = array_module(x), (before for before, _ in margins), x.shape[1:]
+    rows, places = (
+        (n + sum(margin) - k) // s + 1
+        for n, margin, k, s in zip((height, width), margins, kernel_size, stride, strict=True)
+    )
+    compiled = hasattr(xp, "ElementwiseKernel")
+    windows = None if compiled else _windows(_with_margins(x, margins), kernel_size, stride)
+    columns = None
+    for block in _blocks(len(x), rows, places * math.prod(kernel_size) * channels * x.dtype.itemsize, device_of(x)):
+        shape = [len(range(n)[part]) for n, part in zip((len(x), rows), block, strict=True)]
+        if columns is None:  # no block is larger than the first
+            columns = xp.empty((*shape, places, *kernel_size, channels), dtype=x.dtype)
+        held = columns[: shape[0], : shape[1]]
+        if compiled:
+            above = top - block[1].start * stride[0]
+            sizes = height, width, channels, shape[1], places, *kernel_size, *stride, above, left
+            im2col(xp)(x[block[0]], *sizes, held)
+        else:
+            held[...] = windows[block]
+        yield block, held.reshape(-1, math.prod(kernel_size) * channels)
 
 
 def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any:
-    """What a kernel covers at each of its places on x, as a view: im2col.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
+    """What a kernel covers at each of its places on x, as a view.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
     n, h, w, c = x.shape
     size = [(length - k) // s + 1 for length, k, s in zip((h, w), kernel_size, stride, strict=True)]
     of_image, of_row, of_column, of_channel = x.strides
@@ -152,37 +180,33 @@ def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any
     )
 
 
-def _blocks(windows: Any) -> Iterator[tuple[slice, slice]]:
-    """Slices of images, and of rows where one image has too many, whose columns take at most COLUMN_BYTES."""
-    n, h = windows.shape[:2]
-    rows = max(1, COLUMN_BYTES[device_of(windows)] // (math.prod(windows.shape[2:]) * windows.dtype.itemsize))
-    images = max(1, rows // h)
+def _blocks(n: int, rows: int, row_bytes: int, device: str) -> Iterator[tuple[slice, slice]]:
+    """Slices of n images, and of their rows where one image has too many, whose columns take at most COLUMN_BYTES."""
+    held = max(1, COLUMN_BYTES[device] // row_bytes)
+    images = max(1, held // rows)
     for i in range(0, n, images):
-        for j in range(0, h, rows):
-            yield slice(i, i + images), slice(j, j + rows)
+        for j in range(0, rows, held):
+            yield slice(i, i + images), slice(j, j + held)
 
 
-def _with_margins(x: Any, margins: Sequence[tuple[int, int]]) -> Any:
-    """x, with zeros around its rows and columns."""
-    return array_module(x).pad(x, ((0, 0), *margins, (0, 0))) if any(map(any, margins)) else x
+def _with_margins(x: Any, margins: Margins) -> Any:
+    """x with zeros around its rows and columns; what a negative margin takes off at the end is left out."""
+    if not any(map(any, margins)):
+        return x
+    (top, bottom), (left, right) = margins
+    x = x[:, : x.shape[1] + min(0, bottom), : x.shape[2] + min(0, right)]
+    return array_module(x).pad(x, ((0, 0), (top, max(0, bottom)), (left, max(0, right)), (0, 0)))
 
 
-# ---- phases of a transposed convolution, along one axis of x (size), y (output), the kernel, and zeros before y
+def _phases(kernel: Any, stride: tuple[int, int]) -> Any:
+    """kernel[s q + r] for the taps q, the last first, and the phases r, with zeros beyond the kernel.
 
-
-def _reach(size: int, output: int, kernel: int, stride: int, before: int) -> tuple[int, int]:
-    """How far the phases reach beyond x, at its start and at its end."""
-    return (kernel - 1) // stride, max(0, (output - 1 + before) // stride + 1 - size)
-
-
-def _phases(size: int, output: int, kernel: int, stride: int, before: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Every stride-th entry of y, the kernel's entries that it meets, and the part of x (with its reach) for them."""
-    for phase in range(min(stride, output)):
-        quotient, first = divmod(phase + before, stride)
-        taps, places = len(range(first, kernel, stride)), len(range(phase, output, stride))
-        if taps:
-            start = (kernel - 1) // stride + quotient - (taps - 1)
-            yield slice(phase, None, stride), slice(first, None, stride), slice(start, start + places + taps - 1)
+    (KH, KW, C_out, C_in) -> (QH, QW, C_in, s s C_out)
+    """
+    (h, w), (s, t) = kernel.shape[:2], stride
+    kernel = array_module(kernel).pad(kernel, ((0, -h % s), (0, -w % t), (0, 0), (0, 0)))
+    phases = kernel.reshape(-(-h // s), s, -(-w // t), t, *kernel.shape[2:])[::-1, :, ::-1]
+    return phases.transpose(0, 2, 5, 1, 3, 4).reshape(*phases.shape[0:3:2], kernel.shape[3], s * t * kernel.shape[2])
 
 
 # ---- what the caller gave

@@ -24,7 +24,8 @@ class Estimator:
 
     The constructor only stores its parameters; `fit` checks them and the data, returns the model, and leaves what it
     found in attributes whose names end in "_". Data are NumPy or CuPy arrays of float32 or float64, (N, D), one row
-    for each x; what comes out is of the same kind and type. Nothing that is handed in is changed.
+    for each x; what comes out is of the same kind and type. Nothing that is handed in is changed. A pipeline of
+    scikit-learn takes a class derived from one of these and from scikit-learn's BaseEstimator.
 
     Attributes
     ----------

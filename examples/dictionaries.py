@@ -1,7 +1,8 @@
 """X ~ A B: dictionary elements of PCA, ICA, factor analysis and NMF, side by side, on drawn digits.
 
 Every image is a weighted sum of K = 25 elements, the rows of B, with the weights in its row of A (and a mean, which is
-zero for NMF); what the models ask of the two is all that tells them apart. Half a minute on two cores; --quick: seconds.
+zero for NMF); what the models ask of the two is all that tells them apart. Half a minute on two cores; --quick:
+seconds.
 
 Leaves dictionaries.png.
 

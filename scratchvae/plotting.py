@@ -809,7 +809,7 @@ def dictionaries(models: Mapping[str, Any], x: Any, image_shape: Sequence[int]) 
 
     Source: deck, "Learning linear latent variable models"; Hastie, Tibshirani & Friedman (2009), figure 14.33.
     """
-    figure = Figure(figsize=(3.6 * len(models), 9.6), layout="constrained", dpi=70)
+    figure = Figure(figsize=(3.6 * len(models), 9.6), layout="constrained", dpi=60)
     panels = figure.subplots(3, len(models), squeeze=False, height_ratios=(5, 2.4, 2.4))
     for column, (name, model) in zip(panels.T, models.items(), strict=True):
         B, A = to_numpy(model.dictionary_), to_numpy(model.transform(x))[0]

@@ -58,7 +58,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
     arguments = parser.parse_args(argv)
-    n, epochs, n_test, n_samples = (1000, 2, 50, 10) if arguments.quick else (10_000, 30, 1000, 1000)
+    n, n_test, n_samples = (1000, 50, 10) if arguments.quick else (10_000, 1000, 1000)
+    linear_epochs, epochs = (2, 2) if arguments.quick else (100, 30)
 
     train, test = sv.data.load(arguments.data, arguments.data_dir)
     shape = train.images.shape[1:]
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     x_test = test.images[:n_test].reshape(-1, math.prod(shape))
     pca, ppca = PCA(2).fit(x), PPCA(2).fit(x)
     std = math.sqrt(ppca.noise_variance_)
-    linear, vae = trained(x, (), std, epochs, 3e-2), trained(x, (256,), std, epochs, 2e-3)
+    linear, vae = trained(x, (), std, linear_epochs, 1.5e-2), trained(x, (256,), std, epochs, 2e-3)
 
     codes = {
         "PCA": pca.transform(x_test),
@@ -85,7 +86,9 @@ def main(argv: list[str] | None = None) -> None:
         "Linear VAE": as_ppca(linear, x).score(x_test),
         "VAE": float(sv.log_likelihood(vae, x_test, n_samples)[0].mean()),
     }
-    elbo = {name: sv.evaluate(model, x_test)["elbo"] for name, model in (("Linear VAE", linear), ("VAE", vae))}
+    elbo = {
+        name: sv.evaluate(model, x_test, n_samples=20)["elbo"] for name, model in (("Linear VAE", linear), ("VAE", vae))
+    }
     errors = {name: squared_error(x_test, rows) for name, rows in reconstructed.items()}
 
     captions = [

@@ -1,7 +1,8 @@
 """X ~ A B: dictionary elements of PCA, ICA, factor analysis and NMF, side by side, on drawn digits.
 
 Every image is a weighted sum of K = 25 elements, the rows of B, with the weights in its row of A (and a mean, which is
-zero for NMF); what the models ask of the two is all that tells them apart. A minute on two cores; --quick: seconds.
+zero for NMF); what the models ask of the two is all that tells them apart. Half a minute on two cores; --quick:
+seconds.
 
 Leaves dictionaries.png.
 
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
     arguments = parser.parse_args(argv)
-    n, slack = (400, 100) if arguments.quick else (5000, 1)
+    n, slack = (400, 100) if arguments.quick else (3000, 1)
 
     train, test = sv.data.load(arguments.data, arguments.data_dir)
     shape = train.images.shape[1:3]

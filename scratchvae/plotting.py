@@ -923,7 +923,7 @@ def dictionaries(models: Mapping[str, Any], x: Any, image_shape: Sequence[int]) 
 
     Source: deck, "Learning linear latent variable models"; Hastie, Tibshirani & Friedman (2009), figure 14.33.
     """
-    figure = Figure(figsize=(3.6 * len(models), 9.6), layout="constrained", dpi=70)
+    figure = Figure(figsize=(3.6 * len(models), 9.6), layout="constrained", dpi=60)
     panels = figure.subplots(3, len(models), squeeze=False, height_ratios=(5, 2.4, 2.4))
     for column, (name, model) in zip(panels.T, models.items(), strict=True):
         B, A = to_numpy(model.dictionary_), to_numpy(model.transform(x))[0]
@@ -945,4 +945,43 @@ def dictionaries(models: Mapping[str, Any], x: Any, image_shape: Sequence[int]) 
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
             axes.xaxis.label.set_size(12)
+    return figure
+
+
+def latent_planes(
+    codes: Mapping[str, Any], labels: Any, captions: Sequence[str], x: Any, reconstructed: Mapping[str, Any]
+) -> Figure:
+    """The same images in the 2-D latent spaces of several models, and what each makes of a few of them.
+
+    Parameters
+    ----------
+    codes, captions : for each model, by name, the rows z, (N, 2); and a line for below each
+    labels : (N,), for the colours
+    x, reconstructed : a few images (M, H, W, C), and by model what they become
+
+    Source: deck, "Probabilistic PCA" to "Variational Auto-Encoders".
+    """
+    labels = to_numpy(labels)
+    figure = Figure(figsize=(4.6 * len(codes), 9.4), layout="constrained", dpi=80)
+    above, below = figure.subfigures(2, 1, height_ratios=(5.4, 4))
+    for axes, (name, z), caption in zip(above.subplots(1, len(codes)), codes.items(), captions, strict=True):
+        for i, label in enumerate(numpy.unique(labels)):
+            points = to_numpy(z)[labels == label]
+            axes.scatter(*points.T, s=9, color=colormaps["tab10"](i % 10), alpha=0.7, linewidths=0)
+            text = axes.text(*numpy.median(points, axis=0), label, fontsize=15, weight="bold", ha="center", va="center")
+            text.set_color(colormaps["tab10"](i % 10))
+            text.set_path_effects([withStroke(linewidth=3, foreground="white")])
+        axes.set_title(name, fontsize=13)
+        axes.set(xlabel=f"$z_1$\n{caption}", ylabel="$z_2$")
+        _plain(axes)
+        _large(axes)
+    axes = below.subplots()
+    rows = {"original": to_numpy(x)} | {name: to_numpy(part) for name, part in reconstructed.items()}
+    picture = image_grid(numpy.concatenate(list(rows.values())), len(x))
+    _show(axes, picture, extent=(0, len(x), 0, len(rows)))
+    axes.set_xticks([])
+    axes.set_yticks(numpy.arange(len(rows))[::-1] + 0.5, list(rows))
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _large(axes)
     return figure

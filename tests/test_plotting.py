@@ -344,3 +344,75 @@ def test_gradient_variance():
     assert len(figure.axes) == 2 and len(figure.axes[1].lines) == 3
     assert [label.get_text() for label in figure.axes[1].get_legend().get_texts()] == list(variances)
     assert "score function: std 5.3" in figure.axes[0].get_legend().get_texts()[0].get_text()
+
+
+# ---- linear models
+
+
+def test_two_classifiers(rng):
+    """The boundary of each, the densities of the one that has them, curves by name, and the images."""
+    from scratchvae.linear import GaussianNaiveBayes, LogisticRegression
+
+    x, y = rng.standard_normal((40, 2)) + numpy.repeat([[0, 0], [2, 1]], 20, axis=0), numpy.repeat([0, 1], 20)
+    models = {"regression": LogisticRegression().fit(x, y), "Bayes": GaussianNaiveBayes(True).fit(x, y)}
+    errors = {"regression": [(0.4, 0.1), (0.1, 0.01)], "Bayes": [(0.3, 0.1), (0.2, 0.01)]}
+    figure = plotting.two_classifiers(x, y, models, [10, 100], errors, rng.random((3, 10, 4, 4)))
+    left, right, curves, drawn = figure.axes
+    assert len(right.collections) - len(left.collections) == 2
+    boundary = left.collections[1].get_paths()[0].vertices
+    numpy.testing.assert_allclose(models["regression"].decision_function(boundary), 0, atol=1e-3)
+    assert [text.get_text() for text in curves.get_legend().get_texts()] == ["regression", "Bayes"]
+    assert [label.get_text() for label in drawn.get_yticklabels()] == ["a digit", "mean", "draw"]
+
+
+def test_principal_subspaces(rng):
+    """The line goes through the mean along the first axis; a segment from every row to its projection."""
+    from scratchvae.linear import PCA
+
+    plane, space = rng.standard_normal((12, 2)) * [3, 1], rng.standard_normal((12, 3)) * [3, 2, 1]
+    models = [PCA(1).fit(plane), PCA(2).fit(space)]
+    figure = plotting.principal_subspaces(plane, space, models, {"slide": [5.0, 1.0], "cured": [2.0, 1.0]})
+    flat, solid, curves = figure.axes
+    first = flat.lines[0].get_xydata()
+    numpy.testing.assert_allclose(first[0], plane[0])
+    assert abs((first[1] - first[0]) @ models[0].components_[0]) < 1e-9
+    assert len(flat.lines) == 12 + 3 and len(solid.lines) == 12 + 2
+    assert [list(line.get_xdata()) for line in curves.lines] == [[0.5, 1.0]] * 2
+
+
+def test_generative_view(rng):
+    from scratchvae.linear import PPCA
+
+    x = rng.standard_normal((15, 2)) @ [[2, 1], [0.2, 0.4]]
+    model = PPCA(1).fit(x)
+    projected = (x - model.mean_) @ model.components_.T
+    limits = {1.0: projected / 2, 0.5: projected / 1.25, 0.1: projected / 1.01}
+    figure = plotting.generative_view(model, x, 1.2, limits)
+    circle = figure.axes[1].lines[3].get_xydata() - (model.weight_[:, 0] * 1.2 + model.mean_)
+    numpy.testing.assert_allclose((circle**2).sum(axis=1), model.noise_variance_, rtol=1e-9)
+    assert f"{abs(projected).max() * (1 - 1 / 1.01):.2g} off" in figure.axes[5].get_title()
+
+
+def test_dictionaries(rng):
+    from scratchvae.linear import NMF, PCA
+
+    x = rng.random((30, 6))
+    figure = plotting.dictionaries({"PCA": PCA(3).fit(x), "NMF": NMF(3).fit(x)}, x[:1], (2, 3))
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["PCA: B, 3 elements", "NMF: B, 3 elements"]
+    picture = figure.axes[0].images[0].get_array()
+    element = PCA(3).fit(x).components_[1].reshape(2, 3)
+    numpy.testing.assert_allclose(picture[:2, 4:7], element / abs(element).max())
+    assert float(figure.axes[5].images[0].get_array()[:, :3].sum()) == pytest.approx(x[0].sum())
+
+
+def test_latent_planes(rng):
+    codes = {"first": rng.standard_normal((20, 2)), "second": rng.standard_normal((20, 2))}
+    x = rng.random((4, 3, 3, 1))
+    reconstructed = {"first": rng.random((4, 3, 3, 1)), "second": rng.random((4, 3, 3, 1))}
+    figure = plotting.latent_planes(codes, numpy.arange(20) % 3, ["error 1", "error 2"], x, reconstructed)
+    first, second, pictures = figure.axes
+    assert "error 1" in first.get_xlabel() and texts(figure) == ["0", "1", "2"] * 2
+    assert [label.get_text() for label in pictures.get_yticklabels()] == ["original", "first", "second"]
+    numpy.testing.assert_array_equal(
+        pictures.images[0].get_array().reshape(9, 12)[6:, :3], reconstructed["second"][0, :, :, 0]
+    )

@@ -24,7 +24,8 @@ class Estimator:
 
     The constructor only stores its parameters; `fit` checks them and the data, returns the model, and leaves what it
     found in attributes whose names end in "_". Data are NumPy or CuPy arrays of float32 or float64, (N, D), one row
-    for each x; what comes out is of the same kind and type. Nothing that is handed in is changed.
+    for each x; what comes out is of the same kind and type. Nothing that is handed in is changed. A pipeline of
+    scikit-learn takes a class derived from one of these and from scikit-learn's BaseEstimator.
 
     Attributes
     ----------
@@ -93,9 +94,9 @@ class Estimator:
         Or after the last of them; or after `max_iter`, with a ConvergenceWarning.
         """
         tol, max_iter = self._positive("tol", zero=True), self._count("max_iter", self.max_iter)
-        for n_iter, (state, change) in enumerate(steps, start=1):  # noqa: B007
+        for n_iter, (state, change) in enumerate(steps, start=1):
             if change <= tol:
-                break
+                return state, n_iter
             if n_iter == max_iter:
                 message = f"{type(self).__name__}: max_iter = {max_iter} steps were too few for tol = {tol:g}"
                 warnings.warn(message, ConvergenceWarning, stacklevel=3)

@@ -78,7 +78,7 @@ def fixed_point(X: Any, W: Any) -> Iterator[tuple[Any, float]]:
     Newton's method, approximately, for E[log cosh(w'x)] on the sphere. X: (N, K), white: mean 0, covariance I. Gives W,
     (K, K), after every step, and the largest 1 - |cos| of the angles by which its rows have turned.
 
-    Source: Hyvarinen & Oja (2000), equations 20 and 45.
+    Source: Hyvarinen & Oja (2000), sections 6.1 and 6.2.
     """
     xp, W = array_module(X), decorrelate(W)
     while True:

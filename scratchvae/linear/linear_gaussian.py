@@ -30,7 +30,10 @@ class LinearGaussian(Factorization):
 
     def posterior(self, X: Any) -> Normal:
         """p(z | x) = Normal(G W' Psi^-1 (x - mu), G),   G = (I + W' Psi^-1 W)^-1.   (N, D) -> Normal over (N, K)"""
-        centred = self._rows("posterior", X) - self.mean_
+        return self._posterior("posterior", X)
+
+    def _posterior(self, method: str, X: Any) -> Normal:
+        centred = self._rows(method, X) - self.mean_
         scaled = self.weight_.T / self.noise_variance_
         precision = 1 + (scaled * self.weight_.T).sum(axis=1)
         return Normal(centred @ (scaled.T / precision), -0.5 * array_module(X).log(precision))
@@ -43,14 +46,14 @@ class LinearGaussian(Factorization):
 
     def transform(self, X: Any) -> Any:
         """The posterior's means, (N, K)."""
-        return self.posterior(X).mean
+        return self._posterior("transform", X).mean
 
     def score_samples(self, X: Any) -> Any:
         """log p(x) = log p(x | z) + log p(z) - log p(z | x), the same for every z, in nats.   (N,)
 
         At the posterior's mean, where the squares stay small. It is the density of Normal(mu, W W' + Psi).
         """
-        posterior = self.posterior(X)
+        posterior = self._posterior("score_samples", X)
         z = posterior.mean
         zero = array_module(X).zeros((), dtype=X.dtype)
         prior = Normal(array_module(X).zeros_like(z), zero)

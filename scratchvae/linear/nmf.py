@@ -91,7 +91,7 @@ def multiplicative_updates(X: Any, A: Any, B: Any, fixed: bool = False) -> Itera
     Gives (A, B) and -||X - A B||^2 / ||X||^2, which never falls, after every update of both. Where a denominator is
     zero the numerator is, and so is the entry.
 
-    Source: Lee & Seung (2001), equation 4.
+    Source: Lee & Seung (2001), theorem 1.
     """
     xp, tiny = array_module(X), float(array_module(X).finfo(X.dtype).tiny)
     total = float((X**2).sum()) or 1.0

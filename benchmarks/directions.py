@@ -6,7 +6,7 @@ A convolutional VAE learns the drawn faces without their attributes, and a class
 logit per attribute, learns to read these from the images. The direction v of an attribute is the mean difference of
 encoded training images, or the logistic direction. Then test images are encoded, moved along v towards the other value
 of the attribute, and decoded. The classifier, which never saw a decoded image, reads each of them before and after the
-move, and the table counts where its answers differ.
+move, and the table counts where its answers differ. The picture beside it moves the plainest test face.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy
 
 import scratchvae as sv
+from scratchvae import plotting
 from scratchvae.distributions import Bernoulli
 from scratchvae.latent_space import logistic_direction, mean_difference
 from scratchvae.nn import ConvolutionalNetwork
@@ -65,6 +66,9 @@ def main(arguments: list[str]) -> None:
                 amount: percent(read(network, decoded(model, z + amount * step)) != before) for amount in AMOUNTS
             }
     out.write_text(json.dumps(results, indent=2) + "\n")
+    plainest = z[truth.sum(axis=1).argmin()]
+    directions = {name: mean_difference(codes, has) for name, has in attributes.items()}
+    plotting.save_figure(plotting.attribute_traversal(model, plainest, directions), out.with_suffix(".png"))
     print(f"percent of {len(z):,} decoded test images in which the classifier sees an attribute (column) changed")
     for kind, rows in results["changed"].items():
         print(f"{kind:20}{'amount':>8}" + "".join(f"{name:>13}" for name in attributes))

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("i", [0, 1, 2])
+@pytest.mark.parametrize("i", [0, 1, 2, 3])
 def test_the_readmes_examples_run(i):
     block = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[0].read_text(), re.M | re.S)[i]
     names = {}

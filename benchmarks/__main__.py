@@ -1,28 +1,16 @@
 """python -m benchmarks [NAME] [options]
 
-NAME: engine, step, semisupervised_step, convolution, mnist, iwae, manifold, parity or reproduce. Without one: engine
-and step.
+Without a name: engine and step. A name is that of a module in this folder, which says what it measures.
 """
 
 import sys
+from importlib import import_module
+from pathlib import Path
 
-from benchmarks import convolution, engine, iwae, manifold_quality, mnist, parity, reproduce, semisupervised_step, step
-
-BENCHMARKS = {
-    "engine": engine,
-    "step": step,
-    "semisupervised_step": semisupervised_step,
-    "convolution": convolution,
-    "mnist": mnist,
-    "iwae": iwae,
-    "manifold": manifold_quality,
-    "parity": parity,
-    "reproduce": reproduce,
-}
-
+names = sorted({path.stem for path in Path(__file__).parent.glob("[!_]*.py")} - {"timing"})
 name, *arguments = sys.argv[1:] or [None]
-if name is not None and name not in BENCHMARKS:
-    print(__doc__)
+if name is not None and name not in names:
+    print(f"{__doc__}\n{', '.join(names)}")
     sys.exit(0 if name in ("-h", "--help") else 2)
-for benchmark in [engine, step] if name is None else [BENCHMARKS[name]]:
-    benchmark.main(arguments)
+for benchmark in ["engine", "step"] if name is None else [name]:
+    import_module(f"benchmarks.{benchmark}").main(arguments)

@@ -1,23 +1,38 @@
 """Four layers of a convolutional encoder: forward and both gradients, float32, beside PyTorch, eager.
 
 Kernels 4 x 4, stride 2, padding 1, batches of 64. PyTorch takes the same numbers in its own layout, (N, C, H, W), and
-in channels_last. Threads are as the environment sets them (OPENBLAS_NUM_THREADS, OMP_NUM_THREADS).
+in channels_last; each in a process of its own. Threads are as the environment sets them (OPENBLAS_NUM_THREADS,
+OMP_NUM_THREADS).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy
 
-from benchmarks.timing import interleaved
+from benchmarks.timing import interleaved_processes
 from scratchvae import ops
+from scratchvae.backend import keep_freed_memory
 
-LAYERS = [(64, 3, 32), (32, 32, 64), (16, 64, 128), (8, 128, 256)]  # (H and W, C_in, C_out)
+Layer = tuple[int, int, int]
+
+LAYERS: list[Layer] = [(64, 3, 32), (32, 32, 64), (16, 64, 128), (8, 128, 256)]  # (H and W, C_in, C_out)
 
 
-def engine(x: numpy.ndarray, kernel: numpy.ndarray, g: numpy.ndarray) -> Callable[[], object]:
+def arrays(layer: Layer) -> list[numpy.ndarray]:
+    """x, kernel and g of a layer."""
+    size, inputs, outputs = layer
+    rng = numpy.random.default_rng(0)
+    shapes = [(64, size, size, inputs), (4, 4, inputs, outputs), (64, size // 2, size // 2, outputs)]
+    return [rng.standard_normal(shape, dtype=numpy.float32) for shape in shapes]
+
+
+def engine(layer: Layer) -> Callable[[], object]:
     """y = conv2d(x, kernel), and what its rules make of g, by scratchvae."""
+    x, kernel, g = arrays(layer)
+    keep_freed_memory()  # as `fit` does
     return lambda: (
         ops.conv2d(x, kernel, 2, 1),
         ops.conv_transpose2d(g, kernel, 2, 1),
@@ -25,13 +40,14 @@ def engine(x: numpy.ndarray, kernel: numpy.ndarray, g: numpy.ndarray) -> Callabl
     )
 
 
-def pytorch(x: numpy.ndarray, kernel: numpy.ndarray, g: numpy.ndarray, layout: str) -> Callable[[], object]:
+def pytorch(layer: Layer, layout: str) -> Callable[[], object]:
     """The same by PyTorch, with its memory format "contiguous_format" or "channels_last"."""
     import torch
 
     def in_layout(array, axes):
         return torch.tensor(array.transpose(axes)).contiguous(memory_format=getattr(torch, layout))
 
+    x, kernel, g = arrays(layer)
     x, g = in_layout(x, (0, 3, 1, 2)).requires_grad_(), in_layout(g, (0, 3, 1, 2))
     kernel = in_layout(kernel, (3, 2, 0, 1)).requires_grad_()
     conv2d = torch.nn.functional.conv2d
@@ -40,21 +56,19 @@ def pytorch(x: numpy.ndarray, kernel: numpy.ndarray, g: numpy.ndarray, layout: s
 
 def main(arguments: list[str]) -> None:
     """Print milliseconds per layer and in all, and ratios to PyTorch's own layout. Needs torch (extra `bench`)."""
-    rng = numpy.random.default_rng(0)
     rows = []
-    for size, inputs, outputs in LAYERS:
-        shapes = [(64, size, size, inputs), (4, 4, inputs, outputs), (64, size // 2, size // 2, outputs)]
-        x, kernel, g = (rng.standard_normal(shape, dtype=numpy.float32) for shape in shapes)
+    for layer in LAYERS:
+        makers = {
+            "scratchvae": partial(engine, layer),
+            "NCHW": partial(pytorch, layer, "contiguous_format"),
+            "channels_last": partial(pytorch, layer, "channels_last"),
+        }
         try:
-            functions = {
-                "scratchvae": engine(x, kernel, g),
-                "NCHW": pytorch(x, kernel, g, "contiguous_format"),
-                "channels_last": pytorch(x, kernel, g, "channels_last"),
-            }
+            times = interleaved_processes(makers, rounds=20, reference="NCHW")
         except ImportError:
             print("convolution: torch is not installed (pip install -e '.[bench]')")
             return
-        times = interleaved(functions, rounds=20, reference="NCHW")
+        size, inputs, outputs = layer
         rows.append((f"(64, {size} x {size} x {inputs}) to {outputs}", [seconds for seconds, _ in times.values()]))
     rows.append(("sum", [sum(column) for column in zip(*(seconds for _, seconds in rows), strict=True)]))
     print("conv2d 4 x 4, stride 2, padding 1, float32: forward and both gradients, milliseconds")

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     quick = arguments.quick
     sizes, n_train, n_test, n_samples = ((2, 5), 2000, 50, 20) if quick else ((2, 5, 10, 20, 50), None, 1000, 500)
-    epochs = arguments.epochs or (1 if quick else 15)
+    epochs = (1 if quick else 15) if arguments.epochs is None else arguments.epochs
 
     train, test = sv.data.load(arguments.data or ("drawn-digits" if quick else "mnist"), arguments.data_dir)
     x = train.images[:n_train]

@@ -8,7 +8,7 @@
 (16, 784)
 """
 
-from scratchvae import data, distributions, linear, models, nn, ops, optim
+from scratchvae import data, distributions, latent_space, linear, models, nn, ops, optim
 from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
 from scratchvae.checkpoint import load, save
@@ -38,6 +38,7 @@ __all__ = [
     "fit",
     "grad",
     "kl",
+    "latent_space",
     "linear",
     "load",
     "log_likelihood",

@@ -15,10 +15,11 @@ from typing import Any, NoReturn
 import numpy
 
 import scratchvae as sv
-from scratchvae.backend import device_module
+from scratchvae.backend import asarray, device_module
 from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import quantity
+from scratchvae.latent_space import has_arc, mean_difference
 from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.optim import LinearSchedule
 from scratchvae.run_directory import RunDirectory, read_configuration, read_history, refuse_run
@@ -57,7 +58,12 @@ MODELS_OF = {
 }
 """Option -> the kinds of model that take it; all others go with every model."""
 
-PLOTS = ("manifold", "latent", "reconstructions", "samples", "classes", "analogies", "curves")
+PLOTS = (
+    *("manifold", "latent", "reconstructions", "samples", "curves"),
+    *("traversal", "interpolation", "sweep", "classes", "analogies"),
+)
+
+MOST_ENCODED, MOST_ATTRIBUTES = 2000, 10  # of a picture of directions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,8 +147,8 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=function)
         return added
 
-    data_help = "drawn-digits, mnist, or the path of a .npy, .npz or idx file"
-    data_dir_help = "where the files of a named set lie (default: $SCRATCHVAE_DATA, else downloaded once)"
+    data_help = f"{', '.join(sv.data.DATASETS)}, or the path of a .npy, .npz or idx file"
+    data_dir_help = "where the files of a named set lie (default: $SCRATCHVAE_DATA; mnist alone is downloaded, once)"
     run_help = "a run directory, or a checkpoint file"
 
     train = command(
@@ -319,7 +325,7 @@ def _train(options: argparse.Namespace) -> None:
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
     print(f"test: {_line(sv.evaluate(model, test.images), model)}")
     _print_error(model, test)
-    _draw_all(model, test, directory)
+    _draw_all(model, train, test, directory)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -359,17 +365,25 @@ def _sample(options: argparse.Namespace) -> None:
 def _plot(options: argparse.Namespace) -> None:
     directory = Path(options.run)
     model, run_options = _load_model(directory), _run_options(directory, ["data"])
-    _, test = sv.data.load(run_options["data"], options.data_dir or run_options.get("data_dir"))
-    if options.kind != "all":
-        from scratchvae.plotting import save_figure
+    train, test = sv.data.load(run_options["data"], options.data_dir or run_options.get("data_dir"))
+    if options.kind == "all":
+        if options.out:
+            raise InputError("plot", "one picture with --out", "all")
+        _draw_all(model, train, test, directory)
+        return
+    from scratchvae.plotting import save_figure
 
-        path = options.out or directory / "figures" / f"{options.kind}.png"
-        save_figure(_figure(options.kind, model, test, directory), path)
-        print(path)
-    elif options.out:
-        raise InputError("plot", "one picture with --out", "all")
-    else:
-        _draw_all(model, test, directory)
+    pictures = _pictures(model, train, test, directory)
+    if options.kind not in pictures:
+        raise InputError(f"plot {options.kind}", f"a picture among {', '.join(pictures)}", f"a {type(model).__name__}")
+    possible, need, draw = pictures[options.kind]
+    if not possible:
+        raise InputError(
+            f"plot {options.kind}", need, f"rows of shape {test.images.shape[1:]}, K = {model.latent_size}"
+        )
+    path = options.out or directory / "figures" / f"{options.kind}.png"
+    save_figure(draw(), path)
+    print(path)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -403,6 +417,8 @@ def _data(options: argparse.Namespace) -> None:
             print(f"       labels {', '.join(f'{k}: {n}' for k, n in zip(labels, counts, strict=True))}")
     if train.factors:
         print(f"factors {', '.join(train.factors)}")
+    if train.attributes:
+        print(f"attributes {', '.join(f'{name} {values.mean():.0%}' for name, values in train.attributes.items())}")
     if options.out:
         from scratchvae import plotting
 
@@ -410,46 +426,107 @@ def _data(options: argparse.Namespace) -> None:
         print(options.out)
 
 
-def _draw_all(model: sv.VAE, test: sv.data.Dataset, directory: Path) -> None:
+def _draw_all(model: sv.VAE, train: sv.data.Dataset, test: sv.data.Dataset, directory: Path) -> None:
     """Save the pictures that this model and these data allow, and name the others."""
     from scratchvae.plotting import save_figure
 
-    *size, channels = shape = test.images.shape[1:]
-    images = channels in (1, 3) if len(size) == 2 else math.isqrt(channels) ** 2 == channels
-    classes = hasattr(model, "n_classes")
-    needs = {
-        "manifold": (model.latent_size == 2 and images and not classes, "a 2-D latent space of images, and no classes"),
-        "latent": (model.latent_size > 1, "at least two latent dimensions"),
-        "reconstructions": (images, "images"),
-        "samples": (images, "images"),
-        "curves": (True, ""),
-    } | ({"classes": (images, "images"), "analogies": (images, "images")} if classes else {})
-    for kind, (possible, need) in needs.items():
+    for kind, (possible, need, draw) in _pictures(model, train, test, directory).items():
         if possible:
             path = directory / "figures" / f"{kind}.png"
-            save_figure(_figure(kind, model, test, directory), path)
+            save_figure(draw(), path)
             print(path)
         else:
-            print(f"no picture {kind}: it needs {need}; rows have the shape {shape}, K = {model.latent_size}")
+            given = f"rows have the shape {test.images.shape[1:]}, K = {model.latent_size}"
+            print(f"no picture {kind}: it needs {need}; {given}")
 
 
-def _figure(kind: str, model: sv.VAE, test: sv.data.Dataset, directory: Path) -> Any:
+def _pictures(
+    model: sv.VAE, train: sv.data.Dataset, test: sv.data.Dataset, directory: Path
+) -> dict[str, tuple[bool, str, Callable[[], Any]]]:
+    """Kind of picture -> whether this model and these data allow it, what it needs, and the function that draws it."""
     from scratchvae import plotting
 
-    shape = test.images.shape[1:] if test.images.ndim > 2 else None
-    if kind == "manifold":
-        return plotting.decoder_manifold(model, image_shape=shape)
-    if kind == "latent":
-        return plotting.latent_scatter(model, test.images, test.labels)
-    if kind == "reconstructions":
-        return plotting.reconstructions(model, test.images)
-    if kind == "samples":
-        return plotting.samples(model, image_shape=shape)
-    if kind == "classes":
-        return plotting.class_conditional(model, image_shape=shape)
-    if kind == "analogies":
-        return plotting.analogies(model, test.images[:10], None if test.labels is None else test.labels[:10], shape)
-    return plotting.training_curves(read_history(directory))
+    *size, channels = test.images.shape[1:]
+    images = channels in (1, 3) if len(size) == 2 else math.isqrt(channels) ** 2 == channels
+    shape = test.images.shape[1:] if size else None
+    attributes, z = _attributes(train), _means(model, test)
+    starts, ends = _pairs_with_arcs(z)
+    ten_labels = None if test.labels is None else test.labels[:10]
+
+    def traversal() -> Any:
+        codes = _means(model, train)
+        directions = {name: mean_difference(codes, has) for name, has in attributes.items()}
+        return plotting.attribute_traversal(model, z[0], directions, image_shape=shape)
+
+    pictures = {
+        "latent": (
+            model.latent_size > 1,
+            "at least two latent dimensions",
+            lambda: plotting.latent_scatter(model, test.images, test.labels),
+        ),
+        "reconstructions": (images, "images", lambda: plotting.reconstructions(model, test.images)),
+        "samples": (images, "images", lambda: plotting.samples(model, image_shape=shape)),
+        "curves": (True, "a run", lambda: plotting.training_curves(read_history(directory))),
+    }
+    if hasattr(model, "n_classes"):
+        return pictures | {
+            "classes": (images, "images", lambda: plotting.class_conditional(model, image_shape=shape)),
+            "analogies": (images, "images", lambda: plotting.analogies(model, test.images[:10], ten_labels, shape)),
+        }
+    return pictures | {
+        "manifold": (
+            model.latent_size == 2 and images,
+            "a 2-D latent space of images",
+            lambda: plotting.decoder_manifold(model, image_shape=shape),
+        ),
+        "traversal": (
+            images and len(attributes) > 0,
+            "images, some of them with and some without an attribute or label",
+            traversal,
+        ),
+        "interpolation": (
+            images and len(starts) > 0,
+            "two test images that an arc around the origin of the latent space connects",
+            lambda: plotting.interpolation(model, starts, ends, image_shape=shape),
+        ),
+        "sweep": (
+            images,
+            "images",
+            lambda: plotting.unit_sweep(model, z[0], _most_varied(z), image_shape=shape),
+        ),
+    }
+
+
+def _attributes(dataset: sv.data.Dataset) -> dict[str, numpy.ndarray]:
+    """Those attributes of the encoded images that are nearest to half and half; without any, one for each label."""
+    labels = () if dataset.labels is None else numpy.unique(dataset.labels)
+    attributes = dataset.attributes or {str(label): dataset.labels == label for label in labels}
+    held = {name: values[_encoded(dataset)] for name, values in attributes.items()}
+    balanced = sorted(held, key=lambda name: abs(held[name].mean() - 0.5))[:MOST_ATTRIBUTES]
+    return {name: held[name] for name in held if name in balanced and 0 < held[name].mean() < 1}
+
+
+def _encoded(dataset: sv.data.Dataset) -> slice:
+    """Every so manieth image, since a file may be sorted by label."""
+    return slice(None, None, math.ceil(len(dataset) / MOST_ENCODED))
+
+
+def _means(model: sv.VAE, dataset: sv.data.Dataset) -> numpy.ndarray:
+    """The means of q(z | x) of the encoded images."""
+    return sv.to_numpy(model.encode(asarray(dataset.images[_encoded(dataset)], model.device)).mean)
+
+
+def _pairs_with_arcs(z: numpy.ndarray, most: int = 3) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The first points and their successors, where an arc leads from one to the other."""
+    n = len(z) // 2
+    starts, ends = z[0 : 2 * n : 2], z[1 : 2 * n : 2]
+    arcs = has_arc(starts, ends)
+    return starts[arcs][:most], ends[arcs][:most]
+
+
+def _most_varied(z: numpy.ndarray, most: int = 8) -> list[int]:
+    """The latent units whose means vary most, the most varied first."""
+    return numpy.argsort(-z.var(axis=0), kind="stable")[:most].tolist()
 
 
 def _labels(train: sv.data.Dataset, test: sv.data.Dataset, settings: dict[str, Any]) -> numpy.ndarray:

@@ -138,10 +138,20 @@ def count_active(means: numpy.ndarray) -> int:
     return int((means.var(axis=0) > 0.01).sum())
 
 
+def bits_per_dimension(elbo: float, n_dimensions: int) -> float:
+    """8 - L / (D log 2): an upper bound of -log2 p(8-bit image) / D, for a bound L of log p(x), x of D entries, in nats
+
+    For images from `sv.data.dequantize`, where a density of one on [0, 1]^D stands for 256 equally likely grey values.
+    """
+    return 8 - elbo / (n_dimensions * math.log(2))
+
+
 def quantity(model: Any) -> str:
     """What the model's elbo is, in words, for every figure that is printed."""
     if model.binarize == "none" and model.decoder.likelihood is Bernoulli:
         return "Bernoulli cross-entropy on grey values, not a log-likelihood"
+    if model.binarize == "none":
+        return "lower bound of log p(x), a density of real numbers; 8-bit values are to be dequantised"
     return f"lower bound of log p(x), binarize={model.binarize}"
 
 

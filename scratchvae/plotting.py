@@ -16,11 +16,14 @@ from typing import Any
 import numpy
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path as Curve
 from matplotlib.patheffects import withStroke
 
+from scratchvae import latent_space
 from scratchvae.autodiff import Tensor
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import InputError, ShapeError
@@ -141,12 +144,29 @@ def reconstructions(model: Any, x: Any, n: int = 10, image_shape: Sequence[int] 
     pairs = [_as_images(rows, image_shape) for rows in (x, model.reconstruct(x))]
     figure = Figure(figsize=(0.9 * len(x) + 1.4, 2.1), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    _show(axes, image_grid(numpy.concatenate(pairs), len(x)), extent=(0, len(x), 0, 2))
-    axes.set_xticks([])
-    axes.set_yticks([1.5, 0.5], ["original", "reconstruction"])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    _large(axes)
+    _show_rows(axes, numpy.concatenate(pairs), ["original", "reconstruction"])
+    return figure
+
+
+def uncertainty(model: Any, x: Any, n: int = 12) -> Figure:
+    """The first n images of x, and below each the mean and the standard deviation of p(x | z), z the mean of q(z | x).
+
+    x: images (N, H, W, C); the standard deviation is the mean over the channels, dark where it is small. For a Gaussian
+    likelihood whose decoder gives one for each pixel; raises InputError for another.
+    """
+    if getattr(model.decoder, "std", None) != "decoder":
+        raise InputError("uncertainty", 'a Gaussian likelihood with std="decoder"', str(model.decoder))
+    x = asarray(x[:n], model.device)
+    likelihood = model.decode(model.encode(x).mean)
+    std = to_numpy(likelihood.std).mean(axis=-1, keepdims=True)
+    shades = colormaps["magma"](std[..., 0] / std.max())[..., :3]
+    figure = Figure(figsize=(0.9 * len(x) + 2.2, 3.1), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    rows = [_as_images(x, None), _as_images(likelihood.mean, None), shades]
+    cells = numpy.concatenate([numpy.broadcast_to(row, shades.shape) for row in rows])
+    _show_rows(axes, cells, ["x", "mean of $p(x\\,|\\,z)$", "its std"])
+    scale = figure.colorbar(ScalarMappable(Normalize(0, std.max()), "magma"), ax=axes, fraction=0.02, pad=0.01)
+    scale.outline.set_visible(False)
     return figure
 
 
@@ -164,6 +184,58 @@ def images(x: Any, image_shape: Sequence[int] | None = None) -> Figure:
 def samples(model: Any, n: int = 100, seed: int = 0, image_shape: Sequence[int] | None = None) -> Figure:
     """The means of p(x | z) for n draws z ~ p(z).   image_shape: as in `images`"""
     return images(model.sample(n, seed), image_shape)
+
+
+def attribute_traversal(
+    model: Any,
+    z: Any,
+    directions: Mapping[str, Any],
+    amounts: Sequence[float] = (-1.5, -1, -0.5, 0, 0.5, 1, 1.5),
+    image_shape: Sequence[int] | None = None,
+) -> Figure:
+    """The mean of p(x | z + a v) for each direction v, a row each, by its name, and each amount a.
+
+    z: a point, (K,), of NumPy, as the directions, which `scratchvae.latent_space.mean_difference` finds. image_shape:
+    as in `images`.
+
+    Source: deck, "Perturbations in latent space".
+    """
+    a = numpy.array(amounts, dtype=numpy.float32)
+    rows = [latent_space.traversal(z, direction, a) for direction in directions.values()]
+    columns = [f"{amount:+g}" if amount else "z" for amount in amounts]
+    title = "Mean of $p(x\\,|\\,z + a v)$ along the direction $v$ of each attribute"
+    return _decoded_rows(model, rows, [name.replace("_", " ") for name in directions], columns, title, image_shape)
+
+
+def interpolation(model: Any, starts: Any, ends: Any, n: int = 9, image_shape: Sequence[int] | None = None) -> Figure:
+    """The mean of p(x | z) from each start to its end, (P, K) of NumPy: along a line, and below it along an arc.
+
+    image_shape: as in `images`. Raises what `spherical_interpolation` raises.
+
+    Source: White (2016), "Sampling generative networks".
+    """
+    interpolations = latent_space.linear_interpolation, latent_space.spherical_interpolation
+    ways = [interpolate(starts, ends, n) for interpolate in interpolations]
+    rows = [way[i] for i in range(len(starts)) for way in ways]
+    columns = [f"{t:.2g}" for t in numpy.linspace(0, 1, n)]
+    return _decoded_rows(model, rows, ["line", "arc"] * len(starts), columns, "Mean of $p(x\\,|\\,z(t))$", image_shape)
+
+
+def unit_sweep(
+    model: Any,
+    z: Any,
+    units: Sequence[int],
+    values: Sequence[float] = (-3, -2, -1, 0, 1, 2, 3),
+    image_shape: Sequence[int] | None = None,
+) -> Figure:
+    """The mean of p(x | z) with one unit of z after another, a row each, at each of the values.
+
+    z: a point, (K,), of NumPy. image_shape: as in `images`.
+    """
+    v = numpy.array(values, dtype=numpy.float32)
+    rows = [latent_space.sweep(z, unit, v) for unit in units]
+    names, columns = [f"$z_{{{unit + 1}}}$" for unit in units], [f"{value:g}" for value in values]
+    return _decoded_rows(model, rows, names, columns, "Mean of $p(x\\,|\\,z)$, one unit of $z$ set", image_shape)
 
 
 def class_conditional(model: Any, n: int = 8, seed: int = 0, image_shape: Sequence[int] | None = None) -> Figure:
@@ -610,10 +682,40 @@ def _show(axes: Axes, picture: numpy.ndarray, extent: Sequence[float] | None = N
     axes.imshow(numpy.clip(picture, 0, 1), cmap, vmin=0, vmax=1, extent=extent, interpolation="nearest")
 
 
+def _show_rows(axes: Axes, images: numpy.ndarray, names: Sequence[str]) -> None:
+    """Draw images row by row, as many rows as names, which stand on their left."""
+    n = len(images) // len(names)
+    _show(axes, image_grid(images, n), extent=(0, n, 0, len(names)))
+    axes.set_xticks([])
+    axes.set_yticks(numpy.arange(len(names))[::-1] + 0.5, names)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _large(axes)
+
+
 def _show_in_square(axes: Axes, rows: Any, image_shape: Sequence[int] | None) -> None:
     _show(axes, image_grid(_as_images(rows, image_shape), math.ceil(math.sqrt(len(rows)))))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("lightgrey")
+
+
+def _decoded_rows(
+    model: Any, rows: Sequence[Any], names: Sequence[str], columns: Sequence[str], title: str, image_shape: Any
+) -> Figure:
+    """Decoder means of rows of points, (T, K) each, with the name of each row on its left and of each column below."""
+    if not rows or any(row.shape != (len(columns), model.latent_size) for row in rows):
+        received = ", ".join(str(row.shape) for row in rows) or "none"
+        raise ShapeError("rows of images", f"rows of {len(columns)} points of {model.latent_size} units", received)
+    n = len(columns)
+    cells = _as_images(model.decode(asarray(numpy.concatenate(rows), model.device)).mean, image_shape)
+    cell, left, below, above = 0.95, 0.25 + 0.095 * max(map(len, names)), 0.4, 0.45  # inches
+    width, height = left + cell * n + 0.1, below + cell * len(rows) + above
+    figure = Figure(figsize=(width, height), dpi=150)
+    axes = figure.add_axes((left / width, below / height, cell * n / width, cell * len(rows) / height))
+    _show_rows(axes, cells, names)
+    axes.set_xticks(numpy.arange(n) + 0.5, columns)
+    axes.set_title(title, fontsize=12)
+    return figure
 
 
 def _n_classes(operation: str, model: Any) -> int:
@@ -642,3 +744,244 @@ def _large(axes: Axes) -> None:
     axes.tick_params(labelsize=11)
     axes.xaxis.label.set_size(13)
     axes.yaxis.label.set_size(13)
+
+
+# ---- linear models
+
+
+def two_classifiers(
+    x: Any,
+    y: Any,
+    models: Mapping[str, Any],
+    sizes: Sequence[int],
+    errors: Mapping[str, Sequence[tuple[float, float]]],
+    drawn: Any,
+) -> Figure:
+    """Two classifiers of rows (N, 2), what they cost in data, and what a generative one takes the classes for.
+
+    Parameters
+    ----------
+    x, y : rows, (N, 2), and their classes, 0 or 1
+    models : fitted to them, by name; of one that has `theta_` and `var_` the densities p(x | y) are drawn too
+    sizes, errors : numbers of rows to learn from; for each classifier test errors and their standard errors there
+    drawn : images (R, C, H, W) of C classes: one of the data, the mean, and draws below
+
+    Source: deck, "A tale of two binary linear classifiers"; Ng & Jordan (2002), figure 1.
+    """
+    x, y = to_numpy(x), to_numpy(y)
+    figure = Figure(figsize=(12, 9.6), layout="constrained", dpi=80)
+    panels = figure.subplots(2, 2)
+    low, high = x.min(axis=0), x.max(axis=0)
+    room = 0.08 * (high - low)
+    axis = [numpy.linspace(a - r, b + r, 201) for a, b, r in zip(low, high, room, strict=True)]
+    grid = numpy.stack(numpy.meshgrid(*axis), axis=-1)
+    for axes, (name, model) in zip(panels[0], models.items(), strict=True):
+        p = to_numpy(model.predict_proba(grid.reshape(-1, 2)))[:, 1].reshape(201, 201)
+        axes.contourf(*axis, p, numpy.linspace(0, 1, 11), cmap="PuOr", alpha=0.55)
+        axes.contour(*axis, p, [0.5], colors="black", linewidths=2)
+        for i, color in enumerate((ORANGE, BLUE)):
+            axes.scatter(*x[y == i].T, s=9, color=color, linewidths=0, alpha=0.8)
+            if hasattr(model, "theta_"):
+                theta, std = to_numpy(model.theta_)[i], numpy.sqrt(to_numpy(model.var_)[i])
+                distance = (((grid - theta) / std) ** 2).sum(axis=-1)
+                axes.contour(*axis, distance, [1, 4], colors=color, linewidths=2)
+        axes.set_title(name, fontsize=13)
+        axes.set(xlabel="first principal component", ylabel="second")
+        _large(axes)
+    curves, sampled = panels[1]
+    for (name, values), color, style in zip(errors.items(), (BLUE, ORANGE, ORANGE), ("-o", "-s", ":s"), strict=False):
+        mean, error = numpy.array(values).T
+        curves.plot(sizes, mean, style, color=color, label=name, markersize=5)
+        curves.fill_between(sizes, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2, linewidth=0)
+    curves.set(xscale="log", yscale="log", xlabel="rows to learn from", ylabel="test error")
+    ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5) if curves.get_ylim()[0] < tick < curves.get_ylim()[1]]
+    curves.set_yticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
+    curves.set_yticks([], minor=True)
+    curves.set_title("Two regimes", fontsize=13)
+    curves.legend(frameon=False, fontsize=11)
+    _plain(curves)
+    _large(curves)
+    n_rows, n_classes, *shape = to_numpy(drawn).shape
+    _show(sampled, image_grid(to_numpy(drawn).reshape(-1, *shape, 1), n_classes), extent=(0, n_classes, 0, n_rows))
+    names = ["a digit", "mean", *["draw"] * (n_rows - 2)]
+    sampled.set_yticks(numpy.arange(n_rows)[::-1] + 0.5, names)
+    sampled.set_xticks([])
+    sampled.tick_params(length=0)
+    sampled.set_title("What naive Bayes takes the digits for", fontsize=13)
+    _large(sampled)
+    return figure
+
+
+def principal_subspaces(plane: Any, space: Any, models: Sequence[Any], errors: Mapping[str, Any]) -> Figure:
+    """PCA as the line nearest to rows (N, 2) and the plane nearest to rows (N, 3), and two ways of finding it.
+
+    Parameters
+    ----------
+    plane, space : rows, (N, 2) and (N, 3)
+    models : PCA with one component, fitted to the first, and with two, fitted to the second
+    errors : of each way of alternating minimisation, by name, ||X - Z W'||^2 after its steps, over the smallest
+
+    Source: deck, "PCA: basic example" and "Aside: finding a PCA solution".
+    """
+    figure = Figure(figsize=(15, 5), layout="constrained", dpi=80)
+    line, solid, curves = (figure.add_subplot(1, 3, i + 1, projection="3d" if i == 1 else None) for i in range(3))
+    for axes, rows, model in ((line, plane, models[0]), (solid, space, models[1])):
+        rows, mean, axis = (to_numpy(part) for part in (rows, model.mean_, model.components_))
+        near = to_numpy(model.inverse_transform(model.transform(rows)))
+        for pair in numpy.stack([rows, near], axis=1):
+            axes.plot(*pair.T, color=GREY, linewidth=0.8)
+        axes.plot(*rows.T, "o", color=BLUE, markersize=4)
+        axes.plot(*near.T, "o", color=ORANGE, markersize=3)
+        reach = 1.1 * abs((rows - mean) @ axis.T).max(axis=0)
+        if axes is line:
+            axes.axline(mean, mean + axis[0], color=ORANGE, linewidth=2)
+            axes.set_aspect("equal")
+        else:
+            corners = numpy.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) * reach @ axis + mean
+            axes.plot_surface(*corners.T.reshape(3, 2, 2), color=ORANGE, alpha=0.25)
+            axes.view_init(10, 15)
+            axes.set(xticklabels=[], yticklabels=[], zticklabels=[])
+            axes.set_aspect("equal")
+        axes.set_title(f"{axis.shape[1]} columns, K = {len(axis)}", fontsize=13)
+    for (name, values), color, style in zip(errors.items(), (ORANGE, BLUE), ("-s", "-o"), strict=False):
+        curves.plot(numpy.arange(len(values)) / 2 + 0.5, values, style, color=color, label=name, markersize=4)
+    curves.set(yscale="log", xlabel="steps: half of one for z, half for W", ylabel="error / that of the SVD")
+    curves.set_ylim(top=10 * max(map(max, errors.values())))  # room for the legend
+    curves.set_title("Alternating minimisation", fontsize=13)
+    curves.legend(frameon=False, fontsize=11)
+    _plain(curves)
+    for axes in (line, curves):
+        _large(axes)
+    return figure
+
+
+def generative_view(model: Any, x: Any, z: float, limits: Mapping[float, Any]) -> Figure:
+    """PPCA with K = 1 and D = 2: p(z), p(x | z) for one z, p(x); and E[z | x], back in the plane, as sigma goes to 0.
+
+    Parameters
+    ----------
+    model : PPCA with one component, fitted to rows (N, 2)
+    x, z : rows, (N, 2), and a value of the latent variable
+    limits : for three sigma what E[z | x] is for the rows x, (N, 1), where W'W = 1
+
+    Source: deck, "Probabilistic PCA" and "Probabilistic PCA: Generative viewpoint"; Bishop (2006), figure 12.9.
+    """
+    figure = Figure(figsize=(15, 8.6), layout="constrained", dpi=70)
+    (prior, conditional, marginal), panels = figure.subplots(2, 3)
+    x, mean, weight, direction = (to_numpy(p) for p in (x, model.mean_, model.weight_[:, 0], model.components_))
+    line = numpy.linspace(-3.2, 3.2, 201)
+    density = numpy.exp(-0.5 * line**2) / math.sqrt(2 * math.pi)
+    prior.plot(line, density, color=BLUE, linewidth=2)
+    prior.plot([z, z], [0, math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)], "--", color=ORANGE, linewidth=2)
+    prior.set(xlabel="z", ylim=(0, None))
+    prior.set_title("p(z)", fontsize=13)
+    reach = 1.1 * abs(x - mean).max()
+    axis = numpy.linspace(-reach, reach, 201)
+    grid = numpy.stack(numpy.meshgrid(axis, axis), axis=-1) + mean
+    point, angle = weight * z + mean, numpy.linspace(0, 2 * math.pi, 100)
+    circle = numpy.stack([numpy.cos(angle), numpy.sin(angle)]) * math.sqrt(model.noise_variance_)
+    conditional.axline(mean, mean + weight, color=GREY)
+    conditional.plot(*mean, "o", color=GREY)
+    conditional.plot(*point, "+", color=ORANGE, markersize=10, markeredgewidth=2)
+    for radius in (1, 2, 3):
+        conditional.plot(*(point[:, None] + radius * circle), color=ORANGE, linewidth=1.5)
+    conditional.set_title(f"p(x | z = {z:g}) = Normal(W z + mu, sigma² I)", fontsize=13)
+    log_p = to_numpy(model.score_samples(grid.reshape(-1, 2))).reshape(201, 201)
+    top = log_p.max()
+    marginal.contourf(*(axis[:, None] + mean).T, log_p - top, [-8, -4.5, -2, -0.5, 0], cmap="Blues", alpha=0.8)
+    marginal.plot(*x.T, ".", color="black", markersize=3)
+    marginal.set_title("p(x) = Normal(mu, W W' + sigma² I)", fontsize=13)
+    projected = (x - mean) @ direction.T
+    for axes, (sigma, means) in zip(panels, limits.items(), strict=True):
+        means = to_numpy(means)
+        axes.axline(mean, mean + weight, color=GREY)
+        for pair in numpy.stack([x, means @ direction + mean], axis=1):
+            axes.plot(*pair.T, color=ORANGE, linewidth=0.8)
+        axes.plot(*x.T, ".", color="black", markersize=5)
+        axes.plot(*(means @ direction + mean).T, ".", color=ORANGE, markersize=6)
+        off = abs(means - projected).max()
+        axes.set_title(f"W'W = 1, sigma = {sigma:g}: E[z | x] {off:.2g} off W'x", fontsize=12)
+    for axes in (conditional, marginal, *panels):
+        axes.set(xlim=mean[0] + numpy.array([-reach, reach]), ylim=mean[1] + numpy.array([-reach, reach]))
+        axes.set_aspect("equal")
+        axes.set(xlabel="$x_1$", ylabel="$x_2$")
+    for axes in (prior, conditional, marginal, *panels):
+        _plain(axes)
+        _large(axes)
+    return figure
+
+
+def dictionaries(models: Mapping[str, Any], x: Any, image_shape: Sequence[int]) -> Figure:
+    """X ~ A B, of one image, by several models: the elements B, each times its weight in A, and their weighted sum.
+
+    Red adds ink and blue takes it away; an element is drawn on its own scale, and so are the weights.
+
+    Parameters
+    ----------
+    models : fitted factorizations with as many elements each, by name
+    x, image_shape : the image as a row, (1, D), and its shape (H, W)
+
+    Source: deck, "Learning linear latent variable models"; Hastie, Tibshirani & Friedman (2009), figure 14.33.
+    """
+    figure = Figure(figsize=(3.6 * len(models), 9.6), layout="constrained", dpi=60)
+    panels = figure.subplots(3, len(models), squeeze=False, height_ratios=(5, 2.4, 2.4))
+    for column, (name, model) in zip(panels.T, models.items(), strict=True):
+        B, A = to_numpy(model.dictionary_), to_numpy(model.transform(x))[0]
+        side = math.ceil(math.sqrt(len(B)))
+        height, width = image_shape
+        elements = numpy.full((side * side, height + 1, width + 1, 1), numpy.nan)
+        elements[: len(B), :-1, :-1, 0] = (B / abs(B).max(axis=1, keepdims=True)).reshape(-1, height, width)
+        column[0].imshow(image_grid(elements, side)[..., 0], "RdBu_r", vmin=-1, vmax=1)
+        column[0].set_title(f"{name}: B, {len(B)} elements", fontsize=13)
+        weights = numpy.full(side * side, numpy.nan)
+        weights[: len(B)] = A / abs(A).max()
+        column[1].imshow(weights.reshape(side, side), "RdBu_r", vmin=-1, vmax=1)
+        column[1].set_title(f"A: {(abs(A) > 0.05 * abs(A).max()).sum()} weights above 5 % of the largest", fontsize=11)
+        pair = numpy.concatenate([to_numpy(x), to_numpy(model.inverse_transform(model.transform(x)))])
+        _show(column[2], image_grid(pair.reshape(2, height, width, 1), 2))
+        column[2].set_title("x, and A B + mean", fontsize=13)
+        column[2].set_xlabel(f"|x - A B - mean|² = {((pair[0] - pair[1]) ** 2).sum():.1f}")
+        for axes in column:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            axes.xaxis.label.set_size(12)
+    return figure
+
+
+def latent_planes(
+    codes: Mapping[str, Any], labels: Any, captions: Sequence[str], x: Any, reconstructed: Mapping[str, Any]
+) -> Figure:
+    """The same images in the 2-D latent spaces of several models, and what each makes of a few of them.
+
+    Parameters
+    ----------
+    codes, captions : for each model, by name, the rows z, (N, 2); and a line for below each
+    labels : (N,), for the colours
+    x, reconstructed : a few images (M, H, W, C), and by model what they become
+
+    Source: deck, "Probabilistic PCA" to "Variational Auto-Encoders".
+    """
+    labels = to_numpy(labels)
+    figure = Figure(figsize=(4.6 * len(codes), 9.4), layout="constrained", dpi=80)
+    above, below = figure.subfigures(2, 1, height_ratios=(5.4, 4))
+    for axes, (name, z), caption in zip(above.subplots(1, len(codes)), codes.items(), captions, strict=True):
+        for i, label in enumerate(numpy.unique(labels)):
+            points = to_numpy(z)[labels == label]
+            axes.scatter(*points.T, s=9, color=colormaps["tab10"](i % 10), alpha=0.7, linewidths=0)
+            text = axes.text(*numpy.median(points, axis=0), label, fontsize=15, weight="bold", ha="center", va="center")
+            text.set_color(colormaps["tab10"](i % 10))
+            text.set_path_effects([withStroke(linewidth=3, foreground="white")])
+        axes.set_title(name, fontsize=13)
+        axes.set(xlabel=f"$z_1$\n{caption}", ylabel="$z_2$")
+        _plain(axes)
+        _large(axes)
+    axes = below.subplots()
+    rows = {"original": to_numpy(x)} | {name: to_numpy(part) for name, part in reconstructed.items()}
+    picture = image_grid(numpy.concatenate(list(rows.values())), len(x))
+    _show(axes, picture, extent=(0, len(x), 0, len(rows)))
+    axes.set_xticks([])
+    axes.set_yticks(numpy.arange(len(rows))[::-1] + 0.5, list(rows))
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _large(axes)
+    return figure

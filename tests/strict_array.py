@@ -5,13 +5,20 @@ Under the name `cupy` in sys.modules (the fixture `strict_gpu`) it serves device
 - mix with each other and with numbers, never with NumPy arrays, neither in operators and functions nor as an index;
 - stay arrays under reductions: a sum is a 0-d array, which `+=` changes in place;
 - have the methods, and the module the functions, that CuPy 14 has, and no others.
+Kernels are compiled as C++ where there is a compiler; without one there are none, and the NumPy lines run.
 CuPy's own messages and rules are kept where they are known; where CuPy accepts a NumPy array now and then (as an index,
 or in `x[...] = array`), this refuses it always.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import operator
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy
@@ -179,6 +186,8 @@ class _on_device:
         result = self.function(*map(unwrap, arguments), **{name: _unwrap(value) for name, value in options.items()})
         if self.function.__name__ in ("item", "tolist", "tobytes"):
             return result
+        if isinstance(result, tuple):
+            return tuple(map(_wrap, result))
         return options["out"] if options.get("out") is not None else _wrap(result)
 
     def at(self, x, index, y) -> None:
@@ -195,6 +204,55 @@ def _conversion(function):
     return convert
 
 
+class _Kernel:
+    """What CuPy's ElementwiseKernel is, for one output: the same text, compiled as C++ by the system's compiler."""
+
+    def __init__(self, inputs: str, output: str, operation: str, name: str) -> None:
+        self.inputs = [parameter.rsplit(" ", 1) for parameter in inputs.split(", ")]
+        self.output = output.rsplit(" ", 1)
+        self.operation, self.name = operation, name
+
+    def __call__(self, *arguments):
+        *inputs, output = arguments
+        out = _unwrap(output)
+        assert out.flags.c_contiguous and out.dtype.char in "fd" and len(inputs) == len(self.inputs)
+        values = []
+        for (kind, _), value in zip(self.inputs, inputs, strict=True):
+            if kind == "raw T":  # CuPy counts through the entries in order, whatever the strides
+                assert isinstance(value, StrictArray) and value.dtype == out.dtype
+                values.append(numpy.ascontiguousarray(value._values))
+            else:
+                assert kind == "int32" and isinstance(value, int) and not isinstance(value, bool)
+                values.append(value)
+        _compiled(self.name, tuple(map(tuple, self.inputs)), self.output[1], self.operation, out.dtype.char)(
+            *(x.ctypes.data_as(ctypes.c_void_p) if isinstance(x, numpy.ndarray) else ctypes.c_int32(x) for x in values),
+            out.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_ssize_t(out.size),
+        )
+        return output
+
+
+@functools.cache
+def _compiled(name, inputs, output, operation, character):
+    parameters = ", ".join("const T* " + n if kind == "raw T" else f"int {n}" for kind, n in inputs)
+    text = f"""
+        #include <cstddef>
+        typedef {"float" if character == "f" else "double"} T;
+        extern "C" void {name}({parameters}, T* out, ptrdiff_t size) {{
+            for (ptrdiff_t i = 0; i < size; ++i) {{ T& {output} = out[i]; {operation} }}
+        }}
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / f"{name}.so"
+        command = [COMPILER, "-x", "c++", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, "-"]
+        subprocess.run(command, input=text, text=True, check=True)
+        return getattr(ctypes.CDLL(str(library)), name)
+
+
+COMPILER = shutil.which("c++")
+if COMPILER:
+    ElementwiseKernel = _Kernel
+
 ndarray = StrictArray
 cuda = SimpleNamespace(
     runtime=SimpleNamespace(getDeviceCount=lambda: 1),
@@ -202,14 +260,8 @@ cuda = SimpleNamespace(
 )
 
 
-def _decomposition(function):
-    return lambda x, **options: tuple(_wrap(part) for part in function(_unwrap(x), **options))
-
-
 linalg = SimpleNamespace(
-    eigh=_decomposition(numpy.linalg.eigh),
-    svd=_decomposition(numpy.linalg.svd),
-    norm=_on_device(numpy.linalg.norm),
+    **{name: _on_device(getattr(numpy.linalg, name)) for name in "eigh inv lstsq norm qr slogdet solve svd".split()}
 )
 
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_on_device(numpy.lib.stride_tricks.as_strided)))

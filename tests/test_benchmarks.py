@@ -1,15 +1,28 @@
 """The benchmarks run: what they time is this package's code of today."""
 
 import json
+import math
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1]))
 import scratchvae as sv
-from benchmarks import iwae, reproduce, semisupervised_step, step
+
+sys.path.append(str(Path(__file__).parents[1]))
+from benchmarks import (
+    convolution,
+    directions,
+    faces,
+    iwae,
+    linear,
+    reproduce,
+    semisupervised_step,
+    step,
+    timing,
+)
 from scratchvae import cli
 
 
@@ -18,6 +31,18 @@ def test_a_timed_step(name, rng):
     x, e = rng.random((128, 784), dtype=numpy.float32), rng.standard_normal((128, 20), dtype=numpy.float32)
     for timed in getattr(step, name)(x, e):
         timed()
+
+
+def test_the_linear_models_that_are_timed_agree(rng):
+    """What both sides fit is the same problem."""
+    pytest.importorskip("sklearn")
+    x, y = rng.standard_normal((60, 12)), numpy.arange(60) % 3
+    fitted = {model: {whose: fit() for whose, fit in pair.items()} for model, pair in linear.problems(x, y).items()}
+    for model, attribute in (("PCA", "components_"), ("logistic regression", "coef_")):
+        ours, theirs = (getattr(part, attribute) for part in fitted[model].values())
+        numpy.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
+    numpy.testing.assert_allclose(*fitted["naive Bayes"].values(), rtol=1e-6)
+    numpy.testing.assert_allclose(*fitted["PPCA"].values(), rtol=0.05)  # theirs divides by N - 1
 
 
 def test_the_schedule_of_iwae(rng):
@@ -30,6 +55,81 @@ def test_the_schedule_of_iwae(rng):
     bias = model.decoder.network.layers[-1].bias.data
     numpy.testing.assert_allclose(1 / (1 + numpy.exp(-bias)), images.mean(axis=0), rtol=1e-4)
     assert iwae.fit(model, images, "iwae", 5, 1, 0) is model
+
+
+# ---- functions in processes of their own
+
+
+def broken():
+    raise ImportError("no such peer")
+
+
+def test_processes_take_turns_and_tell_what_a_maker_raises():
+    makers = {"root": partial(partial, math.sqrt, 2.0), "sum": partial(partial, sum, range(20_000))}
+    times = timing.interleaved_processes(makers, rounds=3, reference="root")
+    assert times["root"][1] == 1 and times["sum"][1] > 10 and 0 < times["root"][0] < times["sum"][0]
+    with pytest.raises(ImportError, match="no such peer"):
+        timing.interleaved_processes({"broken": broken}, rounds=1, reference="broken")
+
+
+def test_what_is_timed_of_convolutions_is_the_same(rng):
+    pytest.importorskip("torch")
+    layer = (8, 3, 4)
+    _, g_x, g_kernel = convolution.engine(layer)()
+    for layout in ("contiguous_format", "channels_last"):
+        peer_x, peer_kernel = (x.numpy() for x in convolution.pytorch(layer, layout)())
+        numpy.testing.assert_allclose(peer_x.transpose(0, 2, 3, 1), g_x, atol=1e-4)
+        numpy.testing.assert_allclose(peer_kernel.transpose(2, 3, 1, 0), g_kernel, rtol=1e-3, atol=1e-3)
+
+
+# ---- faces
+
+
+@pytest.fixture
+def few_faces(monkeypatch):
+    drawn = sv.data.draw_faces(80).cut(40)
+    monkeypatch.setitem(sv.data.DATASETS, "drawn-faces", lambda data_dir, seed: drawn)
+    return drawn
+
+
+@pytest.mark.filterwarnings("ignore:posterior collapse")
+def test_directions_are_measured_and_a_model_is_taken_again(few_faces, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(directions, "AMOUNTS", (1.0,))
+    out = tmp_path / "directions.json"
+    directions.main(["--epochs", "1", "--out", str(out)])
+    first = json.loads(out.read_text())
+    for rows in first["changed"].values():
+        assert list(rows) == list(few_faces[0].attributes)
+        assert all(len(shares) == 8 for row in rows.values() for shares in row.values())
+    directions.main(["--model", str(tmp_path / "directions.npz"), "--out", str(out)])
+    assert json.loads(out.read_text()) == first
+    assert "percent of 40 decoded test images" in capsys.readouterr().out
+
+
+def test_pytorchs_parameters_come_back_as_they_went(few_faces, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(faces.example, "learning_rate", lambda n, epochs: lambda step: 0.0)
+    x = faces.example.with_mirror_images(few_faces[0].images[:2])
+    model = faces.example.initial_model(x.shape[1:])
+    before = [value.data.copy() for value in model.parameters()]
+    untrained = faces.fit_by_pytorch(model, x, epochs=1)
+    for value, expected in zip(untrained.parameters(), before, strict=True):
+        numpy.testing.assert_array_equal(value.data, expected)
+
+
+@pytest.mark.filterwarnings("ignore:posterior collapse")
+def test_pytorchs_objective_is_ours(few_faces):
+    """After the same few steps from the same values the bounds agree, but for the noise of z."""
+    pytest.importorskip("torch")
+    x = faces.example.with_mirror_images(few_faces[0].images[:8])
+    rate = faces.example.learning_rate(len(x), 4)
+    ours, theirs = (faces.example.initial_model(x.shape[1:]) for _ in range(2))
+    settings = {"batch_size": faces.example.BATCH_SIZE, "kl_weight": faces.example.KL_WEIGHT, "progress": False}
+    sv.fit(ours, x, epochs=4, learning_rate=rate, **settings)
+    faces.fit_by_pytorch(theirs, x, epochs=4)
+    scores = [faces.example.score(model, x) for model in (ours, theirs)]
+    assert scores[0]["elbo"] == pytest.approx(scores[1]["elbo"], rel=0.05)
+    assert scores[0]["std"] == pytest.approx(scores[1]["std"], rel=1e-4)
 
 
 def test_a_timed_step_of_m2(rng):

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy
 import pytest
 
-from scratchvae.cli import main
+import scratchvae as sv
+from scratchvae import cli
+from scratchvae.cli import PLOTS, main
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,8 +21,6 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """A user's own file: 60 drawn digits of 28 x 28."""
-    import scratchvae as sv
-
     drawn = sv.data.draw_digits(60)
     path = tmp_path_factory.mktemp("data") / "digits.npz"
     numpy.savez(path, images=drawn.images, labels=drawn.labels)
@@ -42,7 +42,7 @@ def run(digits, tmp_path_factory):
 
 def test_train_leaves_a_run_directory(run):
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    pictures = {f"figures/{kind}.png" for kind in ("manifold", "latent", "reconstructions", "samples", "curves")}
+    pictures = {f"figures/{kind}.png" for kind in PLOTS if kind not in ("classes", "analogies")}
     assert files == {".lock", "config.json", "options.json", "metrics.jsonl", "last.npz", "best.npz"} | pictures
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
@@ -73,6 +73,33 @@ def test_plot(run, tmp_path):
     assert main(["plot", "curves", str(run), "--out", str(tmp_path / "c.pdf")]) == 0
     assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
     assert main(["plot", "all", str(run)]) == 0
+
+
+def test_directions_are_those_of_balanced_attributes_or_of_labels(rng, monkeypatch):
+    images = numpy.zeros((40, 2, 2, 1), dtype=numpy.float32)
+    shares = {"rare": 0.1, "none": 0.0, "half": 0.5, "many": 0.7}
+    attributes = {name: numpy.arange(40) < 40 * share for name, share in shares.items()}
+    monkeypatch.setattr(cli, "MOST_ATTRIBUTES", 2)
+    assert list(cli._attributes(sv.data.Dataset(images, attributes=attributes))) == ["half", "many"]
+    monkeypatch.setattr(cli, "MOST_ENCODED", 20)
+    (one, two) = cli._attributes(sv.data.Dataset(images, labels=numpy.repeat([0, 1], 20))).values()
+    assert len(one) == 20 and (one != two).all() and one.mean() == 0.5, "a sorted file"
+    assert cli._attributes(sv.data.Dataset(images, labels=numpy.zeros(40, dtype=int))) == {}
+
+
+def test_units_are_swept_and_pairs_interpolated_as_they_should_be():
+    z = numpy.array([[1.0, 0.0, 5.0], [-1.0, 0.0, -5.0], [0.0, 0.1, 0.0], [1.0, 0.1, 1.0], [9.0, 9.0, 9.0]])
+    assert z.var(axis=0).argsort().tolist() == [0, 1, 2]
+    assert cli._most_varied(z) == [2, 1, 0]
+    starts, ends = cli._pairs_with_arcs(z)
+    numpy.testing.assert_array_equal(starts, z[2:3])
+    numpy.testing.assert_array_equal(ends, z[3:4])
+
+
+def test_one_latent_unit_is_no_reason_to_fail(digits, tmp_path, capsys):
+    assert train(digits, tmp_path / "line", "--latent", "1") == 0
+    out = capsys.readouterr().out
+    assert "sweep.png" in out and ("interpolation.png" in out or "no picture interpolation" in out)
 
 
 def test_data(digits, tmp_path, capsys):
@@ -110,8 +137,10 @@ def truncated(tmp_path):
 
 
 REFUSED = {
-    "unknown data set": (["train", "--data", "cifar"], "expected drawn-digits, mnist"),
+    "unknown data set": (["train", "--data", "cifar"], "expected drawn-digits, drawn-faces"),
     "no file of mnist": (["data", "mnist", "--data-dir", "."], "mnist"),
+    "no file of faces": (["data", "faces", "--data-dir", "."], "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
+    "no file of svhn": (["train", "--data", "svhn", "--data-dir", "."], "http://ufldl.stanford.edu/housenumbers/"),
     "no run": (["evaluate", "nowhere"], "expected a file"),
     "no run to resume": (["train", "--resume", "nowhere"], "none with options.json in it"),
     "gpu": (["train", "--device", "gpu"], 'device="gpu": expected CuPy'),

@@ -11,7 +11,7 @@ from scratchvae import ops
 from scratchvae.autodiff import Tensor, grad
 from scratchvae.checks.gradient_table import loop_conv2d, loop_conv2d_kernel, loop_conv_transpose2d
 from scratchvae.errors import DeviceError, InputError, ShapeError
-from scratchvae.nn import Conv2d, ConvTranspose2d, GroupNorm
+from scratchvae.nn import Conv2d, ConvTranspose2d, GroupNorm, he_uniform
 from scratchvae.ops import convolution
 
 SIZES = [(1, 1), (3, 5), (7, 4), (8, 9)]
@@ -165,12 +165,28 @@ def test_blocks_of_any_size_give_the_same(rng, monkeypatch, columns):
 def test_blocks_cover_every_row_once_and_keep_to_their_size(monkeypatch):
     for columns in (1, 300, 4000, 10**6):
         monkeypatch.setitem(convolution.COLUMN_BYTES, "cpu", columns)
-        windows = convolution._windows(numpy.zeros((5, 9, 8, 3)), (4, 3), (1, 1))
-        seen = numpy.zeros(windows.shape[:2])
-        for block in convolution._blocks(windows):
+        seen = numpy.zeros((5, 6))
+        for block in convolution._blocks(5, 6, row_bytes=576, device="cpu"):
             seen[block] += 1
-            assert windows[block].nbytes <= columns or windows[block].shape[:2] == (1, 1)
+            n_rows = seen[block].size
+            assert n_rows * 576 <= columns or n_rows == 1
         assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("columns", [1, 3000, 2**20])
+def test_the_kernel_text_gives_what_the_numpy_lines_give(rng, gpu, monkeypatch, columns):
+    """On the GPU, and, for the stand-in, compiled as C++: exactly the same columns."""
+    if not hasattr(gpu, "ElementwiseKernel"):
+        pytest.skip("needs a C++ compiler")
+    for device in convolution.COLUMN_BYTES:
+        monkeypatch.setitem(convolution.COLUMN_BYTES, device, columns)
+    for size, kernel_size, stride, margins in GRID[::5]:
+        x = rng.standard_normal((3, *size, 2)).astype(numpy.float32)
+        ours = convolution._columns(x, kernel_size, stride, margins)
+        theirs = convolution._columns(gpu.asarray(x), kernel_size, stride, margins)
+        for (block, expected), (same, received) in zip(ours, theirs, strict=True):
+            assert block == same
+            numpy.testing.assert_array_equal(received.get(), expected)
 
 
 def test_columns_of_a_large_batch_are_never_there_at_once(rng):
@@ -194,6 +210,12 @@ def test_an_empty_batch_gives_an_empty_batch():
     assert y.shape == (0, 3, 3, 4)
     g_x, g_kernel = grad(ops.sum(y), [x, kernel])
     assert g_x.shape == x.shape and not g_kernel.any()
+
+
+def test_a_stride_beyond_everything_takes_no_memory():
+    kernel = numpy.arange(9.0).reshape(3, 3, 1, 1)
+    y = ops.conv_transpose2d(numpy.full((1, 1, 1, 1), 2.0), kernel, stride=10**6)
+    numpy.testing.assert_array_equal(y, 2 * kernel[None, :, :, 0])
 
 
 def test_types_and_inputs_are_kept(rng):
@@ -271,8 +293,22 @@ INTEGERS = "at least 1, one or two integers, received"
         (
             lambda: ops.conv2d_kernel(X, Y, (3, 3)),
             ShapeError,
-            "conv2d_kernel: expected g of shape (2, 2, 3) and channels, received (2, 4, 5, 2)",
+            "conv2d_kernel: expected g of shape (2, 2, 3, C_out), received shape (2, 4, 5, 2)",
         ),
+        (lambda: ops.conv2d_kernel(X, Y, (0, 3)), InputError, "conv2d_kernel: expected a kernel_size (KH, KW) of at"),
+        (lambda: ops.conv2d_kernel(X, Y, (3, 3, 7)), InputError, f"{INTEGERS} (3, 3, 7)"),
+        (lambda: ops.conv2d_kernel(X[0], Y, 3), ShapeError, "conv2d_kernel: expected x of shape (N, H, W, C), each of"),
+        (lambda: ops.conv2d(X[:, :0], KERNEL, padding=3), ShapeError, "at least 1, received shape (2, 0, 5, 3)"),
+        (lambda: ops.conv_transpose2d(Y[:, :0], KERNEL, 2, "same"), ShapeError, "at least 1, received shape (2, 0, 5"),
+        (lambda: ops.conv_transpose2d(Y, KERNEL, 2, numpy.array([1, 1])), InputError, "received array([1, 1])"),
+        (
+            lambda: ops.conv2d(X.astype(numpy.uint8), KERNEL.astype(numpy.uint8)),
+            InputError,
+            "conv2d: expected images or a kernel of floating-point numbers, received uint8 and uint8",
+        ),
+        (lambda: Conv2d(3, 2, 3, sv.Noise(0), stride=0), InputError, f"Conv2d: expected a stride of {INTEGERS} 0"),
+        (lambda: Conv2d(3, 2, 3, sv.Noise(0), padding=-1), InputError, "Conv2d: expected padding as an int from 0"),
+        (lambda: ConvTranspose2d(3, 2, 3, sv.Noise(0), stride="2"), InputError, f"{INTEGERS} '2'"),
         (lambda: ops.upsample2d(X, 0), InputError, f"upsample2d: expected a factor of {INTEGERS} 0"),
         (lambda: ops.upsample2d(X[0], 2), ShapeError, "upsample2d: expected x of shape (N, H, W, C), received shape"),
     ],
@@ -313,14 +349,30 @@ def test_a_transposed_layer_undoes_the_shape_of_a_layer():
 
 
 def test_kernels_start_uniform_with_the_variance_of_glorot():
-    for layer, shape in (
-        (Conv2d(30, 50, (4, 3), sv.Noise(0)), (4, 3, 30, 50)),
-        (ConvTranspose2d(30, 50, (4, 3), sv.Noise(0)), (4, 3, 50, 30)),
+    for layer, shape, fans in (
+        (Conv2d(30, 50, (4, 3), sv.Noise(0)), (4, 3, 30, 50), (360, 600)),
+        (Conv2d(30, 50, 4, sv.Noise(0), stride=2), (4, 4, 30, 50), (480, 200)),
+        (ConvTranspose2d(30, 50, (4, 3), sv.Noise(0)), (4, 3, 50, 30), (360, 600)),
+        (ConvTranspose2d(30, 50, 4, sv.Noise(0), stride=(2, 1)), (4, 4, 50, 30), (240, 800)),
     ):
         assert layer.kernel.shape == shape and layer.bias.shape == (50,) and not layer.bias.data.any()
-        variance = 2 / (12 * 30 + 12 * 50)
+        variance = 2 / sum(fans)
         assert layer.kernel.data.var() == pytest.approx(variance, rel=0.03)
         assert abs(layer.kernel.data).max() == pytest.approx((3 * variance) ** 0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("layer", "side"),
+    [
+        (Conv2d(40, 30, 4, sv.Noise(1), 2, 1, he_uniform), 32),
+        (ConvTranspose2d(40, 30, 4, sv.Noise(1), 2, 1, he_uniform), 8),
+    ],
+    ids=["convolution", "transposed"],
+)
+def test_the_fans_count_what_an_entry_is_computed_from(layer, side, rng):
+    """Weights of variance 2 / fan_in double the variance, but for the margins."""
+    y = layer(rng.standard_normal((8, side, side, 40))).data[:, 2:-2, 2:-2]
+    assert y.var() == pytest.approx(2, rel=0.1)
 
 
 def test_layers_print_as_their_channels_and_refuse_what_is_no_size():

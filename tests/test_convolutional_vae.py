@@ -12,7 +12,7 @@ from scratchvae import checkpoint, plotting
 from scratchvae.cli import main
 from scratchvae.distributions import Bernoulli
 from scratchvae.errors import DataError, InputError, ShapeError
-from scratchvae.models.networks import SMALLEST_STD
+from scratchvae.models.networks import INITIAL_STD, SMALLEST_STD
 from scratchvae.nn import ConvolutionalNetwork, TransposedConvolutionalNetwork
 from scratchvae.noise import GivenNoise
 
@@ -105,6 +105,12 @@ def test_the_terms_equal_those_of_scipy(kind, x, rng):
     numpy.testing.assert_allclose(kl, 0.5 * (mean**2 + std**2 - 1 - 2 * numpy.log(std)).sum(axis=1), rtol=1e-10)
     log_w = log_px.sum(axis=(2, 3, 4)) + (stats.norm.logpdf(z) - stats.norm(mean, std).logpdf(z)).sum(axis=-1)
     numpy.testing.assert_allclose(model.log_weights(x, GivenNoise(e), 4).data, log_w, rtol=rtol)
+
+
+def test_a_learned_standard_deviation_starts_at_that_of_grey_values():
+    model = sv.VAE.convolutional(SHAPE, K, (3, 2), likelihood="gaussian", std="learned")
+    std = float(model.decode(numpy.zeros((1, K), dtype=numpy.float32)).std)
+    assert std == pytest.approx(INITIAL_STD + SMALLEST_STD, rel=1e-6) and INITIAL_STD == 0.3
 
 
 @pytest.mark.parametrize("kind", LIKELIHOODS)
@@ -343,7 +349,7 @@ def test_train_resume_evaluate_sample(digits, tmp_path, capsys):
     assert "ConvolutionalNetwork(28 x 28 x 1 -> 14 x 14 x 4 -> 7 x 7 x 2 -> 4, relu)" in out
     options = json.loads((tmp_path / "run" / "options.json").read_text())
     assert options["model"] == "conv" and options["channels"] == [4, 2]
-    assert len(list((tmp_path / "run" / "figures").iterdir())) == 5
+    assert len(list((tmp_path / "run" / "figures").iterdir())) == 7  # no labels, no directions
     run = str(tmp_path / "run")
     assert main(["train", "--resume", run, "--epochs", "2", "--quiet"]) == 0
     assert main(["evaluate", run, "--importance-samples", "5"]) == 0

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy
 import pytest
 
+import scratchvae as sv
 import scratchvae.data
+from scratchvae.backend import asarray, to_numpy
 from scratchvae.data import Dataset, load
 from scratchvae.data.files import as_images, as_labels, read_arrays, read_idx
 from scratchvae.data.mnist import MIRRORS, SHA256, load_mnist
@@ -281,23 +283,34 @@ def test_files_that_cannot_be_cut_are_refused(tmp_path, pixels):
 @pytest.mark.parametrize("name", ["mnits", "no/such/file.npy", "."])
 def test_unknown_name_lists_the_known_ones(name):
     with pytest.raises(
-        InputError, match=f"expected drawn-digits, mnist, or the path of a .npy, .npz or idx .* '{name}'"
+        InputError,
+        match=f"expected drawn-digits, drawn-faces, .*mnist.*, or the path of a .npy, .npz or idx .* '{name}'",
     ):
         load(name)
 
 
-def test_drawn_digits_are_one_draw_cut_in_two(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "function", "n", "n_test"),
+    [
+        ("drawn-digits", "draw_digits", 20_000, 2_000),
+        ("drawn-faces", "draw_faces", 10_000, 1_000),
+        ("street-digits", "draw_street_digits", 20_000, 2_000),
+    ],
+)
+def test_drawn_sets_are_one_draw_cut_in_two(monkeypatch, name, function, n, n_test):
     def draw(n, seed):
         numbers = numpy.arange(n)
-        return Dataset(numbers, numbers + seed, {"slant": -numbers}, [[number] for number in numbers])
+        strokes = [[number] for number in numbers]
+        return Dataset(numbers, numbers + seed, {"slant": -numbers}, strokes, {"odd": numbers % 2 == 1})
 
-    monkeypatch.setattr(scratchvae.data, "draw_digits", draw)
-    train, test = load("drawn-digits", seed=7)
-    for part, numbers in ((train, range(20_000)), (test, range(20_000, 22_000))):
+    monkeypatch.setattr(scratchvae.data, function, draw)
+    train, test = load(name, seed=7)
+    for part, numbers in ((train, range(n)), (test, range(n, n + n_test))):
         assert part.images.tolist() == list(numbers)
         assert part.labels.tolist() == [number + 7 for number in numbers]
         assert part.factors["slant"].tolist() == [-number for number in numbers]
         assert part.strokes == [[number] for number in numbers]
+        assert part.attributes["odd"].tolist() == [number % 2 == 1 for number in numbers]
 
 
 @pytest.mark.parametrize("folder", [".", ".."])
@@ -386,3 +399,24 @@ def test_environment_variable_names_the_folder(data_dir, mnist_dir, monkeypatch)
     monkeypatch.setenv("SCRATCHVAE_DATA", str(data_dir))
     assert len(load_mnist()[1]) == 10000
     assert retrieve.asked == []
+
+
+# ---- 8-bit values as real numbers
+
+
+def test_dequantised_pixels_fill_the_cells_of_their_values(rng, device):
+    values = rng.integers(0, 256, (50, 8, 8, 3))
+    images = asarray((values / 255).astype(numpy.float32), device)
+    x = sv.data.dequantize(images, sv.Noise(0, device=device))
+    assert x.shape == images.shape and x.dtype == numpy.float32
+    within = 256 * to_numpy(x).astype(numpy.float64) - values
+    assert (0 <= within).all() and (within < 1 + 1e-4).all()
+    assert within.mean() == pytest.approx(0.5, abs=0.01) and within.std() == pytest.approx(12**-0.5, rel=0.02)
+    numpy.testing.assert_array_equal(to_numpy(sv.data.dequantize(images, sv.Noise(0, device=device))), to_numpy(x))
+
+
+def test_values_that_are_no_grey_values_are_not_dequantised():
+    with pytest.raises(DataError, match=r"dequantize: expected values in \[0, 1\], received values from 0 to 255"):
+        sv.data.dequantize(numpy.arange(256.0), sv.Noise(0))
+    with pytest.raises(DataError, match="from nan to nan"):
+        sv.data.dequantize(numpy.full(3, numpy.nan), sv.Noise(0))

@@ -10,7 +10,7 @@ from test_vae import K, ppca, small  # noqa: F401
 import scratchvae as sv
 from scratchvae.data.binarization import binarize
 from scratchvae.errors import InputError
-from scratchvae.evaluation import active_units, count_active, quantity
+from scratchvae.evaluation import active_units, bits_per_dimension, count_active, quantity
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_binarize_is_followed(rng, mode):
 def test_every_figure_says_what_it_is():
     assert quantity(small("bernoulli")) == "Bernoulli cross-entropy on grey values, not a log-likelihood"
     assert quantity(small("bernoulli", binarize="static")) == "lower bound of log p(x), binarize=static"
-    assert quantity(small("fixed std")) == "lower bound of log p(x), binarize=none"
+    assert quantity(small("fixed std")).startswith("lower bound of log p(x), a density of real numbers")
 
 
 # ---- log p(x)
@@ -223,3 +223,12 @@ def test_on_the_strict_device_the_scores_are_those_of_the_cpu(strict_gpu, monkey
     for a, b in zip(received[1], expected[1], strict=True):
         assert type(a) is numpy.ndarray
         numpy.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+def test_bits_per_dimension_undo_the_density_of_8_bit_cells():
+    """A density that is 256^D P on the cell of an 8-bit image of probability P gives -log2 P / D bits."""
+    n_dimensions, log_probability = 12, math.log(3e-20)
+    log_density = log_probability + n_dimensions * math.log(256)
+    bits = bits_per_dimension(log_density, n_dimensions)
+    assert bits == pytest.approx(-math.log2(3e-20) / n_dimensions, rel=1e-12)
+    assert bits_per_dimension(0.0, n_dimensions) == 8

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import runpy
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
+
+import scratchvae as sv
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -64,6 +68,73 @@ def test_gradient_variance(monkeypatch, tmp_path):
     assert variance["score function"][-1] > variance["score function, baseline"][-1]
 
 
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> str:
+    """The path of a file of a few drawn digits."""
+    drawn, path = sv.data.draw_digits(8000, seed=0), tmp_path_factory.mktemp("data") / "digits.npz"
+    parts = {"images": drawn.images[:6000], "labels": drawn.labels[:6000]}
+    parts |= {"test_images": drawn.images[6000:], "test_labels": drawn.labels[6000:]}
+    numpy.savez(path, **parts)
+    return str(path)
+
+
+def test_two_classifiers(monkeypatch, tmp_path, digits):
+    """The learning curves cross: naive Bayes is the better one of few rows, and logistic regression of many."""
+    run(monkeypatch, "two_classifiers", "--quick", "--data", digits, "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"two_classifiers.png", "two_classifiers.json"}
+    results = json.loads((tmp_path / "two_classifiers.json").read_text())
+    error = {name: dict(zip(results["sizes"], column, strict=True)) for name, column in results["errors"].items()}
+    bayes, regression, barely_penalised = ({n: mean for n, (mean, _) in part.items()} for part in error.values())
+    assert bayes[6] < regression[6] and bayes[10] < regression[10]
+    assert bayes[100] < 0.9 * barely_penalised[100] and bayes[200] < 0.9 * barely_penalised[200]
+    assert regression[1000] < 0.95 * bayes[1000] and barely_penalised[1000] < bayes[1000]
+
+
+def test_pca_ppca(monkeypatch, tmp_path, capsys):
+    run(monkeypatch, "pca_ppca", "--quick", "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"pca.png", "ppca.png"}
+    lines = capsys.readouterr().out.splitlines()
+    slide, cured = (float(line.split()[-2]) for line in lines[1:3])
+    assert slide > 2 and cured == pytest.approx(1, abs=1e-3)
+    last, before = (float(line.split()[-1]) for line in lines[:-3:-1])
+    assert before / last == pytest.approx(100, rel=1e-3)  # it goes to zero with sigma^2
+
+
+def test_dictionaries(monkeypatch, tmp_path, capsys, digits):
+    run(monkeypatch, "dictionaries", "--quick", "--data", digits, "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"dictionaries.png"}
+    errors = {line[:16].strip(): float(line.split()[-4]) for line in capsys.readouterr().out.splitlines()[-4:]}
+    assert list(errors) == ["PCA", "ICA", "Factor analysis", "NMF"]
+    assert errors["PCA"] == errors["ICA"] == min(errors.values())  # the same plane, other axes
+
+
+def test_pca_and_vae(monkeypatch, tmp_path, digits):
+    run(monkeypatch, "pca_and_vae", "--quick", "--data", digits, "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"pca_and_vae.png", "pca_and_vae.json"}
+    results = json.loads((tmp_path / "pca_and_vae.json").read_text())
+    assert results["squared_error"]["PCA"] == pytest.approx(results["squared_error"]["PPCA"], rel=0.02)
+    assert results["elbo"]["Linear VAE"] <= results["log_px"]["Linear VAE"] < results["log_px"]["PPCA"]
+
+
+def test_faces(monkeypatch, tmp_path, recwarn):
+    run(monkeypatch, "faces", "--quick", "--out", str(tmp_path))
+    pictures = {"samples", "reconstructions", "perturbations", "interpolation", "training_curves"}
+    assert names_in(tmp_path) == {f"{name}.png" for name in pictures} | {"faces.json", "faces.npz"}
+    scores = json.loads((tmp_path / "faces.json").read_text())
+    assert scores["elbo"] == pytest.approx(scores["reconstruction"] - scores["kl"], rel=1e-9)
+    assert scores["bits_per_dimension"] == pytest.approx(8 - scores["elbo"] / (12288 * math.log(2)), rel=1e-9)
+    assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
+
+
+def test_street_digits(monkeypatch, tmp_path, recwarn):
+    run(monkeypatch, "street_digits", "--quick", "--out", str(tmp_path))
+    pictures = {f"{name}.png" for name in ("uncertainty", "samples", "interpolation")}
+    assert names_in(tmp_path) == pictures | {"learned.npz", "decoder.npz", "results.json"}
+    for scores in json.loads((tmp_path / "results.json").read_text()).values():
+        assert scores["bits_per_dimension"] == pytest.approx(8 - scores["elbo"] / (3072 * math.log(2)), rel=1e-9)
+    assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
+
+
 def test_semi_supervised(monkeypatch, tmp_path, capsys):
     run(monkeypatch, "semi_supervised", "--quick", "--out", str(tmp_path))
     assert names_in(tmp_path) == {"label_curve.png", "class_samples.png", "semi_supervised.json"}
@@ -95,7 +166,10 @@ def test_a_number_that_cannot_be_ends_with_a_sentence_and_status_2(name, argumen
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["exact_posterior", "latent_sizes", "mnist_manifold"])
+TAKING_DATA = "dictionaries exact_posterior faces latent_sizes mnist_manifold pca_and_vae street_digits two_classifiers"
+
+
+@pytest.mark.parametrize("name", TAKING_DATA.split())
 def test_a_mistake_ends_with_a_sentence_and_status_2(name, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, name, "--data", "nothing", "--out", str(tmp_path))

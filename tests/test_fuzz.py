@@ -3,10 +3,10 @@
 Nothing else: no other exception, no warning, no 10 seconds for one file, no gibibyte of memory more than an idle
 interpreter; the corruptions run in a process of their own, where that is the limit of its address space.
 
-A checkpoint, an .npz and a .gz file carry a CRC-32 of their content: these are damaged anywhere. A plain idx or .npy
-file carries none, so that no reader can see a changed pixel: of these only the header and the length are damaged. Nor
-can it see sizes that change places, which is why theirs are equal here, or a header rewritten to another type of the
-same width and still plausible values.
+A checkpoint, an .npz, a .gz and a packed .mat file carry sums of their content: these are damaged anywhere. A plain
+idx or .npy file carries none, so that no reader can see a changed pixel: of these only the header and the length are
+damaged. Nor can it see sizes that change places, which is why theirs are equal here, or a header rewritten to another
+type of the same width and still plausible values.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from pathlib import Path
 
 import numpy
 import pytest
+import scipy.io
 
 import scratchvae as sv
 from scratchvae import checkpoint, npz
 from scratchvae.data.files import read_arrays, read_idx
+from scratchvae.data.mat import read_mat
 from scratchvae.errors import LONGEST, DataError, InputError
 
 PACKAGE = Path(sv.__file__).parent
@@ -68,6 +70,7 @@ def originals(folder):
     sv.save(small_model(), folder / "model.npz")
     model = (folder / "model.npz").read_bytes()
     zipped = gzip.compress(plain, mtime=0)
+    matlab = saved(scipy.io.savemat, {"X": pixels, "y": pixels[0]}, do_compression=True)
     return {
         "idx": ("a-idx3-ubyte", plain, 16),
         "idx.gz": ("a-idx3-ubyte.gz", zipped, len(zipped)),
@@ -75,11 +78,14 @@ def originals(folder):
         "npz": ("a.npz", stored, len(stored)),
         "npz deflated": ("a.npz", deflated, len(deflated)),
         "checkpoint": ("a.ckpt", model, len(model)),
+        "mat": ("a.mat", matlab, len(matlab)),
     }
 
 
 def loaded(path):
     """Everything that a file gives: arrays by name, and the header of a checkpoint."""
+    if path.suffix == ".mat":
+        return dict(enumerate(read_mat(path, "X", "y")))
     if path.suffix != ".ckpt":
         train, test = sv.data.load(path)
         parts = {"train": train, "test": test}
@@ -262,6 +268,12 @@ def gzip_frame(content, rng):
     return put(content, len(content) - int(rng.choice([4, 8])), extreme(rng, 4))
 
 
+def mat_element(content, rng):
+    """The type or the size of one of the two elements."""
+    second = 136 + int.from_bytes(content[132:136], "little")
+    return put(content, int(rng.choice([128, second])) + int(rng.choice([0, 4])), extreme(rng, 4))
+
+
 OF_FORMAT = {
     "idx": [idx_header],
     "idx.gz": [gzip_frame],
@@ -269,6 +281,7 @@ OF_FORMAT = {
     "npz": [zip_field, zip_directory_shuffled, member_header],
     "npz deflated": [zip_field, zip_directory_shuffled, member_header],
     "checkpoint": [zip_field, zip_directory_shuffled, member_header],
+    "mat": [mat_element],
 }
 
 

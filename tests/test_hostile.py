@@ -319,7 +319,7 @@ MISTAKES = {
     "data set name": (
         lambda: sv.data.load("minst"),
         InputError,
-        "^load: expected drawn-digits, mnist, or the path of .*, received 'minst'",
+        "^load: expected drawn-digits, drawn-faces, .*mnist.*, or the path of .*, received 'minst'",
     ),
     "no model file": (
         lambda: sv.load("nothing.npz"),

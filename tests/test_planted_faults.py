@@ -2,10 +2,12 @@
 
 FAULTS is the README's table, FAULTS_OF_M2 that of docs/semi_supervised.md. A fault replaces a function of the package
 while the rows that must catch it run, and a check of the gradients of ELBO, bound and J~ beside them, to see what a
-gradient check alone would have caught.
+gradient check alone would have caught. LINEAR_FAULTS are those of the linear models, which have no gradient to check.
 """
 
+import inspect
 import math
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +26,18 @@ from scratchvae.cli import main
 from scratchvae.data.minibatches import labelled_minibatches
 from scratchvae.distributions import Bernoulli, Normal, event
 from scratchvae.distributions.kl import DIVERGENCES
-from scratchvae.linear import PPCA
+from scratchvae.linear import (
+    PPCA,
+    FactorAnalysis,
+    FastICA,
+    GaussianNaiveBayes,
+    LogisticRegression,
+    factor_analysis,
+    logistic_regression,
+    nmf,
+    pca,
+    ppca,
+)
 from scratchvae.models import BernoulliDecoder, GaussianDecoder
 from scratchvae.noise import Noise
 
@@ -195,6 +208,23 @@ def binarize_by(probability):
         return x if mode == "none" else (noise.uniform("pixels", x.shape) < probability(x)).astype(x.dtype)
 
     return lambda monkeypatch: monkeypatch.setattr(training, "binarize", binarized)
+
+
+def without_the_bits_of_a_grey_value(monkeypatch):
+    monkeypatch.setattr(evaluation, "bits_per_dimension", lambda elbo, n: -elbo / (n * math.log(2)))
+
+
+def bits_of_the_whole_image(monkeypatch):
+    monkeypatch.setattr(evaluation, "bits_per_dimension", lambda elbo, n: 8 - elbo / math.log(2))
+
+
+def dequantize(formula):
+    """Plant other real numbers for 8-bit images; formula of the grey values from 0 to 255 and uniform noise."""
+
+    def planted(x, noise):
+        return formula(255 * x, noise.uniform("dequantization", x.shape)).astype(x.dtype)
+
+    return lambda monkeypatch: monkeypatch.setattr(sv.data, "dequantize", planted)
 
 
 def minibatches(change, module):
@@ -449,6 +479,18 @@ FAULTS = {
         "-",
     ),
     "pixels binarised by the wrong probability": Fault(binarize_by(lambda x: x**2), "epochs of fit, ELBO", "-"),
+    "bits per dimension without the 8 of a grey value": Fault(
+        without_the_bits_of_a_grey_value, "bits per dimension of 8-bit images", "-"
+    ),
+    "bits of the whole image taken for those of a dimension": Fault(
+        bits_of_the_whole_image, "bits per dimension of 8-bit images", "-"
+    ),
+    "noise that leaves a grey value's cell": Fault(
+        dequantize(lambda x, u: (x + u) / 255), "bits per dimension of 8-bit images", "-"
+    ),
+    "8-bit images without noise in their cells": Fault(
+        dequantize(lambda x, u: (x + 0.5) / 256), "bits per dimension of 8-bit images", "-"
+    ),
     "sigmoid before the logits": Fault(sigmoid_before_the_logits, "decoders: mean and standard deviation"),
     "the given sigma taken for sigma squared": Fault(std_taken_for_a_variance, "decoders: mean and standard deviation"),
     "PPCA's sigma2 over all D directions": Fault(
@@ -504,6 +546,101 @@ FAULTS_OF_M2 = {
 }
 
 
+def edited(owner, name, old, new):
+    """Plant a function or method whose text has `new` where it had `old`."""
+    source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+    assert source.count(old) == 1
+
+    def plant(monkeypatch):
+        names = dict(vars(inspect.getmodule(owner)))
+        exec("from __future__ import annotations\n" + source.replace(old, new), names)
+        monkeypatch.setattr(owner, name, names[name])
+
+    return plant
+
+
+LINEAR_FAULTS = {
+    "z = W'x where W'W is not I": (
+        lambda monkeypatch: monkeypatch.setattr(pca, "least_squares", pca.as_on_the_slide),
+        "PCA: alternating minimisation is the SVD",
+    ),
+    "EM of PPCA without the posterior's covariance": (
+        edited(ppca, "expectation_maximisation", "n * covariance + z.T @ z", "z.T @ z"),
+        "PPCA: EM reaches the closed form",
+    ),
+    "EM of PPCA, sigma2 of the means alone": (
+        edited(ppca, "expectation_maximisation", " + float(((W.T @ W) * covariance).sum())", ""),
+        "PPCA: EM reaches the closed form",
+    ),
+    "EM of PPCA, sigma2 from the W before": (
+        edited(
+            ppca,
+            "expectation_maximisation",
+            "W = X.T @ z @ xp.linalg.inv(n * covariance + z.T @ z)\n    ",
+            "W, old = X.T @ z @ xp.linalg.inv(n * covariance + z.T @ z), W\n        z = X @ W @ covariance\n    ",
+        ),
+        "EM: log p(x), dense, and it never falls",
+    ),
+    "factor analysis: Psi without its noise in W": (
+        edited(factor_analysis, "expectation_maximisation", "xp.sqrt(eigenvalues - 1)", "xp.sqrt(eigenvalues)"),
+        "FA: no slope at the maximum",
+    ),
+    "factor analysis: one variance for all columns": (
+        edited(
+            factor_analysis, "expectation_maximisation", "1 - (W**2).sum(axis=1)", "(1 - (W**2).sum(axis=1)).mean()"
+        ),
+        "FA: no slope at the maximum",
+    ),
+    "factor analysis: psi left in the units of columns of variance 1": (
+        edited(FactorAnalysis, "fit", "std**2 * noise_variance", "std * noise_variance"),
+        "FA: log p(x), dense and by Bayes' rule",
+    ),
+    "naive Bayes without log 2 pi": (
+        edited(GaussianNaiveBayes, "_scores", "2 * math.pi * self.var_", "self.var_"),
+        "naive Bayes: densities integrate to 1",
+    ),
+    "naive Bayes without p(y)": (
+        edited(GaussianNaiveBayes, "_scores", "xp.log(self.class_prior_) - ", "-"),
+        "naive Bayes: densities integrate to 1",
+    ),
+    "naive Bayes: shared variances not weighted by p(y)": (
+        edited(GaussianNaiveBayes, "fit", "prior @ var", "var.mean(axis=0)"),
+        "naive Bayes: no slope at the top",
+    ),
+    "naive Bayes: variances of all rows, not of the class's": (
+        edited(GaussianNaiveBayes, "fit", "var = var + epsilon", "var = 0 * var + _mean_and_variance(X)[1]"),
+        "naive Bayes: no slope at the top",
+    ),
+    "logistic regression: a penalty on the intercept": (
+        edited(logistic_regression, "newton", "xp.arange(d) < d - 1", "xp.arange(d) < d"),
+        "logistic regression: no slope at the top",
+    ),
+    "logistic regression: C ||w||^2 without the half": (
+        edited(LogisticRegression, "fit", "penalty = 1 /", "penalty = 2 /"),
+        "logistic regression: no slope at the top",
+    ),
+    "logistic regression: one step of Newton's": (
+        edited(LogisticRegression, "fit", "self._iterate(", "self.set_params(tol=1e-1)._iterate("),
+        "logistic regression: no slope at the top",
+    ),
+    "FastICA: divided by variances": (
+        edited(FastICA, "fit", "singular_values[:, None] / math.sqrt(n)", "singular_values[:, None] ** 2 / n"),
+        "FastICA: white, stationary, mixes to x",
+    ),
+    "NMF: B updated by the A before": (
+        edited(
+            nmf,
+            "multiplicative_updates",
+            "A = A * (X @ B.T) / xp.maximum(A @ (B @ B.T), tiny)\n        products, gram = A.T @ X, A.T @ A\n",
+            "old = A\n        A = A * (X @ B.T) / xp.maximum(A @ (B @ B.T), tiny)\n"
+            "        products, gram = old.T @ X, old.T @ old\n",
+        ),
+        "NMF: updates are steps down the gradient",
+    ),
+}
+"""Name -> how it is planted, and the row that must fail."""
+
+
 def rows():
     return {name: row for section in table.SECTIONS.values() for name, row in section("cpu").items()}
 
@@ -545,6 +682,13 @@ def test_fault(fault, monkeypatch):
             gradient_check()
     else:
         gradient_check()
+
+
+@pytest.mark.parametrize(("plant", "caught_by"), LINEAR_FAULTS.values(), ids=LINEAR_FAULTS)
+def test_fault_of_a_linear_model(plant, caught_by, monkeypatch):
+    assert outcome(caught_by).passed
+    plant(monkeypatch)
+    assert not outcome(caught_by).passed
 
 
 # ---- a thousandth

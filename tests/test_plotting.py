@@ -7,10 +7,11 @@ import sys
 
 import numpy
 import pytest
+from matplotlib import colormaps
 from scipy.special import ndtr
 
 import scratchvae as sv
-from scratchvae import plotting
+from scratchvae import latent_space, plotting
 from scratchvae.errors import InputError, ShapeError
 
 HISTORY = {
@@ -114,6 +115,74 @@ def test_mostly_dark_images_are_ink_on_paper_and_colours_stay(rng):
     assert plotting.images(bright).axes[0].images[0].get_cmap().name == "gray"
     coloured = rng.random((4, 5, 5, 3))
     numpy.testing.assert_array_equal(plotting.images(coloured).axes[0].images[0].get_array()[:5, :5], coloured[0])
+
+
+def rows_and_columns(figure) -> tuple[list[str], list[str]]:
+    (axes,) = figure.axes
+    columns = [label.get_text() for label in axes.get_xticklabels()]
+    return [label.get_text() for label in axes.get_yticklabels()], columns
+
+
+def test_attribute_traversal_decodes_what_lies_along_each_direction(rng):
+    model, z = small_model(3), rng.standard_normal(3, dtype=numpy.float32)
+    directions = {"a_hat": numpy.float32([1, 0, 0]), "smiling": numpy.float32([0, 2, 0])}
+    figure = plotting.attribute_traversal(model, z, directions, amounts=(-1, 0, 0.5))
+    assert rows_and_columns(figure) == (["a hat", "smiling"], ["-1", "z", "+0.5"])
+    picture = figure.axes[0].images[0].get_array().reshape(8, 12)
+    for row, column, point in ((0, 0, z - [1, 0, 0]), (1, 1, z), (1, 2, z + [0, 1, 0])):
+        expected = model.decode(point[None].astype(numpy.float32)).mean.reshape(4, 4)
+        cell = picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        numpy.testing.assert_allclose(cell, expected, rtol=1e-5)
+
+
+def test_interpolation_has_a_line_and_an_arc_for_each_pair(rng):
+    model, z = small_model(3), rng.standard_normal((4, 3), dtype=numpy.float32)
+    figure = plotting.interpolation(model, z[:2], z[2:], n=3)
+    assert rows_and_columns(figure) == (["line", "arc"] * 2, ["0", "0.5", "1"])
+    picture = figure.axes[0].images[0].get_array().reshape(16, 12)
+    ends = model.decode(z[[0, 2]]).mean.reshape(2, 4, 4)
+    for row in (0, 4):
+        numpy.testing.assert_allclose(picture[row : row + 4, :4], ends[0], rtol=1e-5)
+        numpy.testing.assert_allclose(picture[row : row + 4, 8:], ends[1], rtol=1e-5)
+    for row, interpolate in enumerate((latent_space.linear_interpolation, latent_space.spherical_interpolation)):
+        middle = model.decode(interpolate(z[:1], z[2:3], 3)[:, 1]).mean.reshape(4, 4)
+        numpy.testing.assert_allclose(picture[4 * row : 4 * row + 4, 4:8], middle, rtol=1e-6)
+    assert abs(picture[:4, 4:8] - picture[4:8, 4:8]).max() > 1e-3
+
+
+def test_uncertainty_shows_the_image_its_mean_and_its_standard_deviation(rng):
+    model = sv.VAE.convolutional((4, 4, 3), 2, (2,), likelihood="gaussian", std="decoder")
+    x = rng.random((5, 4, 4, 3), dtype=numpy.float32)
+    axes, scale = plotting.uncertainty(model, x, n=3).axes
+    picture = axes.images[0].get_array()
+    assert picture.shape == (12, 12, 3)
+    numpy.testing.assert_allclose(picture[:4, 4:8], x[1], rtol=1e-6)
+    likelihood = model.decode(model.encode(x[:3]).mean)
+    numpy.testing.assert_allclose(picture[4:8, 4:8], numpy.clip(likelihood.mean[1], 0, 1), rtol=1e-4, atol=1e-6)
+    std = likelihood.std.mean(axis=-1)
+    expected = colormaps["magma"](numpy.concatenate(list(std), axis=1) / std.max())[..., :3]
+    numpy.testing.assert_allclose(picture[8:], expected, atol=0.02)
+    assert scale.get_ylim() == pytest.approx((0, std.max()))
+    with pytest.raises(InputError, match='uncertainty: expected a Gaussian likelihood with std="decoder", received'):
+        plotting.uncertainty(small_model(), x)
+
+
+def test_rows_of_images_are_rows_of_points():
+    model, z = small_model(3), numpy.zeros(3, dtype=numpy.float32)
+    with pytest.raises(ShapeError, match="rows of 7 points of 3 units, received none"):
+        plotting.attribute_traversal(model, z, {})
+    with pytest.raises(ShapeError, match=r"rows of 7 points of 3 units, received \(1, 7, 3\)"):
+        plotting.unit_sweep(model, z[None], [0])
+
+
+def test_unit_sweep_sets_one_unit_at_a_time(rng):
+    model, z = small_model(3), rng.standard_normal(3, dtype=numpy.float32)
+    figure = plotting.unit_sweep(model, z, [2, 0], values=(-1, 4))
+    assert rows_and_columns(figure) == (["$z_{3}$", "$z_{1}$"], ["-1", "4"])
+    picture = figure.axes[0].images[0].get_array().reshape(8, 8)
+    expected = model.decode(numpy.float32([[z[0], z[1], 4], [-1, z[1], z[2]]])).mean.reshape(2, 4, 4)
+    numpy.testing.assert_allclose(picture[:4, 4:], expected[0], rtol=1e-5)
+    numpy.testing.assert_allclose(picture[4:, :4], expected[1], rtol=1e-5)
 
 
 def test_latent_scatter_has_every_label_in_the_legend_and_beside_its_points(x):
@@ -275,3 +344,75 @@ def test_gradient_variance():
     assert len(figure.axes) == 2 and len(figure.axes[1].lines) == 3
     assert [label.get_text() for label in figure.axes[1].get_legend().get_texts()] == list(variances)
     assert "score function: std 5.3" in figure.axes[0].get_legend().get_texts()[0].get_text()
+
+
+# ---- linear models
+
+
+def test_two_classifiers(rng):
+    """The boundary of each, the densities of the one that has them, curves by name, and the images."""
+    from scratchvae.linear import GaussianNaiveBayes, LogisticRegression
+
+    x, y = rng.standard_normal((40, 2)) + numpy.repeat([[0, 0], [2, 1]], 20, axis=0), numpy.repeat([0, 1], 20)
+    models = {"regression": LogisticRegression().fit(x, y), "Bayes": GaussianNaiveBayes(True).fit(x, y)}
+    errors = {"regression": [(0.4, 0.1), (0.1, 0.01)], "Bayes": [(0.3, 0.1), (0.2, 0.01)]}
+    figure = plotting.two_classifiers(x, y, models, [10, 100], errors, rng.random((3, 10, 4, 4)))
+    left, right, curves, drawn = figure.axes
+    assert len(right.collections) - len(left.collections) == 2
+    boundary = left.collections[1].get_paths()[0].vertices
+    numpy.testing.assert_allclose(models["regression"].decision_function(boundary), 0, atol=1e-3)
+    assert [text.get_text() for text in curves.get_legend().get_texts()] == ["regression", "Bayes"]
+    assert [label.get_text() for label in drawn.get_yticklabels()] == ["a digit", "mean", "draw"]
+
+
+def test_principal_subspaces(rng):
+    """The line goes through the mean along the first axis; a segment from every row to its projection."""
+    from scratchvae.linear import PCA
+
+    plane, space = rng.standard_normal((12, 2)) * [3, 1], rng.standard_normal((12, 3)) * [3, 2, 1]
+    models = [PCA(1).fit(plane), PCA(2).fit(space)]
+    figure = plotting.principal_subspaces(plane, space, models, {"slide": [5.0, 1.0], "cured": [2.0, 1.0]})
+    flat, solid, curves = figure.axes
+    first = flat.lines[0].get_xydata()
+    numpy.testing.assert_allclose(first[0], plane[0])
+    assert abs((first[1] - first[0]) @ models[0].components_[0]) < 1e-9
+    assert len(flat.lines) == 12 + 3 and len(solid.lines) == 12 + 2
+    assert [list(line.get_xdata()) for line in curves.lines] == [[0.5, 1.0]] * 2
+
+
+def test_generative_view(rng):
+    from scratchvae.linear import PPCA
+
+    x = rng.standard_normal((15, 2)) @ [[2, 1], [0.2, 0.4]]
+    model = PPCA(1).fit(x)
+    projected = (x - model.mean_) @ model.components_.T
+    limits = {1.0: projected / 2, 0.5: projected / 1.25, 0.1: projected / 1.01}
+    figure = plotting.generative_view(model, x, 1.2, limits)
+    circle = figure.axes[1].lines[3].get_xydata() - (model.weight_[:, 0] * 1.2 + model.mean_)
+    numpy.testing.assert_allclose((circle**2).sum(axis=1), model.noise_variance_, rtol=1e-9)
+    assert f"{abs(projected).max() * (1 - 1 / 1.01):.2g} off" in figure.axes[5].get_title()
+
+
+def test_dictionaries(rng):
+    from scratchvae.linear import NMF, PCA
+
+    x = rng.random((30, 6))
+    figure = plotting.dictionaries({"PCA": PCA(3).fit(x), "NMF": NMF(3).fit(x)}, x[:1], (2, 3))
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["PCA: B, 3 elements", "NMF: B, 3 elements"]
+    picture = figure.axes[0].images[0].get_array()
+    element = PCA(3).fit(x).components_[1].reshape(2, 3)
+    numpy.testing.assert_allclose(picture[:2, 4:7], element / abs(element).max())
+    assert float(figure.axes[5].images[0].get_array()[:, :3].sum()) == pytest.approx(x[0].sum())
+
+
+def test_latent_planes(rng):
+    codes = {"first": rng.standard_normal((20, 2)), "second": rng.standard_normal((20, 2))}
+    x = rng.random((4, 3, 3, 1))
+    reconstructed = {"first": rng.random((4, 3, 3, 1)), "second": rng.random((4, 3, 3, 1))}
+    figure = plotting.latent_planes(codes, numpy.arange(20) % 3, ["error 1", "error 2"], x, reconstructed)
+    first, second, pictures = figure.axes
+    assert "error 1" in first.get_xlabel() and texts(figure) == ["0", "1", "2"] * 2
+    assert [label.get_text() for label in pictures.get_yticklabels()] == ["original", "first", "second"]
+    numpy.testing.assert_array_equal(
+        pictures.images[0].get_array().reshape(9, 12)[6:, :3], reconstructed["second"][0, :, :, 0]
+    )

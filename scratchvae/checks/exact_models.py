@@ -187,6 +187,7 @@ def linear_vae_gap(
     """
     ppca = PPCA(k).fit(x)
     model = VAE.mlp(x.shape[1], k, hidden=(), likelihood="gaussian", std="learned").to(device, x.dtype)
+    model.decoder.raw_log_std.data[...] = 0.0  # a wide start: with a narrow one the means learn their scale slowly
     steps = -(-len(x) // batch_size) * epochs
     rate = ExponentialSchedule(learning_rate, 1e-3 ** (1 / steps))
     fit(model, x, epochs=epochs, batch_size=batch_size, learning_rate=rate, progress=False)

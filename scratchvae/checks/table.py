@@ -12,6 +12,7 @@ import numpy
 from scratchvae.checks.exact_models import exact_models
 from scratchvae.checks.gradient_table import ADJOINT_PAIRS, CASES, COMPOSITES, Case, check_adjoint, check_case
 from scratchvae.checks.identities import Result, identities
+from scratchvae.checks.linear_models import linear_models
 from scratchvae.checks.semi_supervised import semi_supervised_models
 
 
@@ -45,6 +46,7 @@ SECTIONS: dict[str, Callable[[str], dict[str, Callable[[], Result]]]] = {
     "gradients": gradients,
     "identities": identities,
     "exact models": exact_models,
+    "linear models": linear_models,
     "semi-supervised models": semi_supervised_models,
 }
 """Name -> the rows that a device has in this section."""

@@ -9,18 +9,38 @@ from pathlib import Path
 import numpy
 
 from scratchvae.data.dataset import Dataset
+from scratchvae.data.dequantization import dequantize
 from scratchvae.data.drawn_digits import draw_digits
+from scratchvae.data.drawn_faces import draw_faces
+from scratchvae.data.faces import load_faces, load_frey_faces
 from scratchvae.data.files import as_images, as_labels, read_arrays
 from scratchvae.data.label_subset import label_subset
 from scratchvae.data.minibatches import minibatches
 from scratchvae.data.mnist import load_mnist
+from scratchvae.data.street_digits import draw_street_digits
+from scratchvae.data.svhn import load_svhn
 from scratchvae.errors import DataError, InputError
 
-__all__ = ["DATASETS", "Dataset", "draw_digits", "label_subset", "load", "minibatches"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "dequantize",
+    "draw_digits",
+    "draw_faces",
+    "draw_street_digits",
+    "label_subset",
+    "load",
+    "minibatches",
+]
 
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset, Dataset]]] = {
-    "drawn-digits": lambda data_dir, seed: _cut(draw_digits(22_000, seed), 20_000),
+    "drawn-digits": lambda data_dir, seed: draw_digits(22_000, seed).cut(20_000),
+    "drawn-faces": lambda data_dir, seed: draw_faces(11_000, seed).cut(10_000),
+    "street-digits": lambda data_dir, seed: draw_street_digits(22_000, seed).cut(20_000),
     "mnist": lambda data_dir, seed: load_mnist(data_dir),
+    "faces": lambda data_dir, seed: load_faces(data_dir),
+    "frey-faces": lambda data_dir, seed: load_frey_faces(data_dir),
+    "svhn": lambda data_dir, seed: load_svhn(data_dir),
 }
 """Name -> function of (data_dir, seed) that returns the training and the test part."""
 
@@ -34,7 +54,11 @@ def load(
     ----------
     name : str or path
         "drawn-digits": 20,000 and 2,000 images drawn by the package, no two of them the same draw.
+        "drawn-faces": 10,000 and 1,000 faces, likewise, 64 x 64 in colour, with attributes such as smiling and glasses.
+        "street-digits": 20,000 and 2,000 house numbers, likewise, 32 x 32 in colour; labels: the digit in the middle.
         "mnist": 60,000 and 10,000 images, downloaded once unless the files are found, see `data_dir`.
+        "faces", "frey-faces", "svhn": the files that `load_faces`, `load_frey_faces` and `load_svhn` read; nothing is
+        downloaded.
         The path of a .npy, .npz or idx file: `read_arrays` and `as_images` in scratchvae/data/files.py say what it may
         hold. Without test arrays in it the test part is the last tenth of the rows, at least one; shuffle sorted rows.
     data_dir : path, optional
@@ -64,23 +88,9 @@ def _load_file(path: str | os.PathLike[str]) -> tuple[Dataset, Dataset]:
         return train, test
     if len(train) == 1:
         raise DataError(f"images of {path}", "at least two, one to train with and one to test with", "one")
-    return _cut(train, len(train) - max(1, len(train) // 10))
+    return train.cut(len(train) - max(1, len(train) // 10))
 
 
 def _dataset(path: str | os.PathLike[str], images: numpy.ndarray, labels: numpy.ndarray | None) -> Dataset:
     images = as_images(images, f"images of {path}")
     return Dataset(images, None if labels is None else as_labels(labels, len(images), f"labels of {path}"))
-
-
-def _cut(dataset: Dataset, n: int) -> tuple[Dataset, Dataset]:
-    """The first n images, and the others."""
-    first, others = (
-        Dataset(
-            dataset.images[rows],
-            None if dataset.labels is None else dataset.labels[rows],
-            {name: values[rows] for name, values in dataset.factors.items()},
-            None if dataset.strokes is None else dataset.strokes[rows],
-        )
-        for rows in (slice(None, n), slice(n, None))
-    )
-    return first, others

@@ -24,6 +24,8 @@ Source of the layout: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy
 
 from scratchvae.data.dataset import Dataset
@@ -127,16 +129,44 @@ def draw_digits(n: int, seed: int = 0) -> Dataset:
     if not isinstance(n, (int, numpy.integer)) or n < 1:
         raise InputError("draw_digits", "a positive integer n", repr(n))
     noise = Noise(seed)
-    labels = noise.uniform("labels", (-(-n // 10), 10)).argsort(axis=1).ravel()[:n].astype(numpy.int64)
-    factors = {
-        name: numpy.clip(mean + deviation * noise.normal(name, (n,)), low, high)
-        for name, (mean, deviation, low, high) in FACTORS.items()
-    }
-    variants = noise.uniform("variants", (n,))
-    jitter = noise.normal("control points", (n, 24, 2))  # 24: more than any skeleton has
+    labels, factors = draw_labels(n, noise), draw_factors(FACTORS, n, noise)
     place = (SIDE - 1) / 2 + 0.3 * noise.normal("place", (n, 1, 2))
     images = numpy.empty((n, SIDE, SIDE, 1), dtype=numpy.float32)
     strokes: list[list[numpy.ndarray]] = [[] for _ in range(n)]
+    for rows, lines in write_digits(labels, factors, noise):
+        thickness, softness = factors["thickness"][rows, None], factors["softness"][rows, None]
+        lines = _place(lines, thickness, place[rows])
+        images[rows, :, :, 0] = rasterise(lines, thickness, softness, SIDE)
+        for i, row in enumerate(rows):
+            strokes[row] = [line[i] for line in lines]
+    return Dataset(images, labels, factors, strokes)
+
+
+def draw_labels(n: int, noise: Noise) -> numpy.ndarray:
+    """n digits, int64: every ten from the start hold each digit once, in random order."""
+    return noise.uniform("labels", (-(-n // 10), 10)).argsort(axis=1).ravel()[:n].astype(numpy.int64)
+
+
+def draw_factors(
+    distributions: dict[str, tuple[float, float, float, float]], n: int, noise: Noise
+) -> dict[str, numpy.ndarray]:
+    """n values of each factor: normal with that mean and standard deviation, clipped to [lowest, highest]."""
+    return {
+        name: numpy.clip(mean + deviation * noise.normal(name, (n,)), low, high)
+        for name, (mean, deviation, low, high) in distributions.items()
+    }
+
+
+def write_digits(
+    labels: numpy.ndarray, factors: dict[str, numpy.ndarray], noise: Noise
+) -> Iterator[tuple[numpy.ndarray, list[numpy.ndarray]]]:
+    """Group by group, the rows (M,) of images of one variant, and their strokes, (M, T, 2) each, wobbled to rotated.
+
+    labels: (n,), where each digit is in one group, and any other number in none;   strokes: in heights of the digit
+    """
+    n = len(labels)
+    variants = noise.uniform("variants", (n,))
+    jitter = noise.normal("control points", (n, 24, 2))  # 24: more than any skeleton has
     for digit, weights in SKELETONS.items():
         shares = numpy.cumsum(list(weights.values())) / sum(weights.values())
         chosen = numpy.searchsorted(shares, variants, side="right")
@@ -145,11 +175,7 @@ def draw_digits(n: int, seed: int = 0) -> Dataset:
             for first in range(0, len(members), 256):
                 rows = members[first : first + 256]
                 style = {name: values[rows, None] for name, values in factors.items()}
-                lines = _place(_write(skeleton, style, jitter[rows]), style["thickness"], place[rows])
-                images[rows, :, :, 0] = _rasterise(lines, style["thickness"], style["softness"])
-                for i, row in enumerate(rows):
-                    strokes[row] = [line[i] for line in lines]
-    return Dataset(images, labels, factors, strokes)
+                yield rows, _write(skeleton, style, jitter[rows])
 
 
 def _write(skeleton: str, style: dict[str, numpy.ndarray], jitter: numpy.ndarray) -> list[numpy.ndarray]:
@@ -206,25 +232,30 @@ def _length(vectors: numpy.ndarray) -> numpy.ndarray:
     return numpy.sqrt((vectors * vectors).sum(axis=-1))
 
 
-def _rasterise(lines: list[numpy.ndarray], thickness: numpy.ndarray, softness: numpy.ndarray) -> numpy.ndarray:
-    """Ink (M, 28, 28) of lines (M, T, 2): each segment lowers the distances of the pixels in a window around it."""
-    images = numpy.arange(len(thickness))[:, None]
+def rasterise(
+    lines: list[numpy.ndarray], thickness: numpy.ndarray, softness: numpy.ndarray, side: int
+) -> numpy.ndarray:
+    """Ink (M, side, side) of lines (M, T, 2): each segment lowers the distances of the pixels in a window around it.
+
+    lines: in pixels, and what runs out of the image is cut off;   thickness, softness: (M, 1)
+    """
     reach = float((thickness + softness).max()) / 2
-    margin = 16  # the box holds the centre of mass, so no window ends further out
-    stride = SIDE + 2 * margin
-    nearest = numpy.full((len(images), stride * stride), numpy.inf, dtype=numpy.float32)
+    stride = side + 2  # around the image, a border for the pixels outside
+    first = numpy.arange(len(thickness))[:, None] * stride**2 + stride + 1  # the pixel (0, 0) of each image
+    nearest = numpy.full(len(thickness) * stride**2, numpy.inf, dtype=numpy.float32)
     for line in lines:
         for k in range(line.shape[1] - 1):
             start, step = line[:, k], line[:, k + 1] - line[:, k]
             radius = int(numpy.ceil(numpy.abs(step).max() / 2 + reach + 0.5))
-            window = numpy.mgrid[-radius : radius + 1, -radius : radius + 1].reshape(2, 1, -1).astype(numpy.float32)
+            window = numpy.arange(-radius, radius + 1, dtype=numpy.float32)
             column, row = numpy.rint(start + step / 2).T[:, :, None] + window
-            pixels = ((row + margin) * stride + column + margin).astype(numpy.int64)
-            x, y = column - start[:, :1], row - start[:, 1:]
-            along = (x * step[:, :1] + y * step[:, 1:]) / numpy.maximum((step * step).sum(axis=1, keepdims=True), 1e-12)
-            along = numpy.clip(along, 0, 1)
-            squared = (x - along * step[:, :1]) ** 2 + (y - along * step[:, 1:]) ** 2
-            nearest[images, pixels] = numpy.minimum(nearest[images, pixels], squared)
-    distance = numpy.sqrt(nearest).reshape(-1, stride, stride)[:, margin:-margin, margin:-margin]
+            x, y = (column - start[:, :1])[:, None, :], (row - start[:, 1:])[:, :, None]
+            dx, dy = step.T[:, :, None, None]
+            along = numpy.clip((x * dx + y * dy) / numpy.maximum(dx * dx + dy * dy, 1e-12), 0, 1)
+            squared = (x - along * dx) ** 2 + (y - along * dy) ** 2
+            column, row = (numpy.clip(place, -1, side).astype(numpy.int64) for place in (column, row))
+            pixels = (first + stride * row)[:, :, None] + column[:, None, :]
+            nearest[pixels] = numpy.minimum(nearest[pixels], squared)
+    distance = numpy.sqrt(nearest).reshape(-1, stride, stride)[:, 1:-1, 1:-1]
     t = numpy.clip(0.5 + (thickness[:, :, None] / 2 - distance) / softness[:, :, None], 0, 1)
     return t * t * (3 - 2 * t)

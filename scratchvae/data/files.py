@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy
@@ -20,6 +21,20 @@ NPZ_NAMES = {"images": "x_train", "labels": "y_train", "test_images": "x_test", 
 
 DEFLATE_RATIO = 1032
 """The most bytes that deflate makes of one: it spends at least two bits on 258 bytes."""
+
+
+def find(
+    name: str, folder: str, data_dir: str | os.PathLike[str] | None, suits: Callable[[Path], bool] = Path.is_file
+) -> Path | None:
+    """The file of that name, or what else suits, in data_dir or in its subfolder `folder`; None if it is not there.
+
+    Where data_dir is None, it is the folder that the environment variable SCRATCHVAE_DATA names.
+    """
+    directory = data_dir or os.environ.get("SCRATCHVAE_DATA")
+    if not directory:
+        return None
+    paths = (Path(directory).expanduser() / name, Path(directory).expanduser() / folder / name)
+    return next((path for path in paths if suits(path)), None)
 
 
 def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from scratchvae.data.dataset import Dataset
-from scratchvae.data.files import as_images, as_labels, read_idx
+from scratchvae.data.files import as_images, as_labels, find, read_idx
 from scratchvae.errors import DataError
 
 SHA256 = {
@@ -41,8 +41,7 @@ def load_mnist(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset,
 
     Raises DataError if data_dir is given and lacks one, if no mirror delivers it, and for a wrong checksum.
     """
-    directory = data_dir or os.environ.get("SCRATCHVAE_DATA")
-    files = _files_within(Path(directory).expanduser()) if directory else {}
+    files = _files_within(data_dir)
     missing = [name for name in SHA256 if name not in files]
     if missing and data_dir:
         raise DataError(f"mnist in {data_dir}", "its four files", f"a folder without {', '.join(missing)}", OTHER_WAYS)
@@ -52,11 +51,11 @@ def load_mnist(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset,
     return train, test
 
 
-def _files_within(directory: Path) -> dict[str, Path]:
-    """Those of the four files that lie in the directory or its subfolder mnist, their checksums verified."""
+def _files_within(data_dir: str | os.PathLike[str] | None) -> dict[str, Path]:
+    """Those of the four files that are found, their checksums verified."""
     files = {}
     for name, expected in SHA256.items():
-        path = next((path for path in (directory / name, directory / "mnist" / name) if path.is_file()), None)
+        path = find(name, "mnist", data_dir)
         if path:
             received = hashlib.sha256(path.read_bytes()).hexdigest()
             if received != expected:

@@ -1,5 +1,21 @@
-"""Linear latent variable models, in scikit-learn's estimator conventions."""
+"""The deck's first half, in scikit-learn's estimator conventions: two classifiers, and five models X ~ A B."""
 
+from scratchvae.linear.estimator import ConvergenceWarning
+from scratchvae.linear.factor_analysis import FactorAnalysis
+from scratchvae.linear.ica import FastICA
+from scratchvae.linear.logistic_regression import LogisticRegression
+from scratchvae.linear.naive_bayes import GaussianNaiveBayes
+from scratchvae.linear.nmf import NMF
+from scratchvae.linear.pca import PCA
 from scratchvae.linear.ppca import PPCA
 
-__all__ = ["PPCA"]
+__all__ = [
+    "NMF",
+    "PCA",
+    "PPCA",
+    "ConvergenceWarning",
+    "FactorAnalysis",
+    "FastICA",
+    "GaussianNaiveBayes",
+    "LogisticRegression",
+]

@@ -1,41 +1,47 @@
-"""Probabilistic principal component analysis, in closed form."""
+"""Probabilistic principal component analysis: in closed form, and by expectation maximisation."""
 
 from __future__ import annotations
 
 import math
-from numbers import Integral
+from collections.abc import Iterator
 from typing import Any
 
-from scratchvae.backend import array_module, device_of
-from scratchvae.distributions import Normal
-from scratchvae.errors import DataError, InputError, ShapeError
-from scratchvae.noise import Noise
+from scratchvae.backend import array_module
+from scratchvae.errors import DataError, InputError
+from scratchvae.linear.estimator import centre, principal_axes, rises
+from scratchvae.linear.linear_gaussian import LinearGaussian
 
 
-class PPCA:
+class PPCA(LinearGaussian):
     """p(z) = Normal(0, I),   p(x | z) = Normal(W z + mu, sigma2 I);   hence p(x) = Normal(mu, W W' + sigma2 I)
+
+    p(z | x) = Normal(M^-1 W'(x - mu), sigma2 M^-1),   M = W'W + sigma2 I
 
     Maximum likelihood: with eigenvalues l_1 >= ... >= l_D of the covariance (divided by N) and eigenvectors U,
     sigma2 = mean of l_(K+1), ..., l_D and W = U_K (diag(l_1, ..., l_K) - sigma2 I)^(1/2). The rotation that the
-    likelihood leaves free is the identity, which makes W'W, and with it the posterior's covariance, diagonal.
+    likelihood leaves free is the identity, which makes M, and with it the posterior's covariance, diagonal.
 
     Parameters
     ----------
     n_components : int
         K, below the number of columns D.
+    solver : "closed-form" or "em"
+    tol, max_iter, seed
+        Of EM: it ends when a step raises the mean of log p(x) by no more than tol nats, or after max_iter steps with a
+        ConvergenceWarning; the seed draws the W that it begins with.
 
     Attributes
     ----------
     mean_ : mu, (D,).   weight_ : W, (D, K).   noise_variance_ : sigma2, a float.   components_ : U_K', (K, D).
-    explained_variance_ : l_1, ..., l_K, (K,), which is the diagonal of M = W'W + sigma2 I.
-
-    Data may be NumPy or CuPy arrays; results are of the same kind and type.
+    explained_variance_ : l_1, ..., l_K, (K,), which is the diagonal of M.   n_iter_ : steps of EM, 0 for "closed-form".
 
     Source: deck, "Probabilistic PCA"; Tipping & Bishop (1999), equations 5 to 8, and the appendices A and B.
     """
 
-    def __init__(self, n_components: int = 2) -> None:
-        self.n_components = n_components
+    def __init__(
+        self, n_components: int = 2, solver: str = "closed-form", tol: float = 1e-9, max_iter: int = 5000, seed: int = 0
+    ) -> None:
+        self.n_components, self.solver, self.tol, self.max_iter, self.seed = n_components, solver, tol, max_iter, seed
 
     def fit(self, X: Any, y: None = None) -> PPCA:
         """Maximise the likelihood of the rows of X, (N, D). Returns itself.
@@ -43,99 +49,57 @@ class PPCA:
         Raises InputError for K outside 1 to D - 1, and DataError for data that vary in no more than K directions: there
         the likelihood has no maximum, as sigma2 goes to 0.
         """
-        k = self.n_components
-        _check_rows("PPCA.fit", X)
-        n, d = X.shape
-        if not isinstance(k, Integral) or not 1 <= k < d:
-            raise InputError("PPCA", f"n_components from 1 to {d - 1}, below the number of columns", repr(k))
-        xp = array_module(X)
-        if not float(abs(X).max()) < (float(xp.finfo(X.dtype).max) / X.size) ** 0.5:
-            raise DataError("PPCA.fit", f"numbers whose squares can be added up in {X.dtype}", "larger ones")
-        mean = X.mean(axis=0)
-        mean += (X - mean).mean(axis=0)  # what float32 lost in adding up large numbers
-        centred = X - mean
-        if n < d:
-            _, singular_values, rows = xp.linalg.svd(centred, full_matrices=False)
-            eigenvalues, vectors = singular_values**2 / n, rows.T
-        else:
-            eigenvalues, vectors = (part[..., ::-1] for part in xp.linalg.eigh(centred.T @ centred / n))
+        X = self._rows_to_fit(X)
+        xp, (n, d) = array_module(X), X.shape
+        k = self._count("n_components", self.n_components, d - 1, ", below the number of columns")
+        mean, centred = centre(X)
         variance = float((centred**2).mean(axis=0).sum())
-        noise_variance = (variance - float(eigenvalues[:k].sum())) / (d - k)
-        if not noise_variance > d * float(xp.finfo(X.dtype).eps) * variance:
+        smallest = d * float(xp.finfo(X.dtype).eps) * variance
+        if self.solver == "closed-form":
+            singular_values, components = principal_axes(centred, min(k, n))
+            explained = singular_values**2 / n
+            rest = noise_variance = (variance - float(explained.sum())) / (d - k)
+            n_iter = 0
+        elif self.solver == "em":
+            W = (variance / d) ** 0.5 * self._random_start("W", (d, k), like=X)
+            (W, noise_variance), n_iter = self._iterate(
+                rises(expectation_maximisation(centred, W, variance / d, smallest))
+            )
+            lengths, components = principal_axes(W.T, k)
+            explained = lengths**2 + noise_variance
+            rest = float(((centred - centred @ components.T @ components) ** 2).sum()) / (n * (d - k))
+        else:
+            raise InputError("PPCA", 'solver "closed-form" or "em"', repr(self.solver))
+        if not min(rest, noise_variance) > smallest:
             expected = f"rows that vary in more than n_components = {k} directions"
             raise DataError("PPCA.fit", expected, "rows that do not", "fewer components, or more rows")
-        self.mean_, self.noise_variance_, self.components_ = mean, noise_variance, vectors[:, :k].T
-        self.explained_variance_ = xp.maximum(eigenvalues[:k], noise_variance)  # which rounding may leave the smaller
-        self.weight_ = vectors[:, :k] * xp.sqrt(self.explained_variance_ - noise_variance)
+        self.mean_, self.noise_variance_, self.components_ = mean, noise_variance, components
+        self.explained_variance_ = xp.maximum(explained, noise_variance)  # which rounding may leave the smaller
+        self.weight_ = components.T * xp.sqrt(self.explained_variance_ - noise_variance)
+        self.n_iter_, self.n_features_in_ = n_iter, d
         return self
 
-    def posterior(self, X: Any) -> Normal:
-        """p(z | x) = Normal(M^-1 W'(x - mu), sigma2 M^-1), exactly.   (N, D) -> Normal over (N, K)"""
-        centred = self._centred("PPCA.posterior", X)
-        log_std = 0.5 * array_module(X).log(self.noise_variance_ / self.explained_variance_)
-        return Normal(centred @ (self.weight_ / self.explained_variance_), log_std)
 
-    def likelihood(self, Z: Any) -> Normal:
-        """p(x | z) = Normal(W z + mu, sigma2 I).   (N, K) -> Normal over (N, D)"""
-        self._check_fitted("PPCA.likelihood")
-        if not hasattr(Z, "dtype") or Z.dtype.kind != "f" or Z.shape[-1:] != self.weight_.shape[1:]:
-            received = f"shape {Z.shape}, {Z.dtype}" if hasattr(Z, "dtype") else type(Z).__name__
-            raise ShapeError("PPCA.likelihood", f"floating-point rows of {self.weight_.shape[1]} columns", received)
-        log_std = array_module(Z).full((), 0.5 * math.log(self.noise_variance_), dtype=Z.dtype)
-        return Normal(Z @ self.weight_.T + self.mean_, log_std)
+def expectation_maximisation(
+    X: Any, W: Any, noise_variance: float, smallest: float = 0.0
+) -> Iterator[tuple[tuple[Any, float], float]]:
+    """E: E[z] = M^-1 W'x, E[zz'] = sigma2 M^-1 + E[z] E[z]'.   M: W = (sum of x E[z]') (sum of E[zz'])^-1 and
 
-    def transform(self, X: Any) -> Any:
-        """The posterior's means, (N, K)."""
-        return self.posterior(X).mean
+    sigma2 = mean over N and D of E|x - W z|^2 = |x - W E[z]|^2 + tr(W'W sigma2_old M_old^-1)
 
-    def inverse_transform(self, Z: Any) -> Any:
-        """The likelihood's means, (N, D)."""
-        return self.likelihood(Z).mean
+    X: (N, D), centred. Gives (W, sigma2) and the mean of log p(x) in nats, from the start on, after every step, until
+    sigma2 is no larger than the smallest. The likelihood never falls, and its only maxima are those of the closed form.
 
-    def score_samples(self, X: Any) -> Any:
-        """log p(x) = -(log det C + (x - mu)' C^-1 (x - mu) + D log 2 pi) / 2,   C = W W' + sigma2 I, in nats.   (N,)
-
-        C has the eigenvalues l_1, ..., l_K along the rows of components_ and sigma2 across them.
-        """
-        xp, centred = array_module(X), self._centred("PPCA.score_samples", X)
-        d, k = self.weight_.shape
-        along = centred @ self.components_.T
-        across = centred - along @ self.components_
-        distance = (along**2 / self.explained_variance_).sum(axis=1) + (across**2).sum(axis=1) / self.noise_variance_
-        log_determinant = float(xp.log(self.explained_variance_).sum()) + (d - k) * math.log(self.noise_variance_)
-        return -0.5 * (distance + (log_determinant + d * math.log(2 * math.pi)))
-
-    def score(self, X: Any, y: None = None) -> float:
-        """The mean of log p(x) over the rows of X, in nats."""
-        return float(self.score_samples(X).mean())
-
-    def sample(self, n_samples: int = 1, seed: int = 0) -> Any:
-        """Draws of x = W z + mu + sigma e for z and e ~ Normal(0, I).   (n_samples, D)"""
-        self._check_fitted("PPCA.sample")
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise InputError("PPCA.sample", "n_samples of at least 1", repr(n_samples))
-        noise = Noise(seed, device=device_of(self.weight_))
-        d, k = self.weight_.shape
-        z, e = (noise.normal(name, (n_samples, size)).astype(self.weight_.dtype) for name, size in (("z", k), ("x", d)))
-        return self.likelihood(z).sample(e)
-
-    def _check_fitted(self, operation: str) -> None:
-        if not hasattr(self, "weight_"):
-            raise InputError(operation, "a fitted PPCA", "one that is not", "fit(X) first")
-
-    def _centred(self, operation: str, X: Any) -> Any:
-        self._check_fitted(operation)
-        _check_rows(operation, X)
-        if X.shape[1] != len(self.mean_):
-            raise ShapeError(operation, f"rows of {len(self.mean_)} columns, as those of fit", f"shape {X.shape}")
-        return X - self.mean_
-
-
-def _check_rows(operation: str, X: Any) -> None:
-    if str(getattr(X, "dtype", "")) not in ("float32", "float64"):
-        received = str(getattr(X, "dtype", type(X).__name__))
-        raise DataError(operation, "an array of floating-point numbers, float32 or float64", received)
-    if X.ndim != 2 or len(X) == 0:
-        raise ShapeError(operation, "rows (N, D), at least one", f"shape {X.shape}")
-    if not bool(array_module(X).isfinite(X).all()):
-        raise DataError(operation, "finite numbers", "NaN or infinity")
+    Source: Tipping & Bishop (1999), appendix B; Bishop (2006), equations 12.54 to 12.57.
+    """
+    xp, (n, d), k = array_module(X), X.shape, W.shape[1]
+    while noise_variance > smallest:
+        M = W.T @ W + noise_variance * xp.eye(k, dtype=X.dtype)
+        covariance = noise_variance * xp.linalg.inv(M)
+        z = X @ W @ covariance / noise_variance
+        log_determinant = (d - k) * math.log(noise_variance) + float(xp.linalg.slogdet(M)[1])
+        distance = float(((X - z @ W.T) ** 2).sum()) / noise_variance + float((z**2).sum())  # sum of x'C^-1 x
+        yield (W, noise_variance), -0.5 * (log_determinant + distance / n + d * math.log(2 * math.pi))
+        W = X.T @ z @ xp.linalg.inv(n * covariance + z.T @ z)
+        noise_variance = (float(((X - z @ W.T) ** 2).sum()) / n + float(((W.T @ W) * covariance).sum())) / d
+    yield (W, noise_variance), math.inf

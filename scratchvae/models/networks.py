@@ -17,6 +17,7 @@ from scratchvae.nn.linear import ACTIVATIONS, check_activation
 from scratchvae.noise import Noise
 
 SMALLEST_STD = 1e-3  # of a Gaussian likelihood; about the rounding error of 8-bit pixels, 1 / (255 sqrt(12))
+INITIAL_STD = 0.3  # of one that is learned; about the deviation of grey values in [0, 1]
 
 
 class GaussianEncoder(Module):
@@ -101,9 +102,10 @@ class GaussianDecoder(Module):
 
     network: as in BernoulliDecoder.
 
-    std: a number; "learned": one learned number; "decoder": one per pixel, and the network, (N, K) -> (N, 2 D) or
-    (N, H, W, 2 C), gives mean and raw log std side by side on the last axis. What is learned is bounded from below,
-    smoothly: log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, so that sigma > s.
+    std: a number; "learned": one learned number, 0.3 at first; "decoder": one per pixel, near 1 at first, and the
+    network, (N, K) -> (N, 2 D) or (N, H, W, 2 C), gives mean and raw log std side by side on the last axis. What is
+    learned is bounded from below, smoothly: log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, so that
+    sigma > s.
 
     Source: deck, "Variational Auto-Encoders".
     """
@@ -113,7 +115,7 @@ class GaussianDecoder(Module):
     def __init__(self, network: Any, std: float | str = 0.1, event_ndim: int = 1) -> None:
         self.network, self.std, self.event_ndim = network, std, event_ndim
         if std == "learned":
-            self.raw_log_std = Tensor(numpy.zeros((), dtype=numpy.float32))
+            self.raw_log_std = Tensor(numpy.array(math.log(INITIAL_STD), dtype=numpy.float32))
         elif isinstance(std, Real) and not isinstance(std, bool) and 0 < std < math.inf:
             self.log_std = numpy.array(math.log(std), dtype=numpy.float32)
         elif std != "decoder":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from numbers import Integral
 from typing import Any
@@ -16,7 +16,7 @@ from scratchvae.nn.initializers import glorot_uniform
 from scratchvae.nn.linear import ACTIVATIONS, Linear, check_activation
 from scratchvae.nn.module import Module
 from scratchvae.noise import Noise
-from scratchvae.ops.convolution import Padding, Stride
+from scratchvae.ops.convolution import Padding, Stride, margins_of, pair_of
 
 HALVING = {"kernel_size": 4, "stride": 2, "padding": 1}
 """A convolution that takes H and W to H // 2 and W // 2, every pixel within its reach; transposed, it goes back."""
@@ -24,6 +24,8 @@ HALVING = {"kernel_size": 4, "stride": 2, "padding": 1}
 
 class _Convolution(Module):
     """What the two have in common: a kernel, a bias for each output channel, a stride and a padding."""
+
+    _transposed: bool
 
     def __init__(
         self,
@@ -33,13 +35,18 @@ class _Convolution(Module):
         noise: Noise,
         stride: Stride = 1,
         padding: Padding = 0,
+        initializer: Callable[..., Any] = glorot_uniform,
     ) -> None:
         size = tuple(kernel_size) if isinstance(kernel_size, (tuple, list)) else (kernel_size, kernel_size)
         channels = (input_channels, output_channels)
         if len(size) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in (*size, *channels)):
             received = f"{input_channels} -> {output_channels}, kernel {kernel_size}"
             raise InputError(type(self).__name__, "channels and a kernel of at least 1", received)
-        self.kernel = Tensor(glorot_uniform(noise, (*size, *self._kernel_channels(*channels))))
+        strides = pair_of(type(self).__name__, "a stride", stride)
+        margins_of(type(self).__name__, padding, (1, 1), size, strides)
+        fans = [math.prod(size) * n for n in channels]
+        fans[0 if self._transposed else 1] /= math.prod(strides)
+        self.kernel = Tensor(initializer(noise, (*size, *channels[:: -1 if self._transposed else 1]), fans))
         self.bias = Tensor(device_module(noise.device).zeros(output_channels, dtype=self.kernel.dtype))
         self.input_channels, self.output_channels = channels
         self.stride, self.padding = stride, padding
@@ -53,9 +60,10 @@ class Conv2d(_Convolution):
     """y = conv2d(x, kernel) + b.   shape: (N, H, W, C_in) -> (N, H', W', C_out);   b (C_out,), which starts at zero
 
     kernel: (KH, KW, C_in, C_out), where kernel_size is (KH, KW) or one int; H', stride and padding as in `ops.conv2d`.
+    An entry of y is computed from KH KW C_in entries of x, and one of x goes into KH KW C_out / s^2 of y: the fans.
     """
 
-    _kernel_channels = staticmethod(lambda input_channels, output_channels: (input_channels, output_channels))
+    _transposed = False
 
     def __call__(self, x: Any) -> Any:
         return ops.conv2d(x, self.kernel, self.stride, self.padding) + self.bias
@@ -65,10 +73,11 @@ class ConvTranspose2d(_Convolution):
     """y = conv_transpose2d(x, kernel) + b.   shape: (N, H, W, C_in) -> (N, H', W', C_out);   b (C_out,), zero at first
 
     kernel: (KH, KW, C_out, C_in), that of the convolution from y to x; the rest as in `ops.conv_transpose2d`. Stride 2,
-    kernel 4 and padding 1 double H and W, unless output_shape (H', W') asks for one row or column more.
+    kernel 4 and padding 1 double H and W, unless output_shape (H', W') asks for one row or column more. The fans are
+    KH KW C_in / s^2 and KH KW C_out.
     """
 
-    _kernel_channels = staticmethod(lambda input_channels, output_channels: (output_channels, input_channels))
+    _transposed = True
 
     def __call__(self, x: Any, output_shape: tuple[int, int] | None = None) -> Any:
         return ops.conv_transpose2d(x, self.kernel, self.stride, self.padding, output_shape) + self.bias

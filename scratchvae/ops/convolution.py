@@ -23,12 +23,14 @@ import numpy
 from scratchvae.autodiff import broadcast_to, primitive
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError, ShapeError
+from scratchvae.ops.kernels import im2col
 from scratchvae.ops.structure import reshape
 
 Stride = int | tuple[int, int]
 Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
+Margins = Sequence[tuple[int, int]]
 
-COLUMN_BYTES = {"cpu": 2**20, "gpu": 2**28}
+COLUMN_BYTES = {"cpu": 2**21, "gpu": 2**28}
 """The most that the columns of a block take (one row of windows, if that is more): what a core's cache holds, and
 enough to occupy a GPU."""
 
@@ -45,7 +47,7 @@ def conv2d(x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0) -> Any
     _check_channels("conv2d", x, kernel, kernel.shape[2])
     stride, margins, size = _geometry("conv2d", x.shape, kernel.shape, stride, padding)
     y = array_module(x).empty((len(x), *size, kernel.shape[3]), dtype=numpy.result_type(x.dtype, kernel.dtype))
-    _correlate(_with_margins(x, margins), kernel, stride, y)
+    _correlate(x, kernel, stride, margins, y)
     return y
 
 
@@ -62,22 +64,23 @@ def conv_transpose2d(
     output_shape: (H', W'), since a convolution with a stride takes images of several sizes to that of x; if None, the
     smallest of them, and (s H, s W) for padding "same".
 
-    Rows i' = r + s m of y with one r meet only every s-th row of the kernel: each of the s x s phases of y is a
-    convolution of stride 1 by a part of the kernel, turned round.
+    With a = s q + r the rows of y are y[s m + r] = sum over q of x[m - q] kernel[s q + r], the columns likewise: one
+    convolution of stride 1, whose channels, s x s phases of C_out each, are dealt out to the pixels of y.
 
     Raises ShapeError for shapes that do not fit, InputError for another stride or padding.   Adjoint: conv2d
+    Source: Shi et al. (2016), "Is the deconvolution layer the same as a convolutional layer?"
     """
     _check_kernel("conv_transpose2d", kernel)
     _check_channels("conv_transpose2d", x, kernel, kernel.shape[3])
     stride, margins, output_shape = _transposed_geometry(x.shape, kernel.shape, stride, padding, output_shape)
-    y = array_module(x).zeros((len(x), *output_shape, kernel.shape[2]), dtype=numpy.result_type(x.dtype, kernel.dtype))
-    axes = list(zip(x.shape[1:3], output_shape, kernel.shape, stride, (before for before, _ in margins), strict=False))
-    x = _with_margins(x, [_reach(*axis) for axis in axes])
-    for rows, kernel_rows, x_rows in _phases(*axes[0]):
-        for columns, kernel_columns, x_columns in _phases(*axes[1]):
-            part = kernel[kernel_rows, kernel_columns][::-1, ::-1].swapaxes(2, 3)
-            _correlate(x[:, x_rows, x_columns], part, (1, 1), y[:, rows, columns])
-    return y
+    ((top, _), (left, _)), (height, width) = margins, output_shape
+    s, t = (min(s, max(k, n)) for s, k, n in zip(stride, kernel.shape, (top + height, left + width), strict=False))
+    n, h, w, c = len(x), -(-(top + height) // s), -(-(left + width) // t), kernel.shape[2]
+    phases = _phases(kernel, (s, t))
+    reach = [(taps - 1, m - size) for taps, m, size in zip(phases.shape, (h, w), x.shape[1:3], strict=False)]
+    y = array_module(x).empty((n, h, s, w, t, c), dtype=numpy.result_type(x.dtype, kernel.dtype))
+    _correlate(x, phases, (1, 1), reach, y.swapaxes(2, 3))
+    return y.reshape(n, h * s, w * t, c)[:, top : top + height, left : left + width]
 
 
 @primitive
@@ -86,15 +89,19 @@ def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride =
 
     shape: (N, H, W, C_in), (N, H', W', C_out) -> (KH, KW, C_in, C_out), with kernel_size (KH, KW).   The map from g is
     the adjoint of that from the kernel in conv2d.
+
+    Raises ShapeError for shapes that do not fit, InputError for another kernel_size, stride or padding.
     """
+    kernel_size = pair_of("conv2d_kernel", "a kernel_size (KH, KW)", kernel_size)
+    _check_images("conv2d_kernel", x)
     stride, margins, size = _geometry("conv2d_kernel", x.shape, kernel_size, stride, padding)
     if g.shape[:-1] != (len(x), *size):
-        raise ShapeError("conv2d_kernel", f"g of shape {(len(x), *size)} and channels", f"{g.shape}")
-    windows = _windows(_with_margins(x, margins), kernel_size, stride)
-    shape = (*windows.shape[3:], g.shape[3])
+        expected = f"g of shape ({', '.join(map(str, (len(x), *size)))}, C_out)"
+        raise ShapeError("conv2d_kernel", expected, f"shape {g.shape}")
+    shape = (*kernel_size, x.shape[3], g.shape[3])
     y = array_module(x).zeros((math.prod(shape[:3]), shape[3]), dtype=numpy.result_type(x.dtype, g.dtype))
-    for block in _blocks(windows):
-        y += windows[block].reshape(-1, len(y)).swapaxes(0, 1) @ g[block].reshape(-1, shape[3])
+    for block, columns in _columns(x, kernel_size, stride, margins):
+        y += columns.swapaxes(0, 1) @ g[block].reshape(len(columns), -1)
     return y.reshape(shape)
 
 
@@ -119,7 +126,7 @@ def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
 
     factor: an int, or (down, across).   Adjoint: the sum over each block of f x f pixels
     """
-    down, across = _pair("upsample2d", "a factor", factor)
+    down, across = pair_of("upsample2d", "a factor", factor)
     if x.ndim != 4:
         raise ShapeError("upsample2d", "x of shape (N, H, W, C)", f"shape {x.shape}")
     n, h, w, c = x.shape
@@ -131,17 +138,44 @@ def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
 # ---- columns
 
 
-def _correlate(x: Any, kernel: Any, stride: tuple[int, int], y: Any) -> None:
-    """Write the product of the kernel and each window of x, which has its margins, into y."""
-    windows = _windows(x, kernel.shape[:2], stride)
-    matrix = kernel.reshape(-1, kernel.shape[3])
-    for block in _blocks(windows):
+def _correlate(x: Any, kernel: Any, stride: tuple[int, int], margins: Margins, y: Any) -> None:
+    """Write the product of the kernel and what it covers at each of its places on x into y."""
+    xp, matrix, product = array_module(x), kernel.reshape(-1, kernel.shape[3]), None
+    for block, columns in _columns(x, kernel.shape[:2], stride, margins):
+        if product is None:
+            product = xp.empty((len(columns), matrix.shape[1]), dtype=y.dtype)
         target = y[block]
-        target[...] = (windows[block].reshape(-1, len(matrix)) @ matrix).reshape(target.shape)
+        target[...] = xp.matmul(columns, matrix, out=product[: len(columns)]).reshape(target.shape)
+
+
+def _columns(
+    x: Any, kernel_size: Sequence[int], stride: tuple[int, int], margins: Margins
+) -> Iterator[tuple[tuple[slice, slice], Any]]:
+    """im2col: blocks of places, each with the matrix of what the kernel covers there, which the next one overwrites."""
+    xp, (top, left), (height, width, channels) = array_module(x), (before for before, _ in margins), x.shape[1:]
+    rows, places = (
+        (n + sum(margin) - k) // s + 1
+        for n, margin, k, s in zip((height, width), margins, kernel_size, stride, strict=True)
+    )
+    compiled = hasattr(xp, "ElementwiseKernel")
+    windows = None if compiled else _windows(_with_margins(x, margins), kernel_size, stride)
+    columns = None
+    for block in _blocks(len(x), rows, places * math.prod(kernel_size) * channels * x.dtype.itemsize, device_of(x)):
+        shape = [len(range(n)[part]) for n, part in zip((len(x), rows), block, strict=True)]
+        if columns is None:  # no block is larger than the first
+            columns = xp.empty((*shape, places, *kernel_size, channels), dtype=x.dtype)
+        held = columns[: shape[0], : shape[1]]
+        if compiled:
+            above = top - block[1].start * stride[0]
+            sizes = height, width, channels, shape[1], places, *kernel_size, *stride, above, left
+            im2col(xp)(x[block[0]], *sizes, held)
+        else:
+            held[...] = windows[block]
+        yield block, held.reshape(-1, math.prod(kernel_size) * channels)
 
 
 def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any:
-    """What a kernel covers at each of its places on x, as a view: im2col.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
+    """What a kernel covers at each of its places on x, as a view.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
     n, h, w, c = x.shape
     size = [(length - k) // s + 1 for length, k, s in zip((h, w), kernel_size, stride, strict=True)]
     of_image, of_row, of_column, of_channel = x.strides
@@ -152,37 +186,33 @@ def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any
     )
 
 
-def _blocks(windows: Any) -> Iterator[tuple[slice, slice]]:
-    """Slices of images, and of rows where one image has too many, whose columns take at most COLUMN_BYTES."""
-    n, h = windows.shape[:2]
-    rows = max(1, COLUMN_BYTES[device_of(windows)] // (math.prod(windows.shape[2:]) * windows.dtype.itemsize))
-    images = max(1, rows // h)
+def _blocks(n: int, rows: int, row_bytes: int, device: str) -> Iterator[tuple[slice, slice]]:
+    """Slices of n images, and of their rows where one image has too many, whose columns take at most COLUMN_BYTES."""
+    held = max(1, COLUMN_BYTES[device] // row_bytes)
+    images = max(1, held // rows)
     for i in range(0, n, images):
-        for j in range(0, h, rows):
-            yield slice(i, i + images), slice(j, j + rows)
+        for j in range(0, rows, held):
+            yield slice(i, i + images), slice(j, j + held)
 
 
-def _with_margins(x: Any, margins: Sequence[tuple[int, int]]) -> Any:
-    """x, with zeros around its rows and columns."""
-    return array_module(x).pad(x, ((0, 0), *margins, (0, 0))) if any(map(any, margins)) else x
+def _with_margins(x: Any, margins: Margins) -> Any:
+    """x with zeros around its rows and columns; what a negative margin takes off at the end is left out."""
+    if not any(map(any, margins)):
+        return x
+    (top, bottom), (left, right) = margins
+    x = x[:, : x.shape[1] + min(0, bottom), : x.shape[2] + min(0, right)]
+    return array_module(x).pad(x, ((0, 0), (top, max(0, bottom)), (left, max(0, right)), (0, 0)))
 
 
-# ---- phases of a transposed convolution, along one axis of x (size), y (output), the kernel, and zeros before y
+def _phases(kernel: Any, stride: tuple[int, int]) -> Any:
+    """kernel[s q + r] for the taps q, the last first, and the phases r, with zeros beyond the kernel.
 
-
-def _reach(size: int, output: int, kernel: int, stride: int, before: int) -> tuple[int, int]:
-    """How far the phases reach beyond x, at its start and at its end."""
-    return (kernel - 1) // stride, max(0, (output - 1 + before) // stride + 1 - size)
-
-
-def _phases(size: int, output: int, kernel: int, stride: int, before: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Every stride-th entry of y, the kernel's entries that it meets, and the part of x (with its reach) for them."""
-    for phase in range(min(stride, output)):
-        quotient, first = divmod(phase + before, stride)
-        taps, places = len(range(first, kernel, stride)), len(range(phase, output, stride))
-        if taps:
-            start = (kernel - 1) // stride + quotient - (taps - 1)
-            yield slice(phase, None, stride), slice(first, None, stride), slice(start, start + places + taps - 1)
+    (KH, KW, C_out, C_in) -> (QH, QW, C_in, s s C_out)
+    """
+    (h, w), (s, t) = kernel.shape[:2], stride
+    kernel = array_module(kernel).pad(kernel, ((0, -h % s), (0, -w % t), (0, 0), (0, 0)))
+    phases = kernel.reshape(-(-h // s), s, -(-w // t), t, *kernel.shape[2:])[::-1, :, ::-1]
+    return phases.transpose(0, 2, 5, 1, 3, 4).reshape(*phases.shape[0:3:2], kernel.shape[3], s * t * kernel.shape[2])
 
 
 # ---- what the caller gave
@@ -194,20 +224,28 @@ def _check_kernel(operation: str, kernel: Any) -> None:
         raise ShapeError(operation, f"a kernel of shape (KH, KW, {order})", f"shape {kernel.shape}")
 
 
+def _check_images(operation: str, x: Any) -> None:
+    if x.ndim != 4 or 0 in x.shape[1:]:
+        raise ShapeError(operation, "x of shape (N, H, W, C), each of H, W and C at least 1", f"shape {x.shape}")
+
+
 def _check_channels(operation: str, x: Any, kernel: Any, channels: int) -> None:
+    if numpy.result_type(x.dtype, kernel.dtype).kind != "f":
+        raise InputError(operation, "images or a kernel of floating-point numbers", f"{x.dtype} and {kernel.dtype}")
     if x.ndim != 4 or x.shape[3] != channels:
         first = x.ndim == 4 and x.shape[1] == channels
         hint = "channels come last: x.transpose(0, 2, 3, 1)" if first else ""
         expected = f"x of shape (N, H, W, {channels}) for a kernel of shape {kernel.shape}"
         raise ShapeError(operation, expected, f"shape {x.shape}", hint)
+    _check_images(operation, x)
 
 
 def _geometry(
     operation: str, shape: Sequence[int], kernel: Sequence[int], stride: Stride, padding: Padding
 ) -> tuple[tuple[int, int], list[tuple[int, int]], list[int]]:
     """(down, across), ((top, bottom), (left, right)) and (H', W') of a convolution of images (N, H, W, C)."""
-    stride = _pair(operation, "a stride", stride)
-    margins = _margins(operation, padding, shape[1:3], kernel, stride)
+    stride = pair_of(operation, "a stride", stride)
+    margins = margins_of(operation, padding, shape[1:3], kernel, stride)
     padded = [n + sum(margin) for n, margin in zip(shape[1:3], margins, strict=True)]
     if any(n < k for n, k in zip(padded, kernel, strict=False)):
         expected = f"images of at least {kernel[0]} x {kernel[1]} pixels with padding, as the kernel"
@@ -224,15 +262,15 @@ def _transposed_geometry(
 ) -> tuple[tuple[int, int], list[tuple[int, int]], tuple[int, int]]:
     """(down, across), ((top, bottom), (left, right)) and (H', W') of a transposed convolution of x (N, H, W, C)."""
     operation, size = "conv_transpose2d", tuple(shape[1:3])
-    stride = _pair(operation, "a stride", stride)
+    stride = pair_of(operation, "a stride", stride)
     if output_shape is not None:
-        output_shape = _pair(operation, "output_shape (H', W')", output_shape)
+        output_shape = pair_of(operation, "output_shape (H', W')", output_shape)
         if _geometry(operation, (shape[0], *output_shape, kernel[2]), kernel, stride, padding)[2] != list(size):
             expected = f"an output_shape that the convolution takes to the {size[0]} x {size[1]} of x"
             raise ShapeError(operation, expected, str(output_shape))
-    elif padding == "same":
+    elif isinstance(padding, str) and padding == "same":
         output_shape = (stride[0] * size[0], stride[1] * size[1])
-    margins = _margins(operation, padding, output_shape, kernel, stride)
+    margins = margins_of(operation, padding, output_shape, kernel, stride)
     if output_shape is None:
         output_shape = tuple(
             s * (n - 1) + k - sum(margin) for n, k, s, margin in zip(size, kernel, stride, margins, strict=False)
@@ -243,7 +281,7 @@ def _transposed_geometry(
     return stride, margins, output_shape
 
 
-def _margins(
+def margins_of(
     operation: str, padding: Padding, size: Sequence[int] | None, kernel: Sequence[int], stride: tuple[int, int]
 ) -> list[tuple[int, int]]:
     """((top, bottom), (left, right)) of the zeros around images of the size (H, W), which only "same" asks for."""
@@ -261,9 +299,9 @@ def _margins(
     return margins
 
 
-def _pair(operation: str, what: str, value: int | tuple[int, int]) -> tuple[int, int]:
+def pair_of(operation: str, what: str, value: int | tuple[int, int]) -> tuple[int, int]:
     """(down, across), from one int for both or from two."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in pair):
         raise InputError(operation, f"{what} of at least 1, one or two integers", repr(value))
-    return pair
+    return int(pair[0]), int(pair[1])

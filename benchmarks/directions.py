@@ -1,0 +1,113 @@
+"""Do directions in latent space change what they should, and nothing else? Measured on faces with known attributes.
+
+usage: python -m benchmarks directions [--epochs N] [--model FILE] [--images N] [--out FILE]
+
+A convolutional VAE learns the drawn faces without their attributes, and a classifier, a convolutional network with one
+logit per attribute, learns to read these from the images. The direction v of an attribute is the mean difference of
+encoded training images, or the logistic direction. Then test images are encoded, moved along v towards the other value
+of the attribute, and decoded. The classifier, which never saw a decoded image, reads each of them before and after the
+move, and the table counts where its answers differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy
+
+import scratchvae as sv
+from scratchvae.distributions import Bernoulli
+from scratchvae.latent_space import logistic_direction, mean_difference
+from scratchvae.nn import ConvolutionalNetwork
+
+AMOUNTS = (0.5, 1.0, 1.5, 2.0)
+DIRECTIONS = {"mean difference": mean_difference, "logistic direction": logistic_direction}
+
+
+def main(arguments: list[str]) -> None:
+    """Train both networks, and print and write the table of changes."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks directions", description=__doc__.split("\n")[0])
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--model", help="a VAE that this command left, instead of training one")
+    parser.add_argument("--images", type=int, default=None, help="the first N images of both parts (default: all)")
+    parser.add_argument("--out", default="benchmarks/results/directions.json")
+    options = parser.parse_args(arguments)
+    train, test = sv.data.load("drawn-faces")
+    x, x_test = train.images[: options.images], test.images[: options.images]
+    attributes = {name: values[: len(x)] for name, values in train.attributes.items()}
+    out = Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+    if options.model:
+        model = sv.load(options.model)
+    else:
+        model = sv.VAE.convolutional((64, 64, 3), 64, (32, 64, 128, 256), likelihood="gaussian", std="learned")
+        sv.fit(model, x, epochs=options.epochs, batch_size=64)
+        sv.save(model, out.with_suffix(".npz"))
+    network = trained_classifier(x, numpy.stack(list(attributes.values()), axis=1))
+
+    truth = numpy.stack(list(test.attributes.values()), axis=1)[: len(x_test)]
+    z = encoded(model, x_test)
+    before = read(network, decoded(model, z))
+    results = {
+        "correct on test images": percent(read(network, x_test) == truth),
+        "correct on reconstructions": percent(before == truth),
+        "changed": {kind: {} for kind in DIRECTIONS},
+    }
+    codes = encoded(model, x)
+    for kind, direction in DIRECTIONS.items():
+        for i, (name, has) in enumerate(attributes.items()):
+            sign = numpy.where(before[:, i : i + 1], -1, 1).astype(numpy.float32)
+            step = sign * direction(codes, has)
+            results["changed"][kind][name] = {
+                amount: percent(read(network, decoded(model, z + amount * step)) != before) for amount in AMOUNTS
+            }
+    out.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"percent of {len(z):,} decoded test images in which the classifier sees an attribute (column) changed")
+    for kind, rows in results["changed"].items():
+        print(f"{kind:20}{'amount':>8}" + "".join(f"{name:>13}" for name in attributes))
+        for name, row in rows.items():
+            for amount, shares in row.items():
+                print(f"{name:20}{amount:8g}" + "".join(f"{share:13.1f}" for share in shares))
+    for name in ("correct on test images", "correct on reconstructions"):
+        print(f"{name:28}" + "".join(f"{share:13.1f}" for share in results[name]))
+
+
+def trained_classifier(x: numpy.ndarray, labels: numpy.ndarray, epochs: int = 3) -> ConvolutionalNetwork:
+    """A network (N, 64, 64, 3) -> (N, A) whose logits maximise the mean log probability of the labels, (N, A)."""
+    network = ConvolutionalNetwork(x.shape[1:], (16, 32, 64), labels.shape[1], sv.Noise(1))
+    optimizer = sv.optim.Adam(network.parameters())
+    for epoch in range(epochs):
+        for rows in sv.data.minibatches(len(x), 64, sv.Noise(1, epoch)):
+            log_p = Bernoulli(network(x[rows])).log_prob(labels[rows].astype(numpy.float32))
+            sv.grad(-sv.ops.mean(log_p), optimizer.parameters, out=optimizer.gradients)
+            optimizer.step()
+    return network
+
+
+def encoded(model: sv.VAE, x: numpy.ndarray) -> numpy.ndarray:
+    """Means of q(z | x).   (N, 64, 64, 3) -> (N, K)"""
+    return in_parts(lambda part: model.encode(part).mean, x)
+
+
+def decoded(model: sv.VAE, z: numpy.ndarray) -> numpy.ndarray:
+    """Means of p(x | z).   (N, K) -> (N, 64, 64, 3)"""
+    return in_parts(lambda part: model.decode(part).mean, z)
+
+
+def read(network: ConvolutionalNetwork, x: numpy.ndarray) -> numpy.ndarray:
+    """Which attributes the classifier sees.   (N, 64, 64, 3) -> bool (N, A)"""
+    with sv.no_grad():
+        return in_parts(network, x) > 0
+
+
+def in_parts(function, x: numpy.ndarray, n: int = 250) -> numpy.ndarray:
+    """The function of x, a few rows at a time."""
+    return numpy.concatenate([function(x[i : i + n]) for i in range(0, len(x), n)])
+
+
+def percent(values: numpy.ndarray) -> list[float]:
+    """How many rows of each column are true, in percent.   bool (N, A) -> A numbers"""
+    return [round(100 * float(share), 1) for share in values.mean(axis=0)]

@@ -1,0 +1,111 @@
+"""The VAE of examples/faces.py beside the same in PyTorch: the same initial values, batches and epochs, its own noise.
+
+usage: python -m benchmarks faces --model figures/faces.npz [--data NAME] [--data-dir DIR] [--out FILE]
+
+The model is what the example left; its file faces.json beside it says for how many epochs it was trained. PyTorch's
+parameters are copied back, and both are scored by scratchvae on the same test images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy
+
+import scratchvae as sv
+
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
+import faces as example
+
+OUR_AXES, THEIR_AXES = (2, 3, 1, 0), (3, 2, 0, 1)
+"""From PyTorch's kernels (C_out, C_in, KH, KW), or, transposed, (C_in, C_out, KH, KW), to ours, and back."""
+
+
+def main(arguments: list[str]) -> None:
+    """Train by PyTorch, score both, and write what came out. Needs torch (extra `bench`)."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks faces", description=__doc__.split("\n")[0])
+    parser.add_argument("--model", required=True, help="what examples/faces.py left, faces.npz")
+    parser.add_argument("--data", default="faces")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--images", type=int, default=None, help="the first N images of both parts")
+    parser.add_argument("--out", default="benchmarks/results/faces.json")
+    options = parser.parse_args(arguments)
+    train, test = sv.data.load(options.data, options.data_dir)
+    x, x_test = (
+        example.with_mirror_images(train.images[: options.images]),
+        sv.data.dequantize(test.images[: options.images], sv.Noise(1)),
+    )
+    ours, left = sv.load(options.model), json.loads(Path(options.model).with_suffix(".json").read_text())
+    results = {"epochs": left["epochs"], "scratchvae": example.score(ours, x_test) | {"seconds": left["seconds"]}}
+    started = time.perf_counter()
+    theirs = fit_by_pytorch(example.initial_model(x.shape[1:]), x, left["epochs"])
+    seconds = round(time.perf_counter() - started, 1)
+    results["pytorch"] = example.score(theirs, x_test) | {"seconds": seconds}
+    results["ratio of the ELBOs"] = results["scratchvae"]["elbo"] / results["pytorch"]["elbo"]
+    out = Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=2) + "\n")
+    print(json.dumps(results, indent=2))
+
+
+def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, seed: int = 0) -> sv.VAE:
+    """Train a convolutional model with one learned sigma by PyTorch, as `fit` does, and put the parameters back."""
+    import torch
+    from torch.distributions import Normal, kl_divergence
+    from torch.nn import functional
+
+    torch.manual_seed(seed)
+    parameters = {
+        name: torch.nn.Parameter(torch.tensor(_turned(sv.to_numpy(value), THEIR_AXES)))
+        for name, value in model.named_parameters().items()
+    }
+    adam = torch.optim.Adam(parameters.values())
+    learning_rate, step = example.learning_rate(len(x), epochs), 0
+    smallest = torch.tensor(sv.models.networks.SMALLEST_STD).log()
+    prior = Normal(torch.zeros(model.latent_size), torch.ones(model.latent_size))
+    encoder, decoder = model.encoder.network, model.decoder.network
+
+    def layers(part, network):
+        for i in range(len(network.convolutions)):
+            yield (
+                parameters[f"{part}.network.convolutions.{i}.kernel"],
+                parameters[f"{part}.network.convolutions.{i}.bias"],
+            )
+
+    def linear(part, h):
+        return h @ parameters[f"{part}.network.linear.weight"] + parameters[f"{part}.network.linear.bias"]
+
+    def objective(images):
+        h = images
+        for kernel, bias in layers("encoder", encoder):
+            h = torch.relu(functional.conv2d(h, kernel, bias, stride=2, padding=1))
+        mean, log_std = linear("encoder", h.permute(0, 2, 3, 1).flatten(1)).chunk(2, dim=1)
+        q = Normal(mean, log_std.exp(), validate_args=False)
+        h = linear("decoder", q.rsample())
+        h = h.reshape(len(h), *decoder.shapes[0]).permute(0, 3, 1, 2)
+        for kernel, bias in layers("decoder", decoder):
+            h = functional.conv_transpose2d(torch.relu(h), kernel, bias, stride=2, padding=1)
+        raw = parameters["decoder.raw_log_std"]
+        likelihood = Normal(h, (smallest + functional.softplus(raw - smallest)).exp(), validate_args=False)
+        kl = kl_divergence(q, prior).sum(dim=1)
+        return (likelihood.log_prob(images).sum(dim=(1, 2, 3)) - example.KL_WEIGHT * kl).mean()
+
+    images = torch.tensor(x).permute(0, 3, 1, 2).contiguous()
+    for epoch in range(epochs):
+        for rows in sv.data.minibatches(len(x), example.BATCH_SIZE, sv.Noise(seed, epoch)):
+            adam.param_groups[0]["lr"], step = learning_rate(step), step + 1
+            adam.zero_grad()
+            (-objective(images[torch.tensor(rows)])).backward()
+            adam.step()
+    for name, value in model.named_parameters().items():
+        value.data[...] = _turned(parameters[name].detach().numpy(), OUR_AXES)
+    return model
+
+
+def _turned(array: numpy.ndarray, axes: tuple[int, ...]) -> numpy.ndarray:
+    """A kernel in the other layout; weights and biases as they are."""
+    return numpy.ascontiguousarray(array.transpose(axes)) if array.ndim == 4 else array

@@ -1,0 +1,264 @@
+"""The linear models held to what they maximise, and to their own algebra; every function returns (figure, tolerance).
+
+An error of 0.1 % in a likelihood, a gradient or an update lifts the figure far above the tolerance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy
+
+from scratchvae.backend import asarray, to_numpy
+from scratchvae.checks.exact_models import gaussian_rows
+from scratchvae.checks.identities import Result
+from scratchvae.linear import PCA, PPCA, FactorAnalysis, FastICA, GaussianNaiveBayes, LogisticRegression, nmf, pca, ppca
+from scratchvae.linear import factor_analysis as factor_analysis_module
+from scratchvae.linear.estimator import centre
+
+
+def slopes(function: Callable[[numpy.ndarray], float], at: numpy.ndarray, step: float = 1e-4) -> numpy.ndarray:
+    """The derivatives of a function of an array by its entries, from central differences, in the array's shape."""
+    moves = step * numpy.eye(at.size).reshape(-1, *at.shape)
+    return numpy.array([(function(at + move) - function(at - move)) / (2 * step) for move in moves]).reshape(at.shape)
+
+
+def log_density(centred: numpy.ndarray, covariance: numpy.ndarray) -> numpy.ndarray:
+    """log Normal(x; 0, C) by the dense covariance, in nats.   (N, D), (D, D) -> (N,)"""
+    distance = (numpy.linalg.solve(covariance, centred.T) * centred.T).sum(axis=0)
+    return -0.5 * (distance + numpy.linalg.slogdet(2 * numpy.pi * covariance)[1])
+
+
+# ---- alternating minimisation
+
+
+def principal_directions(device: str = "cpu") -> tuple[Any, Any, Any, float]:
+    """Centred rows; the W to begin with; the first three principal directions, (3, D); the error that they leave."""
+    x = centre(gaussian_rows(device=device))[1]
+    w = asarray(numpy.random.default_rng(1).standard_normal((x.shape[1], 3)), device)
+    model = PCA(3).fit(x)
+    return x, w, model.components_, float((x**2).sum()) - float((model.singular_values_**2).sum())
+
+
+def alternating_minimisation(device: str = "cpu", n_steps: int = 500) -> Result:
+    """Alternating least squares reaches the error of the singular value decomposition, and its subspace; relative.
+
+    The error after the z step, and after the W step.
+    """
+    x, w, axes, optimum = principal_directions(device)
+    *_, (_, w, errors) = islice(pca.alternating_minimisation(x, w, pca.least_squares), n_steps)
+    outside = w - axes.T @ (axes @ w)
+    return max(float(abs(outside).max() / abs(w).max()), *(abs(error / optimum - 1) for error in errors)), 1e-9
+
+
+def slide(device: str = "cpu", n_steps: int = 500) -> Result:
+    """With z = W'x, as on the slide, it finds the subspace, W = V M, but M becomes M'^-1 at every step, for ever.
+
+    After the z step the error is ||X (I - V M M' V')||^2, here at least twice the optimum; relative.
+    """
+    x, w, axes, optimum = principal_directions(device)
+    steps = list(islice(pca.alternating_minimisation(x, w, pca.as_on_the_slide), n_steps))
+    m, after = (to_numpy(axes @ w) for _, w, _ in steps[-2:])
+    error = steps[-1][2][0]
+    expected = float(((x - x @ axes.T @ asarray(m @ m.T, device) @ axes) ** 2).sum())
+    if error < 2 * optimum:
+        return math.inf, 0
+    return max(abs(error / expected - 1), float(abs(after @ m.T - numpy.eye(3)).max())), 1e-9
+
+
+# ---- expectation maximisation
+
+
+def em_reaches_the_closed_form(device: str = "cpu") -> Result:
+    """PPCA by EM has the sigma2, the W and the likelihood of the closed form; relative to the largest entry."""
+    errors = []
+    for n in (60, 6):
+        x = gaussian_rows(n, device=device)
+        em, closed = (PPCA(2, solver=solver, tol=1e-15, max_iter=20_000).fit(x) for solver in ("em", "closed-form"))
+        errors.append(float(abs(em.weight_ - closed.weight_).max() / abs(closed.weight_).max()))
+        errors += [em.noise_variance_ / closed.noise_variance_ - 1, em.score(x) - closed.score(x)]
+    return max(map(abs, errors)), 1e-5
+
+
+def em_never_falls(device: str = "cpu", n_steps: int = 100) -> Result:
+    """EM of PPCA and of factor analysis gives the likelihood of its parameters, by the dense covariance, and no step
+    lowers it; in nats."""
+    x = centre(gaussian_rows(device=device))[1]
+    standard = x / (x**2).mean(axis=0) ** 0.5
+    w = asarray(numpy.random.default_rng(1).standard_normal((x.shape[1], 2)), device)
+    paths: list[tuple[Any, Iterator]] = [
+        (x, ppca.expectation_maximisation(x, w, 1.0)),
+        (standard, factor_analysis_module.expectation_maximisation(standard, 2, 1e-12)),
+    ]
+    errors = [0.0]
+    for rows, path in paths:
+        steps = list(islice(path, n_steps))
+        errors += [before - after for (_, before), (_, after) in zip(steps, steps[1:], strict=False)]
+        for (weight, noise_variance), log_p in steps[:3]:
+            weight = to_numpy(weight)
+            covariance = weight @ weight.T + to_numpy(noise_variance) * numpy.eye(len(weight))
+            errors.append(abs(float(log_density(to_numpy(rows), covariance).mean()) - log_p))
+    return max(errors), 1e-10
+
+
+def factor_analysis(device: str = "cpu") -> Result:
+    """FactorAnalysis' log p(x) is the density of Normal(mu, W W' + Psi), and obeys Bayes' rule at any z; relative."""
+    x = gaussian_rows(device=device)
+    model = FactorAnalysis(3, tol=math.inf).fit(x)  # after one step
+    weight = to_numpy(model.weight_)
+    dense = log_density(to_numpy(x - model.mean_), weight @ weight.T + numpy.diag(to_numpy(model.noise_variance_)))
+    z = asarray(numpy.random.default_rng(1).standard_normal((len(x), 3)), device)
+    prior = -0.5 * (z**2).sum(axis=1) - 1.5 * math.log(2 * math.pi)
+    bayes = to_numpy(model.likelihood(z).log_prob(x) + prior - model.posterior(x).log_prob(z))
+    return max(float(abs(to_numpy(model.score_samples(x)) / expected - 1).max()) for expected in (dense, bayes)), 1e-10
+
+
+def factor_analysis_is_at_a_maximum(device: str = "cpu") -> Result:
+    """The mean of log p(x) of the rows has no slope by W, mu and log Psi, in nats per unit of columns of variance 1."""
+    rng = numpy.random.default_rng(0)
+    rows = rng.standard_normal((400, 1)) * rng.uniform(0.5, 1, 6) + 0.5 * rng.standard_normal((400, 6))
+    x = asarray(rows / rows.std(axis=0), device)
+    model = FactorAnalysis(1, tol=1e-15).fit(x)
+    weight, centred = to_numpy(model.weight_), to_numpy(x - model.mean_)
+    d, k = weight.shape
+
+    def likelihood(moved: numpy.ndarray) -> float:
+        mean, w, log_noise = numpy.split(moved, [d, d + d * k])
+        covariance = w.reshape(d, k) @ w.reshape(d, k).T + numpy.diag(numpy.exp(log_noise))
+        return float(log_density(centred - mean, covariance).mean())
+
+    at = numpy.concatenate([numpy.zeros(d), weight.ravel(), numpy.log(to_numpy(model.noise_variance_))])
+    return float(abs(slopes(likelihood, at)).max()), 1e-5
+
+
+# ---- classifiers
+
+
+def two_columns(device: str = "cpu") -> tuple[Any, Any]:
+    """Rows of two columns, (90, 2), of three classes that overlap."""
+    rng = numpy.random.default_rng(0)
+    y = numpy.repeat([0, 1, 2], [20, 30, 40])
+    return asarray(rng.standard_normal((90, 2)) + numpy.array([[0, 0], [1.5, 0], [0, 2]])[y], device), asarray(
+        y, device
+    )
+
+
+def naive_bayes(device: str = "cpu") -> Result:
+    """p(x) and each p(x, y) of GaussianNaiveBayes integrate to 1 and to the share of y; p(y | x) is their ratio."""
+    x, y = two_columns(device)
+    axis = numpy.linspace(-12, 12, 401)
+    grid = asarray(numpy.stack(numpy.meshgrid(axis, axis), axis=-1).reshape(-1, 2), device)
+    errors = []
+    for shared in (False, True):
+        model = GaussianNaiveBayes(shared_variance=shared).fit(x, y)
+        joint = numpy.exp(to_numpy(model.predict_joint_log_proba(grid)))
+        density = numpy.exp(to_numpy(model.score_samples(grid)))
+        cell = (axis[1] - axis[0]) ** 2
+        shares = numpy.bincount(to_numpy(y)) / len(y)
+        near = density > 1e-30
+        ratio = joint[near] / density[near, None] - to_numpy(model.predict_proba(grid))[near]
+        errors += [cell * density.sum() - 1, *(cell * joint.sum(axis=0) - shares), abs(ratio).max()]
+    return float(max(map(abs, errors))), 1e-10
+
+
+def naive_bayes_is_at_the_maximum(device: str = "cpu") -> Result:
+    """The mean of log p(x, y) has no slope by theta and log var of GaussianNaiveBayes; in nats per unit."""
+    x, y = two_columns(device)
+    errors = []
+    for shared in (False, True):
+        model = GaussianNaiveBayes(shared_variance=shared, var_smoothing=0).fit(x, y)
+        theta, var = to_numpy(model.theta_), to_numpy(model.var_)
+
+        def likelihood(moved: numpy.ndarray, model: Any = model, shared: bool = shared) -> float:
+            theta, log_var = moved
+            log_var = numpy.broadcast_to(log_var[:1], log_var.shape) if shared else log_var
+            model.theta_, model.var_ = asarray(theta, device), asarray(numpy.exp(log_var), device)
+            joint = to_numpy(model.predict_joint_log_proba(x))
+            return float(joint[numpy.arange(len(joint)), to_numpy(y)].mean())
+
+        errors.append(abs(slopes(likelihood, numpy.stack([theta, numpy.log(var)]))).max())
+    return float(max(errors)), 1e-7
+
+
+def logistic_regression(device: str = "cpu") -> Result:
+    """The sum of log p(y | x) - ||w||^2 / (2 C), a row, has no slope by w and b of LogisticRegression.
+
+    With and without a penalty, for two classes and for three; in nats per unit.
+    """
+    x, y = two_columns(device)
+    errors = []
+    for classes, C in ((2, 0.5), (3, 0.5), (2, math.inf), (3, math.inf)):
+        labels = y % classes
+        model = LogisticRegression(C).fit(x, labels)
+
+        def objective(moved: numpy.ndarray, model: Any = model, labels: Any = labels) -> float:
+            model.coef_, model.intercept_ = asarray(moved[:, :-1], device), asarray(moved[:, -1], device)
+            log_p = to_numpy(model.predict_log_proba(x))[numpy.arange(len(x)), to_numpy(labels)]
+            return float(log_p.mean() - (moved[:, :-1] ** 2).sum() / (2 * model.C * len(x)))
+
+        at = numpy.concatenate([to_numpy(model.coef_), to_numpy(model.intercept_)[:, None]], axis=1)
+        errors.append(abs(slopes(objective, at)).max())
+    return float(max(errors)), 1e-7
+
+
+# ---- independent components, non-negative factors
+
+
+def independent_components(device: str = "cpu") -> Result:
+    """FastICA's sources are white, mix to the data again, and c_j E[tanh(s_i) s_j] is symmetric in i and j.
+
+    So the sum of c_i E[log cosh s_i] has no slope by rotations of W, whose derivative is that of the two orders; c is
+    the sign by which the source differs from a Gaussian, that of E[s tanh(s)] - E[1 - tanh(s)^2].
+    """
+    rng = numpy.random.default_rng(0)
+    sources = numpy.stack([rng.uniform(-1, 1, 500), rng.laplace(size=500), rng.exponential(size=500)], axis=1)
+    x = asarray(sources @ rng.standard_normal((3, 4)) + 1, device)
+    model = FastICA(3, tol=1e-14, max_iter=1000).fit(x)
+    s = to_numpy(model.transform(x))
+    g = numpy.tanh(s)
+    scores = g.T @ s / len(s)
+    scores *= numpy.sign(scores.diagonal() - (1 - g**2).mean(axis=0))
+    mixed = to_numpy(model.inverse_transform(model.transform(x)) - x)
+    errors = (s.T @ s / len(s) - numpy.eye(3), scores - scores.T, mixed)
+    return max(float(abs(error).max()) for error in errors), 1e-6
+
+
+def multiplicative_updates(device: str = "cpu") -> Result:
+    """Each update of NMF is A - (A / (A B B')) (dE/dA) / 2, the like of B; and its figure, -E / ||X||^2, never falls.
+
+    E = ||X - A B||^2, whose derivatives are central differences.
+    """
+    rng = numpy.random.default_rng(0)
+    x, a, b = rng.random((7, 5)), rng.random((7, 2)), rng.random((2, 5))
+    steps = list(islice(nmf.multiplicative_updates(*(asarray(part, device) for part in (x, a, b))), 50))
+    a_next, b_next = (to_numpy(part) for part in steps[0][0])
+    slope_a = slopes(lambda moved: ((x - moved @ b) ** 2).sum(), a)
+    slope_b = slopes(lambda moved: ((x - a_next @ moved) ** 2).sum(), b)
+    errors = [
+        abs(a_next - (a - a / (a @ b @ b.T) * slope_a / 2)).max(),
+        abs(b_next - (b - b / (a_next.T @ a_next @ b) * slope_b / 2)).max(),
+        abs(steps[0][1] + ((x - a_next @ b_next) ** 2).sum() / (x**2).sum()),
+        *(before - after for (_, before), (_, after) in zip(steps, steps[1:], strict=False)),
+    ]
+    return float(max(errors)), 1e-9
+
+
+def linear_models(device: str = "cpu") -> dict[str, Callable[[], Result]]:
+    """Every row by what it says, to be called without arguments."""
+    return {
+        "PCA: alternating minimisation is the SVD": partial(alternating_minimisation, device),
+        "PCA: the slide's z = W'x fails as it must": partial(slide, device),
+        "PPCA: EM reaches the closed form": partial(em_reaches_the_closed_form, device),
+        "EM: log p(x), dense, and it never falls": partial(em_never_falls, device),
+        "FA: log p(x), dense and by Bayes' rule": partial(factor_analysis, device),
+        "FA: no slope at the maximum": partial(factor_analysis_is_at_a_maximum, device),
+        "naive Bayes: densities integrate to 1": partial(naive_bayes, device),
+        "naive Bayes: no slope at the top": partial(naive_bayes_is_at_the_maximum, device),
+        "logistic regression: no slope at the top": partial(logistic_regression, device),
+        "FastICA: white, stationary, mixes to x": partial(independent_components, device),
+        "NMF: updates are steps down the gradient": partial(multiplicative_updates, device),
+    }

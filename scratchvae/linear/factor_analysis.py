@@ -1,0 +1,105 @@
+"""Factor analysis, by expectation maximisation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from scratchvae.backend import array_module, to_numpy
+from scratchvae.errors import DataError
+from scratchvae.linear.estimator import centre, principal_axes, rises
+from scratchvae.linear.linear_gaussian import LinearGaussian
+
+
+class FactorAnalysis(LinearGaussian):
+    """p(z) = Normal(0, I),   p(x | z) = Normal(W z + mu, Psi),   Psi = diag(psi_1, ..., psi_D)
+
+    PPCA with a noise variance of its own for every column: W has what columns share, Psi what each has alone. Units do
+    not matter: a column times c has c times its row of W, and c^2 times its psi.
+
+    Parameters
+    ----------
+    n_components : int
+        K, below the number of columns D.
+    tol, max_iter
+        EM ends when a step raises the mean of log p(x) by no more than tol nats, or after max_iter steps with a
+        ConvergenceWarning.
+
+    Attributes
+    ----------
+    mean_ : mu, (D,).   weight_ : W, (D, K).   components_ : W', (K, D).   noise_variance_ : psi, (D,), where a column
+    is no more than what others say at least 1e-12 (in float32 1e-5) of its variance.   n_iter_ : steps of EM.
+
+    Source: deck, "Learning linear latent variable models"; Bishop (2006), section 12.2.4.
+    """
+
+    def __init__(self, n_components: int = 2, tol: float = 1e-6, max_iter: int = 2000) -> None:
+        self.n_components, self.tol, self.max_iter = n_components, tol, max_iter
+
+    @property
+    def components_(self) -> Any:
+        """W', (K, D)"""
+        return self.weight_.T
+
+    def fit(self, X: Any, y: None = None) -> FactorAnalysis:
+        """Climb to a maximum of the likelihood of the rows of X, (N, D). Returns itself.
+
+        Raises InputError for K outside 1 to D - 1, and DataError for constant columns, and for columns that K factors
+        explain without a rest: there the likelihood has no maximum, as Psi goes to 0.
+        """
+        X = self._rows_to_fit(X)
+        xp, d = array_module(X), X.shape[1]
+        k = self._count("n_components", self.n_components, d - 1, ", below the number of columns")
+        if len(X) < k + 2:
+            hint = "fewer components, or more rows"
+            raise DataError("FactorAnalysis.fit", f"rows, at least n_components + 2 = {k + 2}", str(len(X)), hint)
+        mean, centred = centre(X)
+        std = xp.sqrt((centred**2).mean(axis=0))
+        eps = float(xp.finfo(X.dtype).eps)
+        constant = std <= 10 * eps * abs(mean)
+        if bool(constant.any()):
+            raise DataError("FactorAnalysis.fit", "columns that vary", f"constant ones, {_places(constant)}")
+        (weight, noise_variance), n_iter = self._iterate(
+            rises(expectation_maximisation(centred / std, k, floor=eps**0.75))
+        )
+        explained = noise_variance < 2 * eps**0.75
+        rest = xp.linalg.svd(weight[explained], compute_uv=False) if bool(explained.any()) else xp.ones(1)
+        if int(explained.sum()) > k or float(rest[-1]) < eps**0.25:
+            received = f"columns that are functions of one another, {_places(explained)}"
+            raise DataError("FactorAnalysis.fit", f"columns that {k} factors do not explain without a rest", received)
+        self.mean_, self.weight_, self.noise_variance_ = mean, std[:, None] * weight, std**2 * noise_variance
+        self.n_iter_, self.n_features_in_ = n_iter, d
+        return self
+
+
+def expectation_maximisation(X: Any, k: int, floor: float) -> Iterator[tuple[tuple[Any, Any], float]]:
+    """W = Psi^(1/2) U_K (L_K - I)^(1/2), L and U of Psi^(-1/2) S Psi^(-1/2), S = X'X / N: the maximum for this Psi;
+
+    E: at this W the means over the data of E[x z'] and E[zz'] are W and I.   M: hence Psi = diag(S - W W').
+
+    X: (N, D), centred, columns of variance 1. Gives (W, Psi) and the mean of log p(x) in nats, from Psi = I on, before
+    each M step; psi stays at least at the floor. Both steps raise the likelihood: the first maximises it outright, the
+    second is one of EM for W held fixed.
+
+    Source: Rubin & Thayer (1982), "EM algorithms for ML factor analysis"; with the first step, an ECME algorithm: Liu &
+    Rubin (1994), "The ECME algorithm"; Tipping & Bishop (1999), equation 7, for W.
+    """
+    xp, (n, d) = array_module(X), X.shape
+    root = (xp.linalg.qr(X, mode="r") if n > d else X) / math.sqrt(n)  # S = R'R
+    noise_variance = xp.ones(d, dtype=X.dtype)
+    while True:
+        std = xp.sqrt(noise_variance)
+        singular_values, axes = principal_axes(root / std, k)
+        eigenvalues = xp.maximum(singular_values**2, 1)
+        W = std[:, None] * axes.T * xp.sqrt(eigenvalues - 1)
+        across = float((root**2 / noise_variance).sum()) - float((singular_values**2).sum())
+        distance = float((singular_values**2 / eigenvalues).sum()) + across
+        log_determinant = float(xp.log(noise_variance).sum()) + float(xp.log(eigenvalues).sum())
+        yield (W, noise_variance), -0.5 * (log_determinant + distance + d * math.log(2 * math.pi))
+        noise_variance = xp.maximum(1 - (W**2).sum(axis=1), floor)
+
+
+def _places(columns: Any) -> str:
+    """The numbers of the columns that are marked."""
+    return "column " + ", ".join(str(i) for i in to_numpy(columns).nonzero()[0])

@@ -1,0 +1,73 @@
+"""The linear Gaussian model, whose posterior and marginal likelihood are exact: what PPCA and factor analysis fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scratchvae.backend import array_module, device_of
+from scratchvae.distributions import Normal
+from scratchvae.linear.estimator import Factorization
+from scratchvae.noise import Noise
+
+
+class LinearGaussian(Factorization):
+    """p(z) = Normal(0, I),   p(x | z) = Normal(W z + mu, Psi),   Psi diagonal;   hence p(x) = Normal(mu, W W' + Psi)
+
+    The likelihood does not change when W is turned, W R with R R' = I. `fit` chooses the W with W' Psi^-1 W diagonal,
+    which makes the posterior's covariance diagonal too: given x, the K latent variables are independent.
+
+    Attributes
+    ----------
+    mean_ : mu, (D,).   weight_ : W, (D, K).   noise_variance_ : Psi, a number or (D,).   dictionary_ : W', (K, D).
+
+    Source: deck, "Probabilistic PCA"; Bishop, "Pattern recognition and machine learning" (2006), section 12.2.
+    """
+
+    @property
+    def dictionary_(self) -> Any:
+        """W', (K, D)"""
+        return self.weight_.T
+
+    def posterior(self, X: Any) -> Normal:
+        """p(z | x) = Normal(G W' Psi^-1 (x - mu), G),   G = (I + W' Psi^-1 W)^-1.   (N, D) -> Normal over (N, K)"""
+        return self._posterior("posterior", X)
+
+    def _posterior(self, method: str, X: Any) -> Normal:
+        centred = self._rows(method, X) - self.mean_
+        scaled = self.weight_.T / self.noise_variance_
+        precision = 1 + (scaled * self.weight_.T).sum(axis=1)
+        return Normal(centred @ (scaled.T / precision), -0.5 * array_module(X).log(precision))
+
+    def likelihood(self, Z: Any) -> Normal:
+        """p(x | z) = Normal(W z + mu, Psi).   (N, K) -> Normal over (N, D)"""
+        mean = self._weights("likelihood", Z) @ self.weight_.T + self.mean_
+        xp = array_module(mean)
+        return Normal(mean, 0.5 * xp.log(xp.asarray(self.noise_variance_, dtype=mean.dtype)))
+
+    def transform(self, X: Any) -> Any:
+        """The posterior's means, (N, K)."""
+        return self._posterior("transform", X).mean
+
+    def score_samples(self, X: Any) -> Any:
+        """log p(x) = log p(x | z) + log p(z) - log p(z | x), the same for every z, in nats.   (N,)
+
+        At the posterior's mean, where the squares stay small. It is the density of Normal(mu, W W' + Psi).
+        """
+        posterior = self._posterior("score_samples", X)
+        z = posterior.mean
+        zero = array_module(X).zeros((), dtype=X.dtype)
+        prior = Normal(array_module(X).zeros_like(z), zero)
+        return self.likelihood(z).log_prob(X) + prior.log_prob(z) - posterior.log_prob(z)
+
+    def score(self, X: Any, y: None = None) -> float:
+        """The mean of log p(x) over the rows of X, in nats."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1, seed: int = 0) -> Any:
+        """Draws of x = W z + mu + Psi^(1/2) e for z and e ~ Normal(0, I).   (n_samples, D)"""
+        self._fitted("sample")
+        n = self._count("n_samples", n_samples)
+        noise = Noise(seed, device=device_of(self.weight_))
+        d, k = self.weight_.shape
+        z, e = (noise.normal(name, (n, size)).astype(self.weight_.dtype) for name, size in (("z", k), ("x", d)))
+        return self.likelihood(z).sample(e)

@@ -1,0 +1,109 @@
+"""Non-negative matrix factorisation, by multiplicative updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from scratchvae.backend import array_module
+from scratchvae.errors import DataError, ShapeError
+from scratchvae.linear.estimator import Factorization, rises
+
+
+class NMF(Factorization):
+    """argmin over A >= 0 and B >= 0 of ||X - A B||^2
+
+    Nothing can be taken away, so that the rows of B become parts and the rows of A say how much of each there is.
+
+    A <- A (X B') / (A B B'),   B <- B (A'X) / (A'A B),   entry by entry
+
+    Neither step raises the error, and neither changes a sign. The problem is not convex: where the updates end depends
+    on where they begin.
+
+    Parameters
+    ----------
+    n_components : int
+        K, from 1 to the smaller of N and D.
+    tol, max_iter, seed
+        The updates end when one lowers the error by no more than tol ||X||^2, or after max_iter of them with a
+        ConvergenceWarning; the seed draws the A and B that they begin with.
+
+    Attributes
+    ----------
+    components_ : B, (K, D), the dictionary.   reconstruction_err_ : ||X - A B||, as in scikit-learn.   mean_ : zero.
+    n_iter_ : updates of A and B.
+
+    Source: deck, "Learning linear latent variable models"; Lee & Seung (2001), "Algorithms for non-negative matrix
+    factorization", theorem 1.
+    """
+
+    def __init__(self, n_components: int = 2, tol: float = 1e-6, max_iter: int = 2000, seed: int = 0) -> None:
+        self.n_components, self.tol, self.max_iter, self.seed = n_components, tol, max_iter, seed
+
+    @property
+    def dictionary_(self) -> Any:
+        """B, (K, D)"""
+        return self.components_
+
+    def fit(self, X: Any, y: None = None, start: tuple[Any, Any] | None = None) -> NMF:
+        """Factorise X, (N, D), beginning with A, (N, K), and B, (K, D), if they are given. Returns itself.
+
+        Raises DataError for negative entries, in X or where the updates are to begin.
+        """
+        self.fit_transform(X, start=start)
+        return self
+
+    def fit_transform(self, X: Any, y: None = None, start: tuple[Any, Any] | None = None) -> Any:
+        """The A that `fit` ends with.   (N, K)"""
+        X = self._rows_to_fit(X)
+        _check_not_negative("NMF.fit", X)
+        n, d = X.shape
+        k = self._count("n_components", self.n_components, min(n, d), f", the smaller of N = {n} and D = {d}")
+        A, B = start or (self._random_factor("A", (n, k), X), self._random_factor("B", (k, d), X))
+        for factor, shape in ((A, (n, k)), (B, (k, d))):
+            if getattr(factor, "shape", None) != shape:
+                received = str(getattr(factor, "shape", type(factor).__name__))
+                raise ShapeError("NMF.fit", f"a start of shapes {(n, k)} and {(k, d)}", received)
+            _check_not_negative("NMF.fit", factor)
+        (A, B), n_iter = self._iterate(rises(multiplicative_updates(X, A, B)))
+        self.components_, self.mean_ = B, array_module(X).zeros(d, dtype=X.dtype)
+        self.reconstruction_err_ = float(((X - A @ B) ** 2).sum()) ** 0.5
+        self.n_iter_, self.n_features_in_ = n_iter, d
+        return A
+
+    def transform(self, X: Any) -> Any:
+        """A >= 0 with the least ||X - A B||^2 for the B of `fit`, by the same updates of A alone.   (N, D) -> (N, K)"""
+        X = self._rows("transform", X)
+        _check_not_negative("NMF.transform", X)
+        A = array_module(X).ones((len(X), len(self.components_)), dtype=X.dtype)
+        (A, _), _ = self._iterate(rises(multiplicative_updates(X, A, self.components_, fixed=True)))
+        return A
+
+    def _random_factor(self, name: str, shape: tuple[int, ...], X: Any) -> Any:
+        """Positive, and such that A B has the mean of X."""
+        scale = 2 * (float(X.mean()) / self.n_components) ** 0.5
+        return scale * (1 - self._random_start(name, shape, like=X, kind="uniform"))
+
+
+def multiplicative_updates(X: Any, A: Any, B: Any, fixed: bool = False) -> Iterator[tuple[tuple[Any, Any], float]]:
+    """A <- A (X B') / (A B B'),   then, unless B is to stay fixed,   B <- B (A'X) / (A'A B),   entry by entry
+
+    Gives (A, B) and -||X - A B||^2 / ||X||^2, which never falls, after every update of both. Where a denominator is
+    zero the numerator is, and so is the entry.
+
+    Source: Lee & Seung (2001), theorem 1.
+    """
+    xp, tiny = array_module(X), float(array_module(X).finfo(X.dtype).tiny)
+    total = float((X**2).sum()) or 1.0
+    while True:
+        A = A * (X @ B.T) / xp.maximum(A @ (B @ B.T), tiny)
+        products, gram = A.T @ X, A.T @ A
+        if not fixed:
+            B = B * products / xp.maximum(gram @ B, tiny)
+        error = total - 2 * float((products * B).sum()) + float((gram * (B @ B.T)).sum())
+        yield (A, B), -error / total
+
+
+def _check_not_negative(operation: str, X: Any) -> None:
+    if float(X.min()) < 0:
+        raise DataError(operation, "no negative entries", f"{float(X.min()):g}")

@@ -83,7 +83,7 @@ def synchronize(device: str) -> None:
 def keep_freed_memory() -> None:
     """Let the C library keep up to 64 MiB that were freed, so that the next step finds its memory warm.
 
-    glibc gives freed memory back to the system, and every step would pay for each page anew: a quarter of its time.
+    glibc gives freed memory back to the system, and every step would pay for each page anew.
     Having freed a block of almost 32 MiB once, it keeps twice as much. Elsewhere this does nothing.
     """
     numpy.empty(2**25 - 2**14, dtype=numpy.uint8)

@@ -48,8 +48,15 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "device": "cpu",
 }
-LAYERS = {"mlp": "hidden", "conv": "channels", "m2": "hidden", "m2-conv": "channels"}
-"""Kind of model -> the option that is its own."""
+MODELS = ("mlp", "conv", "m2", "m2-conv")
+SEMI_SUPERVISED = ("m2", "m2-conv")
+MODELS_OF = {
+    "hidden": ("mlp", "m2"),
+    "channels": ("conv", "m2-conv"),
+    "labels": SEMI_SUPERVISED,
+    "alpha": SEMI_SUPERVISED,
+}
+"""Option -> the kinds of model that take it; all others go with every model."""
 
 PLOTS = (
     *("manifold", "latent", "reconstructions", "samples", "curves"),
@@ -165,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     setting(
         "model",
         "encoder and decoder: perceptrons, or convolutions for images; m2 and m2-conv: the same, with some labels",
-        choices=[*LAYERS],
+        choices=MODELS,
     )
     setting("labels", "of m2: how many images keep their label, as many of each class", type=COUNT, metavar="N")
     setting(
@@ -261,11 +268,9 @@ def _train(options: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(options).items() if name in TRAIN_DEFAULTS}
     settings = TRAIN_DEFAULTS | (_run_options(Path(options.resume), ["data"]) if options.resume else {}) | given
     kind = settings["model"]
-    semi_supervised = {"m2", "m2-conv"}
-    allowed = {layers: {name for name in LAYERS if LAYERS[name] == layers} for layers in LAYERS.values()}
-    for option, kinds in (allowed | dict.fromkeys(("labels", "alpha"), semi_supervised)).items():
+    for option, kinds in MODELS_OF.items():
         if option in given and kind not in kinds:
-            raise InputError("train", f"--{option} with --model {' or '.join(sorted(kinds))}", f"--model {kind}")
+            raise InputError("train", f"--{option} with --model {' or '.join(kinds)}", f"--model {kind}")
     if Path(settings["data"]).is_file():
         settings["data"] = str(Path(settings["data"]).resolve())
     train, test = sv.data.load(settings["data"], settings["data_dir"])
@@ -274,11 +279,11 @@ def _train(options: argparse.Namespace) -> None:
     shared = {name: settings[name] for name in ("activation", "likelihood", "binarize", "seed")}
     shared |= {"latent_size": settings["latent"], "std": _std(settings["std"])}
     labels = None
-    if kind in semi_supervised:
+    if kind in SEMI_SUPERVISED:
         labels = _labels(train, test, settings)
         shared["n_classes"] = int(labels.max()) + 1
-    constructors = sv.SemiSupervisedVAE if kind in semi_supervised else sv.VAE
-    if LAYERS[kind] == "hidden":
+    constructors = sv.SemiSupervisedVAE if kind in SEMI_SUPERVISED else sv.VAE
+    if kind in MODELS_OF["hidden"]:
         model = constructors.mlp(train.images[0].size, hidden=settings["hidden"], **shared)
     else:
         model = constructors.convolutional(settings["image_shape"], channels=settings["channels"], **shared)

@@ -125,7 +125,7 @@ REFUSED = {
     ),
     "alpha of a VAE": (["--alpha", "2"], "train: expected --alpha with --model m2 or m2-conv, received --model mlp"),
     "channels": (["--model", "m2", "--labels", "20", "--channels", "4"], "--channels with --model conv or m2-conv"),
-    "hidden": (["--model", "m2-conv", "--labels", "20", "--hidden", "4"], "--hidden with --model m2 or mlp"),
+    "hidden": (["--model", "m2-conv", "--labels", "20", "--hidden", "4"], "--hidden with --model mlp or m2"),
     "fewer than classes": (["--model", "m2", "--labels", "9"], "at least one label for each of 10 classes, received 9"),
     "more than images": (["--model", "m2", "--labels", "1800"], "rows of class 0 for 1800 labels, received"),
     "negative alpha": (

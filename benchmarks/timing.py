@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from statistics import median
 
 UNTIMED, TIMED = 2, 3  # calls in a turn: the first ones find caches, and threads of the one before, still busy
+PAUSE = 0.3  # seconds before a turn in another process: the threads of the one before wait for work that long
 
 Function = Callable[[], object]
 
@@ -72,4 +73,5 @@ def _made() -> Function:
 
 
 def _turn_of_the_made() -> float:
+    time.sleep(PAUSE)
     return _turn(_made())

@@ -1,7 +1,7 @@
 """Street digits: house numbers in colour, with one standard deviation for all pixels, or one for each.
 
 Trains two convolutional VAEs that differ in this alone, on house numbers drawn by the package, and compares their test
-ELBOs, in nats and as bits per dimension; five minutes on two cores. --data svhn takes real ones, from the files
+ELBOs, in nats and as bits per dimension; about ten minutes on two cores. --data svhn takes real ones, from the files
 that `sv.data.load("svhn")` reads; --quick: seconds.
 
 Leaves uncertainty.png (where the decoder is sure of a pixel, and where not), samples.png, interpolation.png,
@@ -28,11 +28,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="256 images and one epoch, to see that it works")
     parser.add_argument("--data", default="street-digits", help="a data set's name or path (default: street-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
-    parser.add_argument("--epochs", type=int, default=None, help="passes over the training images (6; with --quick 1)")
+    parser.add_argument("--epochs", type=int, default=None, help="passes over the training images (15; with --quick 1)")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
     arguments = parser.parse_args(argv)
     quick = arguments.quick
-    n, epochs = (128 if quick else None), (1 if quick else 6) if arguments.epochs is None else arguments.epochs
+    n, epochs = (128 if quick else None), (1 if quick else 15) if arguments.epochs is None else arguments.epochs
 
     if quick and arguments.data == "street-digits":
         train, test = sv.data.draw_street_digits(2 * n).cut(n)

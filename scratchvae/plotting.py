@@ -794,7 +794,11 @@ def two_classifiers(
         curves.plot(sizes, mean, style, color=color, label=name, markersize=5)
         curves.fill_between(sizes, mean - 2 * error, mean + 2 * error, color=color, alpha=0.2, linewidth=0)
     curves.set(xscale="log", yscale="log", xlabel="rows to learn from", ylabel="test error")
-    ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5) if curves.get_ylim()[0] < tick < curves.get_ylim()[1]]
+    ticks = [
+        tick
+        for tick in (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
+        if curves.get_ylim()[0] < tick < curves.get_ylim()[1]
+    ]
     curves.set_yticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
     curves.set_yticks([], minor=True)
     curves.set_title("Two regimes", fontsize=13)

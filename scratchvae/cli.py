@@ -498,7 +498,7 @@ def _pictures(
 
 
 def _attributes(dataset: sv.data.Dataset) -> dict[str, numpy.ndarray]:
-    """Those attributes of the encoded images that are nearest to half and half; without any, one for each label."""
+    """The attributes of the encoded images, MOST_ATTRIBUTES at most, that are nearest to half and half; without any, one for each label."""
     labels = () if dataset.labels is None else numpy.unique(dataset.labels)
     attributes = dataset.attributes or {str(label): dataset.labels == label for label in labels}
     held = {name: values[_encoded(dataset)] for name, values in attributes.items()}
@@ -507,7 +507,7 @@ def _attributes(dataset: sv.data.Dataset) -> dict[str, numpy.ndarray]:
 
 
 def _encoded(dataset: sv.data.Dataset) -> slice:
-    """Every so manieth image, since a file may be sorted by label."""
+    """MOST_ENCODED images at most, evenly chosen, since a file may be sorted by label."""
     return slice(None, None, math.ceil(len(dataset) / MOST_ENCODED))
 
 

@@ -498,7 +498,7 @@ def _pictures(
 
 
 def _attributes(dataset: sv.data.Dataset) -> dict[str, numpy.ndarray]:
-    """The MOST_ATTRIBUTES attributes of the encoded images nearest to half and half; without any, one for each label."""
+    """The MOST_ATTRIBUTES attributes of the encoded images nearest to half and half; without any, one per label."""
     labels = () if dataset.labels is None else numpy.unique(dataset.labels)
     attributes = dataset.attributes or {str(label): dataset.labels == label for label in labels}
     held = {name: values[_encoded(dataset)] for name, values in attributes.items()}

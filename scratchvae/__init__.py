@@ -13,9 +13,9 @@ from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
 from scratchvae.checkpoint import load, save
 from scratchvae.distributions import kl
-from scratchvae.evaluation import classification_error, evaluate, log_likelihood
+from scratchvae.evaluation import active_units, classification_error, evaluate, log_likelihood
 from scratchvae.gradcheck import GradientError, check_gradients
-from scratchvae.models import VAE, SemiSupervisedVAE
+from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
 from scratchvae.noise import Noise
 from scratchvae.training import NonFiniteError, PosteriorCollapseWarning, fit
 
@@ -28,7 +28,9 @@ __all__ = [
     "NonFiniteError",
     "PosteriorCollapseWarning",
     "SemiSupervisedVAE",
+    "StackedVAE",
     "Tensor",
+    "active_units",
     "check_gradients",
     "classification_error",
     "data",

@@ -18,7 +18,7 @@ import numpy
 
 from scratchvae.backend import to_numpy
 from scratchvae.errors import DataError, InputError, ShapeError, one_line
-from scratchvae.models import VAE, SemiSupervisedVAE
+from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
 from scratchvae.nn.convolution import HALVING, feature_maps
 from scratchvae.npz import Archive, opened
 
@@ -27,7 +27,7 @@ CONSTRUCTORS = {
     f"{kind.__name__}.{constructor.__name__}": constructor
     for kind in (VAE, SemiSupervisedVAE)
     for constructor in (kind.mlp, kind.convolutional)
-}
+} | {"StackedVAE.mlp": StackedVAE.mlp}
 LARGEST_HEADER = 2**18  # bytes, four a character; a run's takes about two thousand
 LARGEST_SIZE = 2**24  # of a layer, or of a side of an image
 
@@ -82,6 +82,8 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 def build(configuration: Any, n_entries: int) -> Any:
     """A new model from {"constructor": name, argument: value, ...}, the arrays for which have n_entries entries.
 
+    The `first` of a StackedVAE is such a configuration itself, of a VAE.
+
     Raises InputError for anything else, and before a model is built that has more parameters than that.
     """
     arguments = dict(configuration) if isinstance(configuration, dict) else {}
@@ -96,12 +98,20 @@ def build(configuration: Any, n_entries: int) -> Any:
     bound.apply_defaults()
     settings = bound.arguments
     for name, value in settings.items():
-        listed = isinstance(signature.parameters[name].default, tuple)
+        if name == "first":
+            if not isinstance(value, dict) or not str(value.get("constructor")).startswith("VAE."):
+                raise InputError("build", "the configuration of a VAE as first", reprlib.repr(value))
+            settings[name] = build(value, n_entries)
+            continue
+        listed, smallest = (
+            isinstance(signature.parameters[name].default, tuple) or name == "units",
+            int(name != "units"),
+        )
         if listed or name.endswith("_size") or name == "n_classes":
             sizes = value if isinstance(value, (list, tuple)) else [value]
-            whole = all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes)
+            whole = all(type(size) is int and smallest <= size <= LARGEST_SIZE for size in sizes)
             if not whole or listed != isinstance(value, (list, tuple)):
-                expected = f"{'a list of sizes' if listed else 'a size'} from 1 to {LARGEST_SIZE} as {name}"
+                expected = f"{'a list of sizes' if listed else 'a size'} from {smallest} to {LARGEST_SIZE} as {name}"
                 raise InputError("build", expected, reprlib.repr(value), "a damaged file?")
         elif not isinstance(value, (str, int, float)) or (isinstance(value, int) and abs(value) >= 2**64):
             raise InputError("build", f"a number or a word as {name}", reprlib.repr(value))
@@ -119,7 +129,8 @@ def _fewest_weights(settings: dict[str, Any]) -> int:
     latent_size, hidden = settings["latent_size"], settings.get("hidden", [settings.get("hidden_size", 0)])[:1]
     to_hidden = settings.get("n_classes", 0) * sum(hidden)
     if "channels" not in settings:
-        widths = [settings["input_size"], *settings["hidden"], latent_size]
+        input_size = len(settings["units"]) if "units" in settings else settings["input_size"]
+        widths = [input_size, *settings["hidden"], latent_size]
         return 2 * sum(map(math.prod, pairwise(widths))) + to_hidden
     maps = feature_maps("build", settings["image_shape"], settings["channels"])
     kernels = sum(HALVING["kernel_size"] ** 2 * first[2] * second[2] for first, second in pairwise(maps))

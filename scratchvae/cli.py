@@ -31,6 +31,8 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "model": "mlp",
     "labels": None,
     "alpha": None,
+    "m1": None,
+    "m1_epochs": None,
     "latent": 2,
     "hidden": [300, 150],
     "channels": [32, 64],
@@ -48,15 +50,20 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "device": "cpu",
 }
-MODELS = ("mlp", "conv", "m2", "m2-conv")
-SEMI_SUPERVISED = ("m2", "m2-conv")
+MODELS = ("mlp", "conv", "m2", "m2-conv", "m1+m2")
+SEMI_SUPERVISED = ("m2", "m2-conv", "m1+m2")
 MODELS_OF = {
-    "hidden": ("mlp", "m2"),
+    "hidden": ("mlp", "m2", "m1+m2"),
     "channels": ("conv", "m2-conv"),
     "labels": SEMI_SUPERVISED,
     "alpha": SEMI_SUPERVISED,
+    "m1": ("m1+m2",),
+    "m1_epochs": ("m1+m2",),
 }
 """Option -> the kinds of model that take it; all others go with every model."""
+
+OF_FIRST = ("likelihood", "std", "binarize", "kl_warmup", "m1_epochs")
+"""Options of m1+m2 that M1 alone takes."""
 
 PLOTS = (
     *("manifold", "latent", "reconstructions", "samples", "curves"),
@@ -171,7 +178,8 @@ def _parser() -> argparse.ArgumentParser:
     setting("data_dir", data_dir_help, metavar="DIR")
     setting(
         "model",
-        "encoder and decoder: perceptrons, or convolutions for images; m2 and m2-conv: the same, with some labels",
+        "encoder and decoder: perceptrons, or convolutions for images; m2 and m2-conv: the same, with some labels; "
+        "m1+m2: mlp, and then m2 on its latent variables",
         choices=MODELS,
     )
     setting("labels", "of m2: how many images keep their label, as many of each class", type=COUNT, metavar="N")
@@ -181,10 +189,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_number(float, 0),
         metavar="ALPHA",
     )
-    setting("latent", "latent dimensions K", type=COUNT, metavar="K")
+    setting("m1", "of m1+m2: a run or a checkpoint file of a VAE to take, not to train one", metavar="RUN")
+    setting("m1_epochs", "of m1+m2: passes to train M1 (default: as many as --epochs)", type=COUNT, metavar="N")
+    setting("latent", "latent dimensions K, of m1+m2 in both", type=COUNT, metavar="K")
     setting(
         "hidden",
-        "of mlp and m2: widths of the encoder's hidden layers; the decoder mirrors them",
+        "of mlp, m2 and m1+m2: widths of the encoder's hidden layers; the decoder mirrors them; the last one is M2's",
         type=COUNT,
         nargs="*",
         metavar="H",
@@ -203,7 +213,12 @@ def _parser() -> argparse.ArgumentParser:
     setting("epochs", "passes over the training data", type=COUNT, metavar="N")
     setting("batch_size", "images per step", type=COUNT, metavar="M")
     setting("learning_rate", "of Adam", type=POSITIVE, metavar="RATE")
-    setting("kl_warmup", "steps over which the weight of the KL grows from 0 to 1", type=FROM_ZERO, metavar="STEPS")
+    setting(
+        "kl_warmup",
+        "steps over which the weight of the KL (of m1+m2: M1's) grows from 0 to 1",
+        type=FROM_ZERO,
+        metavar="STEPS",
+    )
     setting("samples", "draws of z per image", type=COUNT, metavar="S")
     setting(
         "objective", "the ELBO, or the importance-weighted bound: log of the mean of S weights", choices=[*OBJECTIVES]
@@ -270,7 +285,8 @@ def _train(options: argparse.Namespace) -> None:
     kind = settings["model"]
     for option, kinds in MODELS_OF.items():
         if option in given and kind not in kinds:
-            raise InputError("train", f"--{option} with --model {' or '.join(kinds)}", f"--model {kind}")
+            flag = f"--{option.replace('_', '-')}"
+            raise InputError("train", f"{flag} with --model {' or '.join(kinds)}", f"--model {kind}")
     if Path(settings["data"]).is_file():
         settings["data"] = str(Path(settings["data"]).resolve())
     train, test = sv.data.load(settings["data"], settings["data_dir"])
@@ -278,16 +294,28 @@ def _train(options: argparse.Namespace) -> None:
     settings["image_shape"] = list(train.images.shape[1:])
     shared = {name: settings[name] for name in ("activation", "likelihood", "binarize", "seed")}
     shared |= {"latent_size": settings["latent"], "std": _std(settings["std"])}
-    labels = None
-    if kind in SEMI_SUPERVISED:
-        labels = _labels(train, test, settings)
-        shared["n_classes"] = int(labels.max()) + 1
-    constructors = sv.SemiSupervisedVAE if kind in SEMI_SUPERVISED else sv.VAE
+    labels = _labels(train, test, settings) if kind in SEMI_SUPERVISED else None
+    constructors = sv.VAE
+    if kind in ("m2", "m2-conv"):
+        constructors, shared["n_classes"] = sv.SemiSupervisedVAE, int(labels.max()) + 1
     if kind in MODELS_OF["hidden"]:
         model = constructors.mlp(train.images[0].size, hidden=settings["hidden"], **shared)
     else:
         model = constructors.convolutional(settings["image_shape"], channels=settings["channels"], **shared)
+    begun = kind != "m1+m2" or (directory / "config.json").exists()
+    if kind == "m1+m2":
+        model = _first(model, given, settings, begun)
     model.to(settings["device"])
+    training = {
+        "validation": test.images,
+        "batch_size": settings["batch_size"],
+        "learning_rate": settings["learning_rate"],
+        "n_samples": settings["samples"],
+        "clip_norm": settings["clip_norm"],
+        "seed": settings["seed"],
+        "progress": not options.quiet,
+    }
+    warmup = LinearSchedule(0.0, 1.0, settings["kl_warmup"]) if settings["kl_warmup"] else 1.0
     with RunDirectory(directory) as held:
         if not options.resume:
             refuse_run(directory)
@@ -298,6 +326,17 @@ def _train(options: argparse.Namespace) -> None:
             f"{settings['data']}: {len(train):,} to train with, {len(test):,} to test with; {quantity(model)}",
             flush=True,
         )
+        if kind == "m1+m2":
+            if settings["m1"] is None:
+                first = directory / "m1"
+                resume = options.resume is not None and (first / "config.json").exists()
+                epochs = settings["m1_epochs"]
+                sv.fit(model, train.images, epochs, kl_weight=warmup, run_dir=first, resume=resume, **training)
+            units = sv.active_units(model, asarray(train.images, model.device))
+            second = {"n_classes": int(labels.max()) + 1, "hidden": settings["hidden"][-1:]}
+            second |= {name: shared[name] for name in ("latent_size", "activation", "seed")}
+            model, warmup = sv.StackedVAE.mlp(model, units, **second).to(settings["device"]), 1.0
+            print(model)
         if labels is not None:
             alpha = settings["alpha"]
             alpha = usual_alpha(settings["labels"], len(train)) if alpha is None else alpha
@@ -305,20 +344,14 @@ def _train(options: argparse.Namespace) -> None:
         sv.fit(
             model,
             train.images,
-            validation=test.images,
-            epochs=settings["epochs"],
-            batch_size=settings["batch_size"],
-            learning_rate=settings["learning_rate"],
-            kl_weight=LinearSchedule(0.0, 1.0, settings["kl_warmup"]) if settings["kl_warmup"] else 1.0,
-            n_samples=settings["samples"],
+            settings["epochs"],
+            kl_weight=warmup,
             objective=settings["objective"],
-            clip_norm=settings["clip_norm"],
-            seed=settings["seed"],
             labels=labels,
             alpha=settings["alpha"],
             run_dir=held,
-            resume=options.resume is not None,
-            progress=not options.quiet,
+            resume=options.resume is not None and begun,
+            **training,
         )
         write_text(directory / "options.json", json.dumps(settings, indent=2))
     history = read_history(directory)
@@ -326,6 +359,27 @@ def _train(options: argparse.Namespace) -> None:
     print(f"test: {_line(sv.evaluate(model, test.images), model)}")
     _print_error(model, test)
     _draw_all(model, train, test, directory)
+
+
+def _first(model: sv.VAE, given: dict[str, Any], settings: dict[str, Any], begun: bool) -> sv.VAE:
+    """M1 of m1+m2: this one, to be trained for m1_epochs, or the one that --m1 names."""
+    if settings["objective"] != "elbo":
+        raise InputError("train", "--objective elbo with --model m1+m2", settings["objective"])
+    if settings["hidden"] == []:
+        raise InputError("train", "--hidden with at least one width for m1+m2", "none")
+    if settings["m1"] is None:
+        settings["m1_epochs"] = settings["m1_epochs"] or settings["epochs"]
+        if begun and "m1_epochs" in given:
+            raise InputError("train", "no --m1-epochs once M2 has begun", f"{given['m1_epochs']}", "--epochs may grow")
+        return model
+    settings["m1"] = str(Path(settings["m1"]).resolve())
+    refused = [f"--{name.replace('_', '-')}" for name in OF_FIRST if name in given]
+    if refused:
+        raise InputError("train", "either --m1 or options of an M1 to train", f"--m1 and {', '.join(refused)}")
+    first = _load_model(settings["m1"])
+    if type(first) is not sv.VAE:
+        raise InputError("train", "a VAE as --m1", f"a {type(first).__name__}")
+    return first
 
 
 def _evaluate(options: argparse.Namespace) -> None:

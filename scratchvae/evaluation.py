@@ -44,7 +44,7 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
         "reconstruction": float(reconstruction.mean()),
         "kl": float(kl.mean()),
         "elbo_standard_error": float(elbo.std(ddof=1) / math.sqrt(len(elbo))) if len(elbo) > 1 else math.inf,
-        "active_units": count_active(numpy.concatenate(means)),
+        "active_units": len(_varied(numpy.concatenate(means))),
         "n": len(elbo),
         "binarize": model.binarize,
     }
@@ -125,17 +125,17 @@ def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, se
     return float((predicted != labels).mean())
 
 
-def active_units(model: Any, x: Any) -> int:
-    """How many latent units carry information: those with Var_x(E_q[z_k | x]) > 0.01 over the rows of x.
+def active_units(model: Any, x: Any) -> numpy.ndarray:
+    """The latent units that carry information: those with Var_x(E_q[z_k | x]) > 0.01 over the rows of x.   (active,)
 
     Source: Burda, Grosse & Salakhutdinov (2016), section 5.
     """
-    return count_active(to_numpy(model.encode(x).mean))
+    return _varied(to_numpy(model.encode(x).mean))
 
 
-def count_active(means: numpy.ndarray) -> int:
-    """The number of columns whose variance exceeds 0.01.   (N, K)"""
-    return int((means.var(axis=0) > 0.01).sum())
+def _varied(means: numpy.ndarray) -> numpy.ndarray:
+    """The columns whose variance exceeds 0.01.   (N, K) -> (active,)"""
+    return numpy.flatnonzero(means.var(axis=0) > 0.01)
 
 
 def bits_per_dimension(elbo: float, n_dimensions: int) -> float:

@@ -327,7 +327,7 @@ def _epoch_means(terms: numpy.ndarray, batch_size: int, n: int) -> list[float]:
 
 def _epoch_metrics(model: Any, x: Any, validation: Any, means: dict[str, float], n_samples: int, seed: int) -> Metrics:
     metrics = {"elbo": means["reconstruction"] - means["kl"]} | means
-    metrics["active_units"] = active_units(model, prepared(model, x[:500], seed))
+    metrics["active_units"] = len(active_units(model, prepared(model, x[:500], seed)))
     if validation is not None:
         scores = evaluate(model, validation, seed=seed)
         if "bound" in means:

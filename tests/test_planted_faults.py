@@ -38,7 +38,7 @@ from scratchvae.linear import (
     pca,
     ppca,
 )
-from scratchvae.models import BernoulliDecoder, GaussianDecoder
+from scratchvae.models import BernoulliDecoder, GaussianDecoder, StackedVAE
 from scratchvae.noise import Noise
 
 LOG_2_PI = math.log(2 * math.pi)
@@ -501,7 +501,22 @@ FAULTS = {
     "a wrong derivative: tanh' = 1 - y": Fault(wrong_rule, "tanh", "sees"),
 }
 
+
+def edited(owner, name, old, new):
+    """Plant a function or method whose text has `new` where it had `old`."""
+    source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+    assert source.count(old) == 1
+
+    def plant(monkeypatch):
+        names = dict(vars(inspect.getmodule(owner)))
+        exec("from __future__ import annotations\n" + source.replace(old, new), names)
+        monkeypatch.setattr(owner, name, names[name])
+
+    return plant
+
+
 U_AND_KL, FIT_OF_M2 = "M2: U(x) + KL = log p(x)", "epochs of fit, J~"
+WEIGHTS_OF_STACK = "M1+M2: weights average to p(x)"
 FAULTS_OF_M2 = {
     "U without the entropy of q(y given x)": Fault(sum_over_classes(lambda q: q, with_entropy=False), U_AND_KL),
     "U at the most probable class, not summed over y": Fault(sum_over_classes(most_probable), U_AND_KL),
@@ -543,20 +558,18 @@ FAULTS_OF_M2 = {
     "the same labelled rows at every step": Fault(
         the_same_labelled_rows_at_every_step, "M2: J~ by minibatches is unbiased", "-"
     ),
+    "M1+M2: M2 beside M1's prior, not in its place": Fault(
+        edited(StackedVAE, "features", " - Normal(0 * taken, 0 * taken).log_prob(taken)", ""), WEIGHTS_OF_STACK, "-"
+    ),
+    "M1+M2: no prior of the units that M2 does not take": Fault(
+        edited(StackedVAE, "features", "Normal(0 * taken, 0 * taken).log_prob(taken)", "self.first.prior.log_prob(z1)"),
+        WEIGHTS_OF_STACK,
+        "-",
+    ),
+    "M1+M2: features without their noise": Fault(
+        edited(StackedVAE, "features", 'q.reparameterize(noise.normal("z1", q.shape))', "q.mean"), WEIGHTS_OF_STACK, "-"
+    ),
 }
-
-
-def edited(owner, name, old, new):
-    """Plant a function or method whose text has `new` where it had `old`."""
-    source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
-    assert source.count(old) == 1
-
-    def plant(monkeypatch):
-        names = dict(vars(inspect.getmodule(owner)))
-        exec("from __future__ import annotations\n" + source.replace(old, new), names)
-        monkeypatch.setattr(owner, name, names[name])
-
-    return plant
 
 
 LINEAR_FAULTS = {

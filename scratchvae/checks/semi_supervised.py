@@ -22,7 +22,7 @@ from scratchvae.checks.quadrature import divergence_from_posterior, elbo, exact_
 from scratchvae.data.minibatches import labelled_minibatches
 from scratchvae.distributions import Categorical, kl
 from scratchvae.gradcheck import check_gradients
-from scratchvae.models import VAE, SemiSupervisedVAE
+from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
 from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.nn import Module
 from scratchvae.noise import GivenNoise, Noise
@@ -337,6 +337,59 @@ def epochs_of_fit(device: str = "cpu") -> Result:
     return max(*errors, *(abs(a - b) for a, b in zip(history["elbo"], bounds, strict=True))), 1e-9
 
 
+class NoiseOfTwo:
+    """A Noise of a StackedVAE that hands out given arrays: `features` for z1, and `latents` for z2."""
+
+    def __init__(self, features: Any, latents: Any) -> None:
+        self.features, self.latents = features, latents
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> Any:
+        """The array of that name, in the shape."""
+        draws = self.features if name == "z1" else self.latents
+        return array_module(draws).broadcast_to(draws, shape)
+
+    def child(self, name: str) -> NoiseOfTwo:
+        """The same."""
+        return self
+
+
+def small_stack(device: str = "cpu") -> tuple[StackedVAE, Any]:
+    """M2 with one latent unit on the second of two latent units of a VAE, 3 classes, in float64, and 2 rows."""
+    first = VAE.mlp(4, latent_size=2, hidden=(3,), activation="tanh").to(dtype=numpy.float64)
+    model = StackedVAE.mlp(first, [1], N_CLASSES, latent_size=1, hidden=(3,), activation="tanh").to(dtype=numpy.float64)
+    rng = numpy.random.default_rng(1)
+    for parameter in model.named_parameters().values():
+        parameter.data[...] = 0.3 * rng.standard_normal(parameter.shape)
+    model.class_prior.logits += rng.standard_normal(N_CLASSES)
+    return model.to(device), asarray(rng.random((2, 4)), device)
+
+
+def stacked_evidence(device: str = "cpu") -> Result:
+    """E[w] = p(x) = the integral of p(x | z1) p(z1), where p(z1) is Normal(0, 1) of the unit that M2 leaves, times
+    the sum over y and integral over z2 of p(z1 | y, z2) p(y) p(z2) of the other: relative, by quadrature of all.
+
+    The figure is infinite where the mean of U(x) exceeds log p(x).   Source: Kingma et al. (2014), section 2.3.
+    """
+    model, x = small_stack(device)
+    (z1, w1), (z2, w2) = normal_nodes(2, n=49), normal_nodes(1, n=49)
+    p_unit = numpy.zeros(len(z1))
+    for k, log_p in enumerate(log_class_prior(model)):
+        p_given = model.second.decode(asarray(z2, device), asarray(numpy.full(len(z2), k), device))
+        p_unit += numpy.exp(log_p + to_numpy(p_given.log_prob(asarray(z1[:, None, 1:], device)))) @ w2
+    prior = w1 * p_unit * numpy.exp(0.5 * z1[:, 1] ** 2) * math.sqrt(2 * math.pi)
+    p_x = [prior @ numpy.exp(to_numpy(model.first.decode(asarray(z1, device)).log_prob(row))) for row in x]
+
+    draws = [numpy.repeat(z1, len(z2), axis=0), numpy.tile(z2, (len(z1), 1))]
+    noise, w = NoiseOfTwo(*(asarray(e, device) for e in draws)), numpy.outer(w1, w2).ravel()
+    errors = []
+    for i, p in enumerate(p_x):
+        rows = x[i : i + 1].repeat(len(w), axis=0)
+        with no_grad():
+            log_w, bound = to_numpy(model.log_weights(rows, noise))[0], to_numpy(model.unsupervised(rows, noise))
+        errors.append(math.inf if w @ bound > math.log(p) else w @ numpy.exp(log_w) / p - 1)
+    return max(map(abs, errors)), 1e-8
+
+
 def semi_supervised_models(device: str = "cpu") -> dict[str, Callable[[], Result]]:
     """Every identity by what it says, to be called without arguments."""
     return {
@@ -350,4 +403,5 @@ def semi_supervised_models(device: str = "cpu") -> dict[str, Callable[[], Result
         "M2: classes by q and by p": partial(classes, device),
         "M2: J~ by minibatches is unbiased": partial(estimator, device),
         "epochs of fit, J~": partial(epochs_of_fit, device),
+        "M1+M2: weights average to p(x)": partial(stacked_evidence, device),
     }

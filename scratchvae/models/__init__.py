@@ -2,6 +2,7 @@
 
 from scratchvae.models.networks import BernoulliDecoder, ClassConditional, Classifier, GaussianDecoder, GaussianEncoder
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
+from scratchvae.models.stacked_vae import StackedVAE
 from scratchvae.models.vae import VAE
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "GaussianDecoder",
     "GaussianEncoder",
     "SemiSupervisedVAE",
+    "StackedVAE",
 ]

@@ -77,7 +77,7 @@ class Module:
         """Move parameters and buffers to a device, to another floating-point type, or both. Returns the module."""
         if dtype is not None and numpy.dtype(dtype).kind != "f":
             raise InputError("to", "a floating-point dtype", str(dtype))
-        for x in self.parameters():
+        for x in self.named_parameters().values():
             x.data = _moved(x.data, device, dtype)
         for _, module in self.named_modules():
             for name, value in vars(module).items():

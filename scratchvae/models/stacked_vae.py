@@ -1,0 +1,173 @@
+"""The stacked semi-supervised model, known as M1+M2: M2 with the latent variables of a VAE as its data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.autodiff import Tensor, no_grad
+from scratchvae.backend import array_module
+from scratchvae.distributions import Normal
+from scratchvae.errors import InputError
+from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
+from scratchvae.models.vae import VAE
+
+
+class StackedVAE(SemiSupervisedVAE):
+    """p(x, z1, y, z2) = p(x | z1) p(z1 | y, z2) p(y) p(z2),   q(z1, y, z2 | x) = q(z1 | x) q(y | z1) q(z2 | z1, y).
+
+    first   p(x | z1) and q(z1 | x): a VAE that was trained before and stays as it is, known as M1
+    second  all else: a SemiSupervisedVAE whose data are units of z1, known as M2
+
+    Of the units of z1 that M2 does not take, the prior remains Normal(0, I). A step of `fit` draws z1 anew and changes
+    M2 alone; methods that draw nothing take z1 at its mean. "z" in the methods of SemiSupervisedVAE is z2 here.
+
+    Parameters
+    ----------
+    first : VAE
+    second : SemiSupervisedVAE
+        Its rows have as many entries as there are units.
+    units : sequence of int
+        The units of z1 that M2 takes, such as `sv.active_units(first, x)`.
+
+    Source: deck, "How good is the classifier?"; Kingma, Mohamed, Rezende & Welling (2014), sections 2.3 and 4.1.
+    """
+
+    def __init__(self, first: VAE, second: SemiSupervisedVAE, units: Sequence[int]) -> None:
+        units = _checked(first, units)
+        if not isinstance(second, SemiSupervisedVAE):
+            raise InputError("StackedVAE", "a SemiSupervisedVAE as second", type(second).__name__)
+        if second.observed_shape != (len(units),):
+            raise InputError("StackedVAE", f"a second model of rows {(len(units),)}", str(second.observed_shape))
+        self.first, self.second, self.units = first, second, units
+        self.observed_shape, self.binarize = first.observed_shape, first.binarize
+        self.configuration: dict[str, Any] | None = None
+
+    @classmethod
+    def mlp(
+        cls,
+        first: VAE,
+        units: Sequence[int],
+        n_classes: int = 10,
+        latent_size: int = 50,
+        hidden: Sequence[int] = (500,),
+        activation: str = "softplus",
+        seed: int = 0,
+    ) -> StackedVAE:
+        """M2 of multilayer perceptrons, as in SemiSupervisedVAE.mlp; p(z1 | y, z2) has one deviation per unit."""
+        configuration = {name: value for name, value in locals().items() if name != "cls"}
+        settings = {"n_classes": n_classes, "latent_size": latent_size, "hidden": hidden, "activation": activation}
+        units = _checked(first, units)
+        second = SemiSupervisedVAE.mlp(len(units), likelihood="gaussian", std="decoder", seed=seed, **settings)
+        model = cls(first, second, units)
+        if cls is StackedVAE and first.configuration is not None:
+            configuration |= {"first": first.configuration, "units": model.units.tolist(), "hidden": list(hidden)}
+            model.configuration = {"constructor": "StackedVAE.mlp"} | configuration
+        return model
+
+    def features(self, x: Any, noise: Any) -> tuple[Any, Any]:
+        """A draw of z1 from q(z1 | x), the units that M2 takes: arrays.   (N, D) -> (N, units), (N,)
+
+        And log p(x | z1) + log p(z1) - log q(z1 | x) - log Normal(units; 0, I): the log weight of M1 without its prior
+        of these units, whose place M2 takes. In nats; the sum with a bound of log p(units) is one of log p(x).
+        """
+        with no_grad():
+            x = self.first.rows(x)
+            q = self.first.encoder(x)
+            z1 = q.reparameterize(noise.normal("z1", q.shape))
+            log_w = self.first.decoder(z1).log_prob(x) + self.first.prior.log_prob(z1) - q.log_prob(z1)
+            taken = z1[:, self.units]
+            return taken, log_w - Normal(0 * taken, 0 * taken).log_prob(taken)
+
+    def supervised_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
+        """The terms of L(x, y), as in SemiSupervisedVAE; of one draw of z1 and n_samples of z2."""
+        taken, log_w = self.features(x, noise)
+        reconstruction, divergence = self.second.supervised_terms(taken, y, noise, n_samples)
+        return reconstruction + log_w, divergence
+
+    def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
+        """The terms of U(x), as in SemiSupervisedVAE; of one draw of z1 and n_samples of z2."""
+        taken, log_w = self.features(x, noise)
+        reconstruction, divergence = self.second.elbo_terms(taken, noise, n_samples)
+        return reconstruction + log_w, divergence
+
+    def objective_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
+        """The terms of J~, as in SemiSupervisedVAE; of one draw of z1 and n_samples of z2."""
+        taken, log_w = self.features(x, noise)
+        reconstruction, divergence, log_q = self.second.objective_terms(taken, y, noise, n_samples)
+        return reconstruction + log_w, divergence, log_q
+
+    def joint_log_weights(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> Any:
+        """log of p(x, z1, y, z2) / q(z1, z2 | x, y) for draws of z1 and z2, as in SemiSupervisedVAE, in nats."""
+        return self._of_every_draw(
+            lambda taken, noise: self.second.joint_log_weights(taken, y, noise), x, noise, n_samples
+        )
+
+    def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+        """log of the sum over y of p(x, z1, y, z2) / q(z1, z2 | x, y), as in SemiSupervisedVAE, in nats.   -> (S, N)"""
+        return self._of_every_draw(self.second.log_weights, x, noise, n_samples)
+
+    def _of_every_draw(self, log_weights: Any, x: Any, noise: Any, n_samples: int) -> Any:
+        """What M2's log_weights gives for each of n_samples draws of z1, and the log weight of M1."""
+        draws = [noise.child(f"draw {s}") for s in range(n_samples)]
+        parts = [(self.features(x, draw), draw) for draw in draws]
+        return ops.concatenate([log_w + log_weights(taken, draw) for (taken, log_w), draw in parts])
+
+    def classify(self, x: Any) -> Any:
+        """The most probable class by q(y | z1) at the mean z1 of q(z1 | x): integers, an array.   (N, ...) -> (N,)"""
+        return self.second.classify(self._means(x))
+
+    def encode(self, x: Any, y: Any = None) -> Normal:
+        """q(z2 | z1, y) at the mean z1 of q(z1 | x); y as in SemiSupervisedVAE.   -> Normal over (N, K)"""
+        return self.second.encode(self._means(x), y)
+
+    def decode(self, z: Any, y: Any) -> Any:
+        """p(x | z1) at the mean z1 of p(z1 | y, z).   z (..., K), y (...) -> distribution over (..., D)"""
+        taken = self.second.decode(z, y).mean
+        z1 = array_module(taken).zeros((*taken.shape[:-1], self.first.latent_size), dtype=taken.dtype)
+        z1[..., self.units] = taken
+        return self.first.decode(z1)
+
+    def _means(self, x: Any) -> Any:
+        return self.first.encode(x).mean[:, self.units]
+
+    def parameters(self) -> list[Tensor]:
+        """Those of M2, which `fit` changes."""
+        return self.second.parameters()
+
+    @property
+    def decoder(self) -> Any:
+        """p(x | z1)"""
+        return self.first.decoder
+
+    @property
+    def prior(self) -> Normal:
+        """p(z2)"""
+        return self.second.prior
+
+    @property
+    def class_prior(self) -> Any:
+        """p(y)"""
+        return self.second.class_prior
+
+    def __repr__(self) -> str:
+        parts = f"first   {self.first}\nsecond  {self.second}".replace("\n", "\n  ")
+        taken = f"{len(self.units)} of {self.first.latent_size} latent units of the first"
+        return f"{type(self).__name__}, the second of {taken}\n  {parts}"
+
+
+def _checked(first: Any, units: Any) -> numpy.ndarray:
+    """Latent units of a VAE, as int64. Raises InputError for what is neither."""
+    if not isinstance(first, VAE) or isinstance(first, SemiSupervisedVAE):
+        raise InputError("StackedVAE", "a VAE as first", type(first).__name__)
+    units = numpy.asarray(units)
+    if units.ndim != 1 or len(units) == 0:
+        raise InputError("StackedVAE", "at least one unit of the first model", f"units of shape {units.shape}")
+    distinct = units.dtype.kind in "iu" and len(set(units.tolist())) == len(units)
+    if not distinct or units.min() < 0 or units.max() >= first.latent_size:
+        expected = f"distinct units from 0 to {first.latent_size - 1}"
+        raise InputError("StackedVAE", expected, ", ".join(map(str, units.tolist())))
+    return units.astype(numpy.int64)

@@ -1,0 +1,312 @@
+"""M1+M2: the stacked model against SciPy, what it trains and leaves alone, its files, and the command line."""
+
+import json
+from types import SimpleNamespace
+
+import numpy
+import pytest
+from scipy import special, stats
+
+import scratchvae as sv
+from scratchvae import checkpoint
+from scratchvae.backend import asarray
+from scratchvae.checks.semi_supervised import NoiseOfTwo
+from scratchvae.cli import main
+from scratchvae.errors import DataError, InputError
+
+C, D, K1, K2, N, UNITS = 3, 6, 4, 2, 5, [2, 0]
+
+
+def stack(dtype=numpy.float64, **settings):
+    first = sv.VAE.mlp(D, K1, (4,), "tanh", seed=1)
+    model = sv.StackedVAE.mlp(first, UNITS, C, K2, (5,), "tanh", seed=2, **settings).to(dtype=dtype)
+    rng = numpy.random.default_rng(3)
+    for parameter in model.named_parameters().values():
+        parameter.data += (0.3 * rng.standard_normal(parameter.shape)).astype(dtype)
+    model.class_prior.logits += rng.standard_normal(C).astype(dtype)
+    return model
+
+
+@pytest.fixture
+def x(rng):
+    return rng.random((N, D))
+
+
+def labelled_rows(rng):
+    """40 rows of three classes, and labels of nine of them."""
+    y = numpy.arange(40) % C
+    x = special.expit(4 * rng.standard_normal((C, D))[y] + rng.standard_normal((40, D))).astype(numpy.float32)
+    return x, numpy.where(numpy.arange(40) < 9, y, -1)
+
+
+def log_normal(x, distribution):
+    return stats.norm(distribution.mean, numpy.exp(distribution.log_std)).logpdf(x).sum(axis=-1)
+
+
+def by_scipy(model, x, e1, e2):
+    """log p(x | z1) + log p(z1 left) - log q(z1 | x), and for every class k the terms of log p(taken, k) and log w."""
+    q = model.first.encode(x)
+    z1 = q.mean + numpy.exp(q.log_std) * e1
+    logits = numpy.tanh(
+        z1 @ model.first.decoder.network.layers[0].weight.data + model.first.decoder.network.layers[0].bias.data
+    )
+    logits = (
+        logits @ model.first.decoder.network.layers[1].weight.data + model.first.decoder.network.layers[1].bias.data
+    )
+    log_px = (x * logits - numpy.log1p(numpy.exp(logits))).sum(axis=1)
+    outer = log_px + stats.norm.logpdf(z1[:, [1, 3]]).sum(axis=1) - log_normal(z1, q)
+    taken, log_prior, classes = z1[:, UNITS], special.log_softmax(model.class_prior.logits), []
+    for k in range(C):
+        q2 = model.second.encode(taken, numpy.full(len(x), k))
+        z2 = q2.mean + numpy.exp(q2.log_std) * e2[:, k]
+        log_p = log_normal(taken, model.second.decode(z2, numpy.full(len(x), k)))
+        std = numpy.exp(q2.log_std)
+        divergence = 0.5 * (q2.mean**2 + std**2 - 1 - 2 * q2.log_std).sum(axis=1) - log_prior[k]
+        log_w = log_p + log_prior[k] + stats.norm.logpdf(z2).sum(axis=1) - log_normal(z2, q2)
+        classes.append(SimpleNamespace(log_p=log_p, divergence=divergence, log_w=log_w))
+    with sv.no_grad():
+        log_q = special.log_softmax(model.second.classifier(taken).logits, axis=1)
+    return outer, classes, log_q
+
+
+def test_every_term_equals_that_of_scipy(x, rng):
+    model = stack()
+    e1, e2 = rng.standard_normal((N, K1)), rng.standard_normal((N, C, K2))
+    outer, classes, log_q = by_scipy(model, x, e1, e2)
+    noise = NoiseOfTwo(e1, e2.transpose(1, 0, 2))
+    reconstruction = outer + sum(numpy.exp(log_q[:, k]) * of.log_p for k, of in enumerate(classes))
+    divergence = sum(numpy.exp(log_q[:, k]) * (of.divergence + log_q[:, k]) for k, of in enumerate(classes))
+    for received, expected in zip(model.elbo_terms(x, noise), (reconstruction, divergence), strict=True):
+        numpy.testing.assert_allclose(received.data, expected, rtol=1e-10)
+    numpy.testing.assert_allclose(model.unsupervised(x, noise).data, reconstruction - divergence, rtol=1e-10)
+    log_w = outer + special.logsumexp([of.log_w for of in classes], axis=0)
+    numpy.testing.assert_allclose(model.log_weights(x, noise, 2).data, [log_w, log_w], rtol=1e-10)
+    joint = model.joint_log_weights(x, numpy.arange(C)[:, None], noise).data
+    numpy.testing.assert_allclose(joint[0], [outer + of.log_w for of in classes], rtol=1e-10)
+
+    y, noise = numpy.array([2, 0, 1, 1, 2]), NoiseOfTwo(e1, e2[numpy.arange(N), [2, 0, 1, 1, 2]])
+    expected = outer + [classes[k].log_p[i] - classes[k].divergence[i] for i, k in enumerate(y)]
+    numpy.testing.assert_allclose(model.supervised(x, y, noise).data, expected, rtol=1e-10)
+    alpha = 0.7
+    expected = expected + alpha * log_q[numpy.arange(N), y]
+    numpy.testing.assert_allclose(model.objective(x, y, noise, alpha).data, expected, rtol=1e-10)
+
+
+def test_draws_of_z1_are_as_many_as_weights(x):
+    log_w = stack().log_weights(x, sv.Noise(0), 3).data
+    assert log_w.shape == (3, N) and len(numpy.unique(log_w.round(9))) == 3 * N
+
+
+def test_methods_that_draw_nothing_take_z1_at_its_mean(x):
+    model = stack()
+    taken = model.first.encode(x).mean[:, UNITS]
+    y = model.second.classify(taken)
+    numpy.testing.assert_array_equal(model.classify(x), y)
+    numpy.testing.assert_array_equal(model.encode(x).mean, model.second.encode(taken, y).mean)
+    z2 = model.encode(x).mean
+    z1 = numpy.zeros((N, K1))
+    z1[:, UNITS] = model.second.decode(z2, y).mean
+    numpy.testing.assert_array_equal(model.reconstruct(x), model.first.decode(z1).mean)
+    assert model.analogies(x).shape == (N, C, D) and model.sample(7, y=numpy.arange(7) % C).shape == (7, D)
+
+
+def test_the_model_prints_both_of_its_parts():
+    lines = repr(stack()).splitlines()
+    assert lines[0] == "StackedVAE, the second of 2 of 4 latent units of the first"
+    assert lines[1].startswith("  first   VAE, ") and any(line.startswith("  second  SemiSupervised") for line in lines)
+
+
+# ---- training
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_fit_changes_m2_and_leaves_m1_alone(device, rng, request):
+    if device == "gpu":
+        request.getfixturevalue("strict_gpu")
+    x, labels = labelled_rows(rng)
+    model = stack(numpy.float32).to(device)
+    before = {name: sv.to_numpy(array).tobytes() for name, array in model.state().items()}
+    history = sv.fit(model, x, epochs=2, labels=labels, validation=x[:20], progress=False)
+    changed = {name for name, array in model.state().items() if sv.to_numpy(array).tobytes() != before[name]}
+    assert changed == {f"second.{name}" for name in model.second.named_parameters()}
+    assert history["validation_elbo"][-1] > history["validation_elbo"][0] and model.device == device
+    rows = asarray(x, device)
+    for array in (model.classify(rows), model.reconstruct(rows), model.sample(3), model.analogies(rows[:2])):
+        assert type(array) is type(rows)
+
+
+def test_training_learns_the_classes(rng):
+    y = numpy.arange(60) % C
+    x = special.expit(4 * rng.standard_normal((C, 30))[y] + 2 * rng.standard_normal((60, 30))).astype(numpy.float32)
+    first = sv.VAE.mlp(30, K1, (20,))
+    sv.fit(first, x, epochs=60, batch_size=20, learning_rate=5e-3, progress=False)
+    model = sv.StackedVAE.mlp(first, sv.active_units(first, x), C, K2, (20,))
+    labels = numpy.where(numpy.arange(60) < 6, y, -1)
+    sv.fit(model, x, epochs=60, batch_size=20, learning_rate=5e-3, labels=labels, alpha=10.0, progress=False)
+    assert sv.classification_error(model, x, y) < 0.1
+
+
+# ---- files
+
+
+def test_a_model_comes_back(x, tmp_path):
+    model = stack()
+    sv.save(model, tmp_path / "model.npz")
+    loaded = sv.load(tmp_path / "model.npz")
+    assert repr(loaded) == repr(model) and json.loads(json.dumps(loaded.configuration)) == loaded.configuration
+    numpy.testing.assert_array_equal(loaded.analogies(x), model.analogies(x))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"units": []}, "at least one unit of the first model"),
+        ({"units": [0, 0]}, "distinct units from 0 to 3, received 0, 0"),
+        ({"units": [0, 4]}, "distinct units from 0 to 3, received 0, 4"),
+        ({"units": [0, -1]}, "a list of sizes from 0 to 16777216 as units"),
+        ({"units": 2}, "a list of sizes from 0"),
+        ({"units": [0, 1, 2]}, "the arrays of the model"),
+        ({"first": None}, "the configuration of a VAE as first"),
+        ({"first": {"constructor": "StackedVAE.mlp"}}, "the configuration of a VAE as first"),
+        ({"first": {"constructor": "VAE.mlp", "input_size": 10**6}}, "a model of at most .* parameters"),
+        ({"first": {"constructor": "VAE.nothing"}}, "a constructor among"),
+        ({"hidden": [10**6]}, "a model of at most .* parameters"),
+        ({"n_classes": 10**7}, "a model of at most .* parameters"),
+    ],
+    ids=str,
+)
+def test_hostile_configurations(change, sentence, tmp_path):
+    model = stack()
+    configuration = model.configuration | change
+    checkpoint.write(tmp_path / "model.npz", {"configuration": configuration}, checkpoint.model_arrays(model))
+    with pytest.raises((InputError, DataError), match=sentence):
+        sv.load(tmp_path / "model.npz")
+
+
+# ---- what is refused
+
+MISTAKES = {
+    "a first model with classes": (
+        lambda: sv.StackedVAE.mlp(sv.SemiSupervisedVAE.mlp(4, 2, 2, (3,)), [0]),
+        "^StackedVAE: expected a VAE as first, received SemiSupervisedVAE$",
+    ),
+    "a second model without": (
+        lambda: sv.StackedVAE(sv.VAE.mlp(4, 2), sv.VAE.mlp(1, 2), [0]),
+        "^StackedVAE: expected a SemiSupervisedVAE as second, received VAE$",
+    ),
+    "no unit": (lambda: sv.StackedVAE.mlp(sv.VAE.mlp(4, 2), []), "at least one unit of the first model"),
+    "floats": (lambda: sv.StackedVAE.mlp(sv.VAE.mlp(4, 2), [0.5]), "distinct units from 0 to 1, received 0.5"),
+    "another size": (
+        lambda: sv.StackedVAE(sv.VAE.mlp(4, 2), sv.SemiSupervisedVAE.mlp(2, 2, 2, (3,)), [0]),
+        r"^StackedVAE: expected a second model of rows \(1,\), received \(2,\)$",
+    ),
+    "iwae": (lambda: sv.fit(stack(), numpy.ones((4, D)), objective="iwae"), "a model with log_weight_terms"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_a_sentence(mistake):
+    call, sentence = MISTAKES[mistake]
+    with pytest.raises(InputError, match=sentence):
+        call()
+
+
+# ---- the command line
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    digits, path = sv.data.draw_digits(200, seed=3), tmp_path_factory.mktemp("data") / "digits.npz"
+    numpy.savez(path, images=digits.images, labels=digits.labels)
+    return str(path)
+
+
+def train(path, directory, *more):
+    options = ["--model", "m1+m2", "--labels", "20", "--latent", "3", "--hidden", "16", "--quiet", "--epochs", "2"]
+    return main(["train", "--data", path, "--run-dir", str(directory), *options, *more])
+
+
+@pytest.fixture(scope="module")
+def run(path, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    assert train(path, directory, "--m1-epochs", "3", "--kl-warmup", "4") == 0
+    return directory
+
+
+def parameters(run):
+    return {name: array.tobytes() for name, array in sv.load(run / "last.npz").state().items()}
+
+
+def test_one_command_trains_both(run, capsys):
+    histories = [sv.run_directory.read_history(directory) for directory in (run / "m1", run)]
+    assert [history["epoch"][-1] for history in histories] == [3, 2]
+    model = sv.load(run / "last.npz")
+    assert type(model) is sv.StackedVAE
+    for name, array in sv.load(run / "m1" / "last.npz").state().items():
+        numpy.testing.assert_array_equal(model.first.state()[name], array)
+    assert {path.stem for path in (run / "figures").iterdir()} >= {"classes", "analogies", "curves"}
+    assert main(["evaluate", str(run), "--importance-samples", "3", "--limit", "10"]) == 0
+    assert "of each class" in capsys.readouterr().out
+
+
+def test_a_given_m1_is_the_trained_one(path, run, tmp_path):
+    assert train(path, tmp_path / "other", "--m1", str(run / "m1")) == 0
+    assert parameters(tmp_path / "other") == parameters(run) and not (tmp_path / "other" / "m1").exists()
+
+
+@pytest.mark.parametrize("of", ["m1", "m2"])
+def test_an_interrupted_run_goes_on_to_the_same_bits(of, path, run, tmp_path, monkeypatch):
+    fit, n_fits = sv.fit, []
+
+    def interrupted(*arguments, **options):
+        n_fits.append(0)
+        if len(n_fits) == {"m1": 1, "m2": 2}[of]:
+            fit(*arguments[:2], 1, *arguments[3:], **options)
+            raise KeyboardInterrupt
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(sv, "fit", interrupted)
+    assert train(path, tmp_path / "run", "--m1-epochs", "3", "--kl-warmup", "4") == 130
+    monkeypatch.setattr(sv, "fit", fit)
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--epochs", "2"]) == 0
+    assert parameters(tmp_path / "run") == parameters(run)
+
+
+def test_epochs_of_m2_may_grow_and_those_of_m1_may_not(path, tmp_path, capsys):
+    assert train(path, tmp_path / "run") == 0
+    before = (tmp_path / "run" / "m1" / "last.npz").read_bytes()
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--m1-epochs", "5"]) == 2
+    assert "expected no --m1-epochs once M2 has begun, received 5" in capsys.readouterr().err
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--epochs", "3"]) == 0
+    assert sv.run_directory.read_history(tmp_path / "run")["epoch"][-1] == 3
+    assert (tmp_path / "run" / "m1" / "last.npz").read_bytes() == before
+
+
+REFUSED = {
+    "m1 of another model": (
+        ["--model", "m2", "--m1", "x"],
+        "train: expected --m1 with --model m1+m2, received --model m2",
+    ),
+    "m1 and its options": (
+        ["--m1", "x", "--binarize", "dynamic", "--m1-epochs", "3"],
+        "--m1 and --binarize, --m1-epochs",
+    ),
+    "no such m1": (["--m1", "nothing.npz"], "expected a file, received nothing there"),
+    "no hidden layer": (["--hidden"], "--hidden with at least one width"),
+    "iwae": (["--objective", "iwae"], "expected --objective elbo with --model m1+m2, received iwae"),
+    "too few labels": (["--labels", "9"], "at least one label for each of 10 classes"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_input_gives_one_sentence_and_status_2(name, path, tmp_path, capsys):
+    options, sentence = REFUSED[name]
+    assert train(path, tmp_path / "run", *options) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("scratchvae: ") and sentence in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_m1_with_classes_is_refused(path, run, tmp_path, capsys):
+    assert train(path, tmp_path / "run", "--m1", str(run)) == 2
+    assert "expected a VAE as --m1, received a StackedVAE" in capsys.readouterr().err

@@ -166,7 +166,7 @@ def errors(options: argparse.Namespace) -> Iterator[str]:
         row, found = ROWS[name], [(job["labels"], results.of(job)) for job in jobs(name, options)]
         draws = ([result for labels, result in found if labels == n] for n in columns)
         yield _line([row.title, *(_over_seeds(each, "error") for each in draws)])
-        if row.published:
+        if not row.published.keys().isdisjoint(columns):
             yield _line(["the same, published", *(row.published.get(n, "") for n in columns)])
 
 

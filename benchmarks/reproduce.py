@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -144,10 +145,18 @@ def error_job(name: str, n_labels: int, draw: int, epochs: int | None = None) ->
 
 
 def trained(job: Job, test: sv.data.Dataset, options: argparse.Namespace) -> dict[str, Any]:
-    """What a command of `scratchvae train` comes to, which is taken up again if it was begun."""
-    directory = Path(options.runs) / "-".join(str(job[name]).replace(", ", "-") for name in ("row", "labels", "seed"))
-    arguments = ["train", *arguments_of(job["command"], "scratchvae train"), "--device", options.device]
-    arguments += ["--resume" if (directory / "config.json").exists() else "--run-dir", str(directory)]
+    """What a command of `scratchvae train` comes to, which is taken up again if it was begun.
+
+    Its run directory is named by a checksum of its settings, too, so that another recipe does not go on with this run.
+    """
+    arguments, epochs = arguments_of(job["command"], "scratchvae train"), ["--epochs", str(job["epochs"])]
+    recipe = zlib.crc32(" ".join(arguments[: -len(epochs)]).encode())
+    name = f"{job['row'].replace(', ', '-')}-{job['labels']}-{job['seed']}-{recipe:08x}".replace(" ", "-")
+    directory = Path(options.runs) / name
+    if any(directory.rglob("config.json")):
+        arguments = ["train", "--resume", str(directory), *epochs]
+    else:
+        arguments = ["train", *arguments, "--device", options.device, "--run-dir", str(directory)]
     arguments += ["--data-dir", options.data_dir] if options.data_dir else []
     print(command("scratchvae", arguments), flush=True)
     if status := scratchvae(arguments):

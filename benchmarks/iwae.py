@@ -1,16 +1,17 @@
 """VAE and importance-weighted VAE on MNIST after Burda, Grosse & Salakhutdinov (2016), beside PyTorch's.
 
-usage: python -m benchmarks iwae [--data-dir DIR] [--rows NAME ...] [--seeds SEED ...] [--stages I] [--out FILE]
+usage: python -m benchmarks iwae [--data-dir DIR] [--rows NAME ...] [--seeds SEED ...] [--stages I] [--runs DIR]
+                                 [--out FILE]
 
 784-200-200-50 tanh, pixels binarised anew at every step, batches of 20, stage i = 0, 1, 2, ... at the learning rate
 1e-3 * 10^(-i/7) for 3^i epochs. Every model is scored by scratchvae, with 5,000 importance samples on one binarised
-test set; each result is written as soon as it is there, with its model beside it.
+test set; each result is written as soon as it is there, with its model beside it, and not measured again. A training by
+scratchvae leaves a run directory in --runs, where it goes on if it was stopped, or for more stages.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from functools import partial
@@ -20,13 +21,19 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
+from benchmarks.jobs import Job, Results, command
 
+PROGRAM = "python -m benchmarks iwae"
 ROWS = {
     "vae k=1": ("scratchvae", "elbo", 1),
+    "vae k=5": ("scratchvae", "elbo", 5),
+    "vae k=50": ("scratchvae", "elbo", 50),
     "iwae k=5": ("scratchvae", "iwae", 5),
+    "iwae k=50": ("scratchvae", "iwae", 50),
     "pytorch vae k=1": ("pytorch", "elbo", 1),
     "pytorch iwae k=5": ("pytorch", "iwae", 5),
 }
+TABLE = ("vae k=1", "iwae k=5", "pytorch vae k=1", "pytorch iwae k=5")
 BATCH_SIZE = 20
 EPS = 1e-4 / BATCH_SIZE  # the paper's eps belongs to the sum over a batch, this one to its mean
 IMPORTANCE_SAMPLES = 5000
@@ -34,29 +41,42 @@ IMPORTANCE_SAMPLES = 5000
 
 def main(arguments: list[str]) -> None:
     """Train and score the rows that are asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks iwae", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.split("\n")[0])
     parser.add_argument("--data-dir")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(TABLE))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--stages", type=int, default=3, help="1, 2, 3, ... for 1, 4, 13, 40, ... epochs (default: 3)")
+    parser.add_argument("--runs", default="runs/iwae")
     parser.add_argument("--out", default="benchmarks/results/iwae.json")
     options = parser.parse_args(arguments)
     train, test = (part.images.reshape(-1, 784) for part in sv.data.load("mnist", options.data_dir))
-    out = Path(options.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    results = json.loads(out.read_text()) if out.exists() else {}
+    results = Results(options.out)
     for seed in options.seeds:
         for name in options.rows:
-            framework, objective, k = ROWS[name]
-            start = time.perf_counter()
-            fitted = {"scratchvae": fit, "pytorch": fit_by_pytorch}[framework]
-            model = fitted(initial_model(train, seed), train, objective, k, options.stages, seed)
-            seconds = time.perf_counter() - start
-            key = f"{name}, {epochs(options.stages)} epochs, seed {seed}"
-            sv.save(model, out.with_name(f"{key.replace(', ', '-').replace(' ', '-')}.npz"))
-            results[key] = score(model, test) | {"training_seconds": round(seconds, 1)}
-            out.write_text(json.dumps(results, indent=2) + "\n")
-            print(key, json.dumps(results[key]), flush=True)
+            measured = partial(measure, name, options.stages, seed, train, test, options)
+            print(results.measure(job(name, options.stages, seed), measured), flush=True)
+
+
+def job(row: str, stages: int, seed: int) -> Job:
+    """One training and its scores."""
+    described = {"row": row, "seed": seed, "epochs": epochs(stages)}
+    return described | {"command": command(PROGRAM, ["--rows", row, "--stages", stages, "--seeds", seed])}
+
+
+def measure(
+    row: str, stages: int, seed: int, train: numpy.ndarray, test: numpy.ndarray, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Train, keep the model beside the results, and score it."""
+    framework, objective, k = ROWS[row]
+    start = time.perf_counter()
+    model, name = initial_model(train, seed), row.replace(" ", "-")
+    if framework == "pytorch":
+        fit_by_pytorch(model, train, objective, k, stages, seed)
+    else:
+        fit(model, train, objective, k, stages, seed, Path(options.runs) / f"{name}-seed-{seed}")
+    seconds = time.perf_counter() - start
+    sv.save(model, Path(options.out).with_name(f"{name}-{epochs(stages)}-epochs-seed-{seed}.npz"))
+    return score(model, test) | {"training_seconds": round(seconds, 1)}
 
 
 def epochs(stages: int) -> int:
@@ -78,11 +98,14 @@ def initial_model(train: numpy.ndarray, seed: int) -> sv.VAE:
     return model
 
 
-def fit(model: sv.VAE, train: numpy.ndarray, objective: str, k: int, stages: int, seed: int) -> sv.VAE:
-    """Train by `scratchvae.fit`."""
+def fit(
+    model: sv.VAE, train: numpy.ndarray, objective: str, k: int, stages: int, seed: int, run_dir: Path | None = None
+) -> sv.VAE:
+    """Train by `scratchvae.fit`, from where the run directory has come to."""
     rate = partial(learning_rate, steps_per_epoch=math.ceil(len(train) / BATCH_SIZE))
     optimizer = partial(sv.optim.Adam, eps=EPS)
     options = {"learning_rate": rate, "optimizer": optimizer, "n_samples": k, "objective": objective}
+    options |= {"run_dir": run_dir, "resume": run_dir is not None and (run_dir / "config.json").exists()}
     sv.fit(model, train, epochs=epochs(stages), batch_size=BATCH_SIZE, seed=seed, progress=False, **options)
     return model
 

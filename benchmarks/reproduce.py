@@ -1,165 +1,357 @@
-"""The semi-supervised table of MNIST, row by row: jobs that can be stopped and taken up again.
+"""The published tables of MNIST, row by row: jobs that can be stopped and taken up again.
 
-usage: python -m benchmarks reproduce [--rows NAME ...] [--labels N ...] [--draws N] [--epochs N] [--data-dir DIR]
-                                      [--runs DIR] [--out FILE] [--list]
+usage: python -m benchmarks reproduce [--rows NAME ...] [--labels N ...] [--draws N] [--epochs N] [--device DEVICE]
+                                      [--data-dir DIR] [--runs DIR] [--out FILE] [--list]
 
-A row is a method and a number of labels; a job is one draw of them. M2's jobs are commands of `scratchvae train`, which
-are printed; each leaves a run directory in --runs and goes on there when it is asked for again. The test error of every
-job is written to the results file as soon as it is there, and jobs that stand in it are not run again. --list runs
-nothing: it prints the table as far as it has come, and what the rest would take, by the time of a few steps.
+Two tables: test errors with few labels, and likelihoods. A job is one draw of the labels, or one seed. What is trained
+for long is a command, of `scratchvae train` or of another benchmark, which is printed, leaves a run directory in --runs
+and goes on there when it is asked for again. Every result is written to its file as soon as it is there, with the
+command, and is not measured again. --list runs nothing: it says what the jobs that are left would take, by the time of
+a few steps, and prints the tables as far as they have come, as the documents have them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from statistics import mean, stdev
+from types import ModuleType
 from typing import Any
 
 import numpy
 from scipy.stats import t
 
 import scratchvae as sv
+from benchmarks import iwae, mnist
+from benchmarks.jobs import Job, Results, arguments_of, command
 from scratchvae.cli import main as scratchvae
 from scratchvae.models.semisupervised_vae import usual_alpha
+from scratchvae.run_directory import read_history
 
-LABELS, EPOCHS, DRAWS, BATCH, STEPS = (100, 600, 1000, 3000), 60, 3, 200, 3000
-SETTINGS = "--model m2 --latent 50 --hidden 500 --activation softplus --batch-size 200 --learning-rate 4.2e-4".split()
-PUBLISHED = {  # test error in percent, and 95 % interval where there is one
-    "m2": {100: "6.81 +- 0.60", 600: "5.63 +- 0.70", 1000: "5.13 +- 0.38", 3000: "4.18 +- 0.12"},
-    "m2, alpha 0": {100: "77.5", 600: "30.6", 1000: "24.4", 3000: "10.7"},
-    "network alone": {100: "22.9", 600: "12.8", 1000: "11.4", 3000: "8.9"},
-}
-"""Row -> labels -> the same in Pyro's tutorial on this model, of 50,000 training images: five draws for M2."""
+N = 60_000
+LABELS, DRAWS, BATCH_SIZE, STEPS = (100, 600, 1000, 3000), 3, 200, 3000
+STEPS_OF_ALL = (6000, 12_000, 18_000)
+"""With all N labels: that which is best on 10,000 training images held out."""
 
-
-def m2(data: Any, n_labels: int, draw: int, options: argparse.Namespace, alpha: float | None = None) -> float:
-    """One draw of M2 by `scratchvae train`, taken up again if it was begun."""
-    directory = Path(options.runs) / f"m2{'' if alpha is None else f'-alpha-{alpha:g}'}-{n_labels}-{draw}"
-    command = ["train", "--data", "mnist", *SETTINGS, "--labels", str(n_labels), "--seed", str(draw)]
-    command += ["--run-dir", str(directory)] + ([] if alpha is None else ["--alpha", str(alpha)])
-    if (directory / "config.json").exists():
-        command = ["train", "--resume", str(directory)]
-    command += ["--epochs", str(options.epochs)] + (["--data-dir", options.data_dir] if options.data_dir else [])
-    print(f"scratchvae {' '.join(command)}", flush=True)
-    if scratchvae(command):
-        raise SystemExit(f"{directory} was not finished; the same command goes on with it")
-    return sv.classification_error(sv.load(directory / "last.npz"), data[1].images, data[1].labels)
+# ---- test errors with few labels
 
 
-def network(
-    data: Any, n_labels: int, draw: int, options: argparse.Namespace, hidden: tuple[int, ...] = (500,)
-) -> float:
-    """M2's classifier, 784-500-10 softplus, trained on the labelled images alone: STEPS steps, Adam 1e-3."""
-    train, test = data
-    known = sv.data.label_subset(train.labels, n_labels, draw)
-    rows = numpy.flatnonzero(known >= 0)
-    x, y = train.images[rows].reshape(n_labels, -1), known[rows]
-    classifier = sv.models.Classifier(sv.nn.MLP([784, *hidden, 10], sv.Noise(draw), "softplus"))
+@dataclass(frozen=True)
+class Row:
+    """A row of the table of test errors, in percent.
+
+    method : settings of `scratchvae train`, or a function of the data, the number of labels and the draw
+    alpha : of a number of labels; without it what `train` takes
+    published : by the number of labels, with half of the 95 % interval where there is one
+    """
+
+    title: str
+    method: str | Callable[[Any, int, int], dict[str, Any]]
+    labels: tuple[int, ...] = LABELS
+    epochs: int = 60
+    alpha: Callable[[int], float] | None = None
+    published: dict[int, str] = field(default_factory=dict)
+
+
+def network(data: Any, n_labels: int, draw: int, hidden: tuple[int, ...] = (500,)) -> dict[str, Any]:
+    """M2's classifier, 784-500-10 softplus, trained on the labelled images alone, by Adam 1e-3 in batches of 100."""
+    train, test = (sv.data.Dataset(part.images.reshape(-1, 784), part.labels) for part in data)
+    steps, held_out = STEPS, {}
+    if n_labels == len(train):
+        rows = sv.Noise(draw).permutation("held out", len(train))
+        fitted = steps_of_training(_part(train, rows[len(train) // 6 :]), draw, hidden)
+        held_out = {n: error_after(fitted, n, _part(train, rows[: len(train) // 6])) for n in STEPS_OF_ALL}
+        steps = min(held_out, key=held_out.get)
+    else:
+        train = _part(train, sv.data.label_subset(train.labels, n_labels, draw) >= 0)
+    found = {"steps": steps} | ({"held_out_errors": list(held_out.values())} if held_out else {})
+    return found | {"error": error_after(steps_of_training(train, draw, hidden), steps, test)}
+
+
+def _part(dataset: sv.data.Dataset, rows: numpy.ndarray) -> sv.data.Dataset:
+    return sv.data.Dataset(dataset.images[rows], dataset.labels[rows])
+
+
+def steps_of_training(
+    train: sv.data.Dataset, seed: int, hidden: tuple[int, ...]
+) -> Iterator[tuple[int, sv.models.Classifier]]:
+    """A classifier after one step, two, and so on for ever."""
+    classifier = sv.models.Classifier(sv.nn.MLP([784, *hidden, 10], sv.Noise(seed), "softplus"))
     optimizer = sv.optim.Adam(classifier.parameters(), learning_rate=1e-3)
-    while optimizer.n_steps < STEPS:
-        for some in sv.data.minibatches(n_labels, 100, sv.Noise(draw, optimizer.n_steps)):
-            loss = -sv.ops.mean(classifier(x[some]).log_prob(y[some]))
+    while True:
+        for rows in sv.data.minibatches(len(train), 100, sv.Noise(seed, optimizer.n_steps)):
+            loss = -sv.ops.mean(classifier(train.images[rows]).log_prob(train.labels[rows]))
             sv.grad(loss, optimizer.parameters, out=optimizer.gradients)
             optimizer.step()
+            yield optimizer.n_steps, classifier
+
+
+def error_after(fitted: Iterator[tuple[int, sv.models.Classifier]], steps: int, test: sv.data.Dataset) -> float:
+    """The error in percent of a classifier that has come so far."""
+    classifier = next(classifier for step, classifier in fitted if step == steps)
     with sv.no_grad():
-        predicted = classifier(test.images.reshape(len(test), -1)).logits.argmax(axis=1)
-    return float((predicted != test.labels).mean())
+        return 100 * float((classifier(test.images).logits.argmax(axis=1) != test.labels).mean())
 
 
-def logistic(data: Any, n_labels: int, draw: int, options: argparse.Namespace) -> float:
-    """The same without a hidden layer: logistic regression on pixels."""
-    return network(data, n_labels, draw, options, hidden=())
-
-
-def neighbour(data: Any, n_labels: int, draw: int, options: argparse.Namespace) -> float:
+def neighbour(data: Any, n_labels: int, draw: int) -> dict[str, Any]:
     """The label of the nearest labelled image, by Euclidean distance of pixels."""
     train, test = data
     known = sv.data.label_subset(train.labels, n_labels, draw)
     rows = numpy.flatnonzero(known >= 0)
     x, y = train.images[rows].reshape(n_labels, -1), test.images.reshape(len(test), -1)
     nearest = ((x * x).sum(axis=1) - 2 * y @ x.T).argmin(axis=1)  # but for |y|^2, which changes no order
-    return float((known[rows][nearest] != test.labels).mean())
+    return {"error": 100 * float((known[rows][nearest] != test.labels).mean())}
 
 
-ROWS: dict[str, Callable[..., float]] = {
-    "m2": m2,
-    "m2, alpha 0": lambda *job: m2(*job, alpha=0.0),
-    "network alone": network,
-    "logistic regression": logistic,
-    "nearest neighbour": neighbour,
+M2 = f"--model m2 --latent 50 --hidden 500 --activation softplus --batch-size {BATCH_SIZE} --learning-rate 4.2e-4"
+ROWS = {
+    "m2": Row(
+        "M2",
+        M2,
+        published={100: "6.81 ± 0.60", 600: "5.63 ± 0.70", 1000: "5.13 ± 0.38", 3000: "4.18 ± 0.12"},
+    ),
+    "m2, alpha 0": Row(
+        "M2, alpha = 0",
+        M2,
+        alpha=lambda n_labels: 0.0,
+        published={100: "77.5", 600: "30.6", 1000: "24.4", 3000: "10.7"},
+    ),
+    "network alone": Row(
+        "its classifier, trained on labelled images alone",
+        network,
+        (*LABELS, N),
+        published={100: "22.9", 600: "12.8", 1000: "11.4", 3000: "8.9"},
+    ),
+    "logistic regression": Row("logistic regression on pixels", partial(network, hidden=())),
+    "nearest neighbour": Row("nearest neighbour", neighbour),
+}
+"""Published: the same in Pyro's tutorial on this model, of 50,000 training images; five draws for M2."""
+
+
+def error_job(name: str, n_labels: int, draw: int, epochs: int | None = None) -> Job:
+    """One draw of a row."""
+    row, job = ROWS[name], {"row": name, "labels": n_labels, "seed": draw}
+    if callable(row.method):
+        return job
+    epochs = epochs or row.epochs
+    alpha = [] if row.alpha is None else ["--alpha", row.alpha(n_labels)]
+    settings = ["--data", "mnist", *row.method.split(), *alpha, "--labels", n_labels, "--seed", draw]
+    return job | {"epochs": epochs, "command": command("scratchvae train", [*settings, "--epochs", epochs])}
+
+
+def trained(job: Job, test: sv.data.Dataset, options: argparse.Namespace) -> dict[str, Any]:
+    """What a command of `scratchvae train` comes to, which is taken up again if it was begun.
+
+    Its run directory is named by a checksum of its settings, too, so that another recipe does not go on with this run.
+    """
+    arguments, epochs = arguments_of(job["command"], "scratchvae train"), ["--epochs", str(job["epochs"])]
+    recipe = zlib.crc32(" ".join(arguments[: -len(epochs)]).encode())
+    name = f"{job['row'].replace(', ', '-')}-{job['labels']}-{job['seed']}-{recipe:08x}".replace(" ", "-")
+    directory = Path(options.runs) / name
+    if any(directory.rglob("config.json")):
+        arguments = ["train", "--resume", str(directory), *epochs]
+    else:
+        arguments = ["train", *arguments, "--device", options.device, "--run-dir", str(directory)]
+    arguments += ["--data-dir", options.data_dir] if options.data_dir else []
+    print(command("scratchvae", arguments), flush=True)
+    if status := scratchvae(arguments):
+        raise SystemExit(status)  # which has said why, and how to go on
+    error = sv.classification_error(sv.load(directory / "last.npz"), test.images, test.labels)
+    return {"seconds": round(sum(read_history(directory)["seconds"]), 1), "error": 100 * error}
+
+
+def errors(options: argparse.Namespace) -> Iterator[str]:
+    """The table of test errors: mean and half of the 95 % interval over draws, below it what was published."""
+    columns, results = options.labels or [*LABELS, N], Results(options.out)
+    shown = [f"all {n:,}" if n == N else f"{n:,}" for n in columns]
+    yield _line(["test error, percent", f"{shown[0]} labels", *shown[1:]])
+    yield "|---" * (1 + len(columns)) + "|"
+    for name in (name for name in options.rows if name in ROWS):
+        row, found = ROWS[name], [(job["labels"], results.of(job)) for job in jobs(name, options)]
+        draws = ([result for labels, result in found if labels == n] for n in columns)
+        yield _line([row.title, *(_over_seeds(each, "error") for each in draws)])
+        if not row.published.keys().isdisjoint(columns):
+            yield _line(["the same, published", *(row.published.get(n, "") for n in columns)])
+
+
+# ---- likelihoods
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """A row of the table of likelihoods: jobs of another benchmark, and which of their figures is told."""
+
+    title: str
+    benchmark: ModuleType
+    jobs: list[Job]
+    published: str
+    figure: str = "log_px"
+
+
+def _importance_weighted(row: str, stages: int, seeds: tuple[int, ...], published: str) -> Likelihood:
+    title = f"{row[: row.index(' ')].upper()}, {row[row.index('k') :]}"
+    return Likelihood(title, iwae, [iwae.job(row, stages, seed) for seed in seeds], published)
+
+
+PUBLISHED = {
+    "vae k=1": "-86.76",
+    "vae k=5": "-86.47",
+    "vae k=50": "-86.35",
+    "iwae k=5": "-85.54",
+    "iwae k=50": "-84.78",
+}
+"""After 3,280 epochs, by 5,000 importance samples: Burda, Grosse & Salakhutdinov (2016), one stochastic layer."""
+
+LIKELIHOODS = {
+    "grey": Likelihood(
+        "VAE of 20 latent units, grey values: ELBO",
+        mnist,
+        [mnist.job("grey", seed) for seed in range(3)],
+        "-106.66 after 7 epochs (PyTorch's example)",
+        "elbo",
+    ),
+    "vae k=1, 13 epochs": _importance_weighted("vae k=1", 3, (0, 1), ""),
+    "iwae k=5, 13 epochs": _importance_weighted("iwae k=5", 3, (0, 1), ""),
+    **{row: _importance_weighted(row, 8, (0,), published) for row, published in PUBLISHED.items()},
 }
 
 
+def likelihoods(options: argparse.Namespace) -> Iterator[str]:
+    """The table of likelihoods: mean and half of the 95 % interval over seeds."""
+    yield _line(["log p(x) of the test set, nats", "epochs", "here", "published"])
+    yield "|---" * 4 + "|"
+    for name in (name for name in options.rows if name in LIKELIHOODS):
+        row, results = LIKELIHOODS[name], results_of(name, options)
+        shown = _over_seeds([results.of(job) for job in row.jobs], row.figure)
+        yield _line([row.title, f"{row.jobs[0]['epochs']:,}", shown, row.published])
+
+
+# ---- both
+
+
+def jobs(name: str, options: argparse.Namespace) -> list[Job]:
+    """Those of a row that are asked for."""
+    if name in LIKELIHOODS:
+        return LIKELIHOODS[name].jobs
+    draws = range(options.draws)
+    return [error_job(name, n, draw, options.epochs) for n in options.labels or ROWS[name].labels for draw in draws]
+
+
+def results_of(name: str, options: argparse.Namespace) -> Results:
+    """The file that keeps a row's results; that of another benchmark lies beside --out."""
+    if name in LIKELIHOODS:
+        return Results(Path(options.out).with_name(f"{LIKELIHOODS[name].benchmark.__name__.split('.')[-1]}.json"))
+    return Results(options.out)
+
+
 def main(arguments: list[str]) -> None:
-    """Run the jobs that are asked for and have not been run, and print the table."""
+    """Run the jobs that are asked for and have not been run, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks reproduce", description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--labels", nargs="+", type=int, default=list(LABELS))
-    parser.add_argument("--draws", type=int, default=DRAWS)
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--rows", nargs="+", choices=[*ROWS, *LIKELIHOODS], default=[*ROWS, *LIKELIHOODS])
+    parser.add_argument("--labels", nargs="+", type=int, help=f"default: {' '.join(map(str, LABELS))}")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="of the labelled images (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, help="of the commands of `scratchvae train` (default: the row's)")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "gpu"], help="of the same (default: cpu)")
     parser.add_argument("--data-dir")
     parser.add_argument("--runs", default="runs/reproduce")
-    parser.add_argument("--out", default="benchmarks/results/semi_supervised.json")
+    parser.add_argument("--out", default="benchmarks/results/semi_supervised.json", help="others lie beside it")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args(arguments)
-    out = Path(options.out)
-    results = json.loads(out.read_text()) if out.exists() else {}
-    jobs = [(row, n, draw) for row in options.rows for n in options.labels for draw in range(options.draws)]
     if options.list:
-        waiting = [job for job in jobs if _key(*job, options.epochs) not in results and job[0].startswith("m2")]
-        hours = sum(projected_seconds(n, options.epochs) for _, n, _ in waiting) / 3600
-        print(f"{len(waiting)} jobs of M2 have not been run; on this machine they would take {hours:.1f} hours")
+        for line in left(options):
+            print(line)
     else:
-        data = sv.data.load("mnist", options.data_dir)
-        for row, n_labels, draw in jobs:
-            key = _key(row, n_labels, draw, options.epochs)
-            if key not in results:
-                started = time.perf_counter()
-                error = 100 * ROWS[row](data, n_labels, draw, options)
-                results[key] = {"error": error, "seconds": round(time.perf_counter() - started, 1)}
-                out.parent.mkdir(parents=True, exist_ok=True)
-                out.write_text(json.dumps(results, indent=2) + "\n")
-    for line in table(results, options):
-        print(line)
+        measure(options)
+    for table, rows in ((errors, ROWS), (likelihoods, LIKELIHOODS)):
+        if not rows.keys().isdisjoint(options.rows):
+            print("\n" + "\n".join(table(options)))
 
 
-def table(results: dict[str, Any], options: argparse.Namespace) -> Iterator[str]:
-    """Test error in percent: mean and half of the 95 % interval over draws, the number of draws, what was published."""
-    yield "| test error, percent | labels | mean and 95 % interval | draws | published |"
-    yield "|---|---|---|---|---|"
-    for row in options.rows:
-        for n in options.labels:
-            keys = [_key(row, n, draw, options.epochs) for draw in range(options.draws)]
-            errors = [results[key]["error"] for key in keys if key in results]
-            shown = "not run" if not errors else f"{mean(errors):.2f}"
-            if len(errors) > 1:
-                shown += f" +- {t.ppf(0.975, len(errors) - 1) * stdev(errors) / len(errors) ** 0.5:.2f}"
-            yield f"| {row} | {n:,} | {shown} | {len(errors)} | {PUBLISHED.get(row, {}).get(n, '')} |"
+def measure(options: argparse.Namespace) -> None:
+    """Run what has not been run."""
+    data = sv.data.load("mnist", options.data_dir)
+    data_dir = ["--data-dir", options.data_dir] if options.data_dir else []
+    for name in options.rows:
+        results = results_of(name, options)
+        for job in jobs(name, options):
+            if results.of(job) is not None:
+                continue
+            if name in LIKELIHOODS:
+                benchmark = LIKELIHOODS[name].benchmark
+                print(job["command"], flush=True)
+                benchmark.main(
+                    [*arguments_of(job["command"], benchmark.PROGRAM), "--out", str(results.path), *data_dir]
+                )
+            elif callable(ROWS[name].method):
+                results.measure(job, partial(ROWS[name].method, data, job["labels"], job["seed"]))
+            else:
+                results.measure(job, partial(trained, job, data[1], options), options.device)
+
+
+def left(options: argparse.Namespace) -> Iterator[str]:
+    """For each row, what has not been run, and what the commands among it would take on this machine."""
+    for name in options.rows:
+        results = results_of(name, options)
+        waiting = [job for job in jobs(name, options) if results.of(job) is None]
+        if waiting:
+            hours = sum(map(projected_seconds, waiting)) / 3600
+            projected = f"; they would take {hours:.1f} hours, by the time of a few steps" if hours else ""
+            yield f"{name}: {len(waiting)} jobs have not been run{projected}"
+
+
+def projected_seconds(job: Job) -> float:
+    """What the training of a job would take on this machine; 0 for the short ones."""
+    if job["row"] in iwae.ROWS:
+        return seconds_of_iwae(job["row"]) * job["epochs"] * -(-N // iwae.BATCH_SIZE)
+    if job["row"].startswith("m2"):
+        return seconds_of_m2(min(BATCH_SIZE, job["labels"])) * job["epochs"] * -(-(N - job["labels"]) // BATCH_SIZE)
+    return 0.0
 
 
 @cache
-def projected_seconds(n_labels: int, epochs: int, n: int = 60_000) -> float:
-    """What a job of M2 would take, by the time of three steps, on images of noise."""
+def seconds_of_m2(n_labelled: int) -> float:
+    """A step of M2, BATCH_SIZE images besides the labelled ones, all of noise."""
     rng = numpy.random.default_rng(0)
-    m = min(BATCH, n_labels)
-    x, y = rng.random((m + BATCH, 784), dtype=numpy.float32), rng.integers(10, size=m)
-    model = sv.SemiSupervisedVAE.mlp()
-    optimizer = sv.optim.Adam(model.parameters())
-    _, objective = sv.training.semi_supervised(n_labels, n, usual_alpha(n_labels, n))
-    finished = []
-    for step in range(4):
-        value, *_ = objective(model, x, y, sv.Noise(0, step), 1, 1.0)
+    x, y = rng.random((n_labelled + BATCH_SIZE, 784), dtype=numpy.float32), rng.integers(10, size=n_labelled)
+    _, objective = sv.training.semi_supervised(n_labelled, N, usual_alpha(n_labelled, N))
+    return _seconds(sv.SemiSupervisedVAE.mlp(), lambda model, noise: objective(model, x, y, noise, 1, 1.0))
+
+
+@cache
+def seconds_of_iwae(row: str) -> float:
+    """A step of a row of benchmarks/iwae.py, on images of noise."""
+    x = numpy.random.default_rng(0).random((iwae.BATCH_SIZE, 784), dtype=numpy.float32)
+    _, name, k = iwae.ROWS[row]
+    _, objective = sv.training.OBJECTIVES[name]
+    return _seconds(iwae.initial_model(x, 0), lambda model, noise: objective(model, x, noise, k, 1.0))
+
+
+def _seconds(model: Any, objective: Callable[..., Any], n: int = 3) -> float:
+    """The mean time of n steps after the first."""
+    optimizer, finished = sv.optim.Adam(model.parameters()), []
+    for step in range(n + 1):
+        value, *_ = objective(model, sv.Noise(0, step))
         sv.grad(-value, optimizer.parameters, out=optimizer.gradients)
         optimizer.step()
         finished.append(time.perf_counter())
-    return (finished[-1] - finished[0]) / 3 * epochs * -(-(n - n_labels) // BATCH)
+    return (finished[-1] - finished[0]) / n
 
 
-def _key(row: str, n_labels: int, draw: int, epochs: int) -> str:
-    """The name of a job in the results file."""
-    return f"{row}, {n_labels} labels, draw {draw}" + (f", {epochs} epochs" if row.startswith("m2") else "")
+def _over_seeds(results: list[Job | None], figure: str) -> str:
+    """The mean and half of its 95 % interval, as far as the jobs have come; nothing without any job."""
+    values = [result[figure] for result in results if result is not None]
+    if not values:
+        return "not run" if results else ""
+    text = f"{mean(values):.2f}"
+    if len(values) > 1:
+        text += f" ± {t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5:.2f}"
+    return text + (f" ({len(values)} of {len(results)})" if len(values) < len(results) else "")
+
+
+def _line(cells: list[str]) -> str:
+    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +19,15 @@ from benchmarks import (
     faces,
     iwae,
     linear,
+    mnist,
     reproduce,
     semisupervised_step,
     step,
     timing,
 )
 from scratchvae import cli
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("name", ["engine", "numpy_by_hand"])
@@ -148,20 +152,38 @@ def few_digits(monkeypatch):
 
 
 def reproduced(tmp_path, *options):
-    places = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "results.json")]
-    reproduce.main([*options, *places])
-    return json.loads((tmp_path / "results.json").read_text())
+    out = tmp_path / "results.json"
+    reproduce.main([*options, "--runs", str(tmp_path / "runs"), "--out", str(out)])
+    return json.loads(out.read_text())
+
+
+def errors_of(results, row, labels):
+    return [result["error"] for result in results if (result["row"], result["labels"]) == (row, labels)]
 
 
 def test_jobs_of_the_semi_supervised_table_are_run_once(few_digits, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(reproduce, "STEPS", 60)
     options = ["--rows", "logistic regression", "nearest neighbour", "--labels", "20", "60", "--draws", "2"]
     results = reproduced(tmp_path, *options)
-    assert len(results) == 8 and all(0 < job["error"] < 95 for job in results.values())
-    errors = [results[f"nearest neighbour, 60 labels, draw {draw}"]["error"] for draw in range(2)]
+    assert len(results) == 8 and all(0 < job["error"] < 95 and job["device"] == "cpu" for job in results)
+    assert [job.get("steps") for job in results] == [60] * 4 + [None] * 4
+    errors = errors_of(results, "nearest neighbour", 60)
     spread = 12.706 * numpy.std(errors, ddof=1) / 2**0.5
-    assert f"| nearest neighbour | 60 | {numpy.mean(errors):.2f} +- {spread:.2f} | 2 |" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"| {numpy.mean(errors):.2f} ± {spread:.2f} |\n" in out and out.startswith(
+        "\n| test error, percent | 20 labels | 60 |"
+    )
     assert reproduced(tmp_path, *options) == results, "with the seconds that they took"
+    more = reproduced(tmp_path, *options[:-1], "3")
+    assert more[:8] == results and [job["seed"] for job in more[8:]] == [2] * 4
+
+
+def test_of_all_labels_the_steps_are_those_that_are_best_on_images_held_out(few_digits, monkeypatch):
+    monkeypatch.setattr(reproduce, "STEPS_OF_ALL", (1, 40))
+    found = reproduce.network(few_digits, 200, 0)
+    assert found["steps"] == 40 and found["held_out_errors"][0] > found["held_out_errors"][1]
+    train, test = (sv.data.Dataset(part.images.reshape(-1, 784), part.labels) for part in few_digits)
+    assert found["error"] == reproduce.error_after(reproduce.steps_of_training(train, 0, (500,)), 40, test) < 50
 
 
 def test_the_nearest_neighbour_is_that_of_scikit_learn(few_digits):
@@ -170,8 +192,8 @@ def test_the_nearest_neighbour_is_that_of_scikit_learn(few_digits):
     train, test = few_digits
     rows = sv.data.label_subset(train.labels, 60, 1) >= 0
     known = KNeighborsClassifier(1).fit(train.images[rows].reshape(60, -1), train.labels[rows])
-    expected = 1 - known.score(test.images.reshape(20, -1), test.labels)
-    assert reproduce.neighbour(few_digits, 60, 1, None) == pytest.approx(expected)
+    expected = 100 - 100 * known.score(test.images.reshape(20, -1), test.labels)
+    assert reproduce.neighbour(few_digits, 60, 1)["error"] == pytest.approx(expected)
 
 
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
@@ -180,9 +202,54 @@ def test_a_job_of_m2_is_a_command_that_goes_on_with_its_run(few_digits, tmp_path
     options = ["--rows", "m2", "--labels", "20", "--draws", "1"]
     reproduced(tmp_path, *options, "--epochs", "1")
     assert "scratchvae train --data mnist --model m2 --latent 50" in capsys.readouterr().out
-    second = reproduced(tmp_path, *options, "--epochs", "2")
-    assert "scratchvae train --resume" in capsys.readouterr().out
-    assert list(second) == [f"m2, 20 labels, draw 0, {n} epochs" for n in (1, 2)]
+    first, second = reproduced(tmp_path, *options, "--epochs", "2")
+    assert f"--resume {tmp_path}/runs/m2-20-0" in capsys.readouterr().out
+    assert second["command"].endswith("--labels 20 --seed 0 --epochs 2") and second["epochs"] == 2
+    assert first["seconds"] < second["seconds"], "those of the first epoch count"
     reproduce.main(["--list", "--out", str(tmp_path / "results.json"), "--rows", "m2"])
     out = capsys.readouterr().out
-    assert "12 jobs of M2 have not been run" in out and "| m2 | 100 | not run | 0 | 6.81 +- 0.60 |" in out
+    assert "m2: 12 jobs have not been run" in out and "| M2 | not run | not run | not run | not run | |" in out
+
+
+def test_another_recipe_is_another_job_and_does_not_go_on_with_the_old_run(few_digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_draw_all", lambda *_: None)
+    monkeypatch.setitem(reproduce.ROWS, "m2", replace(reproduce.ROWS["m2"], method="--model m2 --hidden 9", epochs=1))
+    options = ["--rows", "m2", "--labels", "20", "--draws", "1"]
+    reproduced(tmp_path, *options)
+    monkeypatch.setitem(reproduce.ROWS, "m2", replace(reproduce.ROWS["m2"], alpha=lambda n: 100 / n))
+    first, second = reproduced(tmp_path, *options)
+    assert " --alpha 5.0 " in second["command"] and "alpha" not in first["command"]
+    assert "--resume" not in capsys.readouterr().out and len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_a_job_of_the_likelihoods_is_one_of_its_benchmark(few_digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(mnist, "EPOCHS", 1)
+    few = [mnist.job("grey", 0)]
+    monkeypatch.setitem(reproduce.LIKELIHOODS, "grey", replace(reproduce.LIKELIHOODS["grey"], jobs=few))
+    for _ in range(2):
+        reproduce.main(["--rows", "grey", "--out", str(tmp_path / "results.json")])
+        (result,) = json.loads((tmp_path / "mnist.json").read_text())
+        out = capsys.readouterr().out
+        assert f"grey values: ELBO | 1 | {result['elbo']:.2f} |" in out
+    assert "python -m benchmarks" not in out
+    assert result["command"] == "python -m benchmarks mnist --rows grey --seeds 0" and result["seconds"] >= 0
+
+
+def test_a_training_of_iwae_goes_on_for_more_stages(few_digits, tmp_path):
+    images = few_digits[0].images[:40].reshape(-1, 784)
+    for stages in (1, 2):
+        model = iwae.fit(iwae.initial_model(images, 0), images, "iwae", 2, stages, 0, tmp_path / "run")
+    at_once = iwae.fit(iwae.initial_model(images, 0), images, "iwae", 2, 2, 0)
+    for ours, expected in zip(model.parameters(), at_once.parameters(), strict=True):
+        numpy.testing.assert_array_equal(ours.data, expected.data)
+
+
+def test_the_documents_tables_are_what_the_results_give(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(reproduce, "projected_seconds", lambda job: 0.0)
+    reproduce.main(["--list"])
+    errors, likelihoods = capsys.readouterr().out.split("\n\n")[1:]
+    readme = (ROOT / "README.md").read_text()
+    assert errors in (ROOT / "docs" / "semi_supervised.md").read_text() and likelihoods.strip() in readme
+    shown = readme[readme.index(errors.splitlines()[0]) :].split("\n\n")[0].splitlines()
+    assert len(shown) > 4 and set(shown) <= set(errors.splitlines())

@@ -1,0 +1,54 @@
+"""Jobs that are run once, and the files that keep their results.
+
+A job is what describes it: its row, seed, epochs, command, ... Its result is the same with the device, the seconds and
+the figures. A results file is a list of results, one a line. A job that is described otherwise is another job.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+Job = dict[str, Any]
+
+
+class Results:
+    """What has been measured, as a file of results says."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def all(self) -> list[Job]:
+        """Every result; none without the file."""
+        return json.loads(self.path.read_text()) if self.path.exists() else []
+
+    def of(self, job: Job) -> Job | None:
+        """The result of a job, or None."""
+        return next((result for result in self.all() if job.items() <= result.items()), None)
+
+    def measure(self, job: Job, function: Callable[[], dict[str, Any]], device: str = "cpu") -> Job:
+        """The result of a job, whose figures the function returns; it is called only if the file has none."""
+        result = self.of(job)
+        if result is None:
+            started = time.perf_counter()
+            figures = function()
+            seconds = round(time.perf_counter() - started, 1)
+            result = job | {"device": device, "seconds": seconds} | figures
+            lines = ",\n".join(f"  {json.dumps(each)}" for each in [*self.all(), result])
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(f"[\n{lines}\n]\n")
+        return result
+
+
+def command(program: str, arguments: Iterable[Any]) -> str:
+    """What a shell takes."""
+    return f"{program} {shlex.join(map(str, arguments))}"
+
+
+def arguments_of(command: str, program: str) -> list[str]:
+    """The way back."""
+    return shlex.split(command.removeprefix(program))

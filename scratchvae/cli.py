@@ -43,6 +43,7 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "epochs": 30,
     "batch_size": 128,
     "learning_rate": 2e-3,
+    "kl_weight": 1.0,
     "kl_warmup": 0,
     "samples": 1,
     "objective": "elbo",
@@ -213,12 +214,8 @@ def _parser() -> argparse.ArgumentParser:
     setting("epochs", "passes over the training data", type=COUNT, metavar="N")
     setting("batch_size", "images per step", type=COUNT, metavar="M")
     setting("learning_rate", "of Adam", type=POSITIVE, metavar="RATE")
-    setting(
-        "kl_warmup",
-        "steps over which the weight of the KL (of m1+m2: M1's) grows from 0 to 1",
-        type=FROM_ZERO,
-        metavar="STEPS",
-    )
+    setting("kl_weight", "multiplies the KL in training", type=_number(float, 0), metavar="WEIGHT")
+    setting("kl_warmup", "steps over which that weight (of m1+m2: M1's) grows from 0", type=FROM_ZERO, metavar="STEPS")
     setting("samples", "draws of z per image", type=COUNT, metavar="S")
     setting(
         "objective", "the ELBO, or the importance-weighted bound: log of the mean of S weights", choices=[*OBJECTIVES]
@@ -315,7 +312,8 @@ def _train(options: argparse.Namespace) -> None:
         "seed": settings["seed"],
         "progress": not options.quiet,
     }
-    warmup = LinearSchedule(0.0, 1.0, settings["kl_warmup"]) if settings["kl_warmup"] else 1.0
+    kl_weight = settings["kl_weight"]
+    warmed_up = LinearSchedule(0.0, kl_weight, settings["kl_warmup"]) if settings["kl_warmup"] else kl_weight
     with RunDirectory(directory) as held:
         if not options.resume:
             refuse_run(directory)
@@ -331,11 +329,11 @@ def _train(options: argparse.Namespace) -> None:
                 first = directory / "m1"
                 resume = options.resume is not None and (first / "config.json").exists()
                 epochs = settings["m1_epochs"]
-                sv.fit(model, train.images, epochs, kl_weight=warmup, run_dir=first, resume=resume, **training)
+                sv.fit(model, train.images, epochs, kl_weight=warmed_up, run_dir=first, resume=resume, **training)
             units = sv.active_units(model, asarray(train.images, model.device))
             second = {"n_classes": int(labels.max()) + 1, "hidden": settings["hidden"][-1:]}
             second |= {name: shared[name] for name in ("latent_size", "activation", "seed")}
-            model, warmup = sv.StackedVAE.mlp(model, units, **second).to(settings["device"]), 1.0
+            model, warmed_up = sv.StackedVAE.mlp(model, units, **second).to(settings["device"]), kl_weight
             print(model)
         if labels is not None:
             alpha = settings["alpha"]
@@ -345,7 +343,7 @@ def _train(options: argparse.Namespace) -> None:
             model,
             train.images,
             settings["epochs"],
-            kl_weight=warmup,
+            kl_weight=warmed_up,
             objective=settings["objective"],
             labels=labels,
             alpha=settings["alpha"],

@@ -180,7 +180,7 @@ def test_jobs_of_the_semi_supervised_table_are_run_once(few_digits, tmp_path, mo
 
 def test_of_all_labels_the_steps_are_those_that_are_best_on_images_held_out(few_digits, monkeypatch):
     monkeypatch.setattr(reproduce, "STEPS_OF_ALL", (1, 40))
-    found = reproduce.network(few_digits, 200, 0)
+    found = reproduce.network(few_digits, 200, 0, None)
     assert found["steps"] == 40 and found["held_out_errors"][0] > found["held_out_errors"][1]
     train, test = (sv.data.Dataset(part.images.reshape(-1, 784), part.labels) for part in few_digits)
     assert found["error"] == reproduce.error_after(reproduce.steps_of_training(train, 0, (500,)), 40, test) < 50
@@ -193,7 +193,7 @@ def test_the_nearest_neighbour_is_that_of_scikit_learn(few_digits):
     rows = sv.data.label_subset(train.labels, 60, 1) >= 0
     known = KNeighborsClassifier(1).fit(train.images[rows].reshape(60, -1), train.labels[rows])
     expected = 100 - 100 * known.score(test.images.reshape(20, -1), test.labels)
-    assert reproduce.neighbour(few_digits, 60, 1)["error"] == pytest.approx(expected)
+    assert reproduce.neighbour(few_digits, 60, 1, None)["error"] == pytest.approx(expected)
 
 
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
@@ -220,6 +220,25 @@ def test_another_recipe_is_another_job_and_does_not_go_on_with_the_old_run(few_d
     first, second = reproduced(tmp_path, *options)
     assert " --alpha 5.0 " in second["command"] and "alpha" not in first["command"]
     assert "--resume" not in capsys.readouterr().out and len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_one_m1_serves_all_that_is_built_on_it(few_digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_draw_all", lambda *_: None)
+    monkeypatch.setattr(reproduce, "M1", "--data mnist --model mlp --hidden 8 --latent 3 --epochs 2")
+    row = replace(reproduce.ROWS["m1+m2"], method="--model m1+m2 --latent 2 --hidden 5", epochs=1)
+    monkeypatch.setitem(reproduce.ROWS, "m1+m2", row)
+    options = ["--rows", "m1 + linear", "m1+m2", "--labels", "20", "--draws", "2"]
+    results = reproduced(tmp_path, *options)
+    assert [result["row"] for result in results] == ["m1 + linear"] * 2 + ["m1+m2"] * 2
+    assert all(0 < result["error"] < 95 for result in results) and "--m1" not in results[-1]["command"]
+    (first,) = (tmp_path / "runs").glob("m1-*")
+    assert capsys.readouterr().out.count("--model mlp") == 1
+    train, test = few_digits
+    m1 = sv.load(first / "last.npz")
+    known, units = sv.data.label_subset(train.labels, 20, 1) >= 0, sv.active_units(m1, train.images)
+    classifier = sv.linear.LogisticRegression().fit(m1.encode(train.images[known]).mean[:, units], train.labels[known])
+    expected = 100 - 100 * classifier.score(m1.encode(test.images).mean[:, units], test.labels)
+    assert results[1]["error"] == pytest.approx(expected) and results[1]["units"] == len(units)
 
 
 def test_a_job_of_the_likelihoods_is_one_of_its_benchmark(few_digits, tmp_path, monkeypatch, capsys):

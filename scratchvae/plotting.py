@@ -332,6 +332,7 @@ def style_transfer(
 def conditional_models(
     x: Any,
     drawn: Mapping[str, Any],
+    factor: str,
     correlations: Mapping[str, Any],
     bounds: Mapping[str, Mapping[int, Sequence[float]]],
 ) -> Figure:
@@ -340,16 +341,17 @@ def conditional_models(
     Parameters
     ----------
     x, drawn : images (N, H, W, C); and by name what each model draws from their z, (N, classes, ...)
-    correlations : by name, (classes, classes), of a style factor of the sources of one class (rows) with that of the
-        digits drawn as another (columns); the mean over those of two different classes goes into the title
+    factor, correlations : a factor of style; and by name, (classes, classes), its correlation between sources of one
+        class (rows) and what is drawn from their z as another (columns), with the mean over different classes as title
     bounds : by name, of log p(x, y) in nats and its standard error, for numbers of images of each class
 
     Source: deck, "Check-in": "ten independent VAEs (one per class)?"
     """
     n_models, n = len(drawn), len(x)
     n_classes = next(iter(drawn.values())).shape[1]
-    figure = Figure(figsize=(7 * n_models, 12), layout="constrained", dpi=80)
-    above, below = figure.subfigures(2, 1, height_ratios=(7.6, 4.6))
+    figure = Figure(figsize=(7 * n_models, 12), layout="constrained", dpi=90)
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    above, below = figure.subfigures(2, 1, height_ratios=(7.4, 4.6))
     sources, *blocks = above.subplots(1, 1 + n_models, width_ratios=(1, *[n_classes] * n_models))
     _show(sources, image_grid(_as_images(x, None), 1), extent=(0, 1, 0, n))
     sources.set(xticks=[0.5], yticks=[])
@@ -365,10 +367,12 @@ def conditional_models(
     different = ~numpy.eye(n_classes, dtype=bool)
     for axes, (name, values) in zip(squares, correlations.items(), strict=True):
         shades = axes.imshow(values, "RdBu_r", vmin=-1, vmax=1)
-        axes.set_title(f"{name}:\nmean of different classes {to_numpy(values)[different].mean():.2f}", fontsize=13)
+        mean = to_numpy(values)[different].mean()
+        axes.set_title(f"{name}:\nbetween different classes {mean:.2f}", fontsize=13)
         axes.set(xlabel="class drawn", ylabel="class of the source", xticks=range(n_classes), yticks=range(n_classes))
         _large(axes)
-    below.colorbar(shades, ax=squares, location="left", shrink=0.8)
+    bar = below.colorbar(shades, ax=squares, location="left", shrink=0.8)
+    bar.set_label(f"correlation of {factor}, source and drawn", fontsize=13)
     for (name, points), color, marker in zip(bounds.items(), (BLUE, ORANGE, GREEN), "osD", strict=False):
         means, errors = zip(*points.values(), strict=True)
         curve.errorbar(list(points), means, errors, color=color, marker=marker, capsize=4, label=name)

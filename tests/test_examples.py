@@ -155,6 +155,7 @@ def test_analogies(monkeypatch, tmp_path):
     assert results["judge on test images"]["classes"] > 0.8 and 0 <= results["R^2 of source and drawn"]["slant"] <= 1
 
 
+@pytest.mark.slow  # quadrature
 def test_conditional_models(monkeypatch, tmp_path, recwarn):
     run(monkeypatch, "conditional_models", "--quick", "--out", str(tmp_path))
     pictures = {f"{name}.png" for name in ("conditional_models", "latent_classes", "posteriors_by_class")}

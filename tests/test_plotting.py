@@ -347,7 +347,7 @@ def test_conditional_models(rng):
     x, drawn = rng.random((3, 4, 4, 1)), {name: rng.random((3, 5, 16)) for name in ("one", "many")}
     correlations = {"one": numpy.full((5, 5), 0.8), "many": numpy.eye(5)}
     bounds = {name: {10: (-50.0, 0.5), 1000: (-40.0, 0.4)} for name in ("one", "many", "small")}
-    figure = plotting.conditional_models(x, drawn, correlations, bounds)
+    figure = plotting.conditional_models(x, drawn, "slant", correlations, bounds)
     sources, one, many, first, second, curve = figure.axes[:6]
     numpy.testing.assert_array_equal(sources.images[0].get_array()[4:8], x[1, :, :, 0])
     numpy.testing.assert_array_equal(many.images[0].get_array()[4:8, 8:12], drawn["many"][1, 2].reshape(4, 4))

@@ -329,6 +329,64 @@ def style_transfer(
     return figure
 
 
+def conditional_models(
+    x: Any,
+    drawn: Mapping[str, Any],
+    factor: str,
+    correlations: Mapping[str, Any],
+    bounds: Mapping[str, Mapping[int, Sequence[float]]],
+) -> Figure:
+    """What models of p(x given y) draw in every class from the z of one image, and what they are worth by data.
+
+    Parameters
+    ----------
+    x, drawn : images (N, H, W, C); and by name what each model draws from their z, (N, classes, ...)
+    factor, correlations : a factor of style; and by name, (classes, classes), its correlation between sources of one
+        class (rows) and what is drawn from their z as another (columns), with the mean over different classes as title
+    bounds : by name, of log p(x, y) in nats and its standard error, for numbers of images of each class
+
+    Source: deck, "Check-in": "ten independent VAEs (one per class)?"
+    """
+    n_models, n = len(drawn), len(x)
+    n_classes = next(iter(drawn.values())).shape[1]
+    figure = Figure(figsize=(7 * n_models, 12), layout="constrained", dpi=90)
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    above, below = figure.subfigures(2, 1, height_ratios=(7.4, 4.6))
+    sources, *blocks = above.subplots(1, 1 + n_models, width_ratios=(1, *[n_classes] * n_models))
+    _show(sources, image_grid(_as_images(x, None), 1), extent=(0, 1, 0, n))
+    sources.set(xticks=[0.5], yticks=[])
+    sources.set_xticklabels(["x"])
+    sources.spines[:].set_color(ORANGE)
+    sources.spines[:].set_linewidth(2)
+    sources.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    for axes, (name, pictures) in zip(blocks, drawn.items(), strict=True):
+        cells = to_numpy(pictures).reshape(n * n_classes, -1)
+        _show_classes(axes, _as_images(cells, numpy.shape(x)[1:]), n_classes)
+        axes.set_title(name, fontsize=16)
+    *squares, curve = below.subplots(1, n_models + 1, width_ratios=(*[1] * n_models, 1.15))
+    different = ~numpy.eye(n_classes, dtype=bool)
+    for axes, (name, values) in zip(squares, correlations.items(), strict=True):
+        shades = axes.imshow(values, "RdBu_r", vmin=-1, vmax=1)
+        mean = to_numpy(values)[different].mean()
+        axes.set_title(f"{name}:\nbetween different classes {mean:.2f}", fontsize=13)
+        axes.set(xlabel="class drawn", ylabel="class of the source", xticks=range(n_classes), yticks=range(n_classes))
+        _large(axes)
+    bar = below.colorbar(shades, ax=squares, location="left", shrink=0.8)
+    bar.set_label(f"correlation of {factor}, source and drawn", fontsize=13)
+    for (name, points), color, marker in zip(bounds.items(), (BLUE, ORANGE, GREEN), "osD", strict=False):
+        means, errors = zip(*points.values(), strict=True)
+        curve.errorbar(list(points), means, errors, color=color, marker=marker, capsize=4, label=name)
+    sizes = sorted({size for points in bounds.values() for size in points})
+    curve.set(xscale="log", xlabel="training images of each class", ylabel="$\\log\\,p(x, y)$ of a test image, nats")
+    curve.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    curve.set_xticks([], minor=True)
+    curve.legend(frameon=False, fontsize=12, loc="lower right")
+    _plain(curve)
+    for axes in (sources, *blocks, curve):
+        _large(axes)
+    return figure
+
+
 def latent_comparison(
     models: Mapping[int, Any], n: int = 100, seed: int = 0, image_shape: Sequence[int] | None = None
 ) -> Figure:
@@ -418,7 +476,13 @@ def latent_size_curve(results: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def posterior_contours(
-    x: Any, posteriors: Sequence[Any], approximations: Sequence[Mapping[str, Any]], titles: Sequence[str], title: str
+    x: Any,
+    posteriors: Sequence[Any],
+    approximations: Sequence[Mapping[str, Any]],
+    titles: Sequence[str],
+    title: str,
+    name: str = "p(z\\,|\\,x)",
+    together: int = 1,
 ) -> Figure:
     """The exact p(z | x) of a 2-D latent space for each row of x, with Gaussian approximations drawn over it.
 
@@ -430,7 +494,8 @@ def posterior_contours(
     x : images (N, H, W, C), or square ones as rows
     posteriors : for each row what `scratchvae.checks.quadrature.exact_posterior` returns
     approximations : for each row at most two distributions Normal over (1, 2), by name
-    titles, title : of each panel, and of all
+    titles, title, name : of each panel, of all, and of the posterior
+    together : how many panels, side by side, have the same limits
     """
     figure = Figure(figsize=(3.1 * math.ceil(len(posteriors) / 2), 7.2), layout="constrained", dpi=150)
     figure.suptitle(title, fontsize=14)
@@ -438,7 +503,7 @@ def posterior_contours(
     masses, radius = (0.99, 0.9, 0.5), math.sqrt(-2 * math.log(1 - 0.9))
     styles = ({"color": ORANGE}, {"color": GREEN, "linestyle": (0, (4, 2))})
     angle = numpy.linspace(0, 2 * math.pi, 200)
-    rows = zip(_as_images(x, None), posteriors, approximations, titles, strict=True)
+    rows, points = zip(_as_images(x, None), posteriors, approximations, titles, strict=True), []
     for axes, (image, posterior, approximation, panel_title) in zip(panels, rows, strict=False):
         density = posterior.density
         ordered = numpy.sort(density, axis=None)[::-1]
@@ -448,16 +513,13 @@ def posterior_contours(
         axes.contour(*posterior.axes, density.T, levels, colors=BLUE, linewidths=0.8)
         inside = numpy.argwhere(density >= levels[0]).T
         shown = [numpy.stack([axis[i] for axis, i in zip(posterior.axes, inside, strict=True)])]
-        for (name, q), style in zip(approximation.items(), styles, strict=False):
+        for (label, q), style in zip(approximation.items(), styles, strict=False):
             mean, std = to_numpy(q.mean)[0], to_numpy(q.std)[0]
             ellipse = mean[:, None] + radius * std[:, None] * numpy.stack([numpy.cos(angle), numpy.sin(angle)])
-            axes.plot(*ellipse, linewidth=2, label=name, **style)
+            axes.plot(*ellipse, linewidth=2, label=label, **style)
             axes.plot(*mean, "+", color=style["color"], markersize=9, markeredgewidth=2)
             shown.append(ellipse)
-        points = numpy.concatenate(shown, axis=1)
-        low, high = points.min(axis=1), points.max(axis=1)
-        middle, reach = (low + high) / 2, 0.68 * (high - low).max()
-        axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
+        points.append(numpy.concatenate(shown, axis=1))
         axes.set_aspect("equal")
         axes.set_title(panel_title, fontsize=11)
         axes.tick_params(labelsize=9)
@@ -465,9 +527,14 @@ def posterior_contours(
         _show(inset, image)
         inset.set_xticks([])
         inset.set_yticks([])
+    for i, axes in enumerate(figure.axes[: len(points)]):
+        shown = numpy.concatenate(points[i - i % together :][:together], axis=1)
+        low, high = shown.min(axis=1), shown.max(axis=1)
+        middle, reach = (low + high) / 2, 0.68 * (high - low).max()
+        axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
     handles, labels = figure.axes[0].get_legend_handles_labels()
     handles.insert(0, Patch(facecolor="#A9CFE8", edgecolor=BLUE))
-    labels.insert(0, "exact $p(z\\,|\\,x)$: 50, 90, 99 %")
+    labels.insert(0, f"exact ${name}$: 50, 90, 99 %")
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=12)
     return figure
 

@@ -155,9 +155,69 @@ def test_analogies(monkeypatch, tmp_path):
     assert results["judge on test images"]["classes"] > 0.8 and 0 <= results["R^2 of source and drawn"]["slant"] <= 1
 
 
+@pytest.mark.slow  # quadrature
+def test_conditional_models(monkeypatch, tmp_path, recwarn):
+    run(monkeypatch, "conditional_models", "--quick", "--out", str(tmp_path))
+    pictures = {f"{name}.png" for name in ("conditional_models", "latent_classes", "posteriors_by_class")}
+    assert names_in(tmp_path) == pictures | {"conditional_models.json"}
+    results = json.loads((tmp_path / "conditional_models.json").read_text())
+    for row in results["one or ten"]["bounds"].values():
+        one, ten, narrow = (row[name]["parameters"] for name in row)
+        assert 9 * one < ten < 10 * one and 0.9 * one < narrow < 1.1 * one
+        assert all(scores["L(x, y)"][0] < scores["log p(x, y)"][0] for scores in row.values())
+    assert [row["encoder"] for row in results["two encoders"]] == ["q(z | x, y)", "q(z | x)"]
+    assert all(list(by_size) == ["2", "8"] for by_size in results["class found in z"].values())
+    assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
+
+
+@pytest.fixture(scope="module")
+def conditional_models() -> dict:
+    return runpy.run_path(str(EXAMPLES / "conditional_models.py"))
+
+
+def test_ten_vaes_as_one_model_have_the_bound_of_the_class(conditional_models, rng):
+    """L(x, y) = L_y(x) + log p(y), log p(x, y) alike, for the same draws of z."""
+    vaes = [sv.VAE.mlp(12, 3, (5,), seed=k).to(dtype=numpy.float64) for k in range(4)]
+    model, noise = conditional_models["joined"](vaes, sv.nn.Linear(12, 4, sv.Noise(0))), sv.Noise(1)
+    model.to(dtype=numpy.float64)
+    x = rng.random((6, 12))
+    with sv.no_grad():
+        for k, vae in enumerate(vaes):
+            y = numpy.full(6, k)
+            expected = vae.elbo(x, noise, 5) - math.log(4)
+            numpy.testing.assert_allclose(model.supervised(x, y, noise, 5), expected, rtol=1e-12)
+            expected = vae.log_weights(x, noise, 5) - math.log(4)
+            numpy.testing.assert_allclose(model.joint_log_weights(x, y, noise, 5), expected, rtol=1e-12)
+            numpy.testing.assert_array_equal(model.analogies(x, y)[:, k], vae.decode(vae.encode(x).mean).mean)
+
+
+def test_an_encoder_that_ignores_the_class_is_one_of_x_alone_and_stays_so(conditional_models, rng):
+    model = sv.SemiSupervisedVAE.mlp(12, 4, 3, (5,))
+    count, x, y = model.count(), rng.random((40, 12), dtype=numpy.float32), numpy.arange(40) % 4
+    conditional_models["ignoring_class"](model)
+    assert model.count() == count - 4 * 5
+    sv.fit(model, x, epochs=2, labels=numpy.where(numpy.arange(40) < 20, y, -1), progress=False)
+    numpy.testing.assert_array_equal(model.encode(x, y).mean, model.encode(x, (y + 1) % 4).mean)
+    drawn = model.decode(model.encode(x, y).mean, y).mean
+    assert abs(drawn - model.decode(model.encode(x, y).mean, (y + 1) % 4).mean).max() > 1e-4, "the decoder does not"
+
+
+def test_slant_is_the_shear_of_a_bar(conditional_models):
+    image = numpy.zeros((20, 40))
+    for row in range(20):
+        image[row, 30 - row : 34 - row] = 1  # one column to the left in each row below
+    assert conditional_models["slant"](image) == pytest.approx(1)
+    assert conditional_models["slant"](image[:, ::-1]) == pytest.approx(-1)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [("semi_supervised", ["--draws", "1"]), ("semi_supervised", ["--labels", "9"]), ("analogies", ["--labels", "3"])],
+    [
+        ("conditional_models", ["--draws", "0"]),
+        ("semi_supervised", ["--draws", "1"]),
+        ("semi_supervised", ["--labels", "9"]),
+        ("analogies", ["--labels", "3"]),
+    ],
 )
 def test_a_number_that_cannot_be_ends_with_a_sentence_and_status_2(name, arguments, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -335,6 +335,25 @@ def test_posterior_contours():
     for mass, path in zip((0.99, 0.9, 0.5), figure.axes[0].collections[-1].get_paths(), strict=True):
         radius = numpy.sqrt((((path.vertices - q.mean[0]) / q.std) ** 2).sum(axis=1))
         numpy.testing.assert_allclose(radius, numpy.sqrt(-2 * numpy.log(1 - mass)), rtol=0.05)
+    pair = plotting.posterior_contours(rows[:n], posteriors, approximations, "123", "all", "p(z|x, y)", together=2)
+    limits = [[axes.get_xlim() for axes in panels.axes[:n]] for panels in (figure, pair)]
+    assert limits[1][0] == limits[1][1] and limits[1][2] == limits[0][2]
+    assert all(limits[1][0][0] <= low and high <= limits[1][0][1] for low, high in limits[0][:2])
+    assert pair.legends[0].get_texts()[0].get_text() == "exact $p(z|x, y)$: 50, 90, 99 %"
+
+
+def test_conditional_models(rng):
+    """A block of every model's digits with the sources in front, a square of correlations each, and the bounds."""
+    x, drawn = rng.random((3, 4, 4, 1)), {name: rng.random((3, 5, 16)) for name in ("one", "many")}
+    correlations = {"one": numpy.full((5, 5), 0.8), "many": numpy.eye(5)}
+    bounds = {name: {10: (-50.0, 0.5), 1000: (-40.0, 0.4)} for name in ("one", "many", "small")}
+    figure = plotting.conditional_models(x, drawn, "slant", correlations, bounds)
+    sources, one, many, first, second, curve = figure.axes[:6]
+    numpy.testing.assert_array_equal(sources.images[0].get_array()[4:8], x[1, :, :, 0])
+    numpy.testing.assert_array_equal(many.images[0].get_array()[4:8, 8:12], drawn["many"][1, 2].reshape(4, 4))
+    assert [one.get_title(), many.get_title()] == ["one", "many"]
+    assert first.get_title().endswith("0.80") and second.get_title().endswith(" 0.00")
+    assert [label.get_text() for label in curve.get_legend().get_texts()] == ["one", "many", "small"]
 
 
 def test_gradient_variance():

@@ -21,7 +21,7 @@ ALPHA = sv.models.semisupervised_vae.usual_alpha(N_LABELLED, N)
 
 def engine(x: numpy.ndarray, y: numpy.ndarray) -> tuple[Step, Step]:
     """The gradients alone, and the whole step, by scratchvae."""
-    model = sv.SemiSupervisedVAE.mlp()
+    model = sv.SemiSupervisedVAE.mlp(activation="softplus")
     optimizer = sv.optim.Adam(model.parameters())
     _, objective = sv.training.semi_supervised(N_LABELLED, N, ALPHA)
 
@@ -41,7 +41,7 @@ def pytorch(x: numpy.ndarray, y: numpy.ndarray) -> tuple[Step, Step]:
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, linear, one_hot, softplus
 
-    model = sv.SemiSupervisedVAE.mlp()
+    model = sv.SemiSupervisedVAE.mlp(activation="softplus")
     w = {
         name: torch.nn.Parameter(torch.tensor(v.data.T.copy() if v.ndim == 2 else v.data.copy()))
         for name, v in model.named_parameters().items()

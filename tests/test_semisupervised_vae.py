@@ -239,10 +239,10 @@ def test_the_model_prints_its_five_distributions():
         "SemiSupervisedVAE, 1,268,394 parameters, binarize=dynamic\n"
         "  p(y)         Categorical    y of 10 classes    no parameters\n"
         "  p(z)         Normal(0, I)    z (50,)    no parameters\n"
-        "  p(x | y, z)  Bernoulli(logits = MLP(60 -> 500 -> 784, softplus))    x (784)    423,284 parameters\n"
-        "  q(y | x)     Categorical(logits = MLP(784 -> 500 -> 10, softplus))    y of 10 classes    "
+        "  p(x | y, z)  Bernoulli(logits = MLP(60 -> 500 -> 784, relu))    x (784)    423,284 parameters\n"
+        "  q(y | x)     Categorical(logits = MLP(784 -> 500 -> 10, relu))    y of 10 classes    "
         "397,510 parameters\n"
-        "  q(z | x, y)  Normal(mean and log std = MLP(500 -> 100, softplus) of softplus(Linear(784 -> 500) + y "
+        "  q(z | x, y)  Normal(mean and log std = MLP(500 -> 100, relu) of relu(Linear(784 -> 500) + y "
         "(10 -> 500)))    z (50,)    447,600 parameters"
     )
 

@@ -69,7 +69,7 @@ class SemiSupervisedVAE(VAE):
         n_classes: int = 10,
         latent_size: int = 50,
         hidden: Sequence[int] = (500,),
-        activation: str = "softplus",
+        activation: str = "relu",
         likelihood: str = "bernoulli",
         std: float | str = 0.1,
         binarize: str = "none",

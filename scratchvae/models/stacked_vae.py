@@ -54,7 +54,7 @@ class StackedVAE(SemiSupervisedVAE):
         n_classes: int = 10,
         latent_size: int = 50,
         hidden: Sequence[int] = (500,),
-        activation: str = "softplus",
+        activation: str = "relu",
         seed: int = 0,
     ) -> StackedVAE:
         """M2 of multilayer perceptrons, as in SemiSupervisedVAE.mlp; p(z1 | y, z2) has one deviation per unit."""

@@ -201,7 +201,7 @@ def test_a_job_of_m2_is_a_command_that_goes_on_with_its_run(few_digits, tmp_path
     monkeypatch.setattr(cli, "_draw_all", lambda *_: None)
     options = ["--rows", "m2", "--labels", "20", "--draws", "1"]
     reproduced(tmp_path, *options, "--epochs", "1")
-    assert "scratchvae train --data mnist --model m2 --latent 50" in capsys.readouterr().out
+    assert "scratchvae train --data mnist --model m2 --latent 5" in capsys.readouterr().out
     first, second = reproduced(tmp_path, *options, "--epochs", "2")
     assert f"--resume {tmp_path}/runs/m2-20-0" in capsys.readouterr().out
     assert second["command"].endswith("--labels 20 --seed 0 --epochs 2") and second["epochs"] == 2

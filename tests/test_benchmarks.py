@@ -213,10 +213,11 @@ def test_a_job_of_m2_is_a_command_that_goes_on_with_its_run(few_digits, tmp_path
 
 def test_another_recipe_is_another_job_and_does_not_go_on_with_the_old_run(few_digits, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_draw_all", lambda *_: None)
-    monkeypatch.setitem(reproduce.ROWS, "m2", replace(reproduce.ROWS["m2"], method="--model m2 --hidden 9", epochs=1))
+    row = replace(reproduce.ROWS["m2"], method="--model m2 --hidden 9", epochs=1, alpha=None)
+    monkeypatch.setitem(reproduce.ROWS, "m2", row)
     options = ["--rows", "m2", "--labels", "20", "--draws", "1"]
     reproduced(tmp_path, *options)
-    monkeypatch.setitem(reproduce.ROWS, "m2", replace(reproduce.ROWS["m2"], alpha=lambda n: 100 / n))
+    monkeypatch.setitem(reproduce.ROWS, "m2", replace(row, alpha=lambda n: 100 / n))
     first, second = reproduced(tmp_path, *options)
     assert " --alpha 5.0 " in second["command"] and "alpha" not in first["command"]
     assert "--resume" not in capsys.readouterr().out and len(list((tmp_path / "runs").iterdir())) == 2

@@ -200,11 +200,12 @@ def test_a_model_is_drawn_wherever_it_lies(draw, device, rng, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
-def test_the_example_on_the_page_runs(digits, monkeypatch):
+def test_the_examples_on_the_page_run(digits, monkeypatch):
     parts = [sv.data.Dataset(digits.images[rows], digits.labels[rows]) for rows in (slice(150), slice(150, None))]
     monkeypatch.setitem(sv.data.DATASETS, "drawn-digits", lambda data_dir, seed: parts)
     page = (Path(__file__).parents[1] / "docs" / "semi_supervised.md").read_text()
-    block = page.split("```python\n")[1].split("```")[0].replace("labels=labels)", "labels=labels, epochs=1)")
-    names = {}
-    exec(block.replace("100, seed", "50, seed"), names)
-    assert (names["labels"] >= 0).sum() == 50 and names["model"].n_classes == 10
+    blocks = [block.split("```")[0].replace("100, seed", "50, seed") for block in page.split("```python\n")[1:]]
+    for block, kind in zip(blocks, (sv.SemiSupervisedVAE, sv.StackedVAE), strict=True):
+        names = {}
+        exec(block.replace("labels=labels)", "labels=labels, epochs=1)"), names)
+        assert type(names["model"]) is kind and names["model"].n_classes == 10

@@ -21,7 +21,7 @@ from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import quantity
 from scratchvae.latent_space import has_arc, mean_difference
 from scratchvae.models.semisupervised_vae import usual_alpha
-from scratchvae.optim import LinearSchedule
+from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
 from scratchvae.run_directory import RunDirectory, read_configuration, read_history, refuse_run
 from scratchvae.training import OBJECTIVES, summary
 
@@ -43,6 +43,7 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "epochs": 30,
     "batch_size": 128,
     "learning_rate": 2e-3,
+    "learning_rate_decay": 1.0,
     "kl_weight": 1.0,
     "kl_warmup": 0,
     "samples": 1,
@@ -214,6 +215,9 @@ def _parser() -> argparse.ArgumentParser:
     setting("epochs", "passes over the training data", type=COUNT, metavar="N")
     setting("batch_size", "images per step", type=COUNT, metavar="M")
     setting("learning_rate", "of Adam", type=POSITIVE, metavar="RATE")
+    setting(
+        "learning_rate_decay", "multiplies it once an epoch, a little at every step", type=POSITIVE, metavar="FACTOR"
+    )
     setting("kl_weight", "multiplies the KL in training", type=_number(float, 0), metavar="WEIGHT")
     setting("kl_warmup", "steps over which that weight (of m1+m2: M1's) grows from 0", type=FROM_ZERO, metavar="STEPS")
     setting("samples", "draws of z per image", type=COUNT, metavar="S")
@@ -306,7 +310,6 @@ def _train(options: argparse.Namespace) -> None:
     training = {
         "validation": test.images,
         "batch_size": settings["batch_size"],
-        "learning_rate": settings["learning_rate"],
         "n_samples": settings["samples"],
         "clip_norm": settings["clip_norm"],
         "seed": settings["seed"],
@@ -329,7 +332,17 @@ def _train(options: argparse.Namespace) -> None:
                 first = directory / "m1"
                 resume = options.resume is not None and (first / "config.json").exists()
                 epochs = settings["m1_epochs"]
-                sv.fit(model, train.images, epochs, kl_weight=warmed_up, run_dir=first, resume=resume, **training)
+                rate = _learning_rate(settings, len(train))
+                sv.fit(
+                    model,
+                    train.images,
+                    epochs,
+                    learning_rate=rate,
+                    kl_weight=warmed_up,
+                    run_dir=first,
+                    resume=resume,
+                    **training,
+                )
             units = sv.active_units(model, asarray(train.images, model.device))
             second = {"n_classes": int(labels.max()) + 1, "hidden": settings["hidden"][-1:]}
             second |= {name: shared[name] for name in ("latent_size", "activation", "seed")}
@@ -339,10 +352,12 @@ def _train(options: argparse.Namespace) -> None:
             alpha = settings["alpha"]
             alpha = usual_alpha(settings["labels"], len(train)) if alpha is None else alpha
             print(f"{settings['labels']:,} labels, drawn by seed {settings['seed']}; alpha = {alpha:.4g}", flush=True)
+        rows = len(train) if labels is None else max((labels >= 0).sum(), (labels < 0).sum())
         sv.fit(
             model,
             train.images,
             settings["epochs"],
+            learning_rate=_learning_rate(settings, rows),
             kl_weight=warmed_up,
             objective=settings["objective"],
             labels=labels,
@@ -357,6 +372,13 @@ def _train(options: argparse.Namespace) -> None:
     print(f"test: {_line(sv.evaluate(model, test.images), model)}")
     _print_error(model, test)
     _draw_all(model, train, test, directory)
+
+
+def _learning_rate(settings: dict[str, Any], rows: int) -> float | Schedule:
+    """The rate of `fit` for epochs of so many rows."""
+    rate, decay = settings["learning_rate"], settings["learning_rate_decay"]
+    steps = math.ceil(rows / settings["batch_size"])
+    return rate if decay == 1 else ExponentialSchedule(rate, decay ** (1 / steps))
 
 
 def _first(model: sv.VAE, given: dict[str, Any], settings: dict[str, Any], begun: bool) -> sv.VAE:

@@ -174,7 +174,8 @@ def test_jobs_of_the_semi_supervised_table_are_run_once(few_digits, tmp_path, mo
         "\n| test error, percent | 20 labels | 60 |"
     )
     assert reproduced(tmp_path, *options) == results, "with the seconds that they took"
-    more = reproduced(tmp_path, *options[:-1], "3")
+    more = reproduced(tmp_path, *options[:-1], "3", "--figure", str(tmp_path / "errors.png"))
+    assert (tmp_path / "errors.png").read_bytes().startswith(b"\x89PNG")
     assert more[:8] == results and [job["seed"] for job in more[8:]] == [2] * 4
 
 

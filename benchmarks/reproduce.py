@@ -129,11 +129,11 @@ M1 = (
 )
 M1_AND_M2 = (
     "--model m1+m2 --latent 10 --hidden 200 --activation relu --batch-size 100 --learning-rate 3e-3"
-    " --learning-rate-decay 0.85"
+    " --learning-rate-decay 0.95"
 )
 M2 = (
     f"--model m2 --latent 5 --hidden 500 --activation relu --batch-size {BATCH_SIZE} --learning-rate 3e-3"
-    " --learning-rate-decay 0.8 --kl-weight 4"
+    " --learning-rate-decay 0.9 --kl-weight 4"
 )
 ROWS = {
     "m2": Row(
@@ -153,7 +153,7 @@ ROWS = {
     "m1+m2": Row(
         "M1+M2",
         M1_AND_M2,
-        epochs=20,
+        epochs=40,
         alpha=lambda n_labels: 10 * N / n_labels,
         published={100: "3.33 ± 0.14", 600: "2.59", 1000: "2.40", 3000: "2.18"},
     ),
@@ -173,6 +173,8 @@ ROWS = {
 def error_job(name: str, n_labels: int, draw: int, epochs: int | None = None) -> Job:
     """One draw of a row."""
     row, job = ROWS[name], {"row": name, "labels": n_labels, "seed": draw}
+    if name.startswith("m1"):
+        job["m1"] = command("scratchvae train", shlex.split(M1))
     if callable(row.method):
         return job
     epochs = epochs or row.epochs
@@ -182,12 +184,12 @@ def error_job(name: str, n_labels: int, draw: int, epochs: int | None = None) ->
 
 
 def trained(job: Job, test: sv.data.Dataset, options: argparse.Namespace) -> dict[str, Any]:
-    """What a command of `scratchvae train` comes to, which is taken up again if it was begun.
+    """What a command of `scratchvae train` comes to, which is taken up again if it was begun; of m1+m2, with --m1.
 
     Its run directory is named by a checksum of its settings, too, so that another recipe does not go on with this run.
     """
     arguments, epochs = arguments_of(job["command"], "scratchvae train"), ["--epochs", str(job["epochs"])]
-    recipe = zlib.crc32(" ".join(arguments[: -len(epochs)]).encode())
+    recipe = zlib.crc32(" ".join([*arguments[: -len(epochs)], job.get("m1", "")]).encode())
     name = f"{job['row'].replace(', ', '-')}-{job['labels']}-{job['seed']}-{recipe:08x}".replace(" ", "-")
     first = ["--m1", str(trained_first(options))] if "m1+m2" in arguments else []
     directory = _run([*arguments, *first], epochs, Path(options.runs) / name, options)

@@ -299,7 +299,7 @@ def _train(options: argparse.Namespace) -> None:
         model = constructors.mlp(train.images[0].size, hidden=settings["hidden"], **shared)
     else:
         model = constructors.convolutional(settings["image_shape"], channels=settings["channels"], **shared)
-    begun = kind != "m1+m2" or (directory / "config.json").exists()
+    begun = options.resume is not None and (kind != "m1+m2" or (directory / "config.json").exists())
     if kind == "m1+m2":
         model = _first(model, given, settings, begun)
     model.to(settings["device"])
@@ -316,7 +316,8 @@ def _train(options: argparse.Namespace) -> None:
     warmed_up = LinearSchedule(0.0, kl_weight, settings["kl_warmup"]) if settings["kl_warmup"] else kl_weight
     with RunDirectory(directory) as held:
         if not options.resume:
-            refuse_run(directory)
+            for path in (directory, directory / "m1"):
+                refuse_run(path)
             _refuse_foreign_options(directory / "options.json")
             write_text(directory / "options.json", json.dumps(settings, indent=2))
         print(model)
@@ -330,10 +331,10 @@ def _train(options: argparse.Namespace) -> None:
                 resume = options.resume is not None and (first / "config.json").exists()
                 epochs = settings["m1_epochs"]
                 sv.fit(model, train.images, epochs, kl_weight=warmed_up, run_dir=first, resume=resume, **training)
-            units = sv.active_units(model, asarray(train.images, model.device))
+            units = sv.active_units(model, train.images)
             second = {"n_classes": int(labels.max()) + 1, "hidden": settings["hidden"][-1:]}
             second |= {name: shared[name] for name in ("latent_size", "activation", "seed")}
-            model, warmed_up = sv.StackedVAE.mlp(model, units, **second).to(settings["device"]), kl_weight
+            model, warmed_up = sv.StackedVAE.mlp(model, units, **second), kl_weight
             print(model)
         if labels is not None:
             alpha = settings["alpha"]
@@ -348,7 +349,7 @@ def _train(options: argparse.Namespace) -> None:
             labels=labels,
             alpha=settings["alpha"],
             run_dir=held,
-            resume=options.resume is not None and begun,
+            resume=begun,
             **training,
         )
         write_text(directory / "options.json", json.dumps(settings, indent=2))

@@ -18,7 +18,7 @@ import scratchvae as sv
 from scratchvae.backend import asarray, device_module
 from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
-from scratchvae.evaluation import quantity
+from scratchvae.evaluation import prepared, quantity
 from scratchvae.latent_space import has_arc, mean_difference
 from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
@@ -303,9 +303,9 @@ def _train(options: argparse.Namespace) -> None:
         model = constructors.mlp(train.images[0].size, hidden=settings["hidden"], **shared)
     else:
         model = constructors.convolutional(settings["image_shape"], channels=settings["channels"], **shared)
-    begun = kind != "m1+m2" or (directory / "config.json").exists()
+    begun = options.resume is not None and (kind != "m1+m2" or (directory / "config.json").exists())
     if kind == "m1+m2":
-        model = _first(model, given, settings, begun)
+        model, units = _first(model, train, given, settings, directory if begun else None)
     model.to(settings["device"])
     training = {
         "validation": test.images,
@@ -319,7 +319,8 @@ def _train(options: argparse.Namespace) -> None:
     warmed_up = LinearSchedule(0.0, kl_weight, settings["kl_warmup"]) if settings["kl_warmup"] else kl_weight
     with RunDirectory(directory) as held:
         if not options.resume:
-            refuse_run(directory)
+            for path in (directory, directory / "m1"):
+                refuse_run(path)
             _refuse_foreign_options(directory / "options.json")
             write_text(directory / "options.json", json.dumps(settings, indent=2))
         print(model)
@@ -328,25 +329,23 @@ def _train(options: argparse.Namespace) -> None:
             flush=True,
         )
         if kind == "m1+m2":
-            if settings["m1"] is None:
-                first = directory / "m1"
-                resume = options.resume is not None and (first / "config.json").exists()
-                epochs = settings["m1_epochs"]
-                rate = _learning_rate(settings, len(train))
+            if settings["m1"] is None and not begun:
+                m1 = directory / "m1"
                 sv.fit(
                     model,
                     train.images,
-                    epochs,
-                    learning_rate=rate,
+                    settings["m1_epochs"],
+                    learning_rate=_learning_rate(settings, len(train)),
                     kl_weight=warmed_up,
-                    run_dir=first,
-                    resume=resume,
+                    run_dir=m1,
+                    resume=options.resume is not None and (m1 / "config.json").exists(),
                     **training,
                 )
-            units = sv.active_units(model, asarray(train.images, model.device))
+            if not begun:
+                units = sv.active_units(model, prepared(model, train.images, settings["seed"]))
             second = {"n_classes": int(labels.max()) + 1, "hidden": settings["hidden"][-1:]}
             second |= {name: shared[name] for name in ("latent_size", "activation", "seed")}
-            model, warmed_up = sv.StackedVAE.mlp(model, units, **second).to(settings["device"]), kl_weight
+            model, warmed_up = sv.StackedVAE.mlp(model, units, **second), kl_weight
             print(model)
         if labels is not None:
             alpha = settings["alpha"]
@@ -363,7 +362,7 @@ def _train(options: argparse.Namespace) -> None:
             labels=labels,
             alpha=settings["alpha"],
             run_dir=held,
-            resume=options.resume is not None and begun,
+            resume=begun,
             **training,
         )
         write_text(directory / "options.json", json.dumps(settings, indent=2))
@@ -381,25 +380,37 @@ def _learning_rate(settings: dict[str, Any], rows: int) -> float | Schedule:
     return rate if decay == 1 else ExponentialSchedule(rate, decay ** (1 / steps))
 
 
-def _first(model: sv.VAE, given: dict[str, Any], settings: dict[str, Any], begun: bool) -> sv.VAE:
-    """M1 of m1+m2: this one, to be trained for m1_epochs, or the one that --m1 names."""
+def _first(
+    model: sv.VAE, train: sv.data.Dataset, given: dict[str, Any], settings: dict[str, Any], run: Path | None
+) -> tuple[sv.VAE, Any]:
+    """M1 of m1+m2 and the units that M2 takes of it: those of the run in which M2 has begun, or None so far.
+
+    M1 is that of the run, the one that --m1 names, or else this model, to be trained for m1_epochs.
+    """
     if settings["objective"] != "elbo":
         raise InputError("train", "--objective elbo with --model m1+m2", settings["objective"])
     if settings["hidden"] == []:
         raise InputError("train", "--hidden with at least one width for m1+m2", "none")
-    if settings["m1"] is None:
-        settings["m1_epochs"] = settings["m1_epochs"] or settings["epochs"]
-        if begun and "m1_epochs" in given:
-            raise InputError("train", "no --m1-epochs once M2 has begun", f"{given['m1_epochs']}", "--epochs may grow")
-        return model
-    settings["m1"] = str(Path(settings["m1"]).resolve())
-    refused = [f"--{name.replace('_', '-')}" for name in OF_FIRST if name in given]
+    late = [f"--{name.replace('_', '-')} {given[name]}" for name in ("m1", "m1_epochs") if run and name in given]
+    if late:
+        raise InputError("train", "the M1 of the run, in which M2 has begun", ", ".join(late), "--epochs may grow")
+    refused = [f"--{name.replace('_', '-')}" for name in OF_FIRST if name in given and settings["m1"] is not None]
     if refused:
         raise InputError("train", "either --m1 or options of an M1 to train", f"--m1 and {', '.join(refused)}")
+    if run:
+        stacked = _load_model(run)
+        if type(stacked) is not sv.StackedVAE:
+            raise DataError(f"resume {run}", "a StackedVAE", f"a {type(stacked).__name__}")
+        return stacked.first, stacked.units
+    if settings["m1"] is None:
+        settings["m1_epochs"] = settings["m1_epochs"] or settings["epochs"]
+        return model, None
+    settings["m1"] = os.path.realpath(settings["m1"])
     first = _load_model(settings["m1"])
     if type(first) is not sv.VAE:
         raise InputError("train", "a VAE as --m1", f"a {type(first).__name__}")
-    return first
+    first.rows(train.images[:1])
+    return first, None
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -128,9 +128,10 @@ def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, se
 def active_units(model: Any, x: Any) -> numpy.ndarray:
     """The latent units that carry information: those with Var_x(E_q[z_k | x]) > 0.01 over the rows of x.   (active,)
 
-    Source: Burda, Grosse & Salakhutdinov (2016), section 5.
+    Rows are taken in chunks, so that memory stays bounded. Source: Burda, Grosse & Salakhutdinov (2016), section 5.
     """
-    return _varied(to_numpy(model.encode(x).mean))
+    x = observations(model, x)
+    return _varied(numpy.concatenate([to_numpy(model.encode(x[i : i + 1000]).mean) for i in range(0, len(x), 1000)]))
 
 
 def _varied(means: numpy.ndarray) -> numpy.ndarray:

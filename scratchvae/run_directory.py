@@ -8,7 +8,7 @@ import os
 import platform
 import warnings
 from contextlib import ExitStack, suppress
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -177,12 +177,12 @@ class Run:
         return f"the last checkpoint is {self.directory / 'last.npz'}"
 
     def how_to_resume(self) -> str:
-        """The same clause, with what to call."""
+        """The same clause, with what to call; the command line goes on with what it began, M1 as a part of m1+m2."""
         if self.directory is None or not (self.directory / "config.json").exists():
             return self.last_checkpoint()
-        resume = (
-            f"`scratchvae train --resume {self.directory}`, or fit(..., run_dir={str(self.directory)!r}, resume=True)"
-        )
+        begun = (path for path in (self.directory, self.directory.parent) if (path / "options.json").exists())
+        command = "".join(f"`scratchvae train --resume {path}`, or " for path in islice(begun, 1))
+        resume = f"{command}fit(..., run_dir={str(self.directory)!r}, resume=True)"
         return f"{self.last_checkpoint()}, to resume by {resume}"
 
     def _say_how_to_go_on(self, _: Any, error: BaseException | None, __: Any) -> None:

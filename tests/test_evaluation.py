@@ -189,6 +189,14 @@ def test_active_units():
     assert active_units(model, means / 5).tolist() == [0]  # variances 0.0156, 0, 0.0056, 0
 
 
+def test_active_units_of_many_rows_are_found_by_chunks(rng, monkeypatch):
+    model, x, chunks = small("bernoulli"), rng.random((2345, 6)), []
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda x: chunks.append(len(x)) or encode(x))
+    assert active_units(model, x).tolist() == numpy.flatnonzero(encode(x).mean.var(axis=0) > 0.01).tolist() != []
+    assert chunks == [1000, 1000, 345]
+
+
 # ---- what is refused
 
 

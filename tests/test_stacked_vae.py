@@ -1,6 +1,7 @@
 """M1+M2: the stacked model against SciPy, what it trains and leaves alone, its files, and the command line."""
 
 import json
+import signal
 from types import SimpleNamespace
 
 import numpy
@@ -8,11 +9,12 @@ import pytest
 from scipy import special, stats
 
 import scratchvae as sv
-from scratchvae import checkpoint
+from scratchvae import checkpoint, training
 from scratchvae.backend import asarray
 from scratchvae.checks.semi_supervised import NoiseOfTwo
 from scratchvae.cli import main
 from scratchvae.errors import DataError, InputError
+from scratchvae.evaluation import prepared
 
 C, D, K1, K2, N, UNITS = 3, 6, 4, 2, 5, [2, 0]
 
@@ -92,9 +94,31 @@ def test_every_term_equals_that_of_scipy(x, rng):
     numpy.testing.assert_allclose(model.objective(x, y, noise, alpha).data, expected, rtol=1e-10)
 
 
-def test_draws_of_z1_are_as_many_as_weights(x):
-    log_w = stack().log_weights(x, sv.Noise(0), 3).data
-    assert log_w.shape == (3, N) and len(numpy.unique(log_w.round(9))) == 3 * N
+def test_every_weight_has_a_z1_and_a_z2_of_its_own(x, rng):
+    model = stack()
+    e1, e2 = rng.standard_normal((3, N, K1)), rng.standard_normal((3, N, C, K2))
+    draws = [NoiseOfTwo(of_z1, of_z2.transpose(1, 0, 2)) for of_z1, of_z2 in zip(e1, e2, strict=True)]
+    parts = [by_scipy(model, x, *each) for each in zip(e1, e2, strict=True)]
+    expected = [[outer + of.log_w for of in classes] for outer, classes, _ in parts]
+    noise = SimpleNamespace(child=lambda name: next(remaining))
+    remaining = iter(draws)
+    joint = model.joint_log_weights(x, numpy.arange(C)[:, None], noise, 3).data
+    numpy.testing.assert_allclose(joint, expected, rtol=1e-10)
+    remaining = iter(draws)
+    numpy.testing.assert_allclose(model.log_weights(x, noise, 3).data, special.logsumexp(expected, axis=1), rtol=1e-10)
+
+
+@pytest.mark.parametrize("terms", ["supervised_terms", "elbo_terms", "objective_terms"])
+def test_terms_are_means_over_the_draws_of_z2(terms, x, rng):
+    model, y = stack(), [] if terms == "elbo_terms" else [numpy.array([2, 0, 1, 1, 2])]
+    e1, e2 = rng.standard_normal((N, K1)), rng.standard_normal((2, 1, 1, K2) if terms == "elbo_terms" else (2, 1, K2))
+    together, *alone = (
+        [term.data for term in getattr(model, terms)(x, *y, NoiseOfTwo(e1, latents), n)]
+        for latents, n in ((e2, 2), (e2[0], 1), (e2[1], 1))
+    )
+    assert abs(alone[0][0] - alone[1][0]).max() > 0.01
+    for both, *each in zip(together, *alone, strict=True):
+        numpy.testing.assert_allclose(both, numpy.mean(each, axis=0), rtol=1e-10)
 
 
 def test_methods_that_draw_nothing_take_z1_at_its_mean(x):
@@ -108,6 +132,18 @@ def test_methods_that_draw_nothing_take_z1_at_its_mean(x):
     z1[:, UNITS] = model.second.decode(z2, y).mean
     numpy.testing.assert_array_equal(model.reconstruct(x), model.first.decode(z1).mean)
     assert model.analogies(x).shape == (N, C, D) and model.sample(7, y=numpy.arange(7) % C).shape == (7, D)
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_second_model_joins_the_first_on_its_device_and_in_its_type(dtype, device, rng, request):
+    if device == "gpu":
+        request.getfixturevalue("strict_gpu")
+    first = sv.VAE.mlp(D, K1, (4,)).to(device, dtype)
+    model = sv.StackedVAE.mlp(first, UNITS, C, K2, (5,))
+    assert (model.device, model.dtype, model.second.prior.mean.dtype) == (device, dtype, dtype)
+    x, labels = labelled_rows(rng)
+    sv.fit(model, asarray(x, device), epochs=1, labels=labels, progress=False)
 
 
 def test_the_model_prints_both_of_its_parts():
@@ -184,6 +220,15 @@ def test_hostile_configurations(change, sentence, tmp_path):
         sv.load(tmp_path / "model.npz")
 
 
+@pytest.mark.parametrize("units", [[4, 0], [-1, 0], [1, 1], [0.0, 1.0]], ids=str)
+def test_units_that_a_file_holds_are_checked(units, tmp_path):
+    model = stack()
+    arrays = checkpoint.model_arrays(model) | {"model/units": numpy.array(units)}
+    checkpoint.write(tmp_path / "model.npz", {"configuration": model.configuration}, arrays)
+    with pytest.raises(InputError, match="distinct units from 0 to 3|values of type int64"):
+        sv.load(tmp_path / "model.npz")
+
+
 # ---- what is refused
 
 MISTAKES = {
@@ -195,7 +240,15 @@ MISTAKES = {
         lambda: sv.StackedVAE(sv.VAE.mlp(4, 2), sv.VAE.mlp(1, 2), [0]),
         "^StackedVAE: expected a SemiSupervisedVAE as second, received VAE$",
     ),
-    "no unit": (lambda: sv.StackedVAE.mlp(sv.VAE.mlp(4, 2), []), "at least one unit of the first model"),
+    "no unit": (
+        lambda: sv.StackedVAE.mlp(sv.VAE.mlp(4, 2), []),
+        "^StackedVAE: expected at least one unit of the first model, received none .if none is active",
+    ),
+    "one unit as a number": (lambda: sv.StackedVAE.mlp(sv.VAE.mlp(4, 2), 0), "a sequence of units of the first model"),
+    "a second model of bits": (
+        lambda: sv.StackedVAE(sv.VAE.mlp(4, 2), sv.SemiSupervisedVAE.mlp(1, 2, 2, (3,)), [0]),
+        "^StackedVAE: expected a second model of real numbers, received a Bernoulli likelihood",
+    ),
     "floats": (lambda: sv.StackedVAE.mlp(sv.VAE.mlp(4, 2), [0.5]), "distinct units from 0 to 1, received 0.5"),
     "another size": (
         lambda: sv.StackedVAE(sv.VAE.mlp(4, 2), sv.SemiSupervisedVAE.mlp(2, 2, 2, (3,)), [0]),
@@ -273,11 +326,39 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(of, path, run, tmp_path, mo
     assert parameters(tmp_path / "run") == parameters(run)
 
 
+def test_a_run_that_stopped_in_m1_says_how_to_go_on_and_is_not_begun_anew(path, tmp_path, monkeypatch, capsys):
+    directory, batches = tmp_path / "run", training._minibatches
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return batches(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_minibatches", interrupted)
+        assert train(path, directory) == 130
+    error = capsys.readouterr().err
+    assert (
+        f"last checkpoint is {directory / 'm1' / 'last.npz'}, to resume by `scratchvae train --resume {directory}`"
+        in error
+    )
+    before = (directory / "options.json").read_bytes()
+    for options in (["--seed", "7"], ["--m1-epochs", "3"], ["--model", "m2"]):
+        assert train(path, directory, *options) == 2
+        assert "expected an empty one, received one with a run" in capsys.readouterr().err
+        assert (directory / "options.json").read_bytes() == before
+
+
+def test_a_finished_run_is_not_begun_anew(path, run, capsys):
+    assert train(path, run, "--m1-epochs", "3") == 2
+    assert "expected an empty one, received one with a run" in capsys.readouterr().err
+
+
 def test_epochs_of_m2_may_grow_and_those_of_m1_may_not(path, tmp_path, capsys):
     assert train(path, tmp_path / "run") == 0
     before = (tmp_path / "run" / "m1" / "last.npz").read_bytes()
     assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--m1-epochs", "5"]) == 2
-    assert "expected no --m1-epochs once M2 has begun, received 5" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "expected the M1 of the run, in which M2 has begun, received --m1-epochs 5 (--epochs may grow)" in error
     assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--epochs", "3"]) == 0
     assert sv.run_directory.read_history(tmp_path / "run")["epoch"][-1] == 3
     assert (tmp_path / "run" / "m1" / "last.npz").read_bytes() == before
@@ -311,3 +392,27 @@ def test_bad_input_gives_one_sentence_and_status_2(name, path, tmp_path, capsys)
 def test_an_m1_with_classes_is_refused(path, run, tmp_path, capsys):
     assert train(path, tmp_path / "run", "--m1", str(run)) == 2
     assert "expected a VAE as --m1, received a StackedVAE" in capsys.readouterr().err
+
+
+def test_an_m1_of_other_images_is_refused_before_anything_is_written(path, tmp_path, capsys):
+    sv.save(sv.VAE.mlp(10, 2, (4,)), tmp_path / "m1.npz")
+    assert train(path, tmp_path / "run", "--m1", str(tmp_path / "m1.npz")) == 2
+    assert "expected rows of 10 entries" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_without_the_file_of_its_m1(path, run, tmp_path, capsys):
+    sv.save(sv.load(run / "m1" / "last.npz"), tmp_path / "m1.npz")
+    assert train(path, tmp_path / "run", "--m1", str(tmp_path / "m1.npz"), "--epochs", "1") == 0
+    (tmp_path / "m1.npz").unlink()
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--epochs", "2"]) == 0
+    assert parameters(tmp_path / "run") == parameters(run)
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--m1", str(run / "m1")]) == 2
+    assert "expected the M1 of the run, in which M2 has begun, received --m1 " in capsys.readouterr().err
+
+
+def test_the_units_are_those_that_are_active_on_the_data_that_m1_is_trained_on(path, tmp_path):
+    assert train(path, tmp_path / "run", "--binarize", "dynamic") == 0
+    model, images = sv.load(tmp_path / "run" / "last.npz"), sv.data.load(path)[0].images
+    x = prepared(model.first, images, 0)
+    assert set(numpy.unique(x)) == {0.0, 1.0}
+    numpy.testing.assert_array_equal(model.units, sv.active_units(model.first, x))

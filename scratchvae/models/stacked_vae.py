@@ -9,8 +9,8 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import Tensor, no_grad
-from scratchvae.backend import array_module
-from scratchvae.distributions import Normal
+from scratchvae.backend import array_module, to_numpy
+from scratchvae.distributions import Bernoulli, Normal
 from scratchvae.errors import InputError
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
 from scratchvae.models.vae import VAE
@@ -29,7 +29,7 @@ class StackedVAE(SemiSupervisedVAE):
     ----------
     first : VAE
     second : SemiSupervisedVAE
-        Its rows have as many entries as there are units.
+        Its rows have as many entries as there are units, any real numbers. It moves to the first's device and type.
     units : sequence of int
         The units of z1 that M2 takes, such as `sv.active_units(first, x)`.
 
@@ -42,8 +42,12 @@ class StackedVAE(SemiSupervisedVAE):
             raise InputError("StackedVAE", "a SemiSupervisedVAE as second", type(second).__name__)
         if second.observed_shape != (len(units),):
             raise InputError("StackedVAE", f"a second model of rows {(len(units),)}", str(second.observed_shape))
+        if second.decoder.likelihood is Bernoulli:
+            raise InputError("StackedVAE", "a second model of real numbers", "a Bernoulli likelihood", '"gaussian"')
         self.first, self.second, self.units = first, second, units
         self.observed_shape, self.binarize = first.observed_shape, first.binarize
+        if first.parameters():
+            self.to(first.device, first.dtype)
         self.configuration: dict[str, Any] | None = None
 
     @classmethod
@@ -83,19 +87,22 @@ class StackedVAE(SemiSupervisedVAE):
             return taken, log_w - Normal(0 * taken, 0 * taken).log_prob(taken)
 
     def supervised_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
-        """The terms of L(x, y), as in SemiSupervisedVAE; of one draw of z1 and n_samples of z2."""
+        """E_q[log p(x | z1) + log p(z1 | y, z2) - log q(z1 | x)] and KL(q(z2 | z1, y) || p(z2)) - log p(y), in nats.
+
+        Their difference is L(x, y); of one draw of z1 and n_samples of z2. Shapes as in SemiSupervisedVAE.
+        """
         taken, log_w = self.features(x, noise)
         reconstruction, divergence = self.second.supervised_terms(taken, y, noise, n_samples)
         return reconstruction + log_w, divergence
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
-        """The terms of U(x), as in SemiSupervisedVAE; of one draw of z1 and n_samples of z2."""
+        """The same with q(y | z1) in place of y, and KL(q(y, z2 | z1) || p(y, z2)): the terms of U(x), in nats."""
         taken, log_w = self.features(x, noise)
         reconstruction, divergence = self.second.elbo_terms(taken, noise, n_samples)
         return reconstruction + log_w, divergence
 
     def objective_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
-        """The terms of J~, as in SemiSupervisedVAE; of one draw of z1 and n_samples of z2."""
+        """The terms of L for labelled rows, then of U for the others, and log q(y | z1), as in SemiSupervisedVAE."""
         taken, log_w = self.features(x, noise)
         reconstruction, divergence, log_q = self.second.objective_terms(taken, y, noise, n_samples)
         return reconstruction + log_w, divergence, log_q
@@ -138,6 +145,11 @@ class StackedVAE(SemiSupervisedVAE):
         """Those of M2, which `fit` changes."""
         return self.second.parameters()
 
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Copy arrays, as in Module. Raises InputError if `units` are no units of the first model."""
+        _checked(self.first, state.get("units", self.units))
+        super().load_state(state)
+
     @property
     def decoder(self) -> Any:
         """p(x | z1)"""
@@ -163,9 +175,12 @@ def _checked(first: Any, units: Any) -> numpy.ndarray:
     """Latent units of a VAE, as int64. Raises InputError for what is neither."""
     if not isinstance(first, VAE) or isinstance(first, SemiSupervisedVAE):
         raise InputError("StackedVAE", "a VAE as first", type(first).__name__)
-    units = numpy.asarray(units)
-    if units.ndim != 1 or len(units) == 0:
-        raise InputError("StackedVAE", "at least one unit of the first model", f"units of shape {units.shape}")
+    units = numpy.asarray(to_numpy(units) if hasattr(units, "dtype") else units)
+    if units.shape == (0,):
+        hint = "if none is active, its posterior has collapsed"
+        raise InputError("StackedVAE", "at least one unit of the first model", "none", hint)
+    if units.ndim != 1:
+        raise InputError("StackedVAE", "a sequence of units of the first model", f"units of shape {units.shape}")
     distinct = units.dtype.kind in "iu" and len(set(units.tolist())) == len(units)
     if not distinct or units.min() < 0 or units.max() >= first.latent_size:
         expected = f"distinct units from 0 to {first.latent_size - 1}"

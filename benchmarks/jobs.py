@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from scratchvae.checkpoint import write_text
+
 Job = dict[str, Any]
 
 
@@ -39,8 +41,7 @@ class Results:
             seconds = round(time.perf_counter() - started, 1)
             result = job | {"device": device, "seconds": seconds} | figures
             lines = ",\n".join(f"  {json.dumps(each)}" for each in [*self.all(), result])
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(f"[\n{lines}\n]\n")
+            write_text(self.path, f"[\n{lines}\n]\n")
         return result
 
 

@@ -63,7 +63,7 @@ class Row:
 def network(
     data: Any, n_labels: int, draw: int, options: argparse.Namespace, hidden: tuple[int, ...] = (500,)
 ) -> dict[str, Any]:
-    """M2's classifier, 784-500-10 softplus, trained on the labelled images alone, by Adam 1e-3 in batches of 100."""
+    """A classifier 784-500-10 softplus, trained on the labelled images alone, by Adam 1e-3 in batches of 100."""
     train, test = (sv.data.Dataset(part.images.reshape(-1, 784), part.labels) for part in data)
     steps, held_out = STEPS, {}
     if n_labels == len(train):
@@ -159,7 +159,7 @@ ROWS = {
     ),
     "m1 + linear": Row("M1 and logistic regression", linear),
     "network alone": Row(
-        "its classifier, trained on labelled images alone",
+        "a network 784-500-10 of labelled images alone",
         network,
         (*LABELS, N),
         published={100: "22.9", 600: "12.8", 1000: "11.4", 3000: "8.9"},

@@ -103,10 +103,8 @@ def build(configuration: Any, n_entries: int) -> Any:
                 raise InputError("build", "the configuration of a VAE as first", reprlib.repr(value))
             settings[name] = build(value, n_entries)
             continue
-        listed, smallest = (
-            isinstance(signature.parameters[name].default, tuple) or name == "units",
-            int(name != "units"),
-        )
+        listed = isinstance(signature.parameters[name].default, tuple) or name == "units"
+        smallest = 0 if name == "units" else 1
         if listed or name.endswith("_size") or name == "n_classes":
             sizes = value if isinstance(value, (list, tuple)) else [value]
             whole = all(type(size) is int and smallest <= size <= LARGEST_SIZE for size in sizes)

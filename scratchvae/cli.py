@@ -287,7 +287,7 @@ def _train(options: argparse.Namespace) -> None:
     for option, kinds in MODELS_OF.items():
         if option in given and kind not in kinds:
             flag = f"--{option.replace('_', '-')}"
-            raise InputError("train", f"{flag} with --model {' or '.join(kinds)}", f"--model {kind}")
+            raise InputError("train", f"{flag} with --model {', '.join(kinds)}", f"--model {kind}")
     if Path(settings["data"]).is_file():
         settings["data"] = str(Path(settings["data"]).resolve())
     train, test = sv.data.load(settings["data"], settings["data_dir"])
@@ -405,7 +405,7 @@ def _first(
     if settings["m1"] is None:
         settings["m1_epochs"] = settings["m1_epochs"] or settings["epochs"]
         return model, None
-    settings["m1"] = os.path.realpath(settings["m1"])
+    settings["m1"] = os.path.abspath(settings["m1"])
     first = _load_model(settings["m1"])
     if type(first) is not sv.VAE:
         raise InputError("train", "a VAE as --m1", f"a {type(first).__name__}")

@@ -121,14 +121,14 @@ REFUSED = {
     "no labels": (["--model", "m2"], "train: expected --labels N with --model m2, received none"),
     "labels of a VAE": (
         ["--labels", "20"],
-        "train: expected --labels with --model m2 or m2-conv or m1+m2, received --model mlp",
+        "train: expected --labels with --model m2, m2-conv, m1+m2, received --model mlp",
     ),
     "alpha of a VAE": (
         ["--alpha", "2"],
-        "train: expected --alpha with --model m2 or m2-conv or m1+m2, received --model mlp",
+        "train: expected --alpha with --model m2, m2-conv, m1+m2, received --model mlp",
     ),
-    "channels": (["--model", "m2", "--labels", "20", "--channels", "4"], "--channels with --model conv or m2-conv"),
-    "hidden": (["--model", "m2-conv", "--labels", "20", "--hidden", "4"], "--hidden with --model mlp or m2"),
+    "channels": (["--model", "m2", "--labels", "20", "--channels", "4"], "--channels with --model conv, m2-conv"),
+    "hidden": (["--model", "m2-conv", "--labels", "20", "--hidden", "4"], "--hidden with --model mlp, m2"),
     "fewer than classes": (["--model", "m2", "--labels", "9"], "at least one label for each of 10 classes, received 9"),
     "more than images": (["--model", "m2", "--labels", "1800"], "rows of class 0 for 1800 labels, received"),
     "negative alpha": (

@@ -368,7 +368,7 @@ def stacked_evidence(device: str = "cpu") -> Result:
     """E[w] = p(x) = the integral of p(x | z1) p(z1), where p(z1) is Normal(0, 1) of the unit that M2 leaves, times
     the sum over y and integral over z2 of p(z1 | y, z2) p(y) p(z2) of the other: relative, by quadrature of all.
 
-    The figure is infinite where the mean of U(x) exceeds log p(x).   Source: Kingma et al. (2014), section 2.3.
+    The figure is infinite where the mean of U(x) exceeds log p(x).   Source: Kingma et al. (2014), section 2.
     """
     model, x = small_stack(device)
     (z1, w1), (z2, w2) = normal_nodes(2, n=49), normal_nodes(1, n=49)

@@ -39,7 +39,7 @@ class SemiSupervisedVAE(VAE):
         C and K.
 
     Source: deck, "Defining a joint generative model" to "Semi-supervised objective function"; Kingma, Mohamed, Rezende
-    & Welling (2014), sections 2.2 and 3.1.
+    & Welling (2014), sections 2 and 3.1.
     """
 
     log_weight_terms = None  # the sum over y stands inside the logarithm, and does not part in two

@@ -23,7 +23,8 @@ class StackedVAE(SemiSupervisedVAE):
     second  all else: a SemiSupervisedVAE whose data are units of z1, known as M2
 
     Of the units of z1 that M2 does not take, the prior remains Normal(0, I). A step of `fit` draws z1 anew and changes
-    M2 alone; methods that draw nothing take z1 at its mean. "z" in the methods of SemiSupervisedVAE is z2 here.
+    M2 alone; methods that draw nothing take z1 at its mean. "z" in the methods of SemiSupervisedVAE is z2 here,
+    and its classifier and encoder are those of `second`.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ class StackedVAE(SemiSupervisedVAE):
     units : sequence of int
         The units of z1 that M2 takes, such as `sv.active_units(first, x)`.
 
-    Source: deck, "How good is the classifier?"; Kingma, Mohamed, Rezende & Welling (2014), sections 2.3 and 4.1.
+    Source: deck, "How good is the classifier?"; Kingma, Mohamed, Rezende & Welling (2014), section 2, "Stacked
+    generative semi-supervised model (M1+M2)", and section 4.1.
     """
 
     def __init__(self, first: VAE, second: SemiSupervisedVAE, units: Sequence[int]) -> None:

@@ -61,7 +61,7 @@ class Module:
 
     def count(self) -> int:
         """The number of entries of all parameters."""
-        return sum(x.size for x in self.parameters())
+        return sum(x.size for x in self.named_parameters().values())
 
     @property
     def device(self) -> str:

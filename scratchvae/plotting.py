@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations, cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -289,7 +289,8 @@ def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(7, 4.6), layout="constrained", dpi=120)
     axes = figure.add_subplot()
     methods = list(dict.fromkeys(row["method"] for row in results))
-    for i, (method, color, marker) in enumerate(zip(methods, (BLUE, ORANGE, GREEN, GREY), "osD^", strict=False)):
+    looks = zip(cycle((BLUE, ORANGE, GREEN, GREY)), cycle("osD^vPX"))
+    for i, (method, (color, marker)) in enumerate(zip(methods, looks, strict=False)):
         rows = sorted((row for row in results if row["method"] == method), key=lambda row: row["labels"])
         sizes, errors, halves = (numpy.array([row[name] for row in rows]) for name in ("labels", "error", "half"))
         apart = 1 + 0.03 * (i - (len(methods) - 1) / 2)  # so that intervals of one size stand side by side

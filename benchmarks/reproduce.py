@@ -107,7 +107,7 @@ def error_after(fitted: Iterator[tuple[int, sv.models.Classifier]], steps: int, 
 def linear(data: Any, n_labels: int, draw: int, options: argparse.Namespace) -> dict[str, Any]:
     """Logistic regression, prior variance C = 1, on the active units of M1: the means of q(z1 | x)."""
     train, test = data
-    first = sv.load(trained_first(M1, options) / "last.npz")
+    first = sv.load(trained_first(ROWS["m1 + linear"].first, options) / "last.npz")
     units = sv.active_units(first, train.images)
     z1, test_z1 = (first.encode(part.images).mean[:, units] for part in data)
     known = sv.data.label_subset(train.labels, n_labels, draw) >= 0

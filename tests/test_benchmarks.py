@@ -226,9 +226,9 @@ def test_another_recipe_is_another_job_and_does_not_go_on_with_the_old_run(few_d
 
 def test_one_m1_serves_all_that_is_built_on_it(few_digits, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_draw_all", lambda *_: None)
-    monkeypatch.setattr(reproduce, "M1", "--data mnist --model mlp --hidden 8 --latent 3 --epochs 2")
-    row = replace(reproduce.ROWS["m1+m2"], method="--model m1+m2 --latent 2 --hidden 5", epochs=1, first=reproduce.M1)
-    monkeypatch.setitem(reproduce.ROWS, "m1+m2", row)
+    first, on_first = "--data mnist --model mlp --hidden 8 --latent 3 --epochs 2", "--model m1+m2 --latent 2 --hidden 5"
+    for name, changed in (("m1+m2", {"method": on_first, "epochs": 1}), ("m1 + linear", {})):
+        monkeypatch.setitem(reproduce.ROWS, name, replace(reproduce.ROWS[name], first=first, **changed))
     options = ["--rows", "m1 + linear", "m1+m2", "--labels", "20", "--draws", "2"]
     results = reproduced(tmp_path, *options)
     assert [result["row"] for result in results] == ["m1 + linear"] * 2 + ["m1+m2"] * 2

@@ -238,26 +238,31 @@ def _run(arguments: list[str], epochs: list[str], directory: Path, options: argp
 
 def errors(options: argparse.Namespace) -> Iterator[str]:
     """The table of test errors: mean and half of the 95 % interval over draws, below it what was published."""
-    columns, results = options.labels or [*LABELS, N], Results(options.out)
+    columns = options.labels or [*LABELS, N]
     shown = [f"all {n:,}" if n == N else f"{n:,}" for n in columns]
     yield _line(["test error, percent", f"{shown[0]} labels", *shown[1:]])
     yield "|---" * (1 + len(columns)) + "|"
     for name in (name for name in options.rows if name in ROWS):
-        row, found = ROWS[name], [(job["labels"], results.of(job)) for job in jobs(name, options)]
-        draws = ([result for labels, result in found if labels == n] for n in columns)
-        yield _line([row.title, *(_over_seeds(each, "error") for each in draws)])
+        row, found = ROWS[name], results_by_labels(name, options)
+        yield _line([row.title, *(_over_seeds(found.get(n, []), "error") for n in columns)])
         if not row.published.keys().isdisjoint(columns):
             yield _line(["the same, published", *(row.published.get(n, "") for n in columns)])
 
 
+def results_by_labels(name: str, options: argparse.Namespace) -> dict[int, list[Job | None]]:
+    """Number of labels -> the results of a row's draws, None where there is none yet."""
+    results, found = Results(options.out), {}
+    for job in jobs(name, options):
+        found.setdefault(job["labels"], []).append(results.of(job))
+    return found
+
+
 def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """What of that table can be drawn: mean and half of the 95 % interval, where there is one, of few labels."""
-    results = Results(options.out)
     for name in (name for name in options.rows if name in ROWS):
-        for n in options.labels or LABELS:
-            found = [results.of(error_job(name, n, draw, options.epochs)) for draw in range(options.draws)]
+        for n, found in results_by_labels(name, options).items():
             values = [result["error"] for result in found if result is not None]
-            if values:
+            if values and n < N:
                 half = _half_of_interval(values) if len(values) > 1 else 0.0
                 yield {"method": ROWS[name].title, "labels": n, "error": mean(values), "half": half}
 

@@ -329,19 +329,19 @@ def _train(options: argparse.Namespace) -> None:
             flush=True,
         )
         if kind == "m1+m2":
-            if settings["m1"] is None and not begun:
-                m1 = directory / "m1"
-                sv.fit(
-                    model,
-                    train.images,
-                    settings["m1_epochs"],
-                    learning_rate=_learning_rate(settings, len(train)),
-                    kl_weight=warmed_up,
-                    run_dir=m1,
-                    resume=options.resume is not None and (m1 / "config.json").exists(),
-                    **training,
-                )
             if not begun:
+                if settings["m1"] is None:
+                    m1 = directory / "m1"
+                    sv.fit(
+                        model,
+                        train.images,
+                        settings["m1_epochs"],
+                        learning_rate=_learning_rate(settings, len(train)),
+                        kl_weight=warmed_up,
+                        run_dir=m1,
+                        resume=options.resume is not None and (m1 / "config.json").exists(),
+                        **training,
+                    )
                 units = sv.active_units(model, prepared(model, train.images, settings["seed"]))
             second = {"n_classes": int(labels.max()) + 1, "hidden": settings["hidden"][-1:]}
             second |= {name: shared[name] for name in ("latent_size", "activation", "seed")}

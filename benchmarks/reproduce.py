@@ -135,10 +135,6 @@ WIDE_M1 = (
 )
 M2_ON_M1 = "--model m1+m2 --latent 10 --hidden 200 --activation relu --batch-size 100 --learning-rate 3e-3"
 M2 = (
-    "--model m1+m2 --latent 10 --hidden 200 --activation relu --batch-size 100 --learning-rate 3e-3"
-    " --learning-rate-decay 0.95"
-)
-M2 = (
     f"--model m2 --latent 5 --hidden 500 --activation relu --batch-size {BATCH_SIZE} --learning-rate 3e-3"
     " --learning-rate-decay 0.9 --kl-weight 4"
 )

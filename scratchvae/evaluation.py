@@ -115,13 +115,15 @@ def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, se
     """The share of the rows whose most probable class is not their label.
 
     The class is that of the classifier q(y | x); with n_samples that of p(y | x), by `log_joint` from so many draws.
+    The classifier sees grey values also of a model that draws its pixels by them, as `classify` does: their mean.
     """
-    x = prepared(model, x, seed)
-    labels = to_numpy(model.labels(labels, x.shape[:1]))
+    rows = observations(model, x)
+    labels = to_numpy(model.labels(labels, rows.shape[:1]))
     if n_samples:
         predicted = log_joint(model, x, n_samples, seed).argmax(axis=1)
     else:
-        predicted = numpy.concatenate([to_numpy(model.classify(x[i : i + 1000])) for i in range(0, len(x), 1000)])
+        rows = binarize(rows, "threshold", None) if model.binarize == "threshold" else rows
+        predicted = numpy.concatenate([to_numpy(model.classify(rows[i : i + 1000])) for i in range(0, len(rows), 1000)])
     return float((predicted != labels).mean())
 
 

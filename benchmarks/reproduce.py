@@ -126,14 +126,14 @@ def neighbour(data: Any, n_labels: int, draw: int, options: argparse.Namespace) 
 
 
 M1 = (
-    "--data mnist --model mlp --latent 50 --hidden 500 500 --activation softplus --binarize dynamic"
-    " --batch-size 200 --learning-rate 1e-3 --epochs 30 --seed 0"
+    "--data mnist --model mlp --latent 50 --hidden 500 500 --activation softplus --batch-size 200 --learning-rate 1e-3"
+    " --epochs 30 --seed 0"
 )
-WIDE_M1 = (
-    "--data mnist --model mlp --latent 50 --hidden 500 500 --activation relu --binarize dynamic"
-    " --kl-warmup 3000 --batch-size 200 --learning-rate 1e-3 --epochs 40 --seed 0"
+CONVOLUTIONAL_M1 = (
+    "--data mnist --model conv --latent 50 --channels 16 32 --activation relu --batch-size 200 --learning-rate 2e-3"
+    " --learning-rate-decay 0.9 --epochs 12 --seed 0"
 )
-M2_ON_M1 = "--model m1+m2 --latent 10 --hidden 200 --activation relu --batch-size 100 --learning-rate 3e-3"
+M2_ON_M1 = "--model m1+m2 --latent 10 --hidden 500 --activation relu --batch-size 100 --learning-rate 2e-3"
 M2 = (
     f"--model m2 --latent 5 --hidden 500 --activation relu --batch-size {BATCH_SIZE} --learning-rate 3e-3"
     " --learning-rate-decay 0.9 --kl-weight 4"
@@ -154,22 +154,23 @@ ROWS = {
         published={100: "77.5", 600: "30.6", 1000: "24.4", 3000: "10.7"},
     ),
     "m1+m2": Row(
-        "M1+M2, 12 units of M1",
-        f"{M2_ON_M1} --learning-rate-decay 0.95",
-        (100, 3000),
-        epochs=40,
+        "M1+M2, 11 units of an M1 of perceptrons",
+        f"{M2_ON_M1} --learning-rate-decay 0.97",
+        (100, 600),
+        epochs=60,
         alpha=lambda n_labels: 10 * N / n_labels,
         first=M1,
     ),
-    "m1+m2, wide": Row(
-        "M1+M2, 31 units of M1",
+    "m1+m2, convolutional": Row(
+        "M1+M2, 42 units of a convolutional M1",
         f"{M2_ON_M1} --learning-rate-decay 0.85",
+        (600, 1000, 3000),
         epochs=12,
         alpha=lambda n_labels: 10 * N / n_labels,
-        first=WIDE_M1,
+        first=CONVOLUTIONAL_M1,
         published={100: "3.33 ± 0.14", 600: "2.59", 1000: "2.40", 3000: "2.18"},
     ),
-    "m1 + linear": Row("logistic regression on 12 units of M1", linear, first=M1),
+    "m1 + linear": Row("logistic regression on 11 units of that M1", linear, first=M1),
     "network alone": Row(
         "a network 784-500-10 of labelled images alone",
         network,

@@ -184,10 +184,15 @@ def _parser() -> argparse.ArgumentParser:
         "m1+m2: mlp, and then m2 on its latent variables",
         choices=MODELS,
     )
-    setting("labels", "of m2: how many images keep their label, as many of each class", type=COUNT, metavar="N")
+    setting(
+        "labels",
+        "of m2, m2-conv and m1+m2: how many images keep their label, the same number of each class",
+        type=COUNT,
+        metavar="N",
+    )
     setting(
         "alpha",
-        "of m2: multiplies the sum of log q(y | x) over labelled images (default: 0.1 all images / labelled ones)",
+        "of the same: multiplies the sum of log q(y | x) over labelled images (default: 0.1 all / labelled ones)",
         type=_number(float, 0),
         metavar="ALPHA",
     )
@@ -387,8 +392,6 @@ def _first(
 
     M1 is that of the run, the one that --m1 names, or else this model, to be trained for m1_epochs.
     """
-    if settings["objective"] != "elbo":
-        raise InputError("train", "--objective elbo with --model m1+m2", settings["objective"])
     if settings["hidden"] == []:
         raise InputError("train", "--hidden with at least one width for m1+m2", "none")
     late = [f"--{name.replace('_', '-')} {given[name]}" for name in ("m1", "m1_epochs") if run and name in given]
@@ -616,13 +619,15 @@ def _most_varied(z: numpy.ndarray, most: int = 8) -> list[int]:
 
 def _labels(train: sv.data.Dataset, test: sv.data.Dataset, settings: dict[str, Any]) -> numpy.ndarray:
     """The labels that `--labels` leaves of the training images, -1 elsewhere; those of the test part must fit them."""
+    if settings["objective"] != "elbo":
+        raise InputError("train", f"--objective elbo with --model {settings['model']}", settings["objective"])
     if settings["labels"] is None:
         raise InputError("train", f"--labels N with --model {settings['model']}", "none")
     if train.labels is None:
         raise DataError(f"labels of {settings['data']}", "a label for each image", "none", "an .npz may hold labels")
-    if test.labels is not None and test.labels.max() > train.labels.max():
-        received = f"the class {test.labels.max()}"
-        raise DataError(f"test labels of {settings['data']}", f"classes up to {train.labels.max()}", received)
+    if test.labels is not None and not 0 <= test.labels.min() <= test.labels.max() <= train.labels.max():
+        received = f"classes from {test.labels.min()} to {test.labels.max()}"
+        raise DataError(f"test labels of {settings['data']}", f"classes from 0 to {train.labels.max()}", received)
     return sv.data.label_subset(train.labels, settings["labels"], settings["seed"])
 
 

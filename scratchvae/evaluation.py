@@ -14,7 +14,8 @@ from scratchvae.distributions import Bernoulli
 from scratchvae.errors import InputError
 from scratchvae.noise import Noise
 
-CHUNK_ENTRIES = 2**20  # of samples x rows x pixels: log_likelihood decodes as many at a time, evaluate eight times
+CHUNK_ENTRIES = 2**20
+"""Of samples x classes x rows x pixels: log_likelihood decodes as many at a time, evaluate eight times as many."""
 
 
 def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
     x = prepared(model, x, seed)
     terms, means = [], []
     with no_grad():
-        batch_size = min(batch_size, max(1, 8 * CHUNK_ENTRIES // (n_samples * math.prod(x.shape[1:]))))
+        batch_size = min(batch_size, 8 * _rows_at_once(model, x, n_samples))
         for batch, start in enumerate(range(0, len(x), batch_size)):
             part = x[start : start + batch_size]
             terms.append(
@@ -67,7 +68,7 @@ def log_likelihood(
     _check_count("log_likelihood", "n_samples", n_samples)
     x = prepared(model, x, seed)
     draws = min(n_samples, 100)
-    n_rows = max(1, CHUNK_ENTRIES // (draws * math.prod(x.shape[1:])))
+    n_rows = _rows_at_once(model, x, draws)
     sums, squares = [], []
     step = 0
     with no_grad():
@@ -93,11 +94,12 @@ def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.
 
     For a SemiSupervisedVAE. The softmax of a row is p(y | x) by the generative model, without the classifier; float64.
     """
+    _check_classes("log_joint", model)
     _check_count("log_joint", "n_samples", n_samples)
     x = prepared(model, x, seed)
     classes = array_module(x).arange(model.n_classes)[:, None]
     draws = min(n_samples, 100)
-    n_rows = max(1, CHUNK_ENTRIES // (draws * model.n_classes * math.prod(x.shape[1:])))
+    n_rows = _rows_at_once(model, x, draws)
     parts, step = [], 0
     with no_grad():
         for start in range(0, len(x), n_rows):
@@ -114,12 +116,14 @@ def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.
 def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, seed: int = 0) -> float:
     """The share of the rows whose most probable class is not their label.
 
-    The class is that of the classifier q(y | x); with n_samples that of p(y | x), by `log_joint` from so many draws.
-    The classifier sees grey values also of a model that draws its pixels by them, as `classify` does: their mean.
+    The class is that of the classifier q(y | x), which sees grey values as they are, also where the model was trained
+    on pixels drawn from them; with binarize="threshold" it sees black and white. With n_samples it is that of p(y | x),
+    by `log_joint` from so many draws of z, of pixels that are binarised as for every bound.
     """
+    _check_classes("classification_error", model)
     rows = observations(model, x)
     labels = to_numpy(model.labels(labels, rows.shape[:1]))
-    if n_samples:
+    if n_samples != 0:
         predicted = log_joint(model, x, n_samples, seed).argmax(axis=1)
     else:
         rows = binarize(rows, "threshold", None) if model.binarize == "threshold" else rows
@@ -167,6 +171,16 @@ def prepared(model: Any, x: Any, seed: int) -> Any:
     """Data as the model scores them: on its device, checked, and binarised."""
     x = observations(model, x)
     return binarize(x, model.binarize, Noise(seed, device=model.device))
+
+
+def _rows_at_once(model: Any, x: Any, n_samples: int) -> int:
+    """How many rows of x are decoded at a time, n_samples times, for every class if there are any."""
+    return max(1, CHUNK_ENTRIES // (n_samples * getattr(model, "n_classes", 1) * math.prod(x.shape[1:])))
+
+
+def _check_classes(operation: str, model: Any) -> None:
+    if not hasattr(model, "n_classes"):
+        raise InputError(operation, "a model with classes", type(model).__name__, "sv.SemiSupervisedVAE.mlp()")
 
 
 def _check_count(operation: str, name: str, value: Any) -> None:

@@ -135,7 +135,10 @@ REFUSED = {
         ["--model", "m2", "--labels", "20", "--alpha", "-1"],
         "--alpha: expected a number of at least 0",
     ),
-    "iwae": (["--model", "m2", "--labels", "20", "--objective", "iwae"], "expected a model with log_weight_terms"),
+    "iwae": (
+        ["--model", "m2", "--labels", "20", "--objective", "iwae"],
+        "expected --objective elbo with --model m2, received iwae",
+    ),
 }
 
 
@@ -154,13 +157,18 @@ def test_bad_input_gives_one_sentence_and_status_2(name, path, tmp_path, monkeyp
         ({}, "a label for each image, received none (an .npz may hold labels)"),
         ({"labels": numpy.zeros(200)}, "integers of shape (200,), a label for each image"),
         ({"labels": numpy.arange(200) // 100 - 1}, "classes from 0 on, received the label -1"),
-        ({"labels": numpy.repeat([0, 1, 3], [90, 90, 20])}, "classes up to 1, received the class 3"),
+        ({"labels": numpy.repeat([0, 1, 3], [90, 90, 20])}, "classes from 0 to 1, received classes from 3 to 3"),
+        (
+            {"labels": numpy.arange(200) % 2, "test_labels": numpy.arange(200) % 3 - 1},
+            "0 to 1, received classes from -1 to 1",
+        ),
         ({"labels": numpy.repeat([0, 2], [100, 100])}, "1 rows of class 1 for 3 labels, received 0"),
     ],
 )
 def test_labels_of_a_users_file(arrays, sentence, digits, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    numpy.savez("digits.npz", images=digits.images, **arrays)
+    held_out = {"test_images": digits.images} if "test_labels" in arrays else {}
+    numpy.savez("digits.npz", images=digits.images, **held_out, **arrays)
     assert train("digits.npz", tmp_path / "run", "--labels", "3") == 2
     assert sentence in capsys.readouterr().err and not (tmp_path / "run").exists()
 

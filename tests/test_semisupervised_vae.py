@@ -224,6 +224,19 @@ def test_classification_error_counts_all_rows(n_rows, binarize, rng):
     assert sv.classification_error(model, x, y) == len(y[::5]) / n_rows
 
 
+def test_as_many_numbers_are_decoded_at_a_time_as_without_classes(rng, monkeypatch):
+    """Two rows of 4 draws for each class, and eight times as many by `evaluate`."""
+    model, x, shapes = small(), rng.random((30, D)), []
+    monkeypatch.setattr(evaluation, "CHUNK_ENTRIES", 4 * C * 2 * D)
+    monkeypatch.setattr(sv.Noise, "normal", lambda self, name, shape: shapes.append(shape[:-1]) or numpy.ones(shape))
+    sv.log_likelihood(model, x, 4)
+    evaluation.log_joint(model, x, 4)
+    assert {math.prod(shape) for shape in shapes} == {4 * C * 2}
+    shapes.clear()
+    sv.evaluate(model, x, n_samples=4)
+    assert [math.prod(shape) for shape in shapes] == [4 * C * 16, 4 * C * 14]
+
+
 def test_scores_of_a_model_with_classes(rng):
     model = small()
     x = rng.random((30, D))
@@ -614,6 +627,34 @@ MISTAKES = {
         "^SemiSupervisedVAE: expected a Module as classifier, received builtin_function_or_method$",
     ),
     "labels of other rows": (lambda x: sv.classification_error(small(input_size=10), x, Y[:7]), "one for each row"),
+    "an error without classes": (
+        lambda x: sv.classification_error(sv.VAE.mlp(10), x, Y),
+        r"^classification_error: expected a model with classes, received VAE \(sv.SemiSupervisedVAE.mlp\(\)\)$",
+    ),
+    "an error of no number of draws": (
+        lambda x: sv.classification_error(small(input_size=10), x, numpy.zeros(len(x), int), n_samples=None),
+        "^log_joint: expected n_samples of at least 1, received None$",
+    ),
+    "log p(x, y) without classes": (
+        lambda x: evaluation.log_joint(sv.VAE.mlp(10), x),
+        "^log_joint: expected a model with classes, received VAE",
+    ),
+    "a column of labels": (
+        lambda x: small(input_size=10).supervised(x, numpy.zeros((len(x), 1), int), sv.Noise(0)),
+        "^labels: expected an array of shape .*, one for each row, received ",
+    ),
+    "a list of labels": (
+        lambda x: small(input_size=10).objective(x, [0, 1], sv.Noise(0), 1.0),
+        "^labels: expected a NumPy or CuPy array, received list$",
+    ),
+    "an unknown class in J~": (
+        lambda x: small(input_size=10).objective(x, numpy.array([0, C]), sv.Noise(0), 1.0),
+        f"^labels: expected classes from 0 to {C - 1}, received values from 0 to {C}$",
+    ),
+    "more labels than rows": (
+        lambda x: small(input_size=10).objective(x[:3], numpy.zeros(4, int), sv.Noise(0), 1.0),
+        r"^labels: expected an array of shape \(3,\), one for each row, received \(4,\)$",
+    ),
 }
 
 

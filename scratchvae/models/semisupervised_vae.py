@@ -151,6 +151,7 @@ class SemiSupervisedVAE(VAE):
         x (N, D), y (N,) -> (N,). A lower bound of log p(x, y).
         Source: deck, "Supervised ELBO"; Kingma et al. (2014), equation 6.
         """
+        y = self.labels(y, (len(x),))
         reconstruction, divergence = self.supervised_terms(x, y, noise, n_samples)
         return reconstruction - divergence
 
@@ -169,6 +170,7 @@ class SemiSupervisedVAE(VAE):
         x (N, D): first the labelled rows, then the others; y (N^s,): the labels of the former -> (N,)
         Source: deck, "Semi-supervised objective function"; Kingma et al. (2014), equation 9.
         """
+        y = self.labels(y, (min(len(y), len(x)),))
         reconstruction, divergence, log_q = self.objective_terms(x, y, noise, n_samples)
         j = reconstruction - divergence
         return ops.concatenate([j[: len(y)] + alpha * log_q, j[len(y) :]])

@@ -23,8 +23,8 @@ class StackedVAE(SemiSupervisedVAE):
     second  all else: a SemiSupervisedVAE whose data are units of z1, known as M2
 
     Of the units of z1 that M2 does not take, the prior remains Normal(0, I). A step of `fit` draws z1 anew and changes
-    M2 alone; methods that draw nothing take z1 at its mean. "z" in the methods of SemiSupervisedVAE is z2 here,
-    and its classifier and encoder are those of `second`.
+    M2 alone; methods that draw nothing take z1 at its mean. "z" in the methods of SemiSupervisedVAE is z2 here;
+    the classifier and the encoder are `second.classifier` and `second.encoder`, of z1.
 
     Parameters
     ----------

@@ -293,6 +293,8 @@ def _train(options: argparse.Namespace) -> None:
         if option in given and kind not in kinds:
             flag = f"--{option.replace('_', '-')}"
             raise InputError("train", f"{flag} with --model {', '.join(kinds)}", f"--model {kind}")
+    if kind in SEMI_SUPERVISED and settings["objective"] != "elbo":
+        raise InputError("train", f"--objective elbo with --model {kind}", settings["objective"])
     if Path(settings["data"]).is_file():
         settings["data"] = str(Path(settings["data"]).resolve())
     train, test = sv.data.load(settings["data"], settings["data_dir"])
@@ -619,8 +621,6 @@ def _most_varied(z: numpy.ndarray, most: int = 8) -> list[int]:
 
 def _labels(train: sv.data.Dataset, test: sv.data.Dataset, settings: dict[str, Any]) -> numpy.ndarray:
     """The labels that `--labels` leaves of the training images, -1 elsewhere; those of the test part must fit them."""
-    if settings["objective"] != "elbo":
-        raise InputError("train", f"--objective elbo with --model {settings['model']}", settings["objective"])
     if settings["labels"] is None:
         raise InputError("train", f"--labels N with --model {settings['model']}", "none")
     if train.labels is None:

@@ -226,6 +226,20 @@ def test_another_recipe_is_another_job_and_does_not_go_on_with_the_old_run(few_d
     assert "--resume" not in capsys.readouterr().out and len(list((tmp_path / "runs").iterdir())) == 2
 
 
+@pytest.mark.parametrize("name", ["m2", "m2, alpha 0", "m1+m2", "m1+m2, convolutional"])
+def test_what_a_job_would_take(name, monkeypatch):
+    """Its epochs of the N - N^s images without a label, in the batches of its command, by the time of a step."""
+    monkeypatch.setattr(
+        reproduce, "_seconds", lambda model, objective: 2.0 + 0 * float(objective(model, sv.Noise(0))[0].data)
+    )
+    reproduce.seconds_of_m2.cache_clear()
+    job = reproduce.error_job(name, 600, 0)
+    words = job["command"].split()
+    steps = math.ceil(59_400 / int(words[words.index("--batch-size") + 1]))
+    assert reproduce.projected_seconds(job) == 2 * steps * int(words[words.index("--epochs") + 1])
+    reproduce.seconds_of_m2.cache_clear()
+
+
 def test_one_m1_serves_all_that_is_built_on_it(few_digits, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_draw_all", lambda *_: None)
     first, on_first = "--data mnist --model mlp --hidden 8 --latent 3 --epochs 2", "--model m1+m2 --latent 2 --hidden 5"

@@ -24,15 +24,15 @@ import numpy
 
 import scratchvae as sv
 from scratchvae import plotting
-from scratchvae.checks.quadrature import (
+from scratchvae.binarization import binarize
+from scratchvae.errors import InputError
+from scratchvae.quadrature import (
     best_normal,
     divergence_from_posterior,
     elbo,
     exact_posterior,
     log_px_around,
 )
-from scratchvae.data.binarization import binarize
-from scratchvae.errors import InputError
 
 
 def terms(model: sv.VAE, x: numpy.ndarray) -> dict[str, float]:

@@ -21,8 +21,8 @@ import numpy
 
 import scratchvae as sv
 from scratchvae import plotting
-from scratchvae.checks.gradient_estimators import ESTIMATORS
 from scratchvae.errors import InputError
+from scratchvae.gradient_estimators import ESTIMATORS
 
 
 def gradients(model: sv.VAE, x: numpy.ndarray, estimator: Callable, n_samples: int, n: int) -> numpy.ndarray:

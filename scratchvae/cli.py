@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy
 
 import scratchvae as sv
+from scratchvae import binarization
 from scratchvae.backend import asarray, device_module
 from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
@@ -216,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     setting("activation", "of hidden layers", choices=sorted(sv.nn.linear.ACTIVATIONS))
     setting("likelihood", "p(x | z)", choices=["bernoulli", "gaussian"])
     setting("std", "of a Gaussian likelihood: a number, learned (one), or decoder (one per pixel)")
-    setting("binarize", "how grey values become Bernoulli data", choices=sv.models.vae.BINARIZE)
+    setting("binarize", "how grey values become Bernoulli data", choices=binarization.MODES)
     setting("epochs", "passes over the training data", type=COUNT, metavar="N")
     setting("batch_size", "images per step", type=COUNT, metavar="M")
     setting("learning_rate", "of Adam", type=POSITIVE, metavar="RATE")

@@ -9,7 +9,7 @@ import numpy
 
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
-from scratchvae.data.binarization import binarize
+from scratchvae.binarization import binarize
 from scratchvae.distributions import Bernoulli
 from scratchvae.errors import InputError
 from scratchvae.noise import Noise

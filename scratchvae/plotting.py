@@ -493,7 +493,7 @@ def posterior_contours(
     Parameters
     ----------
     x : images (N, H, W, C), or square ones as rows
-    posteriors : for each row what `scratchvae.checks.quadrature.exact_posterior` returns
+    posteriors : for each row what `scratchvae.quadrature.exact_posterior` returns
     approximations : for each row at most two distributions Normal over (1, 2), by name
     titles, title, name : of each panel, of all, and of the posterior
     together : how many panels, side by side, have the same limits

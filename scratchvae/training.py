@@ -21,10 +21,10 @@ import numpy
 from scratchvae import ops
 from scratchvae.autodiff import grad
 from scratchvae.backend import array_module, device_module, keep_freed_memory, to_numpy
-from scratchvae.data.binarization import binarize
-from scratchvae.data.minibatches import labelled_minibatches, minibatches
+from scratchvae.binarization import binarize
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import active_units, evaluate, log_likelihood, observations, prepared
+from scratchvae.minibatches import labelled_minibatches, minibatches
 from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.models.vae import log_mean_exp
 from scratchvae.noise import Noise

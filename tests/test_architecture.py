@@ -16,10 +16,10 @@ from scratchvae.autodiff import Primitive
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors backend noise npz
+    errors backend noise npz binarization minibatches
     autodiff
     ops gradcheck
-    nn distributions linear models latent_space
+    nn distributions gradient_estimators quadrature linear models latent_space
     optim checkpoint data evaluation run_directory training
     checks plotting
     cli __main__

@@ -7,13 +7,13 @@ import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae.checks.quadrature import exact_posterior
 from scratchvae.data import Dataset
 from scratchvae.distributions import Bernoulli, Categorical, Normal
 from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
 from scratchvae.models import GaussianDecoder
 from scratchvae.nn import MLP
 from scratchvae.optim import Adam
+from scratchvae.quadrature import exact_posterior
 
 N, D, K = 12, 6, 2
 ROWS = numpy.random.default_rng(0).uniform(size=(N, D)).astype(numpy.float32)
@@ -258,7 +258,7 @@ MISTAKES = {
         InputError,
         "^evaluate: expected n_samples of at least 1",
     ),
-    # linear models and checks; tests/test_ppca.py has more
+    # linear models and checks; tests/linear/test_ppca.py has more
     "components": (
         lambda: sv.linear.PPCA(D).fit(ROWS),
         InputError,
@@ -408,7 +408,7 @@ def test_equality_is_entry_by_entry_and_a_tensor_can_be_a_key():
         (lambda: sv.optim.LinearSchedule(0.0, 1.0, 0), "n_steps of at least 1"),
         (lambda: sv.data.load(None), "the name of a data set or a path, received NoneType"),
         (lambda: sv.VAE.mlp(4, 2, (3,)).to(dtype="int32"), "a floating-point dtype, received int32"),
-        (lambda: sv.data.binarization.binarize(numpy.ones((2, 2)), "statik", sv.Noise(0)), "a mode among"),
+        (lambda: sv.binarization.binarize(numpy.ones((2, 2)), "statik", sv.Noise(0)), "a mode among"),
     ],
 )
 def test_small_mistakes(call, sentence):

@@ -17,7 +17,11 @@ from scratchvae import data, evaluation
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.checks.identities import Result
-from scratchvae.checks.quadrature import (
+from scratchvae.linear import PPCA
+from scratchvae.models import VAE
+from scratchvae.noise import GivenNoise, Noise
+from scratchvae.optim import ExponentialSchedule
+from scratchvae.quadrature import (
     best_normal,
     divergence_from_posterior,
     elbo,
@@ -25,10 +29,6 @@ from scratchvae.checks.quadrature import (
     log_px_around,
     normal_nodes,
 )
-from scratchvae.linear import PPCA
-from scratchvae.models import VAE
-from scratchvae.noise import GivenNoise, Noise
-from scratchvae.optim import ExponentialSchedule
 from scratchvae.training import fit
 
 

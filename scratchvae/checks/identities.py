@@ -19,13 +19,13 @@ import numpy
 from scratchvae import data, evaluation, ops
 from scratchvae.autodiff import Tensor, grad, no_grad
 from scratchvae.backend import asarray, device_of, to_numpy
-from scratchvae.checks.gradient_estimators import ESTIMATORS
-from scratchvae.checks.quadrature import normal_nodes
 from scratchvae.distributions import Bernoulli, Categorical, Normal, kl
 from scratchvae.distributions.kl import DIVERGENCES
+from scratchvae.gradient_estimators import ESTIMATORS
 from scratchvae.models import VAE
 from scratchvae.noise import GivenNoise, Noise
 from scratchvae.optim import SGD
+from scratchvae.quadrature import normal_nodes
 from scratchvae.training import PosteriorCollapseWarning, fit
 
 Result = tuple[float, float]

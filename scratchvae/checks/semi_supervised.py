@@ -18,15 +18,15 @@ from scratchvae import evaluation, ops
 from scratchvae.autodiff import grad, no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
 from scratchvae.checks.identities import Result
-from scratchvae.checks.quadrature import divergence_from_posterior, elbo, exact_posterior, normal_nodes
-from scratchvae.data.minibatches import labelled_minibatches
 from scratchvae.distributions import Categorical, kl
 from scratchvae.gradcheck import check_gradients
+from scratchvae.minibatches import labelled_minibatches
 from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
 from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.nn import Module
 from scratchvae.noise import GivenNoise, Noise
 from scratchvae.optim import SGD
+from scratchvae.quadrature import divergence_from_posterior, elbo, exact_posterior, normal_nodes
 from scratchvae.training import PosteriorCollapseWarning, fit, semi_supervised
 
 N_CLASSES, ALPHA = 3, 0.7

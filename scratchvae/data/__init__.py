@@ -15,11 +15,11 @@ from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.faces import load_faces, load_frey_faces
 from scratchvae.data.files import as_images, as_labels, read_arrays
 from scratchvae.data.label_subset import label_subset
-from scratchvae.data.minibatches import minibatches
 from scratchvae.data.mnist import load_mnist
 from scratchvae.data.street_digits import draw_street_digits
 from scratchvae.data.svhn import load_svhn
 from scratchvae.errors import DataError, InputError
+from scratchvae.minibatches import minibatches
 
 __all__ = [
     "DATASETS",

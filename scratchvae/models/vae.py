@@ -12,13 +12,12 @@ import numpy
 from scratchvae import ops
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, device_of
+from scratchvae.binarization import MODES
 from scratchvae.distributions import Bernoulli, Normal, kl
 from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
 from scratchvae.models.networks import BernoulliDecoder, GaussianDecoder, GaussianEncoder
 from scratchvae.nn import MLP, ConvolutionalNetwork, Module, TransposedConvolutionalNetwork
 from scratchvae.noise import Noise
-
-BINARIZE = ("none", "threshold", "static", "dynamic")
 
 
 class VAE(Module):
@@ -62,8 +61,8 @@ class VAE(Module):
         if not hasattr(decoder, "likelihood"):
             hint = "likelihood = sv.distributions.Bernoulli, say: it decides which data are taken"
             raise InputError(kind, "a decoder with an attribute likelihood", type(decoder).__name__, hint)
-        if binarize not in BINARIZE:
-            raise InputError(kind, f"binarize among {', '.join(BINARIZE)}", repr(binarize))
+        if binarize not in MODES:
+            raise InputError(kind, f"binarize among {', '.join(MODES)}", repr(binarize))
         if binarize != "none" and decoder.likelihood is not Bernoulli:
             raise InputError(kind, 'binarize="none" with a likelihood other than Bernoulli', repr(binarize))
         self.encoder, self.decoder, self.binarize = encoder, decoder, binarize

@@ -10,7 +10,7 @@ import pytest
 
 import scratchvae as sv
 from scratchvae.backend import asarray
-from scratchvae.data.binarization import binarize
+from scratchvae.binarization import binarize
 from scratchvae.errors import DeviceError, InputError
 from scratchvae.evaluation import active_units
 from scratchvae.optim import SGD

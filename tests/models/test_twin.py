@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae.data.minibatches import labelled_minibatches
+from scratchvae.minibatches import labelled_minibatches
 from scratchvae.models.networks import SMALLEST_STD
 from scratchvae.optim import Adam
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from scratchvae.errors import InputError
-from scratchvae.models.vae import BINARIZE
 from scratchvae.noise import Noise
+
+MODES = ("none", "threshold", "static", "dynamic")
 
 
 def binarize(x: Any, mode: str, noise: Any) -> Any:
@@ -17,8 +18,8 @@ def binarize(x: Any, mode: str, noise: Any) -> Any:
     "dynamic"    1 with probability x, drawn from the noise that is given
     "static"     1 with probability x, drawn from one noise for all time: row i always gets the same draws
     """
-    if mode not in BINARIZE:
-        raise InputError("binarize", f"a mode among {', '.join(BINARIZE)}", repr(mode))
+    if mode not in MODES:
+        raise InputError("binarize", f"a mode among {', '.join(MODES)}", repr(mode))
     if mode == "none":
         return x
     if mode == "threshold":

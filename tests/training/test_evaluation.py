@@ -8,7 +8,7 @@ from scipy import special, stats
 from test_vae import K, ppca, small  # noqa: F401
 
 import scratchvae as sv
-from scratchvae.data.binarization import binarize
+from scratchvae.binarization import binarize
 from scratchvae.errors import InputError
 from scratchvae.evaluation import active_units, bits_per_dimension, quantity
 

@@ -211,7 +211,7 @@ def test_a_model_is_drawn_wherever_it_lies(draw, device, rng, tmp_path):
 def test_the_examples_on_the_page_run(digits, monkeypatch):
     parts = [sv.data.Dataset(digits.images[rows], digits.labels[rows]) for rows in (slice(150), slice(150, None))]
     monkeypatch.setitem(sv.data.DATASETS, "drawn-digits", lambda data_dir, seed: parts)
-    page = (Path(__file__).parents[1] / "docs" / "semi_supervised.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "semi_supervised.md").read_text()
     blocks = [block.split("```")[0].replace("100, seed", "50, seed") for block in page.split("```python\n")[1:]]
     for block, kind in zip(blocks, (sv.SemiSupervisedVAE, sv.StackedVAE), strict=True):
         names = {}

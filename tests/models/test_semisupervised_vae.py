@@ -13,8 +13,8 @@ from scratchvae import checkpoint, evaluation
 from scratchvae.backend import asarray
 from scratchvae.checks.semi_supervised import semi_supervised_models
 from scratchvae.data import label_subset
-from scratchvae.data.minibatches import labelled_minibatches
 from scratchvae.errors import DataError, InputError, ShapeError
+from scratchvae.minibatches import labelled_minibatches
 from scratchvae.models.networks import SMALLEST_STD
 from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.noise import GivenNoise
@@ -213,7 +213,7 @@ def test_samples_are_of_the_class_that_is_asked_for_or_of_the_prior():
     numpy.testing.assert_allclose(shares, special.softmax(model.class_prior.logits), atol=4 * 0.5 / math.sqrt(n))
 
 
-@pytest.mark.parametrize("binarize", sv.models.vae.BINARIZE)
+@pytest.mark.parametrize("binarize", sv.binarization.MODES)
 @pytest.mark.parametrize("n_rows", [7, 2500])
 def test_classification_error_counts_all_rows(n_rows, binarize, rng):
     """Grey values stay as they are, but for those that the model takes as black or white."""

@@ -8,11 +8,11 @@ from scipy import integrate, stats
 
 import scratchvae as sv
 from scratchvae.checks.exact_models import as_vae, exact_models, gaussian_rows, linear_vae_gap
-from scratchvae.checks.quadrature import best_normal, divergence_from_posterior, elbo, exact_posterior, normal_nodes
 from scratchvae.distributions import Normal, kl
 from scratchvae.errors import InputError
 from scratchvae.linear import PPCA
 from scratchvae.noise import GivenNoise
+from scratchvae.quadrature import best_normal, divergence_from_posterior, elbo, exact_posterior, normal_nodes
 
 
 @pytest.mark.parametrize("name", exact_models())

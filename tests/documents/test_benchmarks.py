@@ -12,7 +12,7 @@ import pytest
 
 import scratchvae as sv
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2]))
 from benchmarks import (
     convolution,
     directions,
@@ -27,7 +27,7 @@ from benchmarks import (
 )
 from scratchvae import cli
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", ["engine", "numpy_by_hand"])

@@ -318,8 +318,8 @@ def test_graph_needs_a_result(rng):
 def test_posterior_contours():
     """One panel for each row, the contours of the exact posterior, an ellipse for each Gaussian of the right size."""
     from scratchvae.checks.exact_models import as_vae, gaussian_rows
-    from scratchvae.checks.quadrature import exact_posterior
     from scratchvae.linear import PPCA
+    from scratchvae.quadrature import exact_posterior
 
     rows = gaussian_rows(n=30, d=9)
     ppca = PPCA(2).fit(rows)

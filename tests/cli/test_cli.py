@@ -15,7 +15,7 @@ import scratchvae as sv
 from scratchvae import cli
 from scratchvae.cli import PLOTS, main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

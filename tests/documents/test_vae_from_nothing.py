@@ -12,7 +12,7 @@ from scratchvae.noise import GivenNoise
 
 @pytest.fixture(scope="module")
 def by_hand():
-    path = Path(__file__).parents[1] / "examples" / "vae_from_nothing.py"
+    path = Path(__file__).parents[2] / "examples" / "vae_from_nothing.py"
     spec = importlib.util.spec_from_file_location("vae_from_nothing", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

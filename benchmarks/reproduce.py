@@ -32,7 +32,6 @@ from benchmarks import iwae, mnist
 from benchmarks.jobs import Job, Results, arguments_of, command
 from scratchvae import plotting
 from scratchvae.cli import main as scratchvae
-from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.run_directory import read_history
 
 PROGRAM = "python -m benchmarks reproduce"
@@ -428,8 +427,9 @@ def seconds_of_m2(name: str, n_labelled: int) -> float:
     rng = numpy.random.default_rng(0)
     x = rng.random((n_labelled + BATCH_SIZES[name], *model.observed_shape), dtype=numpy.float32)
     y = rng.integers(10, size=n_labelled)
-    _, objective = sv.training.semi_supervised(n_labelled, N, usual_alpha(n_labelled, N))
-    return _seconds(model, lambda model, noise: objective(model, x, y, noise, 1, 1.0))
+    labels = numpy.where(numpy.arange(N) < n_labelled, numpy.arange(N) % 10, -1)
+    objective = sv.objectives.semi_supervised(model, labels)
+    return _seconds(model, lambda noise: objective.value(x, y, noise, 1, 1.0))
 
 
 @cache
@@ -437,15 +437,16 @@ def seconds_of_iwae(row: str) -> float:
     """A step of a row of benchmarks/iwae.py, on images of noise."""
     x = numpy.random.default_rng(0).random((iwae.BATCH_SIZE, 784), dtype=numpy.float32)
     _, name, k = iwae.ROWS[row]
-    _, objective = sv.training.OBJECTIVES[name]
-    return _seconds(iwae.initial_model(x, 0), lambda model, noise: objective(model, x, noise, k, 1.0))
+    model = iwae.initial_model(x, 0)
+    objective = model.objectives[name](model)
+    return _seconds(model, lambda noise: objective.value(x, noise, k, 1.0))
 
 
 def _seconds(model: Any, objective: Callable[..., Any], n: int = 3) -> float:
     """The mean time of n steps after the first."""
     optimizer, finished = sv.optim.Adam(model.parameters()), []
     for step in range(n + 1):
-        value, *_ = objective(model, sv.Noise(0, step))
+        value, _ = objective(sv.Noise(0, step))
         sv.grad(-value, optimizer.parameters, out=optimizer.gradients)
         optimizer.step()
         finished.append(time.perf_counter())

@@ -16,17 +16,18 @@ from scratchvae.backend import keep_freed_memory
 
 Step = Callable[[], object]
 M, N_CLASSES, N, N_LABELLED = 100, 10, 50_000, 100  # rows of each kind in a step; classes; rows of the data sets
-ALPHA = sv.models.semisupervised_vae.usual_alpha(N_LABELLED, N)
+ALPHA = sv.objectives.usual_alpha(N_LABELLED, N)
 
 
 def engine(x: numpy.ndarray, y: numpy.ndarray) -> tuple[Step, Step]:
     """The gradients alone, and the whole step, by scratchvae."""
     model = sv.SemiSupervisedVAE.mlp(activation="softplus")
     optimizer = sv.optim.Adam(model.parameters())
-    _, objective = sv.training.semi_supervised(N_LABELLED, N, ALPHA)
+    labels = numpy.where(numpy.arange(N) < N_LABELLED, numpy.arange(N) % 10, -1)
+    objective = sv.objectives.semi_supervised(model, labels)
 
     def gradients():
-        value, *_ = objective(model, x, y, sv.Noise(0, optimizer.n_steps), 1, 1.0)
+        value, _ = objective.value(x, y, sv.Noise(0, optimizer.n_steps), 1, 1.0)
         sv.grad(-value, optimizer.parameters, out=optimizer.gradients)
 
     def step():

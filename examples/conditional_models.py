@@ -33,8 +33,8 @@ from scratchvae.binarization import binarize
 from scratchvae.errors import InputError
 from scratchvae.linear import LogisticRegression
 from scratchvae.models.networks import BernoulliDecoder, GaussianEncoder
-from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.models.vae import log_mean_exp
+from scratchvae.objectives import usual_alpha
 from scratchvae.quadrature import divergence_from_posterior, exact_posterior
 
 D, C, HIDDEN = 196, 10, (100,)

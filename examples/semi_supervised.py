@@ -29,7 +29,7 @@ from scipy.stats import t
 import scratchvae as sv
 from scratchvae import plotting
 from scratchvae.errors import InputError
-from scratchvae.models.semisupervised_vae import usual_alpha
+from scratchvae.objectives import usual_alpha
 
 METHODS = ("labelled digits alone", "M2", "M2, alpha = 0")
 

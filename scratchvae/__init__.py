@@ -8,7 +8,7 @@
 (16, 784)
 """
 
-from scratchvae import data, distributions, latent_space, linear, models, nn, ops, optim
+from scratchvae import data, distributions, latent_space, linear, models, nn, objectives, ops, optim
 from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
 from scratchvae.checkpoint import load, save
@@ -17,6 +17,7 @@ from scratchvae.evaluation import active_units, classification_error, evaluate, 
 from scratchvae.gradcheck import GradientError, check_gradients
 from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
 from scratchvae.noise import Noise
+from scratchvae.objectives import Objective
 from scratchvae.training import NonFiniteError, PosteriorCollapseWarning, fit
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ __all__ = [
     "GradientError",
     "Noise",
     "NonFiniteError",
+    "Objective",
     "PosteriorCollapseWarning",
     "SemiSupervisedVAE",
     "StackedVAE",
@@ -47,6 +49,7 @@ __all__ = [
     "models",
     "nn",
     "no_grad",
+    "objectives",
     "ops",
     "optim",
     "primitive",

@@ -21,10 +21,10 @@ from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import prepared, quantity
 from scratchvae.latent_space import has_arc, mean_difference
-from scratchvae.models.semisupervised_vae import usual_alpha
+from scratchvae.objectives import usual_alpha
 from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
 from scratchvae.run_directory import RunDirectory, read_configuration, read_history, refuse_run
-from scratchvae.training import OBJECTIVES, summary
+from scratchvae.training import summary
 
 TRAIN_DEFAULTS: dict[str, Any] = {
     "data": "drawn-digits",
@@ -228,7 +228,9 @@ def _parser() -> argparse.ArgumentParser:
     setting("kl_warmup", "steps over which that weight (of m1+m2: M1's) grows from 0", type=FROM_ZERO, metavar="STEPS")
     setting("samples", "draws of z per image", type=COUNT, metavar="S")
     setting(
-        "objective", "the ELBO, or the importance-weighted bound: log of the mean of S weights", choices=[*OBJECTIVES]
+        "objective",
+        "the ELBO, or the importance-weighted bound: log of the mean of S weights",
+        choices=[*sv.VAE.objectives],
     )
     setting("clip_norm", "largest norm of the gradient", type=POSITIVE, metavar="NORM")
     setting("seed", "of weights, order and noise", type=FROM_ZERO)

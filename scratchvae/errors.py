@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+from typing import Any
+
 LONGEST = 2000
 """The most characters of a message; what a file or a caller put into it may be longer, and the middle is left out."""
 
@@ -37,3 +40,15 @@ class DeviceError(InputError):
 
 class DataError(InputError):
     """A file or a data set is missing, damaged, of another format, or holds values that a model cannot take."""
+
+
+def whole_number(operation: str, name: str, value: Any, smallest: int = 1, largest: int | None = None) -> int:
+    """The value as an int, if it is a whole number, NumPy's among them, from the smallest to the largest.
+
+    Raises InputError for anything else, truth values and floats such as 3.0 among them.
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < smallest or (largest is not None and value > largest):
+        bounds = f"of at least {smallest}" if largest is None else f"from {smallest} to {largest}"
+        raise InputError(operation, f"{name} {bounds}", repr(value))
+    return int(value)

@@ -169,8 +169,8 @@ def observations(model: Any, x: Any) -> Any:
 
 def prepared(model: Any, x: Any, seed: int) -> Any:
     """Data as the model scores them: on its device, checked, and binarised."""
-    x = observations(model, x)
-    return binarize(x, model.binarize, Noise(seed, device=model.device))
+    x, noise = observations(model, x), Noise(seed, device=model.device)
+    return model.prepare_batch(model.prepare_data(x, noise), noise)
 
 
 def _rows_at_once(model: Any, x: Any, n_samples: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -18,20 +17,15 @@ from typing import Any
 
 import numpy
 
-from scratchvae import ops
-from scratchvae.autodiff import grad
+from scratchvae.autodiff import Tensor, grad
 from scratchvae.backend import array_module, device_module, keep_freed_memory, to_numpy
-from scratchvae.binarization import binarize
-from scratchvae.errors import DataError, InputError
-from scratchvae.evaluation import active_units, evaluate, log_likelihood, observations, prepared
-from scratchvae.minibatches import labelled_minibatches, minibatches
-from scratchvae.models.semisupervised_vae import usual_alpha
-from scratchvae.models.vae import log_mean_exp
+from scratchvae.errors import InputError, whole_number
+from scratchvae.evaluation import active_units, observations, prepared
 from scratchvae.noise import Noise
+from scratchvae.objectives import Objective, choose
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.run_directory import Metrics, Run, fingerprint
 
-Objective = tuple[tuple[str, ...], Callable[..., Any]]
 PROBED_STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
 
@@ -53,7 +47,7 @@ def fit(
     validation: Any = None,
     kl_weight: float | Schedule = 1.0,
     n_samples: int = 1,
-    objective: str = "elbo",
+    objective: str | Objective = "elbo",
     optimizer: Callable[..., Optimizer] | None = None,
     clip_norm: float | None = None,
     device: str | None = None,
@@ -70,7 +64,7 @@ def fit(
 
     With labels, ascend the deck's J~ / N of a SemiSupervisedVAE: every minibatch has labelled rows and others, M of
     each where there are as many, and each sum is scaled by its own N_k / M_k. An epoch is a pass through the larger of
-    the two sets; the smaller one is gone through again and again, in other orders.
+    the two sets; the smaller one is cycled through, in a new order each time.
 
     Parameters
     ----------
@@ -82,9 +76,10 @@ def fit(
         Passes over the data, M, and draws of z per datapoint.
     learning_rate, kl_weight : number, or function of the step (0, 1, 2, ...)
         kl_weight multiplies the KL, or log q(z | x) - log p(z) in the weights of "iwae"; 1 gives a bound of log p(x).
-    objective : "elbo" or "iwae"
+    objective : "elbo", "iwae", or an Objective of your own
         The ELBO, its expectation a mean over draws; or the importance-weighted bound, the log of the mean of
-        w = p(x | z) p(z) / q(z | x) over the draws (Burda, Grosse & Salakhutdinov, 2016, equation 8).
+        w = p(x | z) p(z) / q(z | x) over the draws (Burda, Grosse & Salakhutdinov, 2016, equation 8). The equations
+        stand on the model; `scratchvae.objectives` averages them.
     seed : int
         Of the order of the rows and of all noise.
     validation : array, optional
@@ -124,35 +119,18 @@ def fit(
     NonFiniteError : at a step whose loss is not finite; names the step, the term and the last checkpoint.
     KeyboardInterrupt : at Ctrl-C, after the step in progress; a run directory then holds a checkpoint of it.
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("n_samples", n_samples)):
-        if not isinstance(value, (int, numpy.integer)) or isinstance(value, bool) or value < 1:
-            raise InputError("fit", f"{name} of at least 1", repr(value))
-    if not isinstance(objective, str) or objective not in OBJECTIVES:
-        raise InputError("fit", f"an objective among {', '.join(OBJECTIVES)}", repr(objective))
-    if not hasattr(model, "elbo_terms"):
-        raise InputError("fit", "a model", type(model).__name__, "fit(model, data)")
-    if objective == "iwae" and getattr(model, "log_weight_terms", None) is None:
-        raise InputError("fit", 'a model with log_weight_terms for objective="iwae"', type(model).__name__)
+    epochs = whole_number("fit", "epochs", epochs)
+    batch_size = whole_number("fit", "batch_size", batch_size)
+    n_samples = whole_number("fit", "n_samples", n_samples)
     if not callable(kl_weight) and not (isinstance(kl_weight, Real) and 0 <= kl_weight < math.inf):
         raise InputError("fit", "kl_weight as a number of at least 0 or a schedule", repr(kl_weight))
-    if labels is not None and not hasattr(model, "objective_terms"):
-        raise InputError("fit", "a model with classes for labels", type(model).__name__, "sv.SemiSupervisedVAE.mlp()")
-    if labels is not None and objective != "elbo":
-        raise InputError("fit", 'objective="elbo" with labels', repr(objective))
-    if alpha is not None and (labels is None or not (isinstance(alpha, Real) and 0 <= alpha < math.inf)):
-        received = repr(alpha) + (" without labels" if labels is None else "")
-        raise InputError("fit", "alpha as a number of at least 0, with labels", received)
-    if optimizer is not None and not callable(optimizer):
-        raise InputError("fit", "an optimizer such as sv.optim.Adam", repr(optimizer), "functools.partial sets it up")
+    objective = choose(model, objective, labels=labels, alpha=alpha)
     keep_freed_memory()
     if device is not None:
         model.to(device)
-    noise = Noise(seed, device=model.device)
     x = observations(model, data)
     validation = None if validation is None else observations(model, validation)
-    optimizer = (optimizer or Adam)(model.parameters(), learning_rate=learning_rate, clip_norm=clip_norm)
-    if not isinstance(optimizer, Optimizer):
-        raise InputError("fit", "an optimizer that makes an Optimizer", type(optimizer).__name__)
+    optimizer = _made(optimizer or Adam, model.parameters(), learning_rate=learning_rate, clip_norm=clip_norm)
     settings = {
         "model": model.configuration or repr(model),
         "data": fingerprint(x) if run_dir else None,
@@ -161,23 +139,16 @@ def fit(
         "learning_rate": _described(learning_rate) if run_dir else None,
         "kl_weight": _described(kl_weight) if run_dir else None,
         "n_samples": n_samples,
-        "objective": objective,
+        "objective": objective.name,
         "clip_norm": clip_norm,
         "optimizer": {"name": type(optimizer).__name__} | _numbers(optimizer),
         "seed": seed,
         "device": model.device,
-    }
-    n, (names, evaluated) = len(x), OBJECTIVES[objective]
-    if labels is not None:
-        labels = _labels_of_every_class(model, labels, len(x))
-        n_labelled = int((labels >= 0).sum())
-        alpha = usual_alpha(n_labelled, len(x)) if alpha is None else alpha
-        n, (names, evaluated) = max(n_labelled, len(x) - n_labelled), semi_supervised(n_labelled, len(x), alpha)
-        settings |= {"labels": fingerprint(labels), "alpha": alpha}
+    } | {name: fingerprint(value) if hasattr(value, "shape") else value for name, value in objective.settings.items()}
+    n = objective.n_rows(len(x))
     steps_per_epoch = math.ceil(n / batch_size)
-    terms = device_module(model.device).zeros((steps_per_epoch, len(names)), dtype=model.dtype)
-    observed = x if model.binarize == "dynamic" else binarize(x, model.binarize, noise)
-    read_every = 1 if model.device == "cpu" else 50  # reading a term back makes the CPU wait for the GPU
+    terms = device_module(model.device).zeros((steps_per_epoch, len(objective.terms)), dtype=model.dtype)
+    data = model.prepare_data(x, Noise(seed, device=model.device))
 
     with (
         Run(run_dir, resume, settings, epochs, model, optimizer, terms) as run,
@@ -185,41 +156,29 @@ def fit(
         _progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,
         numpy.errstate(all="ignore"),  # what overflows makes a term non-finite, and that stops the run
     ):
-        if labels is not None:
-            run.write("labelled_rows.json", json.dumps(numpy.flatnonzero(labels >= 0).tolist()))
+        for name, text in objective.files.items():
+            run.write(name, text)
         while run.step < epochs * steps_per_epoch:
             epoch, first = divmod(run.step, steps_per_epoch)
-            batches = _minibatches(len(x), labels, batch_size, Noise(seed, epoch, model.device))
             started = time.perf_counter()
-            for i in range(first, steps_per_epoch):
+            for i, batch in enumerate(objective.batches(len(x), batch_size, Noise(seed, epoch, model.device))):
+                if i < first:
+                    continue
                 noise = Noise(seed, run.step, model.device)
-                rows, *y = batches[i]
-                batch = observed[rows]
-                if model.binarize == "dynamic":
-                    batch = binarize(batch, "dynamic", noise)
-                value, *parts = evaluated(model, batch, *y, noise, n_samples, value_at(kl_weight, run.step))
-                for j, part in enumerate(parts):
-                    terms[i, j] = part.data
-                if (i + 1) % read_every == 0 or i + 1 == steps_per_epoch:
-                    _check_finite(to_numpy(terms[i - i % read_every : i + 1]), names, run)
-                grad(-value, optimizer.parameters, out=optimizer.gradients)
-                optimizer.step()
-                stopping = interrupted.is_set() and i + 1 < steps_per_epoch
-                if stopping:
-                    _check_finite(to_numpy(terms[i - i % read_every : i + 1]), names, run)
-                run.step += 1
+                _step(run, objective, data, batch, noise, n_samples, value_at(kl_weight, run.step))
                 bar.update()
-                if stopping:
-                    run.seconds += time.perf_counter() - started
-                    run.save()
+                if interrupted.is_set():
                     break
-            else:
-                run.seconds += time.perf_counter() - started
-                means = dict(zip(names, _epoch_means(to_numpy(terms), batch_size, n), strict=True))
-                metrics = _epoch_metrics(model, x, validation, means, n_samples, seed)
+            run.seconds += time.perf_counter() - started
+            if run.step == (epoch + 1) * steps_per_epoch:
+                means = dict(zip(objective.terms, _epoch_means(to_numpy(terms), batch_size, n), strict=True))
+                metrics = _epoch_metrics(model, x, validation, objective, means, n_samples, seed)
                 _check_epoch(metrics, run)
                 run.finish_epoch({"epoch": epoch + 1, "step": run.step} | metrics)
                 bar.set_postfix_str(summary(metrics))
+            else:
+                _check_finite(run, objective.terms, run.step % steps_per_epoch)
+                run.save()
             if interrupted.is_set():
                 raise KeyboardInterrupt(f"stopped after step {run.step}; {run.how_to_resume()}")
 
@@ -234,60 +193,37 @@ def fit(
     return {name: [metrics[name] for metrics in run.history] for name in last}
 
 
-def _elbo(model: Any, x: Any, noise: Noise, n_samples: int, kl_weight: float) -> tuple[Any, Any, Any]:
-    """The mean over the batch of E_q[log p(x | z)] - kl_weight KL(q(z | x) || p(z)), and of its two terms."""
-    reconstruction, kl = (ops.mean(term) for term in model.elbo_terms(x, noise, n_samples))
-    return reconstruction - kl_weight * kl, reconstruction, kl
+def _made(optimizer: Any, parameters: Any, **settings: Any) -> Optimizer:
+    """The optimizer of these parameters. Raises InputError for what makes none."""
+    if not callable(optimizer):
+        raise InputError("fit", "an optimizer such as sv.optim.Adam", repr(optimizer), "functools.partial sets it up")
+    made = optimizer(parameters, **settings)
+    if not isinstance(made, Optimizer):
+        raise InputError("fit", "an optimizer that makes an Optimizer", type(made).__name__)
+    return made
 
 
-def _importance_weighted(
-    model: Any, x: Any, noise: Noise, n_samples: int, kl_weight: float
-) -> tuple[Any, Any, Any, Any]:
-    """The mean over the batch of log (1/S) sum of w_s, of the terms of log w, and of the bound again, to be shown."""
-    reconstruction, divergence = model.log_weight_terms(x, noise, n_samples)
-    bound = ops.mean(log_mean_exp(reconstruction - kl_weight * divergence))
-    return bound, ops.mean(reconstruction), ops.mean(divergence), bound
+def _step(
+    run: Run, objective: Objective, data: Any, batch: tuple[Any, ...], noise: Noise, n_samples: int, kl_weight: float
+) -> None:
+    """One step: the objective of a minibatch, its terms recorded and checked, its gradient, the update."""
+    rows, *others = batch
+    x = run.model.prepare_batch(data[rows], noise)
+    value, means = objective.value(x, *others, noise, n_samples, kl_weight)
+    i = run.step % len(run.terms)
+    for j, name in enumerate(objective.terms):
+        term = means[name]
+        run.terms[i, j] = term.data if isinstance(term, Tensor) else term
+    if (i + 1) % _read_every(run.model) == 0 or i + 1 == len(run.terms):
+        _check_finite(run, objective.terms, i + 1)
+    grad(-value, run.optimizer.parameters, out=run.optimizer.gradients)
+    run.optimizer.step()
+    run.step += 1
 
 
-OBJECTIVES: dict[str, Objective] = {
-    "elbo": (("reconstruction", "kl"), _elbo),
-    "iwae": (("reconstruction", "kl", "bound"), _importance_weighted),
-}
-"""Name -> the terms that are recorded at every step, and the function that returns the objective and then the terms."""
-
-
-def semi_supervised(n_labelled: int, n: int, alpha: float) -> Objective:
-    """J~ / N by a minibatch of both data sets, as an entry of OBJECTIVES; its function also takes the labels y.
-
-    (1/N) [N^s / M^s (sum of L + alpha sum of log q(y | x)) + N^u / M^u sum of U], which is a mean over the labelled
-    rows times N^s / N and one over the others times N^u / N.
-    """
-    share = n_labelled / n
-
-    def evaluated(model: Any, x: Any, y: Any, noise: Noise, n_samples: int, kl_weight: float) -> tuple[Any, ...]:
-        *bound, log_q = model.objective_terms(x, y, noise, n_samples)
-        parts = [(share, slice(None, len(y))), (1 - share, slice(len(y), None))]
-        reconstruction, kl = (sum(part * ops.mean(term[rows]) for part, rows in parts if part) for term in bound)
-        classification = ops.mean(log_q)
-        return reconstruction - kl_weight * kl + share * alpha * classification, reconstruction, kl, classification
-
-    return ("reconstruction", "kl", "classification"), evaluated
-
-
-def _labels_of_every_class(model: Any, labels: Any, n: int) -> numpy.ndarray:
-    """The labels of n rows, checked, as NumPy's. Raises DataError where no row has the label of some class."""
-    labels = to_numpy(model.labels(labels, (n,), lowest=-1))
-    missing = sorted(set(range(model.n_classes)) - set(labels.tolist()))
-    if missing:
-        raise DataError("labels", "a labelled row of every class", f"none of class {', '.join(map(str, missing))}")
-    return labels
-
-
-def _minibatches(n: int, labels: Any, size: int, noise: Noise) -> list[tuple[Any, ...]]:
-    """(rows,) or, with labels, (rows, labels of the first of them) for every step of an epoch."""
-    if labels is None:
-        return [(rows,) for rows in minibatches(n, size, noise)]
-    return list(labelled_minibatches(labels, size, noise))
+def _read_every(model: Any) -> int:
+    """After how many steps the terms are looked at: to read one back makes the CPU wait for the GPU."""
+    return 1 if model.device == "cpu" else 50
 
 
 def summary(metrics: Metrics) -> str:
@@ -299,15 +235,16 @@ def summary(metrics: Metrics) -> str:
     return line + (f", validation ELBO {metrics['validation_elbo']:.2f}" if "validation_elbo" in metrics else "")
 
 
-def _check_finite(terms: numpy.ndarray, names: tuple[str, ...], run: Run) -> None:
-    """Raise NonFiniteError for the first step with a term that is not finite.
+def _check_finite(run: Run, names: tuple[str, ...], n: int) -> None:
+    """Raise NonFiniteError for the first term that is not finite among those of this epoch's first n steps.
 
-    terms: (steps, len(names)) since the last check, the last of them being the step under way.
+    What has been looked at before is left out.
     """
-    bad = numpy.argwhere(~numpy.isfinite(terms))
+    first = (n - 1) // _read_every(run.model) * _read_every(run.model)
+    bad = numpy.argwhere(~numpy.isfinite(to_numpy(run.terms[first:n])))
     if len(bad):
-        step, name = run.step - (len(terms) - 1 - bad[0][0]), names[bad[0][1]]
-        raise NonFiniteError(f"step {step}: the {name} is not finite; {run.last_checkpoint()}")
+        step = run.step // len(run.terms) * len(run.terms) + first + bad[0][0]
+        raise NonFiniteError(f"step {step}: the {names[bad[0][1]]} is not finite; {run.last_checkpoint()}")
 
 
 def _check_epoch(metrics: Metrics, run: Run) -> None:
@@ -325,13 +262,13 @@ def _epoch_means(terms: numpy.ndarray, batch_size: int, n: int) -> list[float]:
     return ((terms.astype(numpy.float64) * n_rows[:, None]).sum(axis=0) / n).tolist()
 
 
-def _epoch_metrics(model: Any, x: Any, validation: Any, means: dict[str, float], n_samples: int, seed: int) -> Metrics:
+def _epoch_metrics(
+    model: Any, x: Any, validation: Any, objective: Objective, means: dict[str, float], n_samples: int, seed: int
+) -> Metrics:
     metrics = {"elbo": means["reconstruction"] - means["kl"]} | means
     metrics["active_units"] = len(active_units(model, prepared(model, x[:500], seed)))
     if validation is not None:
-        scores = evaluate(model, validation, seed=seed)
-        if "bound" in means:
-            scores["bound"] = float(log_likelihood(model, validation, n_samples, seed)[0].mean())
+        scores = objective.scores(model, validation, n_samples, seed)
         metrics |= {f"validation_{name}": scores[name] for name in metrics if name in scores}
     return metrics
 

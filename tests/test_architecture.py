@@ -19,8 +19,8 @@ ORDER = """
     errors backend noise npz binarization minibatches
     autodiff
     ops gradcheck
-    nn distributions gradient_estimators quadrature linear models latent_space
-    optim checkpoint data evaluation run_directory training
+    nn distributions gradient_estimators quadrature linear evaluation objectives models latent_space
+    optim checkpoint data run_directory training
     checks plotting
     cli __main__
 """.split()

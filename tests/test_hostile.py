@@ -147,7 +147,7 @@ MISTAKES = {
     "objective": (
         lambda: fit(objective="iwea"),
         InputError,
-        "^fit: expected an objective among elbo, iwae, received 'iwea'$",
+        "^fit: expected an objective among elbo, iwae for a VAE, received 'iwea'$",
     ),
     "device name": (lambda: fit(device="cuda"), InputError, '^device: expected "cpu" or "gpu", received \'cuda\'$'),
     "no run to resume": (lambda: fit(resume=True), InputError, "^resume: expected a run directory, received none"),

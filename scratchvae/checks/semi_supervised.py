@@ -22,12 +22,12 @@ from scratchvae.distributions import Categorical, kl
 from scratchvae.gradcheck import check_gradients
 from scratchvae.minibatches import labelled_minibatches
 from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
-from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.nn import Module
 from scratchvae.noise import GivenNoise, Noise
+from scratchvae.objectives import semi_supervised, usual_alpha
 from scratchvae.optim import SGD
 from scratchvae.quadrature import divergence_from_posterior, elbo, exact_posterior, normal_nodes
-from scratchvae.training import PosteriorCollapseWarning, fit, semi_supervised
+from scratchvae.training import PosteriorCollapseWarning, fit
 
 N_CLASSES, ALPHA = 3, 0.7
 
@@ -253,7 +253,7 @@ def estimator(device: str = "cpu", size: int = 3) -> Result:
     6 labelled rows and 18 others, 3 of each at every one of 6 steps, so that no row is met more often than another.
     """
     model, x, labels = small_model(device)
-    _, objective = semi_supervised(6, 24, ALPHA)
+    objective = semi_supervised(model, labels, ALPHA)
     still = Still(device)
 
     def by_all() -> Any:
@@ -266,7 +266,7 @@ def estimator(device: str = "cpu", size: int = 3) -> Result:
         return numpy.concatenate([to_numpy(g).ravel() for g in grad(value, model.parameters())])
 
     steps = list(labelled_minibatches(labels, size, Noise(0, device=device)))
-    mean = sum(flat(objective(model, x[rows], y, still, 1, 1.0)[0]) for rows, y in steps) / len(steps)
+    mean = sum(flat(objective.value(x[rows], y, still, 1, 1.0)[0]) for rows, y in steps) / len(steps)
     full = flat(by_all())
     return float(abs(mean - full).max() / abs(full).max()), 1e-12
 

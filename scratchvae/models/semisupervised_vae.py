@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 
@@ -13,13 +13,121 @@ from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray
 from scratchvae.distributions import Categorical, Normal, kl
 from scratchvae.errors import DataError, InputError
+from scratchvae.models.latent_variable_model import LatentVariableModel
 from scratchvae.models.networks import ClassConditional, Classifier, GaussianEncoder
-from scratchvae.models.vae import VAE, decoder_of, outputs_per_entry
+from scratchvae.models.vae import decoder_of, log_mean_exp, outputs_per_entry
 from scratchvae.nn import MLP, ConvolutionalNetwork, Linear, Module, TransposedConvolutionalNetwork
 from scratchvae.noise import Noise
+from scratchvae.objectives import Record, each, semi_supervised
 
 
-class SemiSupervisedVAE(VAE):
+class SemiSupervisedModel(LatentVariableModel):
+    """p(x, y, z) = p(x | y, z) p(y) p(z),   q(y, z | x) = q(y | x) q(z | x, y): the equations of a model with classes.
+
+    A derived class has `class_prior`, p(y), beside `prior`, p(z); the terms of L, of U and of J~ in `supervised_terms`,
+    `elbo_terms` and `objective_terms`; and `classify`, `encode` and `decode`.
+    """
+
+    objectives: ClassVar = {"elbo": semi_supervised}
+
+    def supervised(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> Any:
+        """L(x, y) = E_q(z | x, y)[log p(x | y, z)] + log p(y) - KL(q(z | x, y) || p(z)), in nats.
+
+        x (N, D), y (N,) -> (N,). A lower bound of log p(x, y).
+        Source: deck, "Supervised ELBO"; Kingma et al. (2014), equation 6.
+        """
+        y = self.labels(y, (len(x),))
+        reconstruction, divergence = self.supervised_terms(x, y, noise, n_samples)
+        return reconstruction - divergence
+
+    def unsupervised(
+        self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each
+    ) -> Any:
+        """U(x) = sum over y of q(y | x) L(x, y) + H(q(y | x)), in nats.   (N, D) -> (N,)
+
+        A lower bound of log p(x), the ELBO of a model whose latent space includes y. kl_weight and record: as in
+        VAE.elbo; the KL is that of q(y, z | x).
+
+        Source: deck, "Unsupervised ELBO"; Kingma et al. (2014), equation 7.
+        """
+        reconstruction, divergence = self.elbo_terms(x, noise, n_samples)
+        reconstruction, divergence = record(reconstruction=reconstruction, kl=divergence)
+        return reconstruction - kl_weight * divergence
+
+    elbo = unsupervised
+
+    def objective(
+        self,
+        x: Any,
+        y: Any,
+        noise: Any,
+        alpha: float,
+        n_samples: int = 1,
+        kl_weight: float = 1.0,
+        record: Record = each,
+    ) -> Any:
+        """J~ = sum of L(x_i, y_i) + sum of U(x_j) + alpha sum of log q(y_i | x_i): its value by datapoint, in nats.
+
+        x (N, D): first the labelled rows, then the others; y (N^s,): the labels of the former -> (N,)
+        kl_weight and record: as in VAE.elbo.
+
+        Source: deck, "Semi-supervised objective function"; Kingma et al. (2014), equation 9.
+        """
+        if record is each:  # training has checked all labels before; to look at them would wait for the GPU
+            y = self.labels(y, (min(len(y), len(x)),))
+        reconstruction, divergence, log_q = self.objective_terms(x, y, noise, n_samples)
+        log_q = ops.pad(log_q, ((0, len(x) - len(y)),))  # zero for the others
+        reconstruction, divergence, log_q = record(reconstruction=reconstruction, kl=divergence, classification=log_q)
+        return reconstruction - kl_weight * divergence + alpha * log_q
+
+    def importance_weighted_bound(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+        """log (1/S) sum over s of w_s, in nats, as in VAE, but not trained by.   (N, D) -> (N,)"""
+        return log_mean_exp(self.log_weights(x, noise, n_samples))
+
+    def reconstruct(self, x: Any) -> Any:
+        """The mean of p(x | y, z) at the most probable y and the mean of q(z | x, y), an array in the shape of x."""
+        y = self.classify(x)
+        return self.decode(self.encode(x, y).mean, y).mean.reshape(x.shape)
+
+    def sample(self, n: int, seed: int = 0, y: Any = None) -> Any:
+        """The means of p(x | y, z) for n draws z ~ p(z), and y ~ p(y) unless it is given, (n,): an array.   (n, D)"""
+        z = self.prior_draws(n, seed)
+        if y is None:
+            y = self.class_prior.sample(Noise(seed, device=self.device).uniform("class", (n,)))
+        return self.decode(z, y).mean
+
+    def analogies(self, x: Any, y: Any = None) -> Any:
+        """The means of p(x | k, z) for all classes k at the mean z of q(z | x, y), as `encode` takes y: an array.
+
+        (N, D) -> (N, C, D).   Source: deck, "Style transfer, or visual analogies".
+        """
+        z = self.encode(x, y).mean[:, None].repeat(self.n_classes, axis=1)
+        k = array_module(z).arange(self.n_classes)
+        return self.decode(z, array_module(z).broadcast_to(k, z.shape[:-1])).mean
+
+    @property
+    def n_classes(self) -> int:
+        """C, the number of classes."""
+        return self.class_prior.logits.shape[0]
+
+    def labels(self, y: Any, shape: tuple[int, ...], lowest: int = 0) -> Any:
+        """Labels as the model takes them, checked: the entrance for y. On the model's device, as int64.
+
+        Raises DataError for another shape, other than integers, and integers outside lowest, ..., C - 1.
+        """
+        if not hasattr(getattr(y, "dtype", None), "kind"):
+            raise DataError("labels", "a NumPy or CuPy array", type(y).__name__)
+        if y.dtype.kind not in "iu":
+            raise DataError("labels", "integers", str(y.dtype), "labels.astype(int)" if y.dtype.kind == "f" else "")
+        if tuple(y.shape) != tuple(shape):
+            raise DataError("labels", f"an array of shape {tuple(shape)}, one for each row", str(tuple(y.shape)))
+        if y.size and not lowest <= int(y.min()) <= int(y.max()) < self.n_classes:
+            received = f"values from {int(y.min())} to {int(y.max())}"
+            raise DataError("labels", f"classes from {lowest} to {self.n_classes - 1}", received)
+        return asarray(y, self.device).astype(numpy.int64, copy=False)
+
+
+class SemiSupervisedVAE(SemiSupervisedModel):
     """p(x, y, z) = p(x | y, z) p(y) p(z),   q(y, z | x) = q(y | x) q(z | x, y): a VAE whose latent space includes y.
 
     class_prior  p(y) = Categorical, uniform                         y one of C classes
@@ -42,8 +150,6 @@ class SemiSupervisedVAE(VAE):
     & Welling (2014), sections 2 and 3.1.
     """
 
-    log_weight_terms = None  # the sum over y stands inside the logarithm, and does not part in two
-
     def __init__(
         self,
         classifier: Any,
@@ -60,7 +166,7 @@ class SemiSupervisedVAE(VAE):
             raise InputError("SemiSupervisedVAE", "n_classes of at least 1", repr(n_classes))
         self.class_prior = Categorical(numpy.zeros(n_classes, dtype=numpy.float32))
         self.classifier = classifier
-        super().__init__(encoder, decoder, latent_size, observed_shape, binarize)
+        self.set_networks(encoder, decoder, latent_size, observed_shape, binarize)
 
     @classmethod
     def mlp(
@@ -144,36 +250,6 @@ class SemiSupervisedVAE(VAE):
         if cls is SemiSupervisedVAE:  # a subclass is not what `load` would build
             model.configuration = configuration
         return model
-
-    def supervised(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> Any:
-        """L(x, y) = E_q(z | x, y)[log p(x | y, z)] + log p(y) - KL(q(z | x, y) || p(z)), in nats.
-
-        x (N, D), y (N,) -> (N,). A lower bound of log p(x, y).
-        Source: deck, "Supervised ELBO"; Kingma et al. (2014), equation 6.
-        """
-        y = self.labels(y, (len(x),))
-        reconstruction, divergence = self.supervised_terms(x, y, noise, n_samples)
-        return reconstruction - divergence
-
-    def unsupervised(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
-        """U(x) = sum over y of q(y | x) L(x, y) + H(q(y | x)), in nats.   (N, D) -> (N,)
-
-        A lower bound of log p(x), the ELBO of a model whose latent space includes y.
-        Source: deck, "Unsupervised ELBO"; Kingma et al. (2014), equation 7.
-        """
-        reconstruction, divergence = self.elbo_terms(x, noise, n_samples)
-        return reconstruction - divergence
-
-    def objective(self, x: Any, y: Any, noise: Any, alpha: float, n_samples: int = 1) -> Any:
-        """J~ = sum of L(x_i, y_i) + sum of U(x_j) + alpha sum of log q(y_i | x_i): its value by datapoint, in nats.
-
-        x (N, D): first the labelled rows, then the others; y (N^s,): the labels of the former -> (N,)
-        Source: deck, "Semi-supervised objective function"; Kingma et al. (2014), equation 9.
-        """
-        y = self.labels(y, (min(len(y), len(x)),))
-        reconstruction, divergence, log_q = self.objective_terms(x, y, noise, n_samples)
-        j = reconstruction - divergence
-        return ops.concatenate([j[: len(y)] + alpha * log_q, j[len(y) :]])
 
     def supervised_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q(z | x, y)[log p(x | y, z)] and KL(q(z | x, y) || p(z)) - log p(y), whose difference is L(x, y), in nats.
@@ -259,48 +335,6 @@ class SemiSupervisedVAE(VAE):
         with no_grad():
             return self.decoder(self._beside(self.labels(y, z.shape[:-1]), z))
 
-    def reconstruct(self, x: Any) -> Any:
-        """The mean of p(x | y, z) at the most probable y and the mean of q(z | x, y), an array in the shape of x."""
-        y = self.classify(x)
-        return self.decode(self.encode(x, y).mean, y).mean.reshape(x.shape)
-
-    def sample(self, n: int, seed: int = 0, y: Any = None) -> Any:
-        """The means of p(x | y, z) for n draws z ~ p(z), and y ~ p(y) unless it is given, (n,): an array.   (n, D)"""
-        z = self.prior_draws(n, seed)
-        if y is None:
-            y = self.class_prior.sample(Noise(seed, device=self.device).uniform("class", (n,)))
-        return self.decode(z, y).mean
-
-    def analogies(self, x: Any, y: Any = None) -> Any:
-        """The means of p(x | k, z) for all classes k at the mean z of q(z | x, y), as `encode` takes y: an array.
-
-        (N, D) -> (N, C, D).   Source: deck, "Style transfer, or visual analogies".
-        """
-        z = self.encode(x, y).mean[:, None].repeat(self.n_classes, axis=1)
-        k = array_module(z).arange(self.n_classes)
-        return self.decode(z, array_module(z).broadcast_to(k, z.shape[:-1])).mean
-
-    @property
-    def n_classes(self) -> int:
-        """C, the number of classes."""
-        return self.class_prior.logits.shape[0]
-
-    def labels(self, y: Any, shape: tuple[int, ...], lowest: int = 0) -> Any:
-        """Labels as the model takes them, checked: the entrance for y. On the model's device, as int64.
-
-        Raises DataError for another shape, other than integers, and integers outside lowest, ..., C - 1.
-        """
-        if not hasattr(getattr(y, "dtype", None), "kind"):
-            raise DataError("labels", "a NumPy or CuPy array", type(y).__name__)
-        if y.dtype.kind not in "iu":
-            raise DataError("labels", "integers", str(y.dtype), "labels.astype(int)" if y.dtype.kind == "f" else "")
-        if tuple(y.shape) != tuple(shape):
-            raise DataError("labels", f"an array of shape {tuple(shape)}, one for each row", str(tuple(y.shape)))
-        if y.size and not lowest <= int(y.min()) <= int(y.max()) < self.n_classes:
-            received = f"values from {int(y.min())} to {int(y.max())}"
-            raise DataError("labels", f"classes from {lowest} to {self.n_classes - 1}", received)
-        return asarray(y, self.device).astype(numpy.int64, copy=False)
-
     def __repr__(self) -> str:
         observed = "..." if self.observed_shape is None else ", ".join(map(str, self.observed_shape))
         z, y = f"z ({self.latent_size},)", f"y of {self.n_classes} classes"
@@ -312,12 +346,3 @@ class SemiSupervisedVAE(VAE):
             f"  q(y | x)     {self.classifier}    {y}    {self.classifier.count():,} parameters\n"
             f"  q(z | x, y)  {self.encoder}    {z}    {self.encoder.count():,} parameters"
         )
-
-
-def usual_alpha(n_labelled: int, n: int, share: float = 0.1) -> float:
-    """alpha = 0.1 N / N^s of the deck's J~, whose alpha multiplies a sum over the N^s labelled of all N rows.
-
-    Kingma et al. multiply the mean over the labelled rows by 0.1 N, which is the same number times the sum: 50, 8.33, 5
-    and 1.67 for 100, 600, 1,000 and 3,000 labels of 50,000 rows.   Source: Kingma et al. (2014), equation 9.
-    """
-    return share * n / n_labelled

@@ -12,18 +12,18 @@ from scratchvae.autodiff import Tensor, no_grad
 from scratchvae.backend import array_module, to_numpy
 from scratchvae.distributions import Bernoulli, Normal
 from scratchvae.errors import InputError
-from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
+from scratchvae.models.semisupervised_vae import SemiSupervisedModel, SemiSupervisedVAE
 from scratchvae.models.vae import VAE
 
 
-class StackedVAE(SemiSupervisedVAE):
+class StackedVAE(SemiSupervisedModel):
     """p(x, z1, y, z2) = p(x | z1) p(z1 | y, z2) p(y) p(z2),   q(z1, y, z2 | x) = q(z1 | x) q(y | z1) q(z2 | z1, y).
 
     first   p(x | z1) and q(z1 | x): a VAE that was trained before and stays as it is, known as M1
     second  all else: a SemiSupervisedVAE whose data are units of z1, known as M2
 
     Of the units of z1 that M2 does not take, the prior remains Normal(0, I). A step of `fit` draws z1 anew and changes
-    M2 alone; methods that draw nothing take z1 at its mean. "z" in the methods of SemiSupervisedVAE is z2 here;
+    M2 alone; methods that draw nothing take z1 at its mean. "z" in the methods of SemiSupervisedModel is z2 here;
     the classifier and the encoder are `second.classifier` and `second.encoder`, of z1.
 
     Parameters
@@ -50,7 +50,6 @@ class StackedVAE(SemiSupervisedVAE):
         self.observed_shape, self.binarize = first.observed_shape, first.binarize
         if first.parameters():
             self.to(first.device, first.dtype)
-        self.configuration: dict[str, Any] | None = None
 
     @classmethod
     def mlp(
@@ -175,7 +174,7 @@ class StackedVAE(SemiSupervisedVAE):
 
 def _checked(first: Any, units: Any) -> numpy.ndarray:
     """Latent units of a VAE, as int64. Raises InputError for what is neither."""
-    if not isinstance(first, VAE) or isinstance(first, SemiSupervisedVAE):
+    if not isinstance(first, VAE):
         raise InputError("StackedVAE", "a VAE as first", type(first).__name__)
     units = numpy.asarray(to_numpy(units) if hasattr(units, "dtype") else units)
     if units.shape == (0,):

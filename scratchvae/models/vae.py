@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
-from typing import Any
-
-import numpy
+from typing import Any, ClassVar
 
 from scratchvae import ops
 from scratchvae.autodiff import no_grad
-from scratchvae.backend import array_module, device_of
-from scratchvae.binarization import MODES
-from scratchvae.distributions import Bernoulli, Normal, kl
-from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
+from scratchvae.distributions import Normal, kl
+from scratchvae.errors import InputError
+from scratchvae.models.latent_variable_model import LatentVariableModel
 from scratchvae.models.networks import BernoulliDecoder, GaussianDecoder, GaussianEncoder
 from scratchvae.nn import MLP, ConvolutionalNetwork, Module, TransposedConvolutionalNetwork
 from scratchvae.noise import Noise
+from scratchvae.objectives import Record, each, elbo, importance_weighted
 
 
-class VAE(Module):
+class VAE(LatentVariableModel):
     """p(x, z) = p(x | z) p(z),   q(z | x) approximates p(z | x).
 
     prior    p(z) = Normal(0, I)                        shape (K,)
@@ -44,6 +41,8 @@ class VAE(Module):
     Source: deck, "Variational Auto-Encoders" to "Summary"; Kingma & Welling (2014), sections 2.1 to 2.4.
     """
 
+    objectives: ClassVar = {"elbo": elbo, "iwae": importance_weighted}
+
     def __init__(
         self,
         encoder: Any,
@@ -52,26 +51,7 @@ class VAE(Module):
         observed_shape: Sequence[int] | None = None,
         binarize: str = "none",
     ) -> None:
-        kind = type(self).__name__
-        for name, part in (("encoder", encoder), ("decoder", decoder)):
-            if not isinstance(part, Module):
-                raise InputError(kind, f"a Module as {name}", type(part).__name__, "else its parameters stay unknown")
-        if not isinstance(latent_size, Integral) or latent_size < 1:
-            raise InputError(kind, "latent_size of at least 1", repr(latent_size))
-        if not hasattr(decoder, "likelihood"):
-            hint = "likelihood = sv.distributions.Bernoulli, say: it decides which data are taken"
-            raise InputError(kind, "a decoder with an attribute likelihood", type(decoder).__name__, hint)
-        if binarize not in MODES:
-            raise InputError(kind, f"binarize among {', '.join(MODES)}", repr(binarize))
-        if binarize != "none" and decoder.likelihood is not Bernoulli:
-            raise InputError(kind, 'binarize="none" with a likelihood other than Bernoulli', repr(binarize))
-        self.encoder, self.decoder, self.binarize = encoder, decoder, binarize
-        self.observed_shape = None if observed_shape is None else tuple(observed_shape)
-        zeros = numpy.zeros(latent_size, dtype=numpy.float32)
-        self.prior = Normal(zeros, zeros)
-        if encoder.parameters():
-            self.to(encoder.device)
-        self.configuration: dict[str, Any] | None = None
+        self.set_networks(encoder, decoder, latent_size, observed_shape, binarize)
 
     @classmethod
     def mlp(
@@ -143,13 +123,17 @@ class VAE(Module):
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
         return ops.mean(self.decoder(z).log_prob(x), axis=0), kl(q, self.prior)
 
-    def elbo(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+    def elbo(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """L(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,)
+
+        The expectation is a mean over n_samples draws of z. Training may weight the KL, and records both terms; see
+        `scratchvae.objectives`.
 
         Source: deck, "Optimizing the ELBO"; Kingma & Welling (2014), equation 7.
         """
         reconstruction, divergence = self.elbo_terms(x, noise, n_samples)
-        return reconstruction - divergence
+        reconstruction, divergence = record(reconstruction=reconstruction, kl=divergence)
+        return reconstruction - kl_weight * divergence
 
     def log_weight_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """log p(x | z) and log q(z | x) - log p(z) for draws z of q(z | x), in nats.   (N, D) -> (S, N), (S, N)
@@ -161,21 +145,26 @@ class VAE(Module):
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
         return self.decoder(z).log_prob(x), q.log_prob(z) - self.prior.log_prob(z)
 
-    def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+    def log_weights(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """log w = log p(x | z) + log p(z) - log q(z | x) for draws z of q(z | x), in nats.   (N, D) -> (S, N)
 
         Their mean is the ELBO by Monte Carlo, without the analytic KL (Kingma & Welling, equation 6); the log of the
-        mean of their exponentials estimates log p(x).   Source: deck, "The per-datapoint ELBO".
+        mean of their exponentials estimates log p(x). kl_weight and record: as in `elbo`.
+
+        Source: deck, "The per-datapoint ELBO".
         """
         reconstruction, divergence = self.log_weight_terms(x, noise, n_samples)
-        return reconstruction - divergence
+        record(reconstruction=reconstruction, kl=divergence)
+        return reconstruction - kl_weight * divergence
 
-    def importance_weighted_bound(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
+    def importance_weighted_bound(
+        self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each
+    ) -> Any:
         """log (1/S) sum over s of w_s, in nats; its mean rises with S from the ELBO to log p(x).   (N, D) -> (N,)
 
         Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
         """
-        return log_mean_exp(self.log_weights(x, noise, n_samples))
+        return log_mean_exp(self.log_weights(x, noise, n_samples, kl_weight, record))
 
     def encode(self, x: Any) -> Normal:
         """q(z | x), holding arrays.   (N, ...) -> Normal over (N, K)"""
@@ -194,67 +183,6 @@ class VAE(Module):
     def sample(self, n: int, seed: int = 0) -> Any:
         """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)"""
         return self.decode(self.prior_draws(n, seed)).mean
-
-    def prior_draws(self, n: int, seed: int = 0) -> Any:
-        """n draws z ~ p(z): an array.   (n, K)"""
-        if not isinstance(n, Integral) or n < 1:
-            raise InputError("sample", "n of at least 1", repr(n))
-        return self.prior.sample(Noise(seed, device=self.device).normal("prior", (n, self.latent_size)))
-
-    @property
-    def latent_size(self) -> int:
-        """K, the number of latent units."""
-        return self.prior.shape[0]
-
-    def rows(self, x: Any) -> Any:
-        """x reshaped to (N, *observed_shape), if its rows have as many entries. Raises ShapeError if not.
-
-        Images become vectors and the other way round; images of another height, width or depth are refused.
-        """
-        shape, given = self.observed_shape, x.shape[1:]
-        if shape is None or given == shape:
-            return x
-        reordered = min(len(given), len(shape)) > 1 and [n for n in given if n > 1] != [n for n in shape if n > 1]
-        if x.ndim < 2 or math.prod(given) != math.prod(shape) or reordered:
-            hint = "channels come last: x.transpose(0, 2, 3, 1)" if given[1:] + given[:1] == shape else ""
-            raise ShapeError("VAE", f"rows of {' x '.join(map(str, shape))} entries", f"shape {x.shape}", hint)
-        return x.reshape(x.shape[0], *shape)
-
-    def latents(self, z: Any) -> Any:
-        """z, checked: the entrance for latent variables.   (..., K) -> the same. Raises InputError and ShapeError."""
-        if not hasattr(z, "dtype") or z.dtype.kind != "f":
-            received = str(getattr(z, "dtype", type(z).__name__))
-            raise InputError("decode", "an array of floating-point numbers", received)
-        if z.shape[-1:] != self.prior.shape:
-            raise ShapeError("decode", f"z of shape (..., {self.latent_size})", str(z.shape))
-        return z
-
-    def observations(self, x: Any) -> Any:
-        """x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape), the model's type
-
-        Raises DataError for integers, an empty set, NaN, infinities, and for values outside [0, 1] where the likelihood
-        is Bernoulli; DeviceError if x lies on another device than the model; ShapeError for rows of another size.
-        """
-        if not hasattr(getattr(x, "dtype", None), "kind"):
-            raise DataError("data", "a NumPy or CuPy array", type(x).__name__)
-        if x.dtype.kind != "f":
-            hint = "divide by 255: x.astype('float32') / 255" if x.dtype == numpy.uint8 else "x.astype('float32')"
-            raise DataError("data", "floating-point numbers", str(x.dtype), hint)
-        if x.shape[:1] in ((), (0,)):
-            raise DataError("data", "at least one row", f"shape {x.shape}")
-        if device_of(x) != self.device:
-            raise DeviceError("data", f"an array on the model's device, {self.device}", f"one on {device_of(x)}")
-        x = self.rows(x)
-        xp = array_module(x)
-        if not bool(xp.isfinite(x).all()):
-            raise DataError("data", "finite numbers", "NaN or infinity")
-        if self.decoder.likelihood is Bernoulli:
-            low, high = float(x.min()), float(x.max())
-            if low < 0 or high > 1:
-                received = f"values from {low:g} to {high:g}"
-                hint = "divide by 255" if low >= 0 and 1 < high <= 255 else ""
-                raise DataError("data for a Bernoulli likelihood", "values in [0, 1]", received, hint)
-        return x.astype(self.dtype, copy=False)
 
     def __repr__(self) -> str:
         observed = "..." if self.observed_shape is None else ", ".join(map(str, self.observed_shape))

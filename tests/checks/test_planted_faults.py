@@ -16,7 +16,7 @@ import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae import evaluation, ops, training
+from scratchvae import evaluation, objectives, ops
 from scratchvae.autodiff import Tensor
 from scratchvae.checks import semi_supervised as checks_of_m2
 from scratchvae.checks import table
@@ -38,7 +38,7 @@ from scratchvae.linear import (
     ppca,
 )
 from scratchvae.minibatches import labelled_minibatches
-from scratchvae.models import BernoulliDecoder, GaussianDecoder, StackedVAE
+from scratchvae.models import BernoulliDecoder, GaussianDecoder, StackedVAE, latent_variable_model
 from scratchvae.noise import Noise
 
 LOG_2_PI = math.log(2 * math.pi)
@@ -152,29 +152,23 @@ def log_weight_terms(change):
 def bound(formula):
     """Plant another importance-weighted bound; formula of the log weights (S, N)."""
 
-    def importance_weighted_bound(self, x, noise, n_samples=1):
-        return formula(self.log_weights(x, noise, n_samples))
+    def importance_weighted_bound(self, x, noise, n_samples=1, kl_weight=1.0, record=objectives.each):
+        return formula(self.log_weights(x, noise, n_samples, kl_weight, record))
 
     return lambda monkeypatch: monkeypatch.setattr(sv.VAE, "importance_weighted_bound", importance_weighted_bound)
 
 
-def iwae_of_fit_as_mean_of_logs(monkeypatch):
-    def evaluated(model, x, noise, n_samples, kl_weight):
-        reconstruction, divergence = model.log_weight_terms(x, noise, n_samples)
-        value = ops.mean(reconstruction - kl_weight * divergence)
-        return value, ops.mean(reconstruction), ops.mean(divergence), value
-
-    monkeypatch.setitem(training.OBJECTIVES, "iwae", (("reconstruction", "kl", "bound"), evaluated))
+iwae_of_fit_as_mean_of_logs = bound(lambda log_w: ops.mean(log_w, axis=0))
 
 
 def elbo_of_fit(value):
     """Plant another objective of fit; value of (model, x, reconstruction (M,), KL (M,))."""
 
-    def evaluated(model, x, noise, n_samples, kl_weight):
-        reconstruction, kl = model.elbo_terms(x, noise, n_samples)
-        return value(x, reconstruction, kl), ops.mean(reconstruction), ops.mean(kl)
+    def planted(self, x, noise, n_samples, kl_weight):
+        reconstruction, kl = self.equation.__self__.elbo_terms(x, noise, n_samples)
+        return value(x, reconstruction, kl), {"reconstruction": ops.mean(reconstruction), "kl": ops.mean(kl)}
 
-    return lambda monkeypatch: monkeypatch.setitem(training.OBJECTIVES, "elbo", (("reconstruction", "kl"), evaluated))
+    return lambda monkeypatch: monkeypatch.setattr(objectives.Objective, "value", planted)
 
 
 # ---- evaluation, data, linear models, the engine
@@ -207,7 +201,7 @@ def binarize_by(probability):
     def binarized(x, mode, noise):
         return x if mode == "none" else (noise.uniform("pixels", x.shape) < probability(x)).astype(x.dtype)
 
-    return lambda monkeypatch: monkeypatch.setattr(training, "binarize", binarized)
+    return lambda monkeypatch: monkeypatch.setattr(latent_variable_model, "binarize", binarized)
 
 
 def without_the_bits_of_a_grey_value(monkeypatch):
@@ -349,21 +343,14 @@ def log_joint_by_the_mean_of_logs(monkeypatch):
 def reduction_of_fit(value):
     """Plant another J~ / N; value of (N^s / N, alpha, L (M^s,), log q (M^s,), U (M^u,))."""
 
-    def semi_supervised(n_labelled, n, alpha):
-        def evaluated(model, x, y, noise, n_samples, kl_weight):
-            reconstruction, kl, log_q = model.objective_terms(x, y, noise, n_samples)
-            bound = reconstruction - kl_weight * kl
-            return value(n_labelled / n, alpha, bound[: len(y)], log_q, bound[len(y) :]), *map(
-                ops.mean, (reconstruction, kl, log_q)
-            )
+    def planted(self, x, y, noise, n_samples, kl_weight):
+        terms = self.equation.__self__.objective_terms(x, y, noise, n_samples)
+        bound, log_q = terms[0] - kl_weight * terms[1], terms[2]
+        share = self.n_labelled / len(self.labels)
+        planted = value(share, self.alpha, bound[: len(y)], log_q, bound[len(y) :])
+        return planted, dict(zip(self.terms, map(ops.mean, terms), strict=True))
 
-        return ("reconstruction", "kl", "classification"), evaluated
-
-    def plant(monkeypatch):
-        monkeypatch.setattr(training, "semi_supervised", semi_supervised)
-        monkeypatch.setattr(checks_of_m2, "semi_supervised", semi_supervised)
-
-    return plant
+    return lambda monkeypatch: monkeypatch.setattr(objectives._SemiSupervised, "value", planted)
 
 
 def drawn_minibatches(change):
@@ -372,7 +359,7 @@ def drawn_minibatches(change):
     def planted(labels, size, noise):
         return (change(labels, rows, y) for rows, y in labelled_minibatches(labels, size, noise))
 
-    return lambda monkeypatch: monkeypatch.setattr(training, "labelled_minibatches", planted)
+    return lambda monkeypatch: monkeypatch.setattr(objectives, "labelled_minibatches", planted)
 
 
 def the_same_labelled_rows_at_every_step(monkeypatch):
@@ -471,10 +458,10 @@ FAULTS = {
         "-",
     ),
     "the same, inside fit": Fault(
-        minibatches(lambda batches, n, size: [*batches[:-1], batches[0]], training), "epochs of fit, ELBO", "-"
+        minibatches(lambda batches, n, size: [*batches[:-1], batches[0]], objectives), "epochs of fit, ELBO", "-"
     ),
     "data never shuffled": Fault(
-        minibatches(lambda batches, n, size: numpy.split(numpy.arange(n), range(size, n, size)), training),
+        minibatches(lambda batches, n, size: numpy.split(numpy.arange(n), range(size, n, size)), objectives),
         "epochs of fit, ELBO",
         "-",
     ),

@@ -229,9 +229,7 @@ def test_another_recipe_is_another_job_and_does_not_go_on_with_the_old_run(few_d
 @pytest.mark.parametrize("name", ["m2", "m2, alpha 0", "m1+m2", "m1+m2, convolutional"])
 def test_what_a_job_would_take(name, monkeypatch):
     """Its epochs of the N - N^s images without a label, in the batches of its command, by the time of a step."""
-    monkeypatch.setattr(
-        reproduce, "_seconds", lambda model, objective: 2.0 + 0 * float(objective(model, sv.Noise(0))[0].data)
-    )
+    monkeypatch.setattr(reproduce, "_seconds", lambda model, objective: 2.0 + 0 * float(objective(sv.Noise(0))[0].data))
     reproduce.seconds_of_m2.cache_clear()
     job = reproduce.error_job(name, 600, 0)
     words = job["command"].split()

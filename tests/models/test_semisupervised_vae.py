@@ -16,8 +16,8 @@ from scratchvae.data import label_subset
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.minibatches import labelled_minibatches
 from scratchvae.models.networks import SMALLEST_STD
-from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.noise import GivenNoise
+from scratchvae.objectives import usual_alpha
 from scratchvae.optim import SGD
 
 C, D, K, N = 3, 6, 2, 5
@@ -336,6 +336,8 @@ class Recorder:
     def __init__(self, model):
         self.model, self.asked = model, []
 
+    objective = sv.SemiSupervisedVAE.objective
+
     def objective_terms(self, x, y, noise, n_samples=1):
         self.asked.append((numpy.array(x), numpy.array(y)))
         return self.model.objective_terms(x, y, noise, n_samples)
@@ -585,7 +587,7 @@ MISTAKES = {
     ),
     "iwae": (
         lambda x: train((x, Y), objective="iwae"),
-        '^fit: expected a model with log_weight_terms for objective="iwae", received SemiSupervisedVAE$',
+        "^fit: expected an objective among elbo for a SemiSupervisedVAE, received 'iwae'$",
     ),
     "alpha": (
         lambda x: train((x, Y), alpha=-1),

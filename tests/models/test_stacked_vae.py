@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 import scratchvae as sv
-from scratchvae import checkpoint, training
+from scratchvae import checkpoint, objectives
 from scratchvae.backend import asarray
 from scratchvae.checks.semi_supervised import NoiseOfTwo
 from scratchvae.cli import main
@@ -254,7 +254,7 @@ MISTAKES = {
         lambda: sv.StackedVAE(sv.VAE.mlp(4, 2), sv.SemiSupervisedVAE.mlp(2, 2, 2, (3,)), [0]),
         r"^StackedVAE: expected a second model of rows \(1,\), received \(2,\)$",
     ),
-    "iwae": (lambda: sv.fit(stack(), numpy.ones((4, D)), objective="iwae"), "a model with log_weight_terms"),
+    "iwae": (lambda: sv.fit(stack(), numpy.ones((4, D)), objective="iwae"), "an objective among elbo for a StackedVAE"),
 }
 
 
@@ -327,14 +327,14 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(of, path, run, tmp_path, mo
 
 
 def test_a_run_that_stopped_in_m1_says_how_to_go_on_and_is_not_begun_anew(path, tmp_path, monkeypatch, capsys):
-    directory, batches = tmp_path / "run", training._minibatches
+    directory, batches = tmp_path / "run", objectives.minibatches
 
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
         return batches(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_minibatches", interrupted)
+        patch.setattr(objectives, "minibatches", interrupted)
         assert train(path, directory) == 130
     error = capsys.readouterr().err
     assert (

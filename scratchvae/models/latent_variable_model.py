@@ -1,0 +1,125 @@
+"""What every model of this package does with data and with its prior."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy
+
+from scratchvae.backend import array_module, device_of
+from scratchvae.binarization import MODES, binarize
+from scratchvae.distributions import Bernoulli, Normal
+from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
+from scratchvae.nn import Module
+from scratchvae.noise import Noise
+
+
+class LatentVariableModel(Module):
+    """p(x, z) = p(x | z) p(z),   q(z | x) approximates p(z | x): what VAE, SemiSupervisedVAE and StackedVAE share.
+
+    A derived class has `prior`, p(z); `decoder`, with an attribute `likelihood`; `observed_shape` and `binarize`, as in
+    VAE; `elbo_terms` and `log_weights`, for `evaluate` and `log_likelihood`; and `objectives`, which `fit` ascends.
+    """
+
+    observed_shape: Sequence[int] | None
+    binarize: str
+    objectives: ClassVar[dict[str, Any]]
+    configuration: dict[str, Any] | None = None
+
+    def set_networks(
+        self, encoder: Any, decoder: Any, latent_size: int, observed_shape: Sequence[int] | None, binarize: str
+    ) -> None:
+        """Set encoder, decoder, p(z) = Normal(0, I) and how data are prepared. Raises InputError for what cannot be."""
+        kind = type(self).__name__
+        for name, part in (("encoder", encoder), ("decoder", decoder)):
+            if not isinstance(part, Module):
+                raise InputError(kind, f"a Module as {name}", type(part).__name__, "else its parameters stay unknown")
+        if not isinstance(latent_size, Integral) or latent_size < 1:
+            raise InputError(kind, "latent_size of at least 1", repr(latent_size))
+        if not hasattr(decoder, "likelihood"):
+            hint = "likelihood = sv.distributions.Bernoulli, say: it decides which data are taken"
+            raise InputError(kind, "a decoder with an attribute likelihood", type(decoder).__name__, hint)
+        if binarize not in MODES:
+            raise InputError(kind, f"binarize among {', '.join(MODES)}", repr(binarize))
+        if binarize != "none" and decoder.likelihood is not Bernoulli:
+            raise InputError(kind, 'binarize="none" with a likelihood other than Bernoulli', repr(binarize))
+        self.encoder, self.decoder, self.binarize = encoder, decoder, binarize
+        self.observed_shape = None if observed_shape is None else tuple(observed_shape)
+        zeros = numpy.zeros(latent_size, dtype=numpy.float32)
+        self.prior = Normal(zeros, zeros)
+        if encoder.parameters():
+            self.to(encoder.device)
+
+    def prior_draws(self, n: int, seed: int = 0) -> Any:
+        """n draws z ~ p(z): an array.   (n, K)"""
+        if not isinstance(n, Integral) or n < 1:
+            raise InputError("sample", "n of at least 1", repr(n))
+        return self.prior.sample(Noise(seed, device=self.device).normal("prior", (n, self.latent_size)))
+
+    @property
+    def latent_size(self) -> int:
+        """K, the number of latent units."""
+        return self.prior.shape[0]
+
+    # ---- the entrance for data
+
+    def rows(self, x: Any) -> Any:
+        """x reshaped to (N, *observed_shape), if its rows have as many entries. Raises ShapeError if not.
+
+        Images become vectors and the other way round; images of another height, width or depth are refused.
+        """
+        shape, given = self.observed_shape, x.shape[1:]
+        if shape is None or given == shape:
+            return x
+        reordered = min(len(given), len(shape)) > 1 and [n for n in given if n > 1] != [n for n in shape if n > 1]
+        if x.ndim < 2 or math.prod(given) != math.prod(shape) or reordered:
+            hint = "channels come last: x.transpose(0, 2, 3, 1)" if given[1:] + given[:1] == shape else ""
+            raise ShapeError("VAE", f"rows of {' x '.join(map(str, shape))} entries", f"shape {x.shape}", hint)
+        return x.reshape(x.shape[0], *shape)
+
+    def latents(self, z: Any) -> Any:
+        """z, checked: the entrance for latent variables.   (..., K) -> the same. Raises InputError and ShapeError."""
+        if not hasattr(z, "dtype") or z.dtype.kind != "f":
+            received = str(getattr(z, "dtype", type(z).__name__))
+            raise InputError("decode", "an array of floating-point numbers", received)
+        if z.shape[-1:] != self.prior.shape:
+            raise ShapeError("decode", f"z of shape (..., {self.latent_size})", str(z.shape))
+        return z
+
+    def observations(self, x: Any) -> Any:
+        """x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape), the model's type
+
+        Raises DataError for integers, an empty set, NaN, infinities, and for values outside [0, 1] where the likelihood
+        is Bernoulli; DeviceError if x lies on another device than the model; ShapeError for rows of another size.
+        """
+        if not hasattr(getattr(x, "dtype", None), "kind"):
+            raise DataError("data", "a NumPy or CuPy array", type(x).__name__)
+        if x.dtype.kind != "f":
+            hint = "divide by 255: x.astype('float32') / 255" if x.dtype == numpy.uint8 else "x.astype('float32')"
+            raise DataError("data", "floating-point numbers", str(x.dtype), hint)
+        if x.shape[:1] in ((), (0,)):
+            raise DataError("data", "at least one row", f"shape {x.shape}")
+        if device_of(x) != self.device:
+            raise DeviceError("data", f"an array on the model's device, {self.device}", f"one on {device_of(x)}")
+        x = self.rows(x)
+        xp = array_module(x)
+        if not bool(xp.isfinite(x).all()):
+            raise DataError("data", "finite numbers", "NaN or infinity")
+        if self.decoder.likelihood is Bernoulli:
+            low, high = float(x.min()), float(x.max())
+            if low < 0 or high > 1:
+                received = f"values from {low:g} to {high:g}"
+                hint = "divide by 255" if low >= 0 and 1 < high <= 255 else ""
+                raise DataError("data for a Bernoulli likelihood", "values in [0, 1]", received, hint)
+        return x.astype(self.dtype, copy=False)
+
+    def prepare_data(self, x: Any, noise: Any) -> Any:
+        """Data as they stay for all of training: binarised, unless pixels are drawn anew at every step."""
+        return x if self.binarize == "dynamic" else binarize(x, self.binarize, noise)
+
+    def prepare_batch(self, x: Any, noise: Any) -> Any:
+        """A minibatch as one step takes it: with binarize="dynamic" its pixels are drawn from the step's noise."""
+        return binarize(x, "dynamic", noise) if self.binarize == "dynamic" else x

@@ -1,0 +1,215 @@
+"""What `fit` ascends: the equations that stand on the models, averaged over a minibatch.
+
+An equation, such as `VAE.elbo`, gives one value per datapoint. It shows the terms that it combines to `record`, which
+hands back what shall be combined in their place: by default the terms themselves, in training their means over the
+minibatch. So the line that a reader finds on the model is the line that training runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from inspect import signature
+from numbers import Real
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.backend import to_numpy
+from scratchvae.errors import DataError, InputError, ShapeError
+from scratchvae.evaluation import evaluate, log_likelihood
+from scratchvae.minibatches import labelled_minibatches, minibatches
+from scratchvae.noise import Noise
+
+Record = Callable[..., Iterable[Any]]
+
+
+def each(**terms: Any) -> Iterable[Any]:
+    """The terms as they are, one value per datapoint: the default of every equation's `record`."""
+    return terms.values()
+
+
+class Means(dict[str, Any]):
+    """A `record` that hands back the mean over the minibatch of every term, and keeps it by name."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def __call__(self, **terms: Any) -> Iterable[Any]:
+        """The means of terms of shape (..., M). Raises ShapeError for other shapes."""
+        for name, term in terms.items():
+            if term.shape[-1:] != (self.n,):
+                expected = f"a {name} for each of {self.n} rows of the minibatch, shape (..., {self.n})"
+                raise ShapeError("fit", expected, str(term.shape), "event_ndim of the distribution?")
+            self[name] = self.mean(name, term)
+        return [self[name] for name in terms]
+
+    def mean(self, name: str, term: Any) -> Any:
+        """The mean of one term."""
+        return ops.mean(term)
+
+
+class Objective:
+    """(1/M) sum over the minibatch of an equation's value per datapoint: the deck's (N/M) sum, divided by N.
+
+    For an objective of your own give `fit` an Objective of your equation, or of a class derived from this one.
+
+    Parameters
+    ----------
+    name : str
+        Stands in a run's configuration; a run is resumed with the objective of the same name only.
+    equation : callable, such as model.elbo
+        equation(x, noise, n_samples, kl_weight, record) -> values in nats, (M,), or a mean of theirs. It shows `record`
+        the terms by name, reconstruction and kl among them, and combines what that returns.
+    terms : names of the terms, in the order in which they are recorded at every step; the metrics of an epoch have them
+
+    Attributes
+    ----------
+    settings : dict of what else determines the result, numbers or arrays; compared when a run is resumed
+    files : dict of texts by name, which `fit` writes into the run directory
+    """
+
+    def __init__(
+        self, name: str, equation: Callable[..., Any], terms: tuple[str, ...] = ("reconstruction", "kl")
+    ) -> None:
+        if not callable(equation):
+            raise InputError("Objective", "an equation that can be called", type(equation).__name__)
+        if not {"reconstruction", "kl"} <= set(terms):
+            raise InputError("Objective", "reconstruction and kl among the terms", ", ".join(terms) or "none")
+        self.name, self.equation, self.terms = name, equation, tuple(terms)
+        self.settings: dict[str, Any] = {}
+        self.files: dict[str, str] = {}
+
+    def n_rows(self, n: int) -> int:
+        """The number of rows that an epoch parts into minibatches, for a data set of n."""
+        return n
+
+    def batches(self, n: int, size: int, noise: Noise) -> list[tuple[Any, ...]]:
+        """For every step of an epoch the rows of its minibatch, and what else `value` takes behind x."""
+        return [(rows,) for rows in minibatches(n, size, noise)]
+
+    def value(self, x: Any, noise: Any, n_samples: int, kl_weight: float) -> tuple[Any, dict[str, Any]]:
+        """The objective for a minibatch, a scalar Tensor, and the means of its terms by name, in nats.   x (M, ...)"""
+        means = Means(len(x))
+        value = self.equation(x, noise, n_samples, kl_weight, means)
+        if value.shape not in ((), (len(x),)):
+            raise ShapeError("fit", f"one value for each of {len(x)} rows from the objective", str(value.shape))
+        value = ops.mean(value)
+        return value, {"bound": value} | means
+
+    def scores(self, model: Any, x: Any, n_samples: int, seed: int) -> dict[str, Any]:
+        """What validation data are worth: `evaluate`, and where training ascends another bound the mean of that."""
+        return evaluate(model, x, seed=seed)
+
+
+def elbo(model: Any) -> Objective:
+    """The ELBO: `model.elbo`."""
+    return Objective("elbo", model.elbo)
+
+
+class _ImportanceWeighted(Objective):
+    def scores(self, model: Any, x: Any, n_samples: int, seed: int) -> dict[str, Any]:
+        bound = float(log_likelihood(model, x, n_samples, seed)[0].mean())
+        return super().scores(model, x, n_samples, seed) | {"bound": bound}
+
+
+def importance_weighted(model: Any) -> Objective:
+    """The importance-weighted bound: `model.importance_weighted_bound`."""
+    return _ImportanceWeighted("iwae", model.importance_weighted_bound, ("reconstruction", "kl", "bound"))
+
+
+class _MeansOfParts(Means):
+    """Of the labelled rows and of the others, by their shares of all N: N^s / N times a mean, N^u / N times another."""
+
+    def __init__(self, n: int, n_labelled: int, share: float) -> None:
+        super().__init__(n)
+        self.labelled, self.others, self.share = slice(None, n_labelled), slice(n_labelled, None), share
+
+    def mean(self, name: str, term: Any) -> Any:
+        if name == "classification":
+            return ops.mean(term[self.labelled])
+        parts = [(self.share, self.labelled), (1 - self.share, self.others)]
+        return sum(part * ops.mean(term[rows]) for part, rows in parts if part)
+
+
+class _SemiSupervised(Objective):
+    def __init__(self, model: Any, labels: numpy.ndarray, alpha: float) -> None:
+        super().__init__("elbo", model.objective, ("reconstruction", "kl", "classification"))
+        self.labels, self.alpha = labels, alpha
+        self.n_labelled = int((labels >= 0).sum())
+        self.settings = {"labels": labels, "alpha": alpha}
+        self.files = {"labelled_rows.json": json.dumps(numpy.flatnonzero(labels >= 0).tolist())}
+
+    def n_rows(self, n: int) -> int:
+        if n != len(self.labels):
+            raise DataError("labels", f"an array of shape ({n},), one for each row", str(self.labels.shape))
+        return max(self.n_labelled, n - self.n_labelled)
+
+    def batches(self, n: int, size: int, noise: Noise) -> list[tuple[Any, ...]]:
+        return list(labelled_minibatches(self.labels, size, noise))
+
+    def value(self, x: Any, y: Any, noise: Any, n_samples: int, kl_weight: float) -> tuple[Any, dict[str, Any]]:
+        share = self.n_labelled / len(self.labels)
+        means = _MeansOfParts(len(x), len(y), share)
+        return self.equation(x, y, noise, share * self.alpha, n_samples, kl_weight, means), means
+
+
+def semi_supervised(model: Any, labels: Any = None, alpha: float | None = None) -> Objective:
+    """J~ / N by minibatches of labelled rows and of others: `model.objective`. Without labels U(x), `model.elbo`.
+
+    (1/N) [N^s / M^s (sum of L + alpha sum of log q(y | x)) + N^u / M^u sum of U]: a mean over the M^s labelled rows
+    times N^s / N, and one over the M^u others times N^u / N. An epoch passes once through the larger of the two sets;
+    the smaller one is cycled through, in a new order each time.
+
+    labels: (N,), -1 where the class is not known; every class needs a labelled row. alpha: `usual_alpha` by default.
+
+    Raises DataError for labels that the model cannot take or that leave out a class, InputError for an alpha below 0.
+    """
+    if alpha is not None and (labels is None or not (isinstance(alpha, Real) and 0 <= alpha < math.inf)):
+        received = repr(alpha) + (" without labels" if labels is None else "")
+        raise InputError("fit", "alpha as a number of at least 0, with labels", received)
+    if labels is None:
+        return elbo(model)
+    labels = to_numpy(model.labels(labels, getattr(labels, "shape", ())[:1], lowest=-1))
+    missing = sorted(set(range(model.n_classes)) - set(labels.tolist()))
+    if missing:
+        raise DataError("labels", "a labelled row of every class", f"none of class {', '.join(map(str, missing))}")
+    if alpha is None:
+        alpha = usual_alpha(int((labels >= 0).sum()), len(labels))
+    return _SemiSupervised(model, labels, alpha)
+
+
+def usual_alpha(n_labelled: int, n: int, share: float = 0.1) -> float:
+    """alpha = 0.1 N / N^s of the deck's J~, whose alpha multiplies a sum over the N^s labelled of all N rows.
+
+    Kingma et al. multiply the mean over the labelled rows by 0.1 N, which is the same number times the sum: 50, 8.33, 5
+    and 1.67 for 100, 600, 1,000 and 3,000 labels of 50,000 rows.   Source: Kingma et al. (2014), equation 9.
+    """
+    return share * n / n_labelled
+
+
+def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:
+    """The Objective that `fit` is asked for: one of the model's by its name, or the caller's own.
+
+    options: those of `semi_supervised`; None stands for one that was not asked for.
+    Raises InputError for a name that the model does not know, and for options of which its objective knows nothing.
+    """
+    if not callable(getattr(model, "elbo", None)):
+        raise InputError("fit", "a model", type(model).__name__, "fit(model, data)")
+    options = {name: value for name, value in options.items() if value is not None}
+    makers = getattr(model, "objectives", {"elbo": elbo})
+    if isinstance(objective, Objective):
+        if options:
+            raise InputError("fit", f"no {' and '.join(options)} with an Objective of your own", repr(objective.name))
+        return objective
+    if not isinstance(objective, str) or objective not in makers:
+        expected = f"an objective among {', '.join(makers)} for a {type(model).__name__}"
+        raise InputError("fit", expected, repr(objective))
+    unknown = options.keys() - signature(makers[objective]).parameters.keys()
+    if unknown:
+        expected = f"a model with classes for {' and '.join(sorted(unknown))}"
+        raise InputError("fit", expected, type(model).__name__, "sv.SemiSupervisedVAE.mlp()")
+    return makers[objective](model, **options)

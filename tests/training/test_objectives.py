@@ -1,0 +1,128 @@
+"""What `fit` ascends is the text that stands on the models; an Objective adds the mean over a minibatch."""
+
+import numpy
+import pytest
+
+import scratchvae as sv
+from scratchvae import objectives
+from scratchvae.errors import InputError, ShapeError
+from scratchvae.optim import SGD
+
+D, N = 6, 20
+quiet = {"progress": False}
+pytestmark = pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+
+
+@pytest.fixture
+def x(rng):
+    return rng.random((N, D))
+
+
+def small(kind=sv.VAE, **settings):
+    return kind.mlp(input_size=D, latent_size=2, hidden=(4,), activation="tanh", **settings).to(dtype=numpy.float64)
+
+
+def after(model, x, rate=0.1, **settings):
+    """The parameters after one epoch of plain gradient ascent."""
+    sv.fit(model, x, epochs=1, batch_size=8, optimizer=SGD, learning_rate=rate, **quiet, **settings)
+    return numpy.concatenate([parameter.data.ravel() for parameter in model.parameters()])
+
+
+EQUATIONS = {
+    "elbo": (sv.VAE, "elbo", {}),
+    "iwae": (sv.VAE, "importance_weighted_bound", {"objective": "iwae", "n_samples": 3}),
+    "U": (sv.SemiSupervisedVAE, "elbo", {}),
+    "J~": (sv.SemiSupervisedVAE, "objective", {"labels": numpy.where(numpy.arange(N) < 10, numpy.arange(N) % 2, -1)}),
+}
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_the_equation_on_the_model_is_what_training_runs(name, x, monkeypatch):
+    """Halved there, it moves the parameters half as far in every one of the first epoch's steps."""
+    kind, method, settings = EQUATIONS[name]
+    classes = {"n_classes": 2} if kind is sv.SemiSupervisedVAE else {}
+    equation, asked = getattr(kind, method), []
+
+    def halved(self, *arguments):
+        asked.append(self)
+        return equation(self, *arguments) * 0.5
+
+    start = after(small(kind, **classes), x, 1e-30, kl_weight=0.7, **settings)
+    full = after(small(kind, **classes), x, 1e-6, kl_weight=0.7, **settings) - start
+    monkeypatch.setattr(kind, method, halved)
+    half = after(small(kind, **classes), x, 1e-6, kl_weight=0.7, **settings) - start
+    assert len(asked) in (2, 3) and abs(full).max() > 1e-7
+    numpy.testing.assert_allclose(half, full / 2, rtol=1e-3, atol=1e-12)
+
+
+def beta_vae(model, beta):
+    """The objective of a beta-VAE, written by a user."""
+
+    def equation(x, noise, n_samples, kl_weight, record):
+        reconstruction, divergence = record(
+            **dict(zip(("reconstruction", "kl"), model.elbo_terms(x, noise, n_samples), strict=True))
+        )
+        return reconstruction - beta * divergence
+
+    return sv.Objective("beta-VAE", equation)
+
+
+def test_an_objective_of_ones_own(x, tmp_path):
+    model, twin = small(), small()
+    own = after(model, x, objective=beta_vae(model, 4.0), run_dir=tmp_path / "run")
+    numpy.testing.assert_array_equal(own, after(twin, x, kl_weight=4.0))
+    assert '"objective": "beta-VAE"' in (tmp_path / "run" / "config.json").read_text()
+    with pytest.raises(InputError, match="the settings of the run, .*beta-VAE.*only epochs may grow"):
+        after(model, x, run_dir=tmp_path / "run", resume=True)
+
+
+def test_a_record_hands_back_means_over_the_last_axis(rng):
+    terms = {"reconstruction": rng.standard_normal((3, 5)), "kl": rng.standard_normal(5)}
+    assert list(objectives.each(**terms)) == list(terms.values())
+    means = objectives.Means(5)
+    received = list(means(**terms))
+    numpy.testing.assert_allclose(received, [terms["reconstruction"].mean(), terms["kl"].mean()])
+    assert list(means) == ["reconstruction", "kl"]
+    with pytest.raises(ShapeError, match=r"a kl for each of 5 rows .*received \(5, 4\)"):
+        means(kl=rng.standard_normal((5, 4)))
+
+
+def test_j_weights_each_set_by_its_own_share(x):
+    """N^s / N times the mean over the labelled rows, N^u / N times that over the others; alpha on the former alone."""
+    labels = numpy.where(numpy.arange(N) < 5, numpy.arange(N) % 2, -1)
+    model = small(sv.SemiSupervisedVAE, n_classes=2)
+    noise, y, alpha = sv.Noise(3), labels[:3], 2.5
+    objective = objectives.semi_supervised(model, labels, alpha)
+    value, means = objective.value(x[:10], y, noise, 2, 0.3)
+    reconstruction, kl, log_q = (sv.to_numpy(term) for term in model.objective_terms(x[:10], y, noise, 2))
+    j = reconstruction - 0.3 * kl
+    expected = 5 / N * (j[:3].mean() + alpha * log_q.mean()) + 15 / N * j[3:].mean()
+    assert float(value) == pytest.approx(expected, rel=1e-12)
+    assert float(means["classification"]) == pytest.approx(log_q.mean(), rel=1e-12)
+    whole = model.objective(x[:10], y, noise, alpha, 2, 0.3)
+    numpy.testing.assert_allclose(sv.to_numpy(whole), j + alpha * numpy.pad(log_q, (0, 7)), rtol=1e-12)
+
+
+MISTAKES = {
+    "no equation": (lambda x: sv.Objective("mine", 3), "^Objective: expected an equation that can be called"),
+    "no kl": (lambda x: sv.Objective("mine", abs, ("reconstruction",)), "^Objective: expected reconstruction and kl"),
+    "labels": (
+        lambda x: sv.fit(small(), x, objective=beta_vae(small(), 1.0), labels=numpy.zeros(N, dtype=int)),
+        "^fit: expected no labels with an Objective of your own, received 'beta-VAE'$",
+    ),
+    "one value for all pixels": (
+        lambda x: sv.fit(small(), x, objective=sv.Objective("mine", lambda x, *_: sv.Tensor(x)), **quiet),
+        r"^fit: expected one value for each of 20 rows from the objective, received \(20, 6\)$",
+    ),
+    "labels of fewer rows": (
+        lambda x: sv.fit(small(sv.SemiSupervisedVAE, n_classes=2), x, labels=numpy.array([0, 1, -1]), **quiet),
+        r"^labels: expected an array of shape \(20,\), one for each row, received \(3,\)$",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_a_sentence(mistake, x):
+    misuse, sentence = MISTAKES[mistake]
+    with pytest.raises(InputError, match=sentence):
+        misuse(x)

@@ -300,7 +300,7 @@ def _train(options: argparse.Namespace) -> None:
         raise InputError("train", f"--objective elbo with --model {kind}", settings["objective"])
     if Path(settings["data"]).is_file():
         settings["data"] = str(Path(settings["data"]).resolve())
-    train, test = sv.data.load(settings["data"], settings["data_dir"])
+    train, test = sv.data.load(settings["data"], settings["data_dir"], split="last")
     directory = Path(options.resume or options.run_dir or _free_directory(settings["data"]))
     settings["image_shape"] = list(train.images.shape[1:])
     shared = {name: settings[name] for name in ("activation", "likelihood", "binarize", "seed")}
@@ -426,7 +426,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     name = options.data or run_options.get("data")
     if name is None:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
-    _, test = sv.data.load(name, options.data_dir or run_options.get("data_dir"))
+    _, test = sv.data.load(name, options.data_dir or run_options.get("data_dir"), split="last")
     test = sv.data.Dataset(test.images[: options.limit], None if test.labels is None else test.labels[: options.limit])
     x = test.images
     print(f"test: {_line(sv.evaluate(model, x, n_samples=options.samples, seed=options.seed), model)}")
@@ -458,7 +458,7 @@ def _sample(options: argparse.Namespace) -> None:
 def _plot(options: argparse.Namespace) -> None:
     directory = Path(options.run)
     model, run_options = _load_model(directory), _run_options(directory, ["data"])
-    train, test = sv.data.load(run_options["data"], options.data_dir or run_options.get("data_dir"))
+    train, test = sv.data.load(run_options["data"], options.data_dir or run_options.get("data_dir"), split="last")
     if options.kind == "all":
         if options.out:
             raise InputError("plot", "one picture with --out", "all")
@@ -501,7 +501,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _data(options: argparse.Namespace) -> None:
-    train, test = sv.data.load(options.data, options.data_dir)
+    train, test = sv.data.load(options.data, options.data_dir, split="last")
     for name, part in (("train", train), ("test", test)):
         x = part.images
         print(f"{name:5s}  {x.shape} {x.dtype}, mean {x.mean():.4f}, from {x.min():g} to {x.max():g}")

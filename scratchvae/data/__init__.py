@@ -6,14 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy
-
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.dequantization import dequantize
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.faces import load_faces, load_frey_faces
-from scratchvae.data.files import as_images, as_labels, read_arrays
+from scratchvae.data.files import as_images, as_labels, labels_beside, read_arrays
 from scratchvae.data.label_subset import label_subset
 from scratchvae.data.mnist import load_mnist
 from scratchvae.data.street_digits import draw_street_digits
@@ -31,6 +29,7 @@ __all__ = [
     "label_subset",
     "load",
     "minibatches",
+    "read",
 ]
 
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset, Dataset]]] = {
@@ -46,9 +45,16 @@ DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset
 
 
 def load(
-    name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None, seed: int = 0
-) -> tuple[Dataset, Dataset]:
-    """(train, test).   images: float32 in [0, 1], (N, H, W, C) or (N, D); labels: int64 (N,) or None
+    name: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    validation: float | None = None,
+    split: str = "random",
+    labels: str | os.PathLike[str] | None = None,
+) -> tuple[Dataset, ...]:
+    """(train, test), or (train, validation, test).
+
+    images: float32, (N, H, W, C) or (N, D); labels: int64 (N,) or None
 
     Parameters
     ----------
@@ -60,37 +66,73 @@ def load(
         "faces", "frey-faces", "svhn": the files that `load_faces`, `load_frey_faces` and `load_svhn` read; nothing is
         downloaded.
         The path of a .npy, .npz or idx file: `read_arrays` and `as_images` in scratchvae/data/files.py say what it may
-        hold. Without test arrays in it the test part is the last tenth of the rows, at least one; shuffle sorted rows.
+        hold. An idx file of images finds its labels beside it, as MNIST's files are named.
     data_dir : path, optional
         Where the files of a named set lie; by default the folder that the variable SCRATCHVAE_DATA names.
     seed : int
-        The seed of a drawn set.
+        The seed of a drawn set, and of the rows that are held out.
+    validation : number between 0 and 1, optional
+        This share of the training part, drawn at random, becomes a third part, for choosing among models. Validation
+        images in an .npz file take its place; without this argument they are left out.
+    split : "random" or "last"
+        What becomes the test part of a file without test images: a tenth of the rows drawn at random, or the last
+        tenth, as for frames of a film. In both cases at least one row.
+    labels : path, optional
+        The file of the labels, for a file of images alone.
+
+    Where there are labels, what is drawn at random has the same share of every class.
 
     Raises InputError for a name that is neither, and DataError for files that cannot be used.
     """
     if not isinstance(name, (str, os.PathLike)):
         raise InputError("load", "the name of a data set or a path", type(name).__name__)
+    if split not in SPLITS:
+        raise InputError("load", f"split among {', '.join(SPLITS)}", repr(split))
     if name in DATASETS:
-        return DATASETS[name](data_dir, seed)
-    if Path(name).is_file():
-        return _load_file(name)
-    raise InputError("load", f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file", repr(os.fspath(name)))
+        if labels is not None:
+            raise InputError("load", "labels beside a file of yours", f"labels and the data set {name}")
+        parts = dict(zip(("train", "test"), DATASETS[name](data_dir, seed), strict=True))
+    else:
+        parts = read(name, labels)
+        if "test" not in parts:
+            parts["train"], parts["test"] = _with_test_part(name, parts["train"], split, seed)
+    if validation is None:
+        return parts["train"], parts["test"]
+    if "validation" not in parts:
+        parts["train"], parts["validation"] = parts["train"].hold_out(validation, seed)
+    return parts["train"], parts["validation"], parts["test"]
 
 
-def _load_file(path: str | os.PathLike[str]) -> tuple[Dataset, Dataset]:
-    arrays = read_arrays(path)
-    train = _dataset(path, arrays["images"], arrays.get("labels"))
-    if "test_images" in arrays:
-        test = _dataset(path, arrays["test_images"], arrays.get("test_labels"))
-        if test.images.shape[1:] != train.images.shape[1:]:
-            expected = f"test images of shape {train.images.shape[1:]}, as the training images"
-            raise DataError(f"test images of {path}", expected, f"{test.images.shape[1:]}")
-        return train, test
-    if len(train) == 1:
+SPLITS = ("random", "last")
+
+
+def _with_test_part(path: str | os.PathLike[str], rows: Dataset, split: str, seed: int) -> tuple[Dataset, Dataset]:
+    if len(rows) == 1:
         raise DataError(f"images of {path}", "at least two, one to train with and one to test with", "one")
-    return train.cut(len(train) - max(1, len(train) // 10))
+    return rows.hold_out(0.1, seed) if split == "random" else rows.cut(len(rows) - max(1, len(rows) // 10))
 
 
-def _dataset(path: str | os.PathLike[str], images: numpy.ndarray, labels: numpy.ndarray | None) -> Dataset:
-    images = as_images(images, f"images of {path}")
-    return Dataset(images, None if labels is None else as_labels(labels, len(images), f"labels of {path}"))
+def read(path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None) -> dict[str, Dataset]:
+    """The parts that a .npy, .npz or idx file has, as they are: "train", and of an .npz also "validation" and "test".
+
+    labels: the file of the labels, for a file of images alone. Raises as `load` does.
+    """
+    if not Path(path).is_file():
+        expected = f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file"
+        raise InputError("load", expected, repr(os.fspath(path)))
+    arrays = read_arrays(path)
+    labels = labels or labels_beside(path)
+    if labels is not None and "labels" not in arrays:
+        arrays["labels"] = read_arrays(labels)["images"]
+    parts = {}
+    for part, prefix in (("train", ""), ("validation", "valid_"), ("test", "test_")):
+        if f"{prefix}images" not in arrays:
+            continue
+        images = as_images(arrays[f"{prefix}images"], f"{prefix}images of {path}".replace("_", " "))
+        y = arrays.get(f"{prefix}labels")
+        y = None if y is None else as_labels(y, len(images), f"{prefix}labels of {labels or path}".replace("_", " "))
+        parts[part] = Dataset(images, y)
+        if images.shape[1:] != parts["train"].images.shape[1:]:
+            expected = f"{part} images of shape {parts['train'].images.shape[1:]}, as the training images"
+            raise DataError(f"{part} images of {path}", expected, f"{images.shape[1:]}")
+    return parts

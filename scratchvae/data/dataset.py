@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
 
 import numpy
+
+from scratchvae.errors import DataError, InputError
+from scratchvae.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,37 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.images)
 
-    def cut(self, n: int) -> tuple[Dataset, Dataset]:
-        """The first n images, and the others, each with all that is known of them."""
-        first, others = (
-            Dataset(
-                self.images[rows],
-                None if self.labels is None else self.labels[rows],
-                {name: values[rows] for name, values in self.factors.items()},
-                None if self.strokes is None else self.strokes[rows],
-                {name: values[rows] for name, values in self.attributes.items()},
-            )
-            for rows in (slice(None, n), slice(n, None))
+    def take(self, rows: Any) -> Dataset:
+        """The images of these rows, a slice or row numbers, with all that is known of them."""
+        return Dataset(
+            self.images[rows],
+            None if self.labels is None else self.labels[rows],
+            {name: values[rows] for name, values in self.factors.items()},
+            None if self.strokes is None else [self.strokes[row] for row in numpy.arange(len(self))[rows]],
+            {name: values[rows] for name, values in self.attributes.items()},
         )
-        return first, others
+
+    def cut(self, n: int) -> tuple[Dataset, Dataset]:
+        """The first n images, and the others."""
+        return self.take(slice(n)), self.take(slice(n, None))
+
+    def hold_out(self, share: float, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """(the others, a random share of the images): where there are labels, the same share of every class.
+
+        Both parts keep the order of the rows, and have at least one. The seed and the number of rows decide which ones.
+        Raises InputError for a share that is not between 0 and 1, DataError for a set of one image.
+        """
+        n = len(self)
+        if not (isinstance(share, Real) and 0 < share < 1):
+            raise InputError("hold_out", "a share between 0 and 1", repr(share))
+        if n < 2:
+            raise DataError("hold_out", "at least two images", str(n))
+        order = Noise(seed).permutation("hold out", n)
+        classes = numpy.zeros(n, dtype=int) if self.labels is None else self.labels[order]
+        place = numpy.empty(n)  # of a row within its class, from 0 to 1: the first places of all classes are held out
+        for k in numpy.unique(classes):
+            rows = order[classes == k]
+            place[rows] = (numpy.arange(len(rows)) + 0.5) / len(rows)
+        part = numpy.zeros(n, dtype=bool)
+        part[order[place[order].argsort(kind="stable")[: min(max(1, round(share * n)), n - 1)]]] = True
+        return self.take(numpy.flatnonzero(~part)), self.take(numpy.flatnonzero(part))

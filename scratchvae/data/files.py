@@ -16,7 +16,14 @@ from scratchvae.npz import Archive, opened, read_npy, read_values, readable, ref
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 """The third byte of an IDX file -> the type of its values."""
 
-NPZ_NAMES = {"images": "x_train", "labels": "y_train", "test_images": "x_test", "test_labels": "y_test"}
+NPZ_NAMES = {
+    "images": "x_train",
+    "labels": "y_train",
+    "valid_images": "x_valid",
+    "valid_labels": "y_valid",
+    "test_images": "x_test",
+    "test_labels": "y_test",
+}
 """Name of an array in an .npz file -> the other name that it may have there."""
 
 DEFLATE_RATIO = 1032
@@ -68,9 +75,9 @@ def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
-    """The arrays of a .npy, .npz or idx file by name: images; from an .npz also labels, test_images and test_labels.
+    """The arrays of a .npy, .npz or idx file by name: images; from an .npz all that NPZ_NAMES lists.
 
-    In an .npz the names may also be x_train, y_train, x_test and y_test. An array that is alone may have any name.
+    An array that is alone in an .npz may have any name.
 
     Raises DataError for a missing or damaged file, Python objects (never unpickled), and an .npz without images.
     """
@@ -92,6 +99,18 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
             names = ", ".join(held) or "(none)"
             raise DataError(operation, "an array named images or x_train", f"arrays named {names}")
         return {name: archive.read(known) for name, known in chosen.items() if known is not None}
+
+
+def labels_beside(path: str | os.PathLike[str]) -> Path | None:
+    """The idx file of labels that belongs to one of images, named as MNIST's are; None if there is none.
+
+    train-images-idx3-ubyte.gz -> train-labels-idx1-ubyte.gz
+    """
+    path = Path(path)
+    name = path.name.replace("images", "labels").replace("idx3", "idx1")
+    return (
+        path.with_name(name) if name != path.name and "idx3" in path.name and path.with_name(name).is_file() else None
+    )
 
 
 def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:

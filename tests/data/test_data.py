@@ -240,13 +240,87 @@ def test_labels_are_one_integer_an_image():
 
 
 @pytest.mark.parametrize(("n", "n_test"), [(2, 1), (10, 1), (19, 1), (20, 2)])
-def test_last_tenth_of_a_file_is_the_test_part(tmp_path, rng, n, n_test):
+def test_the_last_tenth_of_a_file_is_the_test_part_where_that_is_asked_for(tmp_path, rng, n, n_test):
     values, labels = rng.random((n, 3)), numpy.arange(n)
     numpy.savez(tmp_path / "a.npz", images=values, labels=labels)
-    train, test = load(tmp_path / "a.npz")
+    train, test = load(tmp_path / "a.npz", split="last")
     assert (len(train), len(test)) == (n - n_test, n_test)
     numpy.testing.assert_array_equal(numpy.concatenate([train.images, test.images]), values.astype(numpy.float32))
     numpy.testing.assert_array_equal(numpy.concatenate([train.labels, test.labels]), labels)
+
+
+@pytest.fixture
+def sorted_file(tmp_path, rng):
+    """200 rows of a hundred numbers, sorted by class: 100, 60 and 40 of three classes. The first number is the row."""
+    images = rng.random((200, 100))
+    images[:, 0] = numpy.arange(200) / 200
+    labels = numpy.repeat([0, 1, 2], [100, 60, 40])
+    numpy.savez(tmp_path / "sorted.npz", images=images, labels=labels)
+    return tmp_path / "sorted.npz", labels
+
+
+def rows_of(part):
+    return numpy.rint(part.images[:, 0] * 200).astype(int)
+
+
+def test_a_sorted_file_is_tested_on_every_class_in_proportion(sorted_file):
+    path, labels = sorted_file
+    train, test = load(path)
+    assert numpy.bincount(test.labels).tolist() == [10, 6, 4]
+    assert sorted([*rows_of(train), *rows_of(test)]) == list(range(200))
+    for part in (train, test):
+        numpy.testing.assert_array_equal(part.labels, labels[rows_of(part)])
+    assert rows_of(test).tolist() == rows_of(load(path)[1]).tolist() != rows_of(load(path, seed=1)[1]).tolist()
+
+
+def test_three_parts_have_no_row_in_common(sorted_file):
+    path, labels = sorted_file
+    parts = load(path, validation=0.25)
+    assert [len(part) for part in parts] == [135, 45, 20]
+    assert sorted(row for part in parts for row in rows_of(part)) == list(range(200))
+    assert numpy.bincount(parts[1].labels).tolist() in ([22, 14, 9], [23, 13, 9])
+    assert rows_of(parts[2]).tolist() == rows_of(load(path)[1]).tolist(), "the test part does not depend on it"
+
+
+def test_a_file_may_bring_its_validation_part(tmp_path, pixels):
+    numpy.savez(tmp_path / "a.npz", x_train=pixels, x_valid=pixels[:3], y_valid=numpy.arange(3), x_test=pixels[3:5])
+    parts = load(tmp_path / "a.npz", validation=0.5)
+    assert [len(part) for part in parts] == [10, 3, 2] and parts[1].labels.tolist() == [0, 1, 2]
+    assert [len(part) for part in load(tmp_path / "a.npz")] == [10, 2]
+    assert {name: len(part) for name, part in sv.data.read(tmp_path / "a.npz").items()} == {
+        "train": 10,
+        "validation": 3,
+        "test": 2,
+    }
+
+
+def test_idx_images_find_or_are_told_their_labels(tmp_path, pixels):
+    labels = numpy.arange(10, dtype=numpy.uint8)
+    (tmp_path / "some-images-idx3-ubyte").write_bytes(idx(pixels))
+    assert load(tmp_path / "some-images-idx3-ubyte")[0].labels is None
+    numpy.save(tmp_path / "labels.npy", labels)
+    told = sv.data.read(tmp_path / "some-images-idx3-ubyte", tmp_path / "labels.npy")["train"]
+    (tmp_path / "some-labels-idx1-ubyte").write_bytes(idx(labels))
+    found = sv.data.read(tmp_path / "some-images-idx3-ubyte")["train"]
+    assert told.labels.tolist() == found.labels.tolist() == list(range(10))
+    (tmp_path / "some-labels-idx1-ubyte").write_bytes(idx(labels[:9]))
+    with pytest.raises(DataError, match=r"labels of .*some-labels-idx1-ubyte: expected integers of shape \(10,\)"):
+        load(tmp_path / "some-images-idx3-ubyte")
+
+
+def test_held_out_rows_bring_all_that_is_known_of_them():
+    drawn = sv.data.draw_digits(30)
+    others, part = drawn.hold_out(0.2)
+    (row,) = numpy.flatnonzero((drawn.images == part.images[1]).all(axis=(1, 2, 3)))
+    assert len(others) == 24 and len(part) == 6 and part.labels[1] == drawn.labels[row]
+    assert part.factors["slant"][1] == drawn.factors["slant"][row] and part.strokes[1] is drawn.strokes[row]
+    for share in (0, 1, 1.5, "0.1", None):
+        with pytest.raises(InputError, match="hold_out: expected a share between 0 and 1"):
+            drawn.hold_out(share)
+    with pytest.raises(InputError, match="expected split among random, last, received 'first'"):
+        load("drawn-digits", split="first")
+    with pytest.raises(InputError, match="labels beside a file of yours"):
+        load("drawn-digits", labels="labels.npy")
 
 
 def test_test_arrays_of_a_file_are_the_test_part(tmp_path, pixels):

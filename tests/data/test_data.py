@@ -494,3 +494,15 @@ def test_values_that_are_no_grey_values_are_not_dequantised():
         sv.data.dequantize(numpy.arange(256.0), sv.Noise(0))
     with pytest.raises(DataError, match="from nan to nan"):
         sv.data.dequantize(numpy.full(3, numpy.nan), sv.Noise(0))
+
+
+def test_extra_labels_go_to_classes_drawn_by_the_seed():
+    """34 labels for 4 classes: two classes have one more, by and by all of them."""
+    labels = numpy.arange(400) % 4
+    favoured = set()
+    for seed in range(20):
+        known = sv.data.label_subset(labels, 34, seed)
+        counts = numpy.bincount(known[known >= 0], minlength=4)
+        assert sorted(counts) == [8, 8, 9, 9]
+        favoured |= set(numpy.flatnonzero(counts == 9).tolist())
+    assert favoured == {0, 1, 2, 3}

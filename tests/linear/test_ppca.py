@@ -125,3 +125,16 @@ def test_use_before_fit_and_rows_of_another_size():
     for n in (0, -1, 1.5, None):
         with pytest.raises(InputError, match="n_samples of at least 1"):
             PPCA(1).fit(numpy.eye(3)).sample(n)
+
+
+def test_draws_have_the_mean_and_the_covariance_of_the_model(x):
+    """W W' + sigma2 I, of single draws by many seeds: from one noise z would be a part of e, and add to it."""
+    model = PPCA(2).fit(x)
+    model.noise_variance_ = float(abs(model.weight_).max()) ** 2
+    draws = numpy.concatenate([model.sample(1, seed=seed) for seed in range(4000)])
+    noise = model.noise_variance_ * numpy.eye(len(model.weight_))
+    covariance = model.weight_ @ model.weight_.T + noise
+    assert abs(numpy.cov(draws.T) - covariance).max() < 0.12 * covariance.max()
+    assert (abs(draws.mean(axis=0) - model.mean_) < 5 * numpy.sqrt(numpy.diag(covariance) / len(draws))).all()
+    mixed = model.weight_ @ numpy.eye(*model.weight_.T.shape) * model.noise_variance_**0.5
+    assert abs(mixed + mixed.T).max() > 0.3 * covariance.max(), "the case tells the two apart"

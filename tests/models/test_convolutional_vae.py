@@ -382,3 +382,20 @@ def test_options_that_do_not_fit_are_refused(more, sentence, digits, tmp_path, c
 def test_rows_that_are_no_images_are_refused(tmp_path, capsys):
     assert command(numpy.zeros((40, 10), dtype=numpy.float32), tmp_path, "--model", "conv") == 2
     assert "image_shape as (H, W, C), each at least 1, received [10]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("activation", ["tanh", "softplus", "leaky_relu"])
+def test_the_networks_apply_their_activation(activation, rng):
+    """Behind every convolution but the last of the way back, and nowhere else."""
+    a, shape = getattr(sv.ops, activation), (8, 8, 2)
+    network = ConvolutionalNetwork(shape, (3, 4), 5, sv.Noise(1), activation)
+    x = rng.standard_normal((6, *shape)).astype(numpy.float32)
+    first, second = network.convolutions
+    h = sv.to_numpy(a(second(a(first(x)))).data).reshape(6, -1)
+    numpy.testing.assert_allclose(network(x).data, network.linear(h).data, rtol=1e-5, atol=1e-6)
+
+    network = TransposedConvolutionalNetwork(5, (3, 4), shape, sv.Noise(1), activation)
+    z = rng.standard_normal((6, 5)).astype(numpy.float32)
+    first, second = network.convolutions
+    h = sv.to_numpy(a(network.linear(z)).data).reshape(6, 2, 2, 4)
+    numpy.testing.assert_allclose(network(z).data, second(a(first(h))).data, rtol=1e-5, atol=1e-6)

@@ -416,3 +416,15 @@ def test_the_units_are_those_that_are_active_on_the_data_that_m1_is_trained_on(p
     x = prepared(model.first, images, 0)
     assert set(numpy.unique(x)) == {0.0, 1.0}
     numpy.testing.assert_array_equal(model.units, sv.active_units(model.first, x))
+
+
+def test_classes_are_those_of_the_mean_of_z1_and_of_no_draw(rng):
+    """q(y | z1) at the mean of q(z1 | x), whose standard deviation is large here: a draw would be read otherwise."""
+    model, x = stack(), rng.random((200, D)).astype(numpy.float32)
+    model.first.encoder.network.layers[-1].bias.data[K1:] += 3.0
+    means = sv.to_numpy(model.first.encode(x).mean)[:, model.units]
+    logits = sv.to_numpy(model.second.classifier(means.astype(model.dtype)).logits.data)
+    numpy.testing.assert_array_equal(model.classify(x), logits.argmax(axis=1))
+    draws = sv.to_numpy(model.features(x, sv.Noise(0))[0])
+    of_draws = sv.to_numpy(model.second.classifier(draws).logits.data).argmax(axis=1)
+    assert (of_draws != logits.argmax(axis=1)).mean() > 0.05, "the case tells the two apart"

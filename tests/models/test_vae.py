@@ -355,3 +355,28 @@ def test_a_model_prints_as_p_and_q():
     gaussian = repr(sv.VAE.mlp(4, 2, (3,), likelihood="gaussian", std="decoder"))
     assert "p(x | z)  Normal(mean = MLP(2 -> 3 -> 8, relu), std = decoder)    x (4)    41 parameters" in gaussian
     assert "std = 0.25)" in repr(sv.VAE.mlp(4, 2, (3,), likelihood="gaussian", std=0.25))
+
+
+# ---- what a constructor makes of its arguments
+
+
+def test_the_decoder_mirrors_the_widths_of_the_encoder():
+    model = sv.VAE.mlp(7, 2, hidden=(5, 3))
+    widths = [[layer.weight.shape for layer in part.network.layers] for part in (model.encoder, model.decoder)]
+    assert widths == [[(7, 5), (5, 3), (3, 4)], [(2, 3), (3, 5), (5, 7)]]
+    model = sv.SemiSupervisedVAE.mlp(7, 4, 2, hidden=(5, 3))
+    widths = [[layer.weight.shape for layer in part.network.layers] for part in (model.classifier, model.decoder)]
+    assert widths == [[(7, 5), (5, 3), (3, 4)], [(6, 3), (3, 5), (5, 7)]]
+    assert [layer.weight.shape for layer in model.encoder.network.head.layers] == [(5, 3), (3, 4)]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "softplus", "relu"])
+@pytest.mark.parametrize("kind", [sv.VAE, sv.SemiSupervisedVAE])
+def test_every_hidden_layer_has_the_activation_that_was_asked_for(kind, activation):
+    """The names stand in all networks; what they do there is compared in test_nn.py and test_convolutional_vae.py."""
+    for model in (
+        kind.mlp(6, latent_size=2, hidden=(4, 3), activation=activation),
+        kind.convolutional((4, 4, 1), latent_size=2, channels=(2, 3), activation=activation),
+    ):
+        named = [module.activation for _, module in model.named_modules() if hasattr(module, "activation")]
+        assert set(named) == {activation} and len(named) >= 2

@@ -302,7 +302,7 @@ def test_graph_flows_downwards_and_no_boxes_overlap(rng):
     (axes,) = plotting.graph(loss, {"parameters": model.named_parameters()}).axes
     boxes = [patch.get_window_extent() for patch in axes.patches if hasattr(patch, "get_boxstyle")]
     arrows = [patch.get_path() for patch in axes.patches if hasattr(patch, "get_arrowstyle")]
-    assert len(boxes) == len(axes.texts) == 40
+    assert len(boxes) == len(axes.texts) == 41
     assert len(arrows) == 44
     assert all(arrow.vertices[0, 1] == arrow.vertices[:, 1].max() for arrow in arrows)
     for i, box in enumerate(boxes):

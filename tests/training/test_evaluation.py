@@ -189,6 +189,17 @@ def test_active_units():
     assert active_units(model, means / 5).tolist() == [0]  # variances 0.0156, 0, 0.0056, 0
 
 
+def test_a_unit_is_active_from_a_variance_of_a_hundredth_on():
+    """Burda et al. (2016) count Var_x(E_q[z | x]) > 0.01; here the means are x itself."""
+    model = sv.VAE.mlp(4, 4, hidden=(), likelihood="gaussian")
+    (layer,) = model.encoder.network.layers
+    layer.weight.data[...], layer.bias.data[...] = numpy.eye(4, 8), 0
+    signs = numpy.array([[1.0], [-1.0]], dtype=numpy.float32)
+    variances = numpy.array([0.0099, 0.0101, 0.0149, 0.0], dtype=numpy.float32)
+    x = signs * numpy.sqrt(variances)
+    assert active_units(model, x).tolist() == [1, 2] and sv.evaluate(model, x)["active_units"] == 2
+
+
 def test_active_units_of_many_rows_are_found_by_chunks(rng, monkeypatch):
     model, x, chunks = small("bernoulli"), rng.random((2345, 6)), []
     encode = model.encode

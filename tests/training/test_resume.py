@@ -197,6 +197,25 @@ def test_a_finished_run_comes_back_unchanged(run_dir):
         numpy.testing.assert_array_equal(array, again.state()[name])
 
 
+class Worsening:
+    """A learning rate that is far too large from the fourth epoch on."""
+
+    def __call__(self, step):
+        return 0.02 if step < EPOCHS * STEPS else 3.0
+
+    def __repr__(self):
+        return "Worsening()"
+
+
+def test_a_resumed_run_remembers_its_best_score(run_dir):
+    """Epochs that get worse after a resume leave best.npz as it was."""
+    train(run_dir, rate=Worsening())
+    best = (run_dir / "best.npz").read_bytes()
+    _, history = train(run_dir, epochs=EPOCHS + 2, resume=True, rate=Worsening())
+    assert max(history["validation_elbo"][EPOCHS:]) < max(history["validation_elbo"][:EPOCHS])
+    assert (run_dir / "best.npz").read_bytes() == best
+
+
 def test_the_momentum_of_another_optimizer_is_kept(tmp_path):
     momentum = partial(SGD, momentum=0.9)
     with pytest.raises(KeyboardInterrupt):

@@ -30,6 +30,7 @@ from statistics import mean
 import numpy
 
 import scratchvae as sv
+from pictures.analogies import style_transfer
 from scratchvae import plotting
 from scratchvae.errors import InputError
 
@@ -151,8 +152,8 @@ def main(argv: list[str] | None = None) -> None:
     (arguments.out / "analogies.json").write_text(json.dumps(results, indent=2) + "\n")
     first = [int(numpy.flatnonzero(test.labels == k)[1]) for k in range(10)]
     figures = {
-        "analogies": plotting.analogies(model, test.images[first], test.labels[first]),
-        "style_transfer": plotting.style_transfer(
+        "analogies": plotting.analogies(model, test.images[first], test.labels[first], shades=plotting.Shades.of(x)),
+        "style_transfer": style_transfer(
             dict(zip(STYLE, known[:n_test].T, strict=True)),
             dict(zip(STYLE, numpy.moveaxis(read, 2, 0), strict=True)),
             source_labels,
@@ -160,8 +161,7 @@ def main(argv: list[str] | None = None) -> None:
         ),
     }
     for name, figure in figures.items():
-        plotting.save_figure(figure, arguments.out / f"{name}.png")
-    print(f"left {', '.join(figures)} in {arguments.out}")
+        print(plotting.save_figure(figure, arguments.out / f"{name}.png"))
 
 
 if __name__ == "__main__":

@@ -28,13 +28,16 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
-from scratchvae import plotting
+from pictures.conditional_models import conditional_models
+from pictures.latent_planes import latent_planes
+from pictures.posterior_contours import posterior_contours
 from scratchvae.binarization import binarize
 from scratchvae.errors import InputError
 from scratchvae.linear import LogisticRegression
 from scratchvae.models.networks import BernoulliDecoder, GaussianEncoder
 from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.models.vae import log_mean_exp
+from scratchvae.plotting import save_figure
 from scratchvae.quadrature import divergence_from_posterior, exact_posterior
 
 D, C, HIDDEN = 196, 10, (100,)
@@ -230,7 +233,7 @@ def one_or_ten(data: Digits, sizes: tuple[int, ...], epochs: int) -> tuple[Any, 
     style = {factor: {name: between(part) for name, part in by.items()} for factor, by in correlations.items()}
     print(json.dumps(style), flush=True)
     rows = one_of_each(data)
-    figure = plotting.conditional_models(
+    figure = conditional_models(
         data.test_x[rows].reshape(-1, 14, 14, 1),
         {name: pictures[rows] for name, pictures in drawn.items()},
         "slant",
@@ -288,7 +291,7 @@ def posteriors_by_class(models: dict[str, sv.SemiSupervisedVAE], data: Digits, n
                 panels.append((x[i], exact, {"the encoder's, 90 %": q}, f"{name}, y = {y}: KL {gap:.2f} nats"))
     title = "$p(z\\,|\\,x, y)$ of a digit that could be either of two"
     rows, *columns = zip(*panels, strict=True)
-    return plotting.posterior_contours(numpy.array(rows), *columns, title, "p(z\\,|\\,x, y)", 2)
+    return posterior_contours(numpy.array(rows), *columns, title, "p(z\\,|\\,x, y)", 2)
 
 
 def latent_spaces(data: Digits, models: dict[str, list[Any]]) -> tuple[dict[str, dict[str, float]], Any]:
@@ -302,7 +305,7 @@ def latent_spaces(data: Digits, models: dict[str, list[Any]]) -> tuple[dict[str,
     means = {name: decoded(pair[0], planes[name][first], data.test_y[first]) for name, pair in models.items()}
     square = {name: part.reshape(-1, 14, 14, 1) for name, part in means.items()}
     x = data.test_x[first].reshape(-1, 14, 14, 1)
-    return found, plotting.latent_planes(planes, data.test_y, captions, x, square)
+    return found, latent_planes(planes, data.test_y, captions, x, square)
 
 
 def decoded(model: Any, z: numpy.ndarray, y: numpy.ndarray) -> numpy.ndarray:
@@ -338,9 +341,8 @@ def main(argv: list[str] | None = None) -> None:
     results["class found in z"], figures["latent_classes"] = latent_spaces(data, models)
     print(json.dumps(results["class found in z"]))
     for name, figure in figures.items():
-        plotting.save_figure(figure, arguments.out / f"{name}.png")
+        print(save_figure(figure, arguments.out / f"{name}.png"))
     (arguments.out / "conditional_models.json").write_text(json.dumps(results, indent=2) + "\n")
-    print(f"left {', '.join(figures)} in {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
-from scratchvae import plotting
+from pictures.two_classifiers import two_classifiers
 from scratchvae.errors import InputError
 from scratchvae.linear import PCA, GaussianNaiveBayes, LogisticRegression
+from scratchvae.plotting import save_figure
 
 NOISE = 0.15  # the standard deviation of what is added to pixels in [0, 1]
 SIZES = (6, 10, 20, 30, 50, 100, 200, 500, 1000, 3000)
@@ -75,13 +76,13 @@ def learning_curves(
     return curves
 
 
-def imagined(train: sv.data.Dataset, n_draws: int = 3) -> numpy.ndarray:
-    """Of each class one digit of the data, the mean, and draws of naive Bayes.   (2 + n_draws, 10, 14, 14)"""
+def imagined(train: sv.data.Dataset, n_samples: int = 3) -> numpy.ndarray:
+    """Of each class one digit of the data, the mean, and samples of naive Bayes.   (2 + n_samples, 10, 14, 14)"""
     x = pixels(train, 14)
     model = GaussianNaiveBayes().fit(x, train.labels)
-    draws, classes = model.sample(500, seed=0)
-    rows = [[x[train.labels == c][0], model.theta_[c], *draws[classes == c][:n_draws]] for c in range(10)]
-    return numpy.clip(numpy.array(rows), 0, 1).swapaxes(0, 1).reshape(-1, 10, 14, 14)
+    samples, classes = model.sample(500, seed=0)
+    rows = [[x[train.labels == c][0], model.theta_[c], *samples[classes == c][:n_samples]] for c in range(10)]
+    return numpy.array(rows).swapaxes(0, 1).reshape(-1, 10, 14, 14)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -101,8 +102,8 @@ def main(argv: list[str] | None = None) -> None:
         "Logistic regression: p(y | x)": LogisticRegression().fit(z, y[:400]),
         "Naive Bayes: p(x | y) p(y), at 1 and 2 standard deviations": GaussianNaiveBayes(True).fit(z, y[:400]),
     }
-    figure = plotting.two_classifiers(z, y[:400], models, sizes, curves, imagined(train))
-    plotting.save_figure(figure, arguments.out / "two_classifiers.png")
+    figure = two_classifiers(z, y[:400], models, sizes, curves, imagined(train))
+    save_figure(figure, arguments.out / "two_classifiers.png")
     (arguments.out / "two_classifiers.json").write_text(json.dumps({"sizes": sizes, "errors": curves}, indent=2) + "\n")
     print("test error in percent, and its standard error")
     print("rows" + "".join(f"{name:>34s}" for name in curves))

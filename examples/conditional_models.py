@@ -3,7 +3,7 @@
 On drawn digits of 14 x 14 binarised pixels, in three parts:
 
 1. p(x | y) by one model, or by a VAE for each class, from 10, 100 and 1,000 digits of each: test bounds of log p(x, y),
-   parameters, and whether a z inferred from one class draws the same style in another.
+   parameters, and whether a z inferred from one class has the same style in another.
 2. The class, looked for in z by a linear classifier: a VAE, M2 with 100 labels, and M2 with all.
 3. M2 with 100 labels with q(z | x) in place of q(z | x, y): the bounds, the class in z, and the test error.
 
@@ -126,7 +126,7 @@ def trained(model: Any, x: numpy.ndarray, validation: numpy.ndarray, epochs: int
 
 
 def bounds(model: sv.SemiSupervisedVAE, data: Digits) -> dict[str, numpy.ndarray]:
-    """Of each test image L(x, y) by ten draws, and log p(x, y) by 100 importance samples, in nats."""
+    """Of each test image L(x, y) by ten samples of z, and log p(x, y) by 100 importance samples, in nats."""
     x, y = binarize(data.test_x, "dynamic", sv.Noise(0)), data.test_y
     lower, log_pxy = [], []
     with sv.no_grad():
@@ -156,7 +156,7 @@ def ink(images: numpy.ndarray) -> numpy.ndarray:
 
 
 def kept(known: numpy.ndarray, read: numpy.ndarray, labels: numpy.ndarray) -> numpy.ndarray:
-    """Correlation of a factor of the sources (N,) of each class, a row, with what is read off the digits drawn from
+    """Correlation of a factor of the sources (N,) of each class, a row, with what is read off the digits generated from
     their z as each class (N, C), a column; or (N, 1), off themselves.   -> (C, C) or (C, 1)
     """
     rows = [labels == k for k in range(C)]
@@ -222,11 +222,13 @@ def one_or_ten(data: Digits, sizes: tuple[int, ...], epochs: int) -> tuple[Any, 
         }
         print(json.dumps({size // C: results[size // C]}), flush=True)
 
-    drawn = {name: models[name].analogies(data.test_x, data.test_y) for name in ("one conditional model", "ten VAEs")}
+    generated = {
+        name: models[name].analogies(data.test_x, data.test_y) for name in ("one conditional model", "ten VAEs")
+    }
     correlations = {
         factor: {
             name: kept(data.factors[factor], read(pictures.reshape(len(pictures), -1, 14, 14)), data.test_y)
-            for name, pictures in ({"test images": data.test_x[:, None]} | drawn).items()
+            for name, pictures in ({"test images": data.test_x[:, None]} | generated).items()
         }
         for factor, read in (("slant", slant), ("thickness", ink))
     }
@@ -235,9 +237,9 @@ def one_or_ten(data: Digits, sizes: tuple[int, ...], epochs: int) -> tuple[Any, 
     rows = one_of_each(data)
     figure = conditional_models(
         data.test_x[rows].reshape(-1, 14, 14, 1),
-        {name: pictures[rows] for name, pictures in drawn.items()},
+        {name: pictures[rows] for name, pictures in generated.items()},
         "slant",
-        {name: correlations["slant"][name] for name in drawn},
+        {name: correlations["slant"][name] for name in generated},
         {name: {size: by[name]["log p(x, y)"] for size, by in results.items()} for name in models},
     )
     return {"bounds": results, "correlation between different classes": style}, figure, one
@@ -295,7 +297,7 @@ def posteriors_by_class(models: dict[str, sv.SemiSupervisedVAE], data: Digits, n
 
 
 def latent_spaces(data: Digits, models: dict[str, list[Any]]) -> tuple[dict[str, dict[str, float]], Any]:
-    """The class found in z of two and of eight units; and the two units drawn."""
+    """The class found in z of two and of eight units; and a picture of the two units."""
     found = {name: {model.latent_size: class_in_z(model, data) for model in pair} for name, pair in models.items()}
     first = one_of_each(data)
     planes = {name: codes(pair[0], data.test_x, data.test_y) for name, pair in models.items()}

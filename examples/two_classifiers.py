@@ -1,9 +1,9 @@
 """A tale of two binary linear classifiers: logistic regression, p(y | x), and Gaussian naive Bayes, p(x | y) p(y).
 
 On drawn digits, ones against sevens, 7 x 7 noisy pixels: both with a decision boundary in the plane of the first two
-principal components; learning curves over 100 draws, which cross, since pixels are not independent given the class as
-naive Bayes has it; and digits drawn from naive Bayes of all ten classes. Naive Bayes shares its variances between the
-classes, which makes it linear too. Half a minute on two cores; --quick: seconds.
+principal components; learning curves over 100 samples of the rows, which cross, since pixels are not independent given
+the class as naive Bayes has it; and digits sampled from naive Bayes of all ten classes. Naive Bayes shares its
+variances between the classes, which makes it linear too. Half a minute on two cores; --quick: seconds.
 
 Where the curves cross is a matter of the prior: C = 1 is scikit-learn's default, and C = 10,000 nearly maximum
 likelihood, which needs many times as many rows as there are pixels to pass naive Bayes for good. Without noise (NOISE =
@@ -59,20 +59,20 @@ def learning_curves(
     train: tuple[numpy.ndarray, numpy.ndarray],
     test: tuple[numpy.ndarray, numpy.ndarray],
     sizes: list[int],
-    n_draws: int,
+    n_samples: int,
 ) -> dict[str, list[tuple[float, float]]]:
-    """For each classifier and size the mean test error over draws of the training rows, and its standard error."""
+    """For each classifier and size the mean test error over samples of the training rows, and its standard error."""
     rng, curves = numpy.random.default_rng(0), {name: [] for name in CLASSIFIERS}
     x, y = train
     for n in sizes:
-        draws = []
-        while len(draws) < n_draws:
+        samples = []
+        while len(samples) < n_samples:
             rows = rng.permutation(len(x))[:n]
             if len(numpy.unique(y[rows])) == 2:
-                draws.append([1 - make().fit(x[rows], y[rows]).score(*test) for make in CLASSIFIERS.values()])
-        errors = numpy.array(draws).T
+                samples.append([1 - make().fit(x[rows], y[rows]).score(*test) for make in CLASSIFIERS.values()])
+        errors = numpy.array(samples).T
         for name, values in zip(CLASSIFIERS, errors, strict=True):
-            curves[name].append((float(values.mean()), float(values.std(ddof=1) / math.sqrt(n_draws))))
+            curves[name].append((float(values.mean()), float(values.std(ddof=1) / math.sqrt(n_samples))))
     return curves
 
 
@@ -87,7 +87,7 @@ def imagined(train: sv.data.Dataset, n_samples: int = 3) -> numpy.ndarray:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Logistic regression against Gaussian naive Bayes.")
-    parser.add_argument("--quick", action="store_true", help="30 draws for each point of the curves instead of 100")
+    parser.add_argument("--quick", action="store_true", help="30 samples for each point of the curves instead of 100")
     parser.add_argument("--data", default="drawn-digits", help="a data set's name or path (drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")

@@ -152,7 +152,7 @@ def name_groups(axes: Axes, groups: Sequence[numpy.ndarray], names: Sequence[str
 
     A name that has no such point is left to the legend. inches: the length of the axes.
     """
-    size = 17 if len(groups) <= 10 else 12
+    size = 17 if len(groups) <= 10 and max(map(len, names)) <= 3 else 12
     inch = 1.1 * max(numpy.ptp(numpy.concatenate(groups), axis=0).max() / inches, 1e-6)  # in units of the data
     spots: list[numpy.ndarray] = []
     boxes: list[numpy.ndarray] = []

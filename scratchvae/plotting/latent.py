@@ -83,7 +83,7 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
 
     Of more than two latent units the two whose means vary most are shown, and named on the axes. Labels are classes,
     each with a name near the median of its points, or where they are fractions or more than MOST_CLASSES different
-    numbers, a scale. A row whose label is NaN is grey.
+    numbers, a scale. A row whose label is NaN or infinite is grey.
 
     Raises InputError for no rows, fewer than two latent units, and too many classes, and ShapeError unless there is a
     label for each row.
@@ -117,7 +117,7 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
 
 def _scatter_labelled(axes: Axes, points: numpy.ndarray, labels: numpy.ndarray) -> None:
     """Points (N, 2) in the colours of their labels, with a legend of classes, or a bar of numbers."""
-    known = ~numpy.isnan(labels) if labels.dtype.kind == "f" else numpy.ones(len(labels), dtype=bool)
+    known = numpy.isfinite(labels) if labels.dtype.kind == "f" else numpy.ones(len(labels), dtype=bool)
     if not known.all():
         axes.scatter(*points[~known].T, s=5, color="lightgrey", linewidths=0, label="no label")
     points, labels = points[known], labels[known]
@@ -131,17 +131,16 @@ def _scatter_labelled(axes: Axes, points: numpy.ndarray, labels: numpy.ndarray) 
         return
     if len(classes) > MOST_CLASSES:
         raise InputError("latent_scatter", f"at most {MOST_CLASSES} classes", str(len(classes)))
-    names = [f"{label:g}" if labels.dtype.kind == "f" else str(label) for label in classes]
-    names = [name if len(name) <= 20 else f"{name[:19]}…" for name in names]
+    names = [str(int(label) if labels.dtype.kind == "f" else label) for label in classes]
+    names = [(name if len(name) <= 20 else f"{name[:19]}…").replace("$", "\\$") for name in names]
     groups = [points[labels == label] for label in classes]
     for i, (group, name) in enumerate(zip(groups, names, strict=True)):
         look = {"color": colormaps["tab10"](i % 10), "marker": MARKERS[i // 10]}
         axes.scatter(*group.T, s=5 if len(classes) <= 10 else 9, alpha=0.7, linewidths=0, label=name, **look)
     if len(classes) > 1 or not known.all():
-        columns = math.ceil(len(classes) / 20)
-        axes.legend(title="label", markerscale=4 if columns == 1 else 2.5, ncols=columns, frameon=False)
-        axes.get_legend().set_loc("center left")
-        axes.get_legend().set_bbox_to_anchor((1, 0.5))
+        columns = max(1, math.ceil(len(classes) / 20))
+        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        axes.legend(title="label", markerscale=4 if columns == 1 else 2.5, ncols=columns, frameon=False, **beside)
         axes.figure.set_figwidth(7.2 + 0.8 * (columns - 1))
     if len(classes) > 1:
         name_groups(axes, groups, names, inches=5)

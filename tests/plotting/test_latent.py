@@ -236,7 +236,7 @@ def test_numbers_are_a_scale(labels, rng):
 
 @pytest.mark.parametrize("labels", [numpy.arange(30) / 7, numpy.arange(30.0) % 3])
 def test_rows_without_a_label_are_grey(labels, x):
-    labels[::5] = numpy.nan
+    labels[::5] = numpy.where(numpy.arange(6) < 3, numpy.nan, numpy.inf)
     model = small_model()
     groups = scattered(plotting.latent_scatter(model, x, labels))
     points, color, _ = groups.pop("no label")
@@ -261,6 +261,21 @@ def test_many_classes_can_be_told_apart_and_read(n_classes, rng, tmp_path):
     assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
     for text in axes.texts:
         assert (groups[text.get_text()][0] == text.get_position()).all(axis=1).any()
+
+
+def test_no_row_with_a_label_is_a_picture_too(x, tmp_path):
+    figure = plotting.latent_scatter(small_model(), x, numpy.full(30, numpy.nan))
+    plotting.save_figure(figure, tmp_path / "a.png")
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["no label"]
+
+
+@pytest.mark.parametrize(("label", "name"), [(20150101.0, "20150101"), ("5$ to 10$", "5\\$ to 10\\$"), (True, "True")])
+def test_labels_stand_as_they_are(label, name, x, tmp_path):
+    labels = numpy.array([label] * 30)
+    labels[:5] = "other" if isinstance(label, str) else 0
+    figure = plotting.latent_scatter(small_model(), x, labels)
+    plotting.save_figure(figure, tmp_path / "a.png")
+    assert name in scattered(figure)
 
 
 def test_classes_of_one_place_leave_one_name(x):

@@ -33,7 +33,7 @@ from benchmarks.jobs import Job, Results, arguments_of, command
 from scratchvae import plotting
 from scratchvae.cli import main as scratchvae
 from scratchvae.models.semisupervised_vae import usual_alpha
-from scratchvae.run_directory import read_history
+from scratchvae.run_files import read_history
 
 PROGRAM = "python -m benchmarks reproduce"
 N = 60_000

@@ -17,13 +17,14 @@ import numpy
 import scratchvae as sv
 from scratchvae import binarization
 from scratchvae.backend import asarray, device_module
-from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import prepared, quantity
 from scratchvae.latent_space import has_arc, mean_difference
 from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
-from scratchvae.run_directory import RunDirectory, read_configuration, read_history, refuse_run
+from scratchvae.replacement import write_text
+from scratchvae.run_directory import RunDirectory
+from scratchvae.run_files import read_configuration, read_history, refuse_run
 from scratchvae.training import OBJECTIVES, summary
 
 TRAIN_DEFAULTS: dict[str, Any] = {
@@ -325,7 +326,8 @@ def _train(options: argparse.Namespace) -> None:
     }
     kl_weight = settings["kl_weight"]
     warmed_up = LinearSchedule(0.0, kl_weight, settings["kl_warmup"]) if settings["kl_warmup"] else kl_weight
-    with RunDirectory(directory) as held:
+    command = f"scratchvae train --resume {directory}"
+    with RunDirectory(directory, command) as held:
         if not options.resume:
             for path in (directory, directory / "m1"):
                 refuse_run(path)
@@ -346,7 +348,7 @@ def _train(options: argparse.Namespace) -> None:
                         settings["m1_epochs"],
                         learning_rate=_learning_rate(settings, len(train)),
                         kl_weight=warmed_up,
-                        run_dir=m1,
+                        run_dir=RunDirectory(m1, command),
                         resume=options.resume is not None and (m1 / "config.json").exists(),
                         **training,
                     )

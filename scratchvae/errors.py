@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+from typing import Any
+
 LONGEST = 2000
 """The most characters of a message; what a file or a caller put into it may be longer, and the middle is left out."""
 
@@ -37,3 +40,16 @@ class DeviceError(InputError):
 
 class DataError(InputError):
     """A file or a data set is missing, damaged, of another format, or holds values that a model cannot take."""
+
+
+def whole_number(operation: str, name: str, value: Any, smallest: int, largest: int | None = None) -> int:
+    """The value as an int, if it is a whole number of Python or NumPy within the bounds. Raises InputError if not.
+
+    True, False and 2.0 are no whole numbers here.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+        if number >= smallest and (largest is None or number <= largest):
+            return number
+    bounds = f"of at least {smallest}" if largest is None else f"from {smallest} to {largest}"
+    raise InputError(operation, f"{name} {bounds}", repr(value))

@@ -22,14 +22,15 @@ from scratchvae import ops
 from scratchvae.autodiff import grad
 from scratchvae.backend import array_module, device_module, keep_freed_memory, to_numpy
 from scratchvae.binarization import binarize
-from scratchvae.errors import DataError, InputError
+from scratchvae.errors import DataError, InputError, whole_number
 from scratchvae.evaluation import active_units, evaluate, log_likelihood, observations, prepared
 from scratchvae.minibatches import labelled_minibatches, minibatches
 from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.models.vae import log_mean_exp
 from scratchvae.noise import Noise
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
-from scratchvae.run_directory import Metrics, Run, fingerprint
+from scratchvae.run_directory import Run
+from scratchvae.run_files import Metrics, defaults, fingerprint
 
 Objective = tuple[tuple[str, ...], Callable[..., Any]]
 PROBED_STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
@@ -124,9 +125,9 @@ def fit(
     NonFiniteError : at a step whose loss is not finite; names the step, the term and the last checkpoint.
     KeyboardInterrupt : at Ctrl-C, after the step in progress; a run directory then holds a checkpoint of it.
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("n_samples", n_samples)):
-        if not isinstance(value, (int, numpy.integer)) or isinstance(value, bool) or value < 1:
-            raise InputError("fit", f"{name} of at least 1", repr(value))
+    epochs = whole_number("fit", "epochs", epochs, 1)
+    batch_size = whole_number("fit", "batch_size", batch_size, 1)
+    n_samples = whole_number("fit", "n_samples", n_samples, 1)
     if not isinstance(objective, str) or objective not in OBJECTIVES:
         raise InputError("fit", f"an objective among {', '.join(OBJECTIVES)}", repr(objective))
     if not hasattr(model, "elbo_terms"):
@@ -180,7 +181,7 @@ def fit(
     read_every = 1 if model.device == "cpu" else 50  # reading a term back makes the CPU wait for the GPU
 
     with (
-        Run(run_dir, resume, settings, epochs, model, optimizer, terms) as run,
+        Run(run_dir, resume, settings, epochs, model, optimizer, terms, defaults(fit)) as run,
         _deferred_interrupt() as interrupted,
         _progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,
         numpy.errstate(all="ignore"),  # what overflows makes a term non-finite, and that stops the run

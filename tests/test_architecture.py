@@ -16,11 +16,11 @@ from scratchvae.autodiff import Primitive
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors backend noise npz binarization minibatches
+    errors backend noise npz replacement binarization minibatches
     autodiff
     ops gradcheck
     nn distributions gradient_estimators quadrature linear models latent_space
-    optim checkpoint data evaluation run_directory training
+    optim checkpoint data evaluation run_files run_directory training
     checks plotting
     cli __main__
 """.split()

@@ -351,5 +351,5 @@ def test_the_learning_rate_decays_by_its_factor_once_an_epoch(more, digits, tmp_
     rates = ["--learning-rate", "0.01", "--learning-rate-decay", "0.5", "--batch-size", "7"]
     assert train(digits, tmp_path / "run", *rates, *more) == 0
     configuration = json.loads((tmp_path / "run" / "config.json").read_text())
-    steps_per_epoch = sv.run_directory.read_history(tmp_path / "run")["step"][0]
+    steps_per_epoch = sv.run_files.read_history(tmp_path / "run")["step"][0]
     assert configuration["learning_rate"] == repr(sv.optim.ExponentialSchedule(0.01, 0.5 ** (1 / steps_per_epoch)))

@@ -207,7 +207,7 @@ def test_a_job_of_m2_is_a_command_that_goes_on_with_its_run(few_digits, tmp_path
     assert f"--resume {tmp_path}/runs/m2-20-0" in capsys.readouterr().out
     assert second["command"].endswith("--labels 20 --seed 0 --epochs 2") and second["epochs"] == 2
     (directory,) = (tmp_path / "runs").iterdir()
-    seconds = sv.run_directory.read_history(directory)["seconds"]
+    seconds = sv.run_files.read_history(directory)["seconds"]
     assert len(seconds) == 2 and second["seconds"] == round(sum(seconds), 1), "those of the first epoch count"
     reproduce.main(["--list", "--out", str(tmp_path / "results.json"), "--rows", "m2"])
     out = capsys.readouterr().out

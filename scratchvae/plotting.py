@@ -36,17 +36,24 @@ MOST_POINTS = 5000  # of a scatter plot
 BOX, ROW = 0.28, 0.5  # height of a box and distance of the rows of a graph, in inches
 
 
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure in the format of the path's suffix, PNG if it has none; missing folders are made."""
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure in the format of the path's suffix, PNG if it has none, and return its path."""
+    path = picture_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def picture_path(path: str | os.PathLike[str]) -> Path:
+    """The path that `save_figure` writes. Raises InputError for the name of a folder, and for an unknown suffix."""
     path = Path(path)
     if not path.name or path.is_dir():
         raise InputError("save_figure", "the name of a file", repr(os.fspath(path)))
     path = path if path.suffix else path.with_suffix(".png")
-    formats = figure.canvas.get_supported_filetypes()
+    formats = Figure().canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         raise InputError("save_figure", f"a suffix among {', '.join(sorted(formats))}", repr(path.suffix))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    return path
 
 
 def image_grid(images: Any, n_columns: int) -> numpy.ndarray:

@@ -65,13 +65,17 @@ class RunDirectory(os.PathLike):
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
+    def refuse_run(self) -> None:
+        """Raise InputError if the directory holds a run, or a part of one in a folder of its own."""
+        for path in (self.path, *(file.parent for file in self.path.glob("*/config.json"))):
+            refuse_run(path)
+
     def begin(self, options: dict[str, Any]) -> None:
         """Keep the options in config.json, from where a run is resumed whose parts are trained before itself.
 
-        Raises InputError for a directory that holds a run, or a part of one in a folder of its own.
+        Raises what `refuse_run` raises.
         """
-        for path in (self.path, *(file.parent for file in self.path.glob("*/config.json"))):
-            refuse_run(path)
+        self.refuse_run()
         self.options = options
         write_text(self.path / "config.json", checkpoint.as_json({"options": options}, indent=2))
 

@@ -21,7 +21,7 @@ ORDER = """
     ops gradcheck
     nn distributions gradient_estimators quadrature linear models latent_space
     optim checkpoint data evaluation run_files run_directory training
-    checks plotting
+    checks plotting kinds
     cli __main__
 """.split()
 PEERS = {"torch", "jax", "autograd", "sklearn", "tensorflow", "chainer"}

@@ -45,7 +45,7 @@ def parameters(run):
 def test_train_leaves_a_run_directory(run, digits):
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     kinds = ("latent", "reconstructions", "samples", "classes", "analogies", "curves")
-    written = {".lock", "config.json", "options.json", "metrics.jsonl", "labelled_rows.json", "last.npz", "best.npz"}
+    written = {".lock", "config.json", "metrics.jsonl", "labelled_rows.json", "last.npz", "best.npz"}
     assert files == written | {f"figures/{kind}.png" for kind in kinds}
     rows = json.loads((run / "labelled_rows.json").read_text())
     numpy.testing.assert_array_equal(rows, numpy.flatnonzero(label_subset(digits.labels[:180], 20, seed=4) >= 0))

@@ -341,11 +341,11 @@ def test_a_run_that_stopped_in_m1_says_how_to_go_on_and_is_not_begun_anew(path, 
         f"last checkpoint is {directory / 'm1' / 'last.npz'}, to resume by `scratchvae train --resume {directory}`"
         in error
     )
-    before = (directory / "options.json").read_bytes()
+    before = (directory / "config.json").read_bytes()
     for options in (["--seed", "7"], ["--m1-epochs", "3"], ["--model", "m2"]):
         assert train(path, directory, *options) == 2
         assert "expected an empty one, received one with a run" in capsys.readouterr().err
-        assert (directory / "options.json").read_bytes() == before
+        assert (directory / "config.json").read_bytes() == before
 
 
 def test_a_finished_run_is_not_begun_anew(path, run, capsys):

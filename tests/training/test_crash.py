@@ -368,7 +368,7 @@ def test_a_second_process_is_refused(memory, capsys):
     while not (run_dir / "metrics.jsonl").exists():
         assert first.poll() is None
         time.sleep(0.01)
-    before = [(run_dir / name).read_bytes() for name in ("options.json", "config.json")]
+    before = (run_dir / "config.json").read_bytes()
     for second in (
         [*command, "--epochs", "5", "--seed", "1"],
         ["train", "--resume", str(run_dir), "--epochs", "2000000"],
@@ -386,7 +386,7 @@ def test_a_second_process_is_refused(memory, capsys):
     assert first.poll() is None
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    assert [(run_dir / name).read_bytes() for name in ("options.json", "config.json")] == before
+    assert (run_dir / "config.json").read_bytes() == before
     with RunDirectory(run_dir):
         pass  # the lock has gone with the process
 
@@ -410,8 +410,8 @@ def test_of_two_that_start_at_once_one_is_refused(memory):
     assert sorted(status for status, _, _ in ends) == [0, 2], ends
     won = [status for status, _, _ in ends].index(0)
     assert ends[1 - won][2].startswith("scratchvae: run directory ") and ends[1 - won][2].count("\n") == 1
-    for name in ("options.json", "config.json"):
-        assert json.loads((memory / "run" / name).read_text())["seed"] == 1 + won
+    config = json.loads((memory / "run" / "config.json").read_text())
+    assert config["seed"] == config["options"]["seed"] == 1 + won
 
 
 def test_the_same_process_is_refused_a_second_time(run_dir, whole):
@@ -624,15 +624,17 @@ def test_edited_options_are_refused_by_the_command_line(memory, capsys):
     numpy.save(memory / "rows.npy", data())
     command = ["train", "--data", str(memory / "rows.npy"), "--hidden", "4", "--epochs", "1", "--quiet"]
     assert main([*command, "--run-dir", str(memory / "run")]) == 0
-    path = memory / "run" / "options.json"
-    options = json.loads(path.read_text())
+    path = memory / "run" / "config.json"
+    config = json.loads(path.read_text())
+    options = config.pop("options")
     texts = list(OTHER_TEXT)
     for name in ("data", "latent", "hidden", "activation", "likelihood", "std", "batch_size", "kl_warmup", "seed"):
-        texts += [
-            json.dumps(options | {name: value}).encode() for value in ("x", None, {"a": [1]}, [["a"]], -1, 10**400)
-        ]
+        for value in ("x", None, {"a": [1]}, [["a"]], -1, 10**400):
+            texts.append(json.dumps(config | {"options": options | {name: value}}).encode())
+    for value in ("x", None, 5, {"a": 1}, [-1], [1.5]):
+        texts.append(json.dumps(config | {"options": options | {"image_shape": value}}).encode())
+    texts += [json.dumps(config | {"options": value}).encode() for value in ("x", 5, [], {"model": "mpl"})]
     capsys.readouterr()
-    texts += [json.dumps(options | {"image_shape": value}).encode() for value in ("x", None, 5, {"a": 1}, [-1], [1.5])]
     for text in texts:
         path.write_bytes(text)
         assert main(["train", "--resume", str(memory / "run"), "--quiet"]) == 2, text

@@ -1,4 +1,4 @@
-"""Arrays on disk: .npz files, never pickle, written to a temporary name, flushed and renamed."""
+"""Arrays on disk: .npz files, never pickle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import math
 import os
 import reprlib
 import zipfile
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from typing import Any
 import numpy
 
 from scratchvae.backend import to_numpy
-from scratchvae.errors import DataError, InputError, ShapeError, one_line
+from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
 from scratchvae.nn.convolution import HALVING, feature_maps
 from scratchvae.npz import Archive, opened
+from scratchvae.replacement import replace
 
 FORMAT = "scratchvae 1"
 CONSTRUCTORS = {
@@ -32,21 +32,6 @@ LARGEST_HEADER = 2**18  # bytes, four a character; a run's takes about two thous
 LARGEST_SIZE = 2**24  # of a layer, or of a side of an image
 
 
-class WriteError(OSError):
-    """A file could not be written, and what stood under its name is intact.   "cannot write ...: reason; outlook"
-
-    outlook : what is left and how to go on, where a run can say so
-    """
-
-    def __init__(self, path: str | os.PathLike[str], error: OSError, outlook: str = "") -> None:
-        super().__init__(error.errno, error.strerror or str(error), os.fspath(path))
-        self.outlook = outlook
-
-    def __str__(self) -> str:
-        outlook = f"; {self.outlook}" if self.outlook else ""
-        return one_line(f"cannot write {self.filename}: {self.strerror}{outlook}")
-
-
 def save(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a model's parameters and buffers, and the configuration of a built-in constructor, to an .npz file."""
     write(path, {"configuration": getattr(model, "configuration", None)}, model_arrays(model))
@@ -55,8 +40,11 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     """The model of a file that `save` or a run wrote: built anew by its constructor, or copied `into` a user's own.
 
+    path: of the file, or of a run directory, whose last checkpoint is loaded.
+
     Raises DataError for a file that is missing, torn or foreign, and ShapeError if `into` does not fit.
     """
+    path = Path(path) / "last.npz" if Path(path).is_dir() else path
     header, arrays = read(path)
     configuration = header.get("configuration")
     state = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
@@ -146,45 +134,12 @@ def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str
     """Write a header of plain values, and arrays, to an .npz file."""
     content = io.BytesIO()  # in memory first: a zip file that runs out of disk hides the cause behind errors of its own
     numpy.savez(content, header=numpy.array(as_json({"format": FORMAT} | header)), **arrays)
-    _replace(Path(path), content.getbuffer())
+    replace(path, content.getbuffer())
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
     """JSON text of plain values, NumPy's numbers among them."""
     return json.dumps(value, indent=indent, default=lambda number: number.item())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file."""
-    _replace(path, text.encode())
-
-
-def sync_directory(directory: Path) -> None:
-    """Flush the names in a directory to disk, on systems that can: a rename outlives a loss of power only then."""
-    with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _replace(path: Path, content: bytes | memoryview) -> None:
-    """Put a file of this content in the path's place once it is whole and on disk; raise WriteError if it cannot be."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise WriteError(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    sync_directory(path.parent)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:

@@ -16,12 +16,12 @@ from scratchvae.autodiff import Primitive
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors backend noise npz binarization minibatches
+    errors backend noise npz replacement binarization minibatches
     autodiff
     ops gradcheck
     nn distributions gradient_estimators quadrature linear evaluation objectives models latent_space
-    optim checkpoint data run_directory training
-    checks plotting
+    optim checkpoint data run_files run_directory training
+    checks plotting kinds
     cli __main__
 """.split()
 PEERS = {"torch", "jax", "autograd", "sklearn", "tensorflow", "chainer"}

@@ -289,7 +289,7 @@ def parameters(run):
 
 
 def test_one_command_trains_both(run, capsys):
-    histories = [sv.run_directory.read_history(directory) for directory in (run / "m1", run)]
+    histories = [sv.run_files.read_history(directory) for directory in (run / "m1", run)]
     assert [history["epoch"][-1] for history in histories] == [3, 2]
     model = sv.load(run / "last.npz")
     assert type(model) is sv.StackedVAE
@@ -338,11 +338,11 @@ def test_a_run_that_stopped_in_m1_says_how_to_go_on_and_is_not_begun_anew(path, 
         f"last checkpoint is {directory / 'm1' / 'last.npz'}, to resume by `scratchvae train --resume {directory}`"
         in error
     )
-    before = (directory / "options.json").read_bytes()
+    before = (directory / "config.json").read_bytes()
     for options in (["--seed", "7"], ["--m1-epochs", "3"], ["--model", "m2"]):
         assert train(path, directory, *options) == 2
         assert "expected an empty one, received one with a run" in capsys.readouterr().err
-        assert (directory / "options.json").read_bytes() == before
+        assert (directory / "config.json").read_bytes() == before
 
 
 def test_a_finished_run_is_not_begun_anew(path, run, capsys):
@@ -357,7 +357,7 @@ def test_epochs_of_m2_may_grow_and_those_of_m1_may_not(path, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "expected the M1 of the run, in which M2 has begun, received --m1-epochs 5 (--epochs may grow)" in error
     assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--epochs", "3"]) == 0
-    assert sv.run_directory.read_history(tmp_path / "run")["epoch"][-1] == 3
+    assert sv.run_files.read_history(tmp_path / "run")["epoch"][-1] == 3
     assert (tmp_path / "run" / "m1" / "last.npz").read_bytes() == before
 
 

@@ -19,8 +19,9 @@ from scratchvae import binarization
 from scratchvae.backend import asarray, device_module
 from scratchvae.checkpoint import write_text
 from scratchvae.errors import DataError, InputError
-from scratchvae.evaluation import prepared, quantity
+from scratchvae.evaluation import observations, prepared, quantity
 from scratchvae.latent_space import has_arc, mean_difference
+from scratchvae.models import LIKELIHOODS
 from scratchvae.models.semisupervised_vae import usual_alpha
 from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
 from scratchvae.run_directory import RunDirectory, read_configuration, read_history, refuse_run
@@ -215,8 +216,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="C",
     )
     setting("activation", "of hidden layers", choices=sorted(sv.nn.linear.ACTIVATIONS))
-    setting("likelihood", "p(x | z)", choices=["bernoulli", "gaussian"])
-    setting("std", "of a Gaussian likelihood: a number, learned (one), or decoder (one per pixel)")
+    setting("likelihood", "p(x | z)", choices=[*LIKELIHOODS])
+    setting("std", "of a Gaussian or Laplace likelihood: a number, learned (one), or decoder (one per pixel)")
     setting("binarize", "how grey values become Bernoulli data", choices=binarization.MODES)
     setting("epochs", "passes over the training data", type=COUNT, metavar="N")
     setting("batch_size", "images per step", type=COUNT, metavar="M")
@@ -315,6 +316,7 @@ def _train(options: argparse.Namespace) -> None:
     if kind == "m1+m2":
         model, units = _first(model, train, given, settings, directory if begun else None)
     model.to(settings["device"])
+    observations(model, train.images)
     training = {
         "validation": test.images,
         "batch_size": settings["batch_size"],
@@ -332,10 +334,8 @@ def _train(options: argparse.Namespace) -> None:
             _refuse_foreign_options(directory / "options.json")
             write_text(directory / "options.json", json.dumps(settings, indent=2))
         print(model)
-        print(
-            f"{settings['data']}: {len(train):,} to train with, {len(test):,} to test with; {quantity(model)}",
-            flush=True,
-        )
+        sizes = f"{len(train):,} to train with, {len(test):,} to test with"
+        print(f"{settings['data']}: {sizes}; {quantity(model, test.images)}", flush=True)
         if kind == "m1+m2":
             if not begun:
                 if settings["m1"] is None:
@@ -376,7 +376,7 @@ def _train(options: argparse.Namespace) -> None:
         write_text(directory / "options.json", json.dumps(settings, indent=2))
     history = read_history(directory)
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
-    print(f"test: {_line(sv.evaluate(model, test.images), model)}")
+    print(f"test: {_line(sv.evaluate(model, test.images), model, test.images)}")
     _print_error(model, test)
     _draw_all(model, train, test, directory)
 
@@ -427,7 +427,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     _, test = sv.data.load(name, options.data_dir or run_options.get("data_dir"))
     test = sv.data.Dataset(test.images[: options.limit], None if test.labels is None else test.labels[: options.limit])
     x = test.images
-    print(f"test: {_line(sv.evaluate(model, x, n_samples=options.samples, seed=options.seed), model)}")
+    print(f"test: {_line(sv.evaluate(model, x, n_samples=options.samples, seed=options.seed), model, x)}")
     _print_error(model, test, options.seed)
     if options.importance_samples is not None:
         log_px, error, effective = sv.log_likelihood(model, x, options.importance_samples, options.seed)
@@ -435,7 +435,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(
             f"log p(x) {log_px.mean():.2f} +- {spread:.2f} by {options.importance_samples} importance samples, "
             f"Monte Carlo's standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f} "
-            f"({quantity(model)})"
+            f"({quantity(model, x)})"
         )
         _print_error(model, test, options.seed, options.importance_samples)
 
@@ -641,10 +641,10 @@ def _print_error(model: sv.VAE, test: sv.data.Dataset, seed: int = 0, n_samples:
         print(f"test error {100 * error:.2f} +- {spread:.2f} % of {len(test):,}, by {way}")
 
 
-def _line(scores: dict[str, Any], model: sv.VAE) -> str:
+def _line(scores: dict[str, Any], model: sv.VAE, x: Any) -> str:
     line = f"ELBO {scores['elbo']:.2f} +- {scores['elbo_standard_error']:.2f} = {scores['reconstruction']:.2f}"
     line += f" - KL {scores['kl']:.2f}, {scores['active_units']} of {model.latent_size} units active"
-    return f"{line}, mean of {scores['n']:,} ({quantity(model)})"
+    return f"{line}, mean of {scores['n']:,} ({quantity(model, x)})"
 
 
 def _load_model(run: str | Path) -> sv.VAE:

@@ -154,7 +154,7 @@ def fit(
     if not isinstance(optimizer, Optimizer):
         raise InputError("fit", "an optimizer that makes an Optimizer", type(optimizer).__name__)
     settings = {
-        "model": model.configuration or repr(model),
+        "model": (model.configuration or repr(model)) if run_dir else None,
         "data": fingerprint(x) if run_dir else None,
         "validation": fingerprint(validation) if run_dir and validation is not None else None,
         "batch_size": batch_size,

@@ -22,7 +22,8 @@ from scratchvae.backend import asarray, device_of, to_numpy
 from scratchvae.distributions import Bernoulli, Categorical, Normal, kl
 from scratchvae.distributions.kl import DIVERGENCES
 from scratchvae.gradient_estimators import ESTIMATORS
-from scratchvae.models import VAE
+from scratchvae.models import LIKELIHOODS, VAE
+from scratchvae.models.networks import RealDecoder
 from scratchvae.noise import GivenNoise, Noise
 from scratchvae.optim import SGD
 from scratchvae.quadrature import normal_nodes
@@ -41,20 +42,20 @@ EXAMPLES: dict[type, tuple[Any, Any]] = {
 }
 
 
+OUTPUTS = ([0.3, -0.8, -0.4, 0.2], [-0.5, 0.1, 0.3, -0.1])
+"""What a network gives for two entries of x in q and in p; a likelihood of one number an entry takes the first two."""
+
+
 def examples(device: str = "cpu") -> dict[type, tuple[Any, Any]]:
-    """EXAMPLES on a device."""
-    return {kind: tuple(copy.deepcopy(d).to(device) for d in pair) for kind, pair in EXAMPLES.items()}
+    """EXAMPLES on a device, and the distributions that the decoders of LIKELIHOODS make of OUTPUTS."""
+    decoders = [decoder for decoder in LIKELIHOODS.values() if decoder.likelihood not in EXAMPLES]
+    pairs = EXAMPLES | {decoder.likelihood: tuple(_decoded(decoder, row) for row in OUTPUTS) for decoder in decoders}
+    return {kind: tuple(copy.deepcopy(d).to(device) for d in pair) for kind, pair in pairs.items()}
 
 
-def events(distribution: Any) -> tuple[numpy.ndarray, numpy.ndarray | float]:
-    """Points x and weights w with E[f] = sum over the points of w p(x) f(x): the whole support, or a fine grid."""
-    if isinstance(distribution, Bernoulli):
-        return numpy.array(list(product([0.0, 1.0], repeat=distribution.shape[-1]))), 1.0
-    if isinstance(distribution, Categorical):
-        return numpy.arange(distribution.logits.shape[-1]), 1.0
-    axis = numpy.linspace(-12.0, 12.0, 241 if distribution.shape[-1] == 2 else 2401)
-    grid = numpy.meshgrid(*[axis] * distribution.shape[-1], indexing="ij")
-    return numpy.stack(grid, axis=-1).reshape(-1, distribution.shape[-1]), (axis[1] - axis[0]) ** len(grid)
+def _decoded(decoder: Any, outputs: list[float]) -> Any:
+    n = 2 * decoder.outputs_per_entry("decoder")
+    return decoder.of(lambda z: z, "decoder", 1)(numpy.array(outputs[:n]))
 
 
 def log_prob(distribution: Any, x: numpy.ndarray) -> numpy.ndarray:
@@ -64,27 +65,27 @@ def log_prob(distribution: Any, x: numpy.ndarray) -> numpy.ndarray:
 
 def total(distribution: Any) -> Result:
     """sum of p(x) over all x = 1"""
-    x, weight = events(distribution)
+    x, weight = distribution.quadrature()
     return abs(float((weight * numpy.exp(log_prob(distribution, x))).sum()) - 1), 1e-10
 
 
 def entropy(distribution: Any) -> Result:
     """H = -E[log p(x)]"""
-    x, weight = events(distribution)
+    x, weight = distribution.quadrature()
     log_p = log_prob(distribution, x)
     return abs(float(-(weight * numpy.exp(log_p) * log_p).sum()) - float(distribution.entropy())), 1e-9
 
 
 def divergence(q: Any, p: Any) -> Result:
     """KL(q || p) = E_q[log q(x) - log p(x)]"""
-    x, weight = events(q)
+    x, weight = q.quadrature(p)
     log_q, log_p = log_prob(q, x), log_prob(p, x)
     return abs(float((weight * numpy.exp(log_q) * (log_q - log_p)).sum()) - float(kl(q, p))), 1e-9
 
 
 def score(distribution: Any) -> Result:
     """E[d log p(x) / d parameter] = 0, for every parameter; relative to E|d log p(x) / d parameter| of order 1"""
-    x, weight = events(distribution)
+    x, weight = distribution.quadrature()
     device = _device(distribution)
     probability = asarray(weight * numpy.exp(log_prob(distribution, x)), device)
     parameters = [Tensor(array) for array in distribution.named_buffers().values()]
@@ -102,7 +103,7 @@ def normal_moments(distribution: Normal) -> Result:
         (lambda e: to_numpy(distribution.reparameterize(asarray(e, device))), standard),
         (lambda x: x, distribution),
     ):
-        points, weight = events(d)
+        points, weight = d.quadrature()
         probability = (weight * numpy.exp(log_prob(d, points)))[:, None]
         x = x_of(points)
         mean = (probability * x).sum(axis=0)
@@ -115,7 +116,7 @@ def normal_moments(distribution: Normal) -> Result:
 def frequencies(distribution: Bernoulli | Categorical, n: int = 100_000) -> Result:
     """The share of each value among draws by evenly spaced u, to 1 / n by inverse CDF; p(x); and `mean`: all one."""
     u = (numpy.arange(n) + 0.5) / n
-    x, _ = events(distribution)
+    x, _ = distribution.quadrature()
     probability = numpy.exp(log_prob(distribution, x))
     if isinstance(distribution, Bernoulli):
         u, expected = numpy.repeat(u[:, None], distribution.shape[-1], axis=1), probability @ x
@@ -124,6 +125,24 @@ def frequencies(distribution: Bernoulli | Categorical, n: int = 100_000) -> Resu
     drawn = to_numpy(distribution.sample(asarray(u, _device(distribution))))
     shares = drawn.mean(axis=0) if isinstance(distribution, Bernoulli) else numpy.bincount(drawn, minlength=len(x)) / n
     return max(float(abs(part - expected).max()) for part in (shares, to_numpy(distribution.mean))), 2 / n
+
+
+def draws(distribution: Any, n: int = 100_000) -> Result:
+    """The draws by evenly spaced u, and `mean` and `std`, have the expectations that the density has, by quadrature.
+
+    Of an entry x: E[cos t x] and E[sin t x], which are bounded, so that the draws give them to some 1 / n.
+    """
+    u = numpy.repeat(((numpy.arange(n) + 0.5) / n)[:, None], distribution.shape[-1], axis=1)
+    drawn = to_numpy(distribution.sample(asarray(u, _device(distribution))))
+    x, weight = distribution.quadrature()
+    probability = weight * numpy.exp(log_prob(distribution, x))
+    mean = probability @ x
+    errors = [mean - to_numpy(distribution.mean)]
+    if hasattr(distribution, "std"):
+        errors.append(numpy.sqrt(probability @ (x - mean) ** 2) - to_numpy(distribution.std))
+    for t in (0.5, 1.0, 2.0):
+        errors += [wave(t * drawn).mean(axis=0) - probability @ wave(t * x) for wave in (numpy.cos, numpy.sin)]
+    return max(float(abs(error).max()) for error in errors), 20 / n
 
 
 def extreme_logits(device: str = "cpu") -> Result:
@@ -164,8 +183,11 @@ def decoders(device: str = "cpu") -> Result:
     output = to_numpy(model.decoder.network(z).data)
     with no_grad():
         errors = [to_numpy(model.decoder(z).mean) * (1 + numpy.exp(-output)) - 1]
-        for std in (0.1, 2.0):
-            model, _ = small_model(device, likelihood="gaussian", std=std)
+        model, _ = small_model(device, likelihood="poisson")
+        errors.append(to_numpy(model.decoder(z).mean) * numpy.exp(-output) - 1)
+        real = [name for name, decoder in LIKELIHOODS.items() if issubclass(decoder, RealDecoder)]
+        for likelihood, std in product(real, (0.1, 2.0)):
+            model, _ = small_model(device, likelihood=likelihood, std=std)
             errors += [
                 to_numpy(model.decoder(z).std) / std - 1,
                 to_numpy(model.decoder(z).mean - model.decoder.network(z)),
@@ -317,11 +339,14 @@ def identities(device: str = "cpu") -> dict[str, Callable[[], Result]]:
     line = Normal(numpy.array([0.3]), numpy.array([-0.4])).to(device)
     for name, q in {"Normal, 1-D": line, **{kind.__name__: pair[0] for kind, pair in pairs.items()}}.items():
         table[f"{name}: probabilities sum to 1"] = partial(total, q)
-        table[f"{name}: entropy"] = partial(entropy, q)
+        if hasattr(q, "entropy"):
+            table[f"{name}: entropy"] = partial(entropy, q)
         table[f"{name}: mean score is 0"] = partial(score, q)
-        table[f"{name}: moments of draws"] = partial(normal_moments if isinstance(q, Normal) else frequencies, q)
+        moments = normal_moments if isinstance(q, Normal) else frequencies if type(q) in EXAMPLES else draws
+        table[f"{name}: moments of draws"] = partial(moments, q)
     for kind_q, kind_p in DIVERGENCES:
-        table[f"KL({kind_q.__name__}, {kind_p.__name__})"] = partial(divergence, pairs[kind_q][0], pairs[kind_p][1])
+        if kind_q in pairs and kind_p in pairs:
+            table[f"KL({kind_q.__name__}, {kind_p.__name__})"] = partial(divergence, pairs[kind_q][0], pairs[kind_p][1])
     table["log p(x) at logits of 800"] = partial(extreme_logits, device)
     table["noise: normal draws"] = partial(noise, "normal", device)
     table["noise: uniform draws"] = partial(noise, "uniform", device)

@@ -14,13 +14,15 @@ from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, device_of
 from scratchvae.binarization import MODES
 from scratchvae.distributions import Bernoulli, Normal, kl
+from scratchvae.distributions.distribution import as_likelihood
 from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
-from scratchvae.models.networks import BernoulliDecoder, GaussianDecoder, GaussianEncoder
+from scratchvae.models.configuration import Configured, Size, constructor
+from scratchvae.models.networks import GaussianEncoder, decoder_named
 from scratchvae.nn import MLP, ConvolutionalNetwork, Module, TransposedConvolutionalNetwork
 from scratchvae.noise import Noise
 
 
-class VAE(Module):
+class VAE(Configured):
     """p(x, z) = p(x | z) p(z),   q(z | x) approximates p(z | x).
 
     prior    p(z) = Normal(0, I)                        shape (K,)
@@ -67,18 +69,17 @@ class VAE(Module):
             raise InputError(kind, 'binarize="none" with a likelihood other than Bernoulli', repr(binarize))
         self.encoder, self.decoder, self.binarize = encoder, decoder, binarize
         self.observed_shape = None if observed_shape is None else tuple(observed_shape)
-        zeros = numpy.zeros(latent_size, dtype=numpy.float32)
-        self.prior = Normal(zeros, zeros)
+        self.prior = Normal(*numpy.zeros((2, latent_size), dtype=numpy.float32))
         if encoder.parameters():
             self.to(encoder.device)
-        self.configuration: dict[str, Any] | None = None
 
     @classmethod
+    @constructor
     def mlp(
         cls,
-        input_size: int = 784,
-        latent_size: int = 20,
-        hidden: Sequence[int] = (400,),
+        input_size: Size = 784,
+        latent_size: Size = 20,
+        hidden: Sequence[Size] = (400,),
         activation: str = "relu",
         likelihood: str = "bernoulli",
         std: float | str = 0.1,
@@ -87,23 +88,24 @@ class VAE(Module):
     ) -> VAE:
         """A VAE of two multilayer perceptrons, D -> hidden -> 2 K and K -> reversed hidden -> D (or 2 D).
 
-        likelihood: "bernoulli", or "gaussian" with std as in GaussianDecoder. Weights are Glorot uniform, biases zero.
+        likelihood: a name in LIKELIHOODS: "bernoulli"; "gaussian" or "laplace", with std as in RealDecoder; "poisson".
+        Weights are Glorot uniform, biases zero.
         """
         if not isinstance(hidden, Sequence):
             raise InputError("VAE.mlp", "hidden as a sequence of widths", repr(hidden), "hidden=(400,)")
-        configuration = {name: value for name, value in locals().items() if name != "cls"} | {"hidden": list(hidden)}
-        outputs = outputs_per_entry("VAE.mlp", likelihood, std) * input_size
-        noise = Noise(seed)
-        encoder = MLP([input_size, *hidden, 2 * latent_size], noise.child("encoder"), activation)
-        decoder = MLP([latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
-        return cls._of(encoder, decoder, (input_size,), {"constructor": "VAE.mlp"} | configuration)
+        decoder, noise = decoder_named("VAE.mlp", likelihood), Noise(seed)
+        outputs = decoder.outputs_per_entry(std) * input_size
+        encode = MLP([input_size, *hidden, 2 * latent_size], noise.child("encoder"), activation)
+        decode = MLP([latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
+        return cls(GaussianEncoder(encode), decoder.of(decode, std, 1), latent_size, (input_size,), binarize)
 
     @classmethod
+    @constructor
     def convolutional(
         cls,
-        image_shape: Sequence[int] = (28, 28, 1),
-        latent_size: int = 20,
-        channels: Sequence[int] = (32, 64),
+        image_shape: Sequence[Size] = (28, 28, 1),
+        latent_size: Size = 20,
+        channels: Sequence[Size] = (32, 64),
         activation: str = "relu",
         likelihood: str = "bernoulli",
         std: float | str = 0.1,
@@ -115,26 +117,11 @@ class VAE(Module):
         Halves are rounded down, and sides must be at least 2^len(channels). The innermost step of both networks is
         Linear, and the decoder's others are the encoder's transposed. The rest is as in VAE.mlp.
         """
-        configuration = {name: value for name, value in locals().items() if name != "cls"}
-        outputs = outputs_per_entry("VAE.convolutional", likelihood, std)
-        noise = Noise(seed)
-        encoder = ConvolutionalNetwork(image_shape, channels, 2 * latent_size, noise.child("encoder"), activation)
-        output_shape = (*image_shape[:2], outputs * image_shape[2])
-        decoder = TransposedConvolutionalNetwork(
-            latent_size, channels, output_shape, noise.child("decoder"), activation
-        )
-        configuration |= {"image_shape": list(image_shape), "channels": list(channels)}
-        return cls._of(encoder, decoder, image_shape, {"constructor": "VAE.convolutional"} | configuration)
-
-    @classmethod
-    def _of(cls, encode: Module, decode: Module, observed_shape: Sequence[int], configuration: dict[str, Any]) -> VAE:
-        """A VAE of two networks, with the likelihood that the configuration names."""
-        decoder = decoder_of(decode, configuration, len(observed_shape))
-        latent_size, binarize = configuration["latent_size"], configuration["binarize"]
-        model = cls(GaussianEncoder(encode), decoder, latent_size, observed_shape, binarize)
-        if cls is VAE:  # a subclass is not what `load` would build
-            model.configuration = configuration
-        return model
+        decoder, noise = decoder_named("VAE.convolutional", likelihood), Noise(seed)
+        encode = ConvolutionalNetwork(image_shape, channels, 2 * latent_size, noise.child("encoder"), activation)
+        output_shape = (*image_shape[:2], decoder.outputs_per_entry(std) * image_shape[2])
+        decode = TransposedConvolutionalNetwork(latent_size, channels, output_shape, noise.child("decoder"), activation)
+        return cls(GaussianEncoder(encode), decoder.of(decode, std, 3), latent_size, image_shape, binarize)
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)"""
@@ -232,12 +219,14 @@ class VAE(Module):
     def observations(self, x: Any) -> Any:
         """x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape), the model's type
 
-        Raises DataError for integers, an empty set, NaN, infinities, and for values outside [0, 1] where the likelihood
-        is Bernoulli; DeviceError if x lies on another device than the model; ShapeError for rows of another size.
+        Raises DataError for an empty set, NaN, infinities, and for what the likelihood does not take: integers, unless
+        it is one of counts, and values outside its support. Raises DeviceError if x lies on another device than the
+        model, ShapeError for rows of another size.
         """
         if not hasattr(getattr(x, "dtype", None), "kind"):
             raise DataError("data", "a NumPy or CuPy array", type(x).__name__)
-        if x.dtype.kind != "f":
+        likelihood = as_likelihood(self.decoder.likelihood)
+        if x.dtype.kind not in likelihood.data_kinds:
             hint = "divide by 255: x.astype('float32') / 255" if x.dtype == numpy.uint8 else "x.astype('float32')"
             raise DataError("data", "floating-point numbers", str(x.dtype), hint)
         if x.shape[:1] in ((), (0,)):
@@ -248,12 +237,7 @@ class VAE(Module):
         xp = array_module(x)
         if not bool(xp.isfinite(x).all()):
             raise DataError("data", "finite numbers", "NaN or infinity")
-        if self.decoder.likelihood is Bernoulli:
-            low, high = float(x.min()), float(x.max())
-            if low < 0 or high > 1:
-                received = f"values from {low:g} to {high:g}"
-                hint = "divide by 255" if low >= 0 and 1 < high <= 255 else ""
-                raise DataError("data for a Bernoulli likelihood", "values in [0, 1]", received, hint)
+        likelihood.check_data(x)
         return x.astype(self.dtype, copy=False)
 
     def __repr__(self) -> str:
@@ -264,20 +248,6 @@ class VAE(Module):
             f"  p(x | z)  {self.decoder}    x ({observed})    {self.decoder.count():,} parameters\n"
             f"  q(z | x)  {self.encoder}    z ({self.latent_size},)    {self.encoder.count():,} parameters"
         )
-
-
-def outputs_per_entry(constructor: str, likelihood: str, std: float | str) -> int:
-    """How many numbers a decoder gives for one entry of x: two if the standard deviation is its own."""
-    if likelihood not in ("bernoulli", "gaussian"):
-        raise InputError(constructor, 'likelihood "bernoulli" or "gaussian"', repr(likelihood))
-    return 2 if likelihood == "gaussian" and std == "decoder" else 1
-
-
-def decoder_of(network: Module, configuration: dict[str, Any], event_ndim: int) -> BernoulliDecoder | GaussianDecoder:
-    """The network as a decoder, with the likelihood that the configuration names."""
-    if configuration["likelihood"] == "bernoulli":
-        return BernoulliDecoder(network, event_ndim)
-    return GaussianDecoder(network, configuration["std"], event_ndim)
 
 
 def log_mean_exp(log_w: Any) -> Any:

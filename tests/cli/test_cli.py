@@ -210,7 +210,7 @@ def test_the_manifold_of_more_than_two_dimensions_is_refused(digits, tmp_path, c
     [
         ["train", "--epoch", "3"],
         ["fly"],
-        ["train", "--likelihood", "poisson"],
+        ["train", "--likelihood", "student"],
         ["train", "--objective", "iwea"],
         ["check", "all"],
         [],

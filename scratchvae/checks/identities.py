@@ -184,7 +184,7 @@ def decoders(device: str = "cpu") -> Result:
     with no_grad():
         errors = [to_numpy(model.decoder(z).mean) * (1 + numpy.exp(-output)) - 1]
         model, _ = small_model(device, likelihood="poisson")
-        errors.append(to_numpy(model.decoder(z).mean) * numpy.exp(-output) - 1)
+        errors.append(to_numpy(model.decoder(z).mean) * (numpy.exp(-output) + 2.0**-24) - 1)
         real = [name for name, decoder in LIKELIHOODS.items() if issubclass(decoder, RealDecoder)]
         for likelihood, std in product(real, (0.1, 2.0)):
             model, _ = small_model(device, likelihood=likelihood, std=std)

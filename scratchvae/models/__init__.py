@@ -9,6 +9,7 @@ from scratchvae.models.networks import (
     GaussianDecoder,
     GaussianEncoder,
     LaplaceDecoder,
+    OfLogCounts,
     PoissonDecoder,
 )
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
@@ -25,6 +26,7 @@ __all__ = [
     "GaussianDecoder",
     "GaussianEncoder",
     "LaplaceDecoder",
+    "OfLogCounts",
     "PoissonDecoder",
     "SemiSupervisedVAE",
     "StackedVAE",

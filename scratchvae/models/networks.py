@@ -17,6 +17,7 @@ from scratchvae.nn.linear import ACTIVATIONS, check_activation
 from scratchvae.noise import Noise
 
 SMALLEST_STD = 1e-3  # of a Gaussian or Laplace likelihood; about the rounding error of 8-bit pixels, 1 / (255 sqrt(12))
+LARGEST_RATE = 2.0**24  # of a Poisson likelihood; up to here float32 holds every count
 INITIAL_STD = 0.3  # of one that is learned; about the deviation of grey values in [0, 1]
 
 
@@ -52,6 +53,19 @@ class Classifier(Module):
 
     def __repr__(self) -> str:
         return f"Categorical(logits = {self.network})"
+
+
+class OfLogCounts(Module):
+    """f(log(1 + x)),   x counts: the network f sees their size on the scale on which a Poisson decoder gives it"""
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+
+    def __call__(self, x: Any, *y: Any) -> Any:
+        return self.network(ops.log1p(x), *y)
+
+    def __repr__(self) -> str:
+        return f"{self.network} of log(1 + x)"
 
 
 class ClassConditional(Module):
@@ -101,6 +115,11 @@ class Decoder(Module):
         """How many numbers the network gives for one entry of x."""
         return 1
 
+    @staticmethod
+    def reader(network: Any) -> Any:
+        """The network of an encoder or a classifier, as it reads data of this likelihood."""
+        return network
+
 
 class BernoulliDecoder(Decoder):
     """p(x | z) = Bernoulli(sigmoid(f(z))),   where the network f gives the logits, (N, K) -> (N, D)
@@ -118,12 +137,21 @@ class BernoulliDecoder(Decoder):
 
 
 class PoissonDecoder(Decoder):
-    """p(x | z) = Poisson(exp(f(z))),   where the network f gives the log rates, (N, K) -> (N, D)"""
+    """p(x | z) = Poisson(r),   where the network f gives the log rates, (N, K) -> (N, D)
+
+    They are bounded from above, smoothly: log r = f - log(1 + exp(f - log s)) with s = 2^24, so that r < s.
+    """
 
     likelihood = Poisson
 
+    @staticmethod
+    def reader(network: Any) -> Any:
+        """The network reads log(1 + x)."""
+        return OfLogCounts(network)
+
     def __call__(self, z: Any) -> Poisson:
-        return Poisson(self.network(z), self.event_ndim)
+        f = self.network(z)
+        return Poisson(f - ops.softplus(f - math.log(LARGEST_RATE)), self.event_ndim)
 
     def __repr__(self) -> str:
         return f"Poisson(log rate = {self.network})"

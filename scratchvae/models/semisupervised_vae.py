@@ -92,8 +92,8 @@ class SemiSupervisedVAE(VAE):
         classify = MLP([input_size, *hidden, n_classes], noise.child("classifier"), activation)
         encode = ClassConditional(body, head, (n_classes, hidden[0]), inner.child("y"), activation)
         decode = MLP([n_classes + latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
-        networks = Classifier(classify), GaussianEncoder(encode), decoder.of(decode, std, 1)
-        return cls(*networks, n_classes, latent_size, (input_size,), binarize)
+        classifier, encoder = Classifier(decoder.reader(classify)), GaussianEncoder(decoder.reader(encode))
+        return cls(classifier, encoder, decoder.of(decode, std, 1), n_classes, latent_size, (input_size,), binarize)
 
     @classmethod
     @constructor
@@ -125,8 +125,8 @@ class SemiSupervisedVAE(VAE):
         decode = TransposedConvolutionalNetwork(
             n_classes + latent_size, channels, output_shape, noise.child("decoder"), activation
         )
-        networks = Classifier(classify), GaussianEncoder(encode), decoder.of(decode, std, 3)
-        return cls(*networks, n_classes, latent_size, image_shape, binarize)
+        classifier, encoder = Classifier(decoder.reader(classify)), GaussianEncoder(decoder.reader(encode))
+        return cls(classifier, encoder, decoder.of(decode, std, 3), n_classes, latent_size, image_shape, binarize)
 
     def supervised(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> Any:
         """L(x, y) = E_q(z | x, y)[log p(x | y, z)] + log p(y) - KL(q(z | x, y) || p(z)), in nats.

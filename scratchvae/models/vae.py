@@ -97,7 +97,8 @@ class VAE(Configured):
         outputs = decoder.outputs_per_entry(std) * input_size
         encode = MLP([input_size, *hidden, 2 * latent_size], noise.child("encoder"), activation)
         decode = MLP([latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
-        return cls(GaussianEncoder(encode), decoder.of(decode, std, 1), latent_size, (input_size,), binarize)
+        encoder = GaussianEncoder(decoder.reader(encode))
+        return cls(encoder, decoder.of(decode, std, 1), latent_size, (input_size,), binarize)
 
     @classmethod
     @constructor
@@ -121,7 +122,8 @@ class VAE(Configured):
         encode = ConvolutionalNetwork(image_shape, channels, 2 * latent_size, noise.child("encoder"), activation)
         output_shape = (*image_shape[:2], decoder.outputs_per_entry(std) * image_shape[2])
         decode = TransposedConvolutionalNetwork(latent_size, channels, output_shape, noise.child("decoder"), activation)
-        return cls(GaussianEncoder(encode), decoder.of(decode, std, 3), latent_size, image_shape, binarize)
+        encoder = GaussianEncoder(decoder.reader(encode))
+        return cls(encoder, decoder.of(decode, std, 3), latent_size, image_shape, binarize)
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)"""

@@ -316,7 +316,12 @@ def _train(options: argparse.Namespace) -> None:
     if kind == "m1+m2":
         model, units = _first(model, train, given, settings, directory if begun else None)
     model.to(settings["device"])
-    observations(model, train.images)
+    for part in (train, test):
+        try:
+            observations(model, part.images)
+        except DataError as error:
+            error.args = (f"{settings['data']}: {error}",)
+            raise
     training = {
         "validation": test.images,
         "batch_size": settings["batch_size"],

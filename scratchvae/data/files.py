@@ -101,7 +101,7 @@ def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
     as counts of another type of integers: whether they suit a model, its likelihood says.
 
     Raises DataError, which begins with `operation`, for other shapes, channels that come first, no entries, no numbers,
-    NaN and infinity.
+    NaN, infinity and what float32 does not hold.
     """
     shape = array.shape
     if array.ndim not in (2, 3, 4):
@@ -123,6 +123,10 @@ def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
         finite = numpy.isfinite(array)
         if not finite.all():
             raise DataError(operation, "finite pixels", f"{array.size - finite.sum()} that are NaN or infinite")
+        low, high = array.min(), array.max()
+        most = 2**24 if array.dtype.kind in "iu" else float(numpy.finfo(numpy.float32).max)
+        if max(abs(float(low)), abs(float(high))) > most:
+            raise DataError(operation, f"values that float32 holds, up to {most:g}", f"values from {low:g} to {high:g}")
         pixels = array.astype(numpy.float32)
     return pixels[..., None] if array.ndim == 3 else pixels
 

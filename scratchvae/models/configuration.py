@@ -31,7 +31,9 @@ Index = Annotated[int, range(LARGEST_SIZE + 1)]
 CONSTRUCTORS: dict[str, Callable[..., Any]] = {}
 """Name, such as "VAE.mlp" -> the function below its decorators."""
 
-P, Class, Model = ParamSpec("P"), TypeVar("Class"), TypeVar("Model", bound="Configured")
+P = ParamSpec("P")
+Class = TypeVar("Class")
+Model = TypeVar("Model", bound="Configured")
 
 
 class Configured(Module):
@@ -63,7 +65,7 @@ def constructor(function: Callable[Concatenate[type[Class], P], Model]) -> Calla
     signature, name = inspect.signature(function), function.__qualname__
 
     @wraps(function)
-    def construct(cls: type[Class], *arguments: P.args, **options: P.kwargs) -> Model:
+    def construct(cls: type[Class], /, *arguments: P.args, **options: P.kwargs) -> Model:
         model = function(cls, *arguments, **options)
         bound = signature.bind(cls, *arguments, **options)
         bound.apply_defaults()

@@ -10,9 +10,10 @@ from scratchvae.nn import Module
 class Distribution(Module):
     """p(x) of one event x, the trailing event_ndim axes of an array: the base of all distributions.
 
-    A subclass has `shape`, `mean`, `sample` and `log_prob`, and `quadrature` for the rows of `scratchvae check`. One
-    that is the likelihood of a decoder also says which data it takes and what their ELBO is; by default it is a density
-    of real numbers.
+    A subclass has `shape`, `mean`, `sample` and `log_prob`; for the rows of `scratchvae check` also `quadrature`, and a
+    constructor that takes the parameters in the order in which it keeps them. `sample` takes uniform noise, a number
+    for every entry. The likelihood of a decoder also says which data it takes and what their ELBO is; by default it is
+    a density of real numbers.
     """
 
     event_ndim: int

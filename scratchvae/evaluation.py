@@ -10,7 +10,7 @@ import numpy
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
 from scratchvae.binarization import binarize
-from scratchvae.distributions import Bernoulli
+from scratchvae.distributions.distribution import as_likelihood
 from scratchvae.errors import InputError, whole_number
 from scratchvae.noise import Noise
 
@@ -24,7 +24,7 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
     Returns
     -------
     dict with elbo, reconstruction, kl, elbo_standard_error (of the mean over datapoints), active_units, n and binarize.
-    With binarize "none" and a Bernoulli likelihood the figures are a cross-entropy on grey values; see `quantity`.
+    What these figures are for such data, a bound or a cross-entropy, `quantity` says.
     """
     n_samples = whole_number("evaluate", "n_samples", n_samples, 1)
     batch_size = whole_number("evaluate", "batch_size", batch_size, 1)
@@ -153,13 +153,11 @@ def bits_per_dimension(elbo: float, n_dimensions: int) -> float:
     return 8 - elbo / (n_dimensions * math.log(2))
 
 
-def quantity(model: Any) -> str:
-    """What the model's elbo is, in words, for every figure that is printed."""
-    if model.binarize == "none" and model.decoder.likelihood is Bernoulli:
-        return "Bernoulli cross-entropy on grey values, not a log-likelihood"
-    if model.binarize == "none":
-        return "lower bound of log p(x), a density of real numbers; 8-bit values are to be dequantised"
-    return f"lower bound of log p(x), binarize={model.binarize}"
+def quantity(model: Any, x: Any = None) -> str:
+    """What the model's elbo of the data x is, in words, for every figure that is printed; x is None if unknown."""
+    if model.binarize != "none":
+        return f"lower bound of log p(x), binarize={model.binarize}"
+    return as_likelihood(model.decoder.likelihood).quantity(x)
 
 
 def observations(model: Any, x: Any) -> Any:

@@ -117,8 +117,7 @@ class Run:
             raise InputError("resume", "a run directory", "none", "run_dir=... names it")
         self.directory = None if directory is None else Path(directory)
         self.resume, self.settings, self.epochs = resume, json.loads(checkpoint.as_json(settings)), int(epochs)
-        parts = {"model": run_files.defaults_of(model), "optimizer": run_files.defaults(type(optimizer))}
-        self.defaults = json.loads(json.dumps((defaults or {}) | parts, default=repr))
+        self.defaults = defaults or {}
         self.model, self.optimizer, self.terms = model, optimizer, terms
         self.step, self.seconds, self.best_score = 0, 0.0, None
         self.history: list[Metrics] = []
@@ -241,7 +240,7 @@ class Run:
         versions, epochs = recorded.pop("versions", None), recorded.pop("epochs", None)
         options = recorded.pop("options", None)
         self._options = options if self._options is None else self._options
-        before, now = run_files.completed(recorded, self.settings, self.defaults), run_files.versions()
+        before, now = run_files.completed(recorded, self.settings, self._every_default()), run_files.versions()
         names = sorted(before.keys() | self.settings.keys())
         changed = [name for name in names if digest(before.get(name)) != digest(self.settings.get(name))]
         if changed:
@@ -255,6 +254,11 @@ class Run:
             message = f"resumed under other versions than before, so not to the same bits: {versions} then, {now} now"
             warnings.warn(message, stacklevel=5)
         return recorded
+
+    def _every_default(self) -> dict[str, Any]:
+        """The defaults of the settings, with those of the model's constructor and of the optimiser."""
+        parts = {"model": run_files.defaults_of(self.model), "optimizer": run_files.defaults(type(self.optimizer))}
+        return json.loads(json.dumps(self.defaults | parts, default=repr))
 
     def _read_checkpoint(self, recorded: dict[str, Any]) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
         """Progress and arrays of last.npz, if they are those of the run with the recorded settings."""

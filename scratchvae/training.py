@@ -133,7 +133,7 @@ def fit(
     validation = None if validation is None else observations(model, validation)
     optimizer = _made(optimizer or Adam, model.parameters(), learning_rate=learning_rate, clip_norm=clip_norm)
     settings = {
-        "model": model.configuration or repr(model),
+        "model": (model.configuration or repr(model)) if run_dir else None,
         "data": fingerprint(x) if run_dir else None,
         "validation": fingerprint(validation) if run_dir and validation is not None else None,
         "batch_size": batch_size,

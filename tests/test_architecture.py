@@ -25,8 +25,8 @@ ORDER = """
     cli __main__
 """.split()
 PEERS = {"torch", "jax", "autograd", "sklearn", "tensorflow", "chainer"}
-AT_USE = {"scipy", "tqdm", "pooch", "filelock", "PIL", "cupy"}  # imported inside the function that needs them
-HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "torch"}
+AT_USE = {"scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "cupyx"}  # imported inside the function that needs them
+HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "cupyx", "torch"}
 
 
 def name_of(path):

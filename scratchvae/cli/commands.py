@@ -32,16 +32,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
     kind = KINDS[options["model"]] if options else kind_of(model)
     part, test = held_out(arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
+    x = kind.observations(test)
     print_scores(kind, model, test, arguments.samples, arguments.seed, part)
     n_samples = arguments.importance_samples
     if n_samples is not None:
-        x = kind.observations(test)
         log_px, error, effective = sv.log_likelihood(model, x, n_samples, arguments.seed)
         spread = log_px.std(ddof=1) / len(log_px) ** 0.5 if len(log_px) > 1 else numpy.inf
         print(
             f"log p(x) {log_px.mean():.2f} +- {spread:.2f} by {n_samples} importance samples, "
             f"Monte Carlo's standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f} "
-            f"({quantity(model)})"
+            f"({quantity(model, x)})"
         )
         for line in kind.scores(model, test, arguments.seed, n_samples):
             print(line)
@@ -59,10 +59,11 @@ def held_out(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[st
 
 def print_scores(kind: Kind, model: Any, test: Any, n_samples: int = 1, seed: int = 0, part: str = "test") -> None:
     """Print the bound of a data set, by the name of the part that it is, and what else the kind scores."""
-    scores = sv.evaluate(model, kind.observations(test), n_samples=n_samples, seed=seed)
+    x = kind.observations(test)
+    scores = sv.evaluate(model, x, n_samples=n_samples, seed=seed)
     line = f"ELBO {scores['elbo']:.2f} +- {scores['elbo_standard_error']:.2f} = {scores['reconstruction']:.2f}"
     line += f" - KL {scores['kl']:.2f}, {scores['active_units']} of {model.latent_size} units active"
-    print(f"{part}: {line}, mean of {scores['n']:,} ({quantity(model)})")
+    print(f"{part}: {line}, mean of {scores['n']:,} ({quantity(model, x)})")
     for line in kind.scores(model, test, seed):
         print(line)
 

@@ -12,7 +12,8 @@ import scratchvae as sv
 from scratchvae.cli.commands import draw_all, print_scores
 from scratchvae.cli.settings import load_parts, older_file, requested
 from scratchvae.data import Dataset
-from scratchvae.evaluation import quantity
+from scratchvae.errors import DataError
+from scratchvae.evaluation import observations, quantity
 from scratchvae.kinds import Kind, Settings, Subject
 from scratchvae.run_directory import RunDirectory
 from scratchvae.run_files import has_begun, read_history
@@ -28,7 +29,8 @@ def train(arguments: argparse.Namespace) -> None:
         kind.check(settings, train, test)
         model = kind.build(settings, train, run.having(train, validation))
         print(model.to(settings["device"]))
-        print(f"{settings['data']}: {parts_in_words(train, validation, test)}; {quantity(model)}")
+        parts = parts_in_words(train, validation, test)
+        print(f"{settings['data']}: {parts}; {quantity(model, kind.observations(test))}")
         for line in kind.notes(settings, train):
             print(line)
         run.train(model, settings["epochs"])
@@ -78,7 +80,7 @@ class TrainingRun:
 
     def __call__(self, name: str, model: Any, epochs: int, **arguments: Any) -> Any:
         """Train a part of the run in a folder of its own, or take it up again there; returns the model."""
-        self._begin()
+        self._begin(model)
         print(model.to(self.settings["device"]), flush=True)
         directory = RunDirectory(self.directory.path / name, self.directory.command)
         self._fit(model, epochs, directory, has_begun(directory.path), arguments)
@@ -86,7 +88,7 @@ class TrainingRun:
 
     def train(self, model: Any, epochs: int) -> None:
         """Train the model of the run itself, or take it up again."""
-        self._begin()
+        self._begin(model)
         older = older_file(self.directory.path) if self.resume else None
         self._fit(model, epochs, self.directory, self.settings.begun, self.kind.training(self.settings, self.dataset))
         if older is not None:
@@ -96,10 +98,16 @@ class TrainingRun:
         where = {"run_dir": directory, "resume": resume, "progress": self.progress}
         sv.fit(model, self.x, epochs, validation=self.validation, **where, **arguments)
 
-    def _begin(self) -> None:
-        """Lock the directory, and write down the options, once."""
+    def _begin(self, model: Any) -> None:
+        """Lock the directory, and write down the options, once; before that the data are shown to the model."""
         if self._begun:
             return
+        for x in (self.x, self.validation):
+            try:
+                observations(model, x)
+            except DataError as error:
+                error.args = (f"{self.settings['data']}: {error}",)
+                raise
         if self.path is None:
             self.path = claim(self.settings["data"])
         if not hasattr(self, "directory"):

@@ -100,12 +100,12 @@ class MultilayerM2(SemiSupervisedKind):
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SemiSupervisedVAE:
         """SemiSupervisedVAE.mlp for images of this size."""
         size, hidden = train.images[0].size, settings["hidden"]
-        return sv.SemiSupervisedVAE.mlp(size, n_classes(train), hidden=hidden, **self.arguments(settings))
+        return sv.SemiSupervisedVAE.mlp(size, n_classes=n_classes(train), hidden=hidden, **self.arguments(settings))
 
     def smallest(self, settings: Settings) -> sv.SemiSupervisedVAE:
         """A model with these settings, but of one unit in each layer."""
         arguments = self.arguments(settings) | {"latent_size": 1}
-        return sv.SemiSupervisedVAE.mlp(1, 1, hidden=[1] * len(settings["hidden"]), **arguments)
+        return sv.SemiSupervisedVAE.mlp(1, n_classes=1, hidden=[1] * len(settings["hidden"]), **arguments)
 
 
 class ConvolutionalM2(SemiSupervisedKind):

@@ -11,6 +11,7 @@ from scratchvae.data import Dataset
 from scratchvae.kinds import pictures
 from scratchvae.kinds.kind import COMMON, Kind, Settings
 from scratchvae.kinds.option import COUNT, Option, deviation
+from scratchvae.models import LIKELIHOODS
 
 LATENT = Option("latent", "number of latent dimensions, K", 2, COUNT, metavar="K")
 HIDDEN = Option(
@@ -33,8 +34,13 @@ ACTIVATION = Option(
     "activation", "activation of hidden layers", "tanh", choices=tuple(sorted(sv.nn.linear.ACTIVATIONS))
 )
 LIKELIHOOD = (
-    Option("likelihood", "likelihood p(x | z)", "bernoulli", choices=("bernoulli", "gaussian")),
-    Option("std", "its standard deviation: a number, learned, or decoder (one for each pixel)", 0.1, deviation),
+    Option("likelihood", "likelihood p(x | z)", "bernoulli", choices=tuple(LIKELIHOODS)),
+    Option(
+        "std",
+        "standard deviation of gaussian and laplace: a number, learned, or decoder (one for each pixel)",
+        0.1,
+        deviation,
+    ),
     Option("binarize", "how grey values become Bernoulli data", "none", choices=binarization.MODES),
 )
 

@@ -124,6 +124,27 @@ def test_likelihoods_and_schedules(digits, tmp_path, capsys):
     assert "lower bound of log p(x), binarize=dynamic" in capsys.readouterr().out
 
 
+def test_counts_and_signed_data_of_a_file(tmp_path, capsys):
+    """And data that the likelihood refuses leave no directory behind."""
+    rng = numpy.random.default_rng(0)
+    numpy.save(tmp_path / "counts.npy", rng.poisson(4, (60, 8, 8)))
+    numpy.save(tmp_path / "signed.npy", rng.standard_normal((60, 8, 8)))
+    for name, likelihood, sentence in (
+        ("counts", "poisson", "lower bound of log p(x), a probability of counts"),
+        ("signed", "laplace", "lower bound of log p(x), a density of real numbers"),
+        ("signed", "gaussian", "lower bound of log p(x), a density of real numbers"),
+    ):
+        run = tmp_path / f"{name} {likelihood}"
+        assert train(str(tmp_path / f"{name}.npy"), run, "--likelihood", likelihood) == 0
+        assert f"({sentence})" in capsys.readouterr().out
+        assert main(["evaluate", str(run), "--importance-samples", "5"]) == 0
+        assert capsys.readouterr().out.count(f"({sentence})") == 2
+        refused = tmp_path / "refused"
+        assert train(str(tmp_path / f"{name}.npy"), refused) == 2
+        assert f"{name}.npy: data for a Bernoulli likelihood: expected values in [0, 1]" in capsys.readouterr().err
+        assert not refused.exists()
+
+
 def status_of(arguments):
     try:
         return main(arguments)
@@ -214,7 +235,7 @@ def test_the_manifold_of_more_than_two_dimensions_is_refused(digits, tmp_path, c
     [
         ["train", "--epoch", "3"],
         ["fly"],
-        ["train", "--likelihood", "poisson"],
+        ["train", "--likelihood", "student"],
         ["train", "--objective", "iwea"],
         ["check", "all"],
         [],

@@ -25,7 +25,6 @@ from benchmarks import (
     step,
     timing,
 )
-from scratchvae import cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -240,7 +239,10 @@ def test_what_a_job_would_take(name, monkeypatch):
 
 def test_one_m1_serves_all_that_is_built_on_it(few_digits, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("scratchvae.cli.train.draw_all", lambda *_: None)
-    first, on_first = "--data mnist --validation test --model mlp --hidden 8 --latent 3 --epochs 2", "--model m1+m2 --latent 2 --hidden 5"
+    first, on_first = (
+        "--data mnist --validation test --model mlp --hidden 8 --latent 3 --epochs 2",
+        "--model m1+m2 --latent 2 --hidden 5",
+    )
     for name, changed in (("m1+m2", {"method": on_first, "epochs": 1}), ("m1 + linear", {})):
         monkeypatch.setitem(reproduce.ROWS, name, replace(reproduce.ROWS[name], first=first, **changed))
     options = ["--rows", "m1 + linear", "m1+m2", "--labels", "20", "--draws", "2"]

@@ -309,7 +309,10 @@ REFUSED = {
     "one number": ({"channels": 32}, r"channels as a sequence of counts, received 32 \(channels=\(32, 64\)\)"),
     "no count": ({"channels": (32, 0)}, "channels as a sequence of counts, received "),
     "activation": ({"activation": "swish"}, "an activation among relu"),
-    "likelihood": ({"likelihood": "laplace"}, 'likelihood "bernoulli" or "gaussian"'),
+    "likelihood": (
+        {"likelihood": "student"},
+        "a likelihood among bernoulli, gaussian, laplace, poisson, received 'student'",
+    ),
     "std": ({"likelihood": "gaussian", "std": "wide"}, "std as a positive number"),
     "latent": ({"latent_size": 0}, "sizes of at least 1"),
 }

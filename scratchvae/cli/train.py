@@ -28,9 +28,8 @@ def train(arguments: argparse.Namespace) -> None:
         kind.check(settings, train, test)
         model = kind.build(settings, train, run.having(train, test))
         print(model.to(settings["device"]))
-        print(f"{settings['data']}: {len(train):,} to train with, {len(test):,} to test with; {quantity(model)}")
-        for line in kind.notes(settings, train):
-            print(line)
+        size = f"{len(train):,} to train with, {len(test):,} to test with"
+        print("\n".join([f"{settings['data']}: {size}; {quantity(model)}", *kind.notes(settings, train)]), flush=True)
         run.train(model, settings["epochs"])
         history = read_history(run.directory)
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
@@ -68,16 +67,15 @@ class TrainingRun:
         self.dataset, self.x, self.validation = train, self.kind.observations(train), self.kind.observations(test)
         return self
 
-    def __call__(self, name: str, model: Any, epochs: int, **arguments: Any) -> Any:
-        """Train a part of the run in a folder of its own, or take it up again there; returns the model."""
+    def __call__(self, name: str, model: Any, epochs: int, **arguments: Any) -> None:
+        """Train a part of the run in a folder of its own, or resume its training there."""
         self._begin()
         print(model.to(self.settings["device"]), flush=True)
         directory = RunDirectory(self.directory.path / name, self.directory.command)
         self._fit(model, epochs, directory, has_begun(directory.path), arguments)
-        return model
 
     def train(self, model: Any, epochs: int) -> None:
-        """Train the model of the run itself, or take it up again."""
+        """Train the model of the run itself, or resume its training."""
         self._begin()
         older = older_file(self.directory.path) if self.resume else None
         self._fit(model, epochs, self.directory, self.settings.begun, self.kind.training(self.settings, self.dataset))

@@ -11,10 +11,9 @@ from scratchvae.cli import commands
 from scratchvae.cli.settings import options_by_name, takers
 from scratchvae.cli.train import train
 from scratchvae.kinds import KINDS, Option
+from scratchvae.kinds.kind import DATA, DATA_DIR, DATA_LABELS
 from scratchvae.kinds.option import COUNT, FROM_ZERO
 
-DATA_HELP = f"{', '.join(sv.data.DATASETS)}, or the path of a .npy, .npz or idx file"
-DATA_DIR_HELP = "folder with the files of a named set (default: $SCRATCHVAE_DATA; mnist alone is downloaded, once)"
 RUN_HELP = "a run directory, or a checkpoint file"
 
 
@@ -106,9 +105,9 @@ def _add_evaluate(added: Any) -> None:
     )
     argument = command.add_argument
     argument("run", help=RUN_HELP)
-    argument("--data", help=f"{DATA_HELP} (default: what the run was trained on)")
-    argument("--data-labels", metavar="FILE", help="file of the labels of the images in a file")
-    argument("--data-dir", metavar="DIR", help=DATA_DIR_HELP)
+    argument("--data", help=f"{DATA.help} (default: what the run was trained on)")
+    argument("--data-labels", metavar="FILE", help=_help(DATA_LABELS))
+    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
     argument("--samples", type=_number(COUNT), default=1, metavar="S", help="samples of z for the ELBO (default: 1)")
     argument(
         "--importance-samples",
@@ -139,7 +138,7 @@ def _add_plot(added: Any) -> None:
     argument = command.add_argument
     argument("picture", choices=["all", *names], help="which picture; the manifold needs a 2-D latent space")
     argument("run", help="a run directory")
-    argument("--data-dir", metavar="DIR", help=DATA_DIR_HELP)
+    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
     argument("--out", metavar="FILE", help="another file (not with all)")
 
 
@@ -159,6 +158,6 @@ def _add_data(added: Any) -> None:
     command = _command(
         added, "data", commands.data, "describe a data set, and draw some of it", "Load a data set and describe it."
     )
-    command.add_argument("data", nargs="?", default="drawn-digits", help=f"{DATA_HELP} (default: %(default)s)")
-    command.add_argument("--data-dir", metavar="DIR", help=DATA_DIR_HELP)
+    command.add_argument("data", nargs="?", default=DATA.default, help=_help(DATA))
+    command.add_argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
     command.add_argument("--out", metavar="FILE", help="draw the first 100 training images")

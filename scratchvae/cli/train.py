@@ -30,9 +30,8 @@ def train(arguments: argparse.Namespace) -> None:
         model = kind.build(settings, train, run.having(train, validation))
         print(model.to(settings["device"]))
         parts = parts_in_words(train, validation, test)
-        print(f"{settings['data']}: {parts}; {quantity(model, kind.observations(test))}")
-        for line in kind.notes(settings, train):
-            print(line)
+        line = f"{settings['data']}: {parts}; {quantity(model, kind.observations(test))}"
+        print("\n".join([line, *kind.notes(settings, train)]), flush=True)
         run.train(model, settings["epochs"])
         history = read_history(run.directory)
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
@@ -78,16 +77,15 @@ class TrainingRun:
         self.validation = self.kind.observations(validation)
         return self
 
-    def __call__(self, name: str, model: Any, epochs: int, **arguments: Any) -> Any:
-        """Train a part of the run in a folder of its own, or take it up again there; returns the model."""
+    def __call__(self, name: str, model: Any, epochs: int, **arguments: Any) -> None:
+        """Train a part of the run in a folder of its own, or resume its training there."""
         self._begin(model)
         print(model.to(self.settings["device"]), flush=True)
         directory = RunDirectory(self.directory.path / name, self.directory.command)
         self._fit(model, epochs, directory, has_begun(directory.path), arguments)
-        return model
 
     def train(self, model: Any, epochs: int) -> None:
-        """Train the model of the run itself, or take it up again."""
+        """Train the model of the run itself, or resume its training."""
         self._begin(model)
         older = older_file(self.directory.path) if self.resume else None
         self._fit(model, epochs, self.directory, self.settings.begun, self.kind.training(self.settings, self.dataset))

@@ -21,19 +21,23 @@ DATA = Option(
     resumable=True,
 )
 
+DATA_DIR = Option(
+    "data_dir",
+    "folder with the files of a named set; mnist alone is downloaded, once",
+    conversion=path,
+    metavar="DIR",
+    usual="$SCRATCHVAE_DATA",
+    resumable=True,
+)
+
+DATA_LABELS = Option(
+    "data_labels", "file of the labels of the images in a file", conversion=path, metavar="FILE", resumable=True
+)
+
 COMMON = (
     DATA,
-    Option(
-        "data_dir",
-        "folder with the files of a named set; mnist alone is downloaded, once",
-        conversion=path,
-        metavar="DIR",
-        usual="$SCRATCHVAE_DATA",
-        resumable=True,
-    ),
-    Option(
-        "data_labels", "file of the labels of the images in a file", conversion=path, metavar="FILE", resumable=True
-    ),
+    DATA_DIR,
+    DATA_LABELS,
     Option(
         "split",
         "test part of a file without test images: a tenth of the rows, drawn at random, or the last tenth",
@@ -81,24 +85,24 @@ class Settings(Mapping[str, Any]):
 
     Parameters
     ----------
-    values : dict
+    by_name : dict
     given : names of the options that were named now, not when the run was begun
     begun : bool
         Whether a run is resumed that has trained its parts and then begun itself.
     """
 
-    values: Mapping[str, Any]
+    by_name: Mapping[str, Any]
     given: frozenset[str] = frozenset()
     begun: bool = False
 
     def __getitem__(self, name: str) -> Any:
-        return self.values[name]
+        return self.by_name[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values)
+        return iter(self.by_name)
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.by_name)
 
 
 class Kind:
@@ -137,8 +141,8 @@ class Kind:
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> Any:
         """The model to train.
 
-        part(name, model, epochs, **arguments) trains a model that the other needs, with these arguments of `fit`, in a
-        folder of the run, or takes it up again there; it returns the model. part.directory is the run's own.
+        part(name, model, epochs, **arguments) trains a model that this one needs, with these arguments of `fit`, in a
+        folder of the run, or resumes its training there. part.directory is the run's own.
         """
         raise NotImplementedError
 

@@ -160,12 +160,12 @@ class M1M2(SemiSupervisedKind):
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.StackedVAE:
         """M2 on the active units of M1, which is that of the run, the one that --m1 names, or trained now."""
-        first, units = self._first(settings, train, part)
+        m1, units = self._m1(settings, train, part)
         names = {"n_classes": n_classes(train), "latent_size": settings["latent"], "hidden": settings["hidden"][-1:]}
         names |= {name: settings[name] for name in ("activation", "seed")}
-        return sv.StackedVAE.mlp(first, units, **names)
+        return sv.StackedVAE.mlp(m1, units, **names)
 
-    def _first(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> tuple[sv.VAE, Any]:
+    def _m1(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> tuple[sv.VAE, Any]:
         """M1, and the units that M2 takes of it."""
         if settings.begun:
             stacked = sv.load(part.directory)
@@ -173,14 +173,14 @@ class M1M2(SemiSupervisedKind):
                 raise DataError(f"resume {part.directory.path}", "a StackedVAE", f"a {type(stacked).__name__}")
             return stacked.first, stacked.units
         if settings["m1"] is not None:
-            first = trained(settings["m1"])
-            first.rows(train.images[:1])
-            first.to(settings["device"])
+            m1 = trained(settings["m1"])
+            m1.rows(train.images[:1])
+            m1.to(settings["device"])
         else:
             vae = MultilayerVAE()
-            first = vae.build(settings, train, part)
-            first = part("m1", first, settings["m1_epochs"], **vae.training(settings, train))
-        return first, sv.active_units(first, prepared(first, train.images, settings["seed"]))
+            m1 = vae.build(settings, train, part)
+            part("m1", m1, settings["m1_epochs"], **vae.training(settings, train))
+        return m1, sv.active_units(m1, prepared(m1, train.images, settings["seed"]))
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
         """The arguments of `fit` for M2, whose KL does not grow from 0."""
@@ -201,7 +201,7 @@ def n_classes(train: Dataset) -> int:
 
 def trained(run: str) -> sv.VAE:
     """The VAE of a run or a file, as M1. Raises InputError for another model."""
-    first = sv.load(run)
-    if type(first) is not sv.VAE:
-        raise InputError("train", "a VAE as --m1", f"a {type(first).__name__}")
-    return first
+    m1 = sv.load(run)
+    if type(m1) is not sv.VAE:
+        raise InputError("train", "a VAE as --m1", f"a {type(m1).__name__}")
+    return m1

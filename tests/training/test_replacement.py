@@ -171,6 +171,11 @@ def test_a_run_directory_that_is_a_link(tmp_path):
         with pytest.raises(InputError, match="run directory .*file: expected a directory, received a file of that"):
             RunDirectory(path).__enter__()
     assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "with a link").mkdir()
+    (tmp_path / "with a link" / ".lock").symlink_to(tmp_path / "file")
+    with pytest.raises(WriteError):
+        RunDirectory(tmp_path / "with a link").__enter__()
+    assert (tmp_path / "file").read_text() == "mine"
     (tmp_path / "folder").mkdir()
     (tmp_path / "to folder").symlink_to("folder")
     with (

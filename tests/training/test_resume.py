@@ -461,11 +461,11 @@ def test_a_new_setting_of_the_optimizer_counts_as_its_default_in_an_older_run(ru
 
 def test_a_new_setting_of_a_constructor_counts_as_its_default_in_an_older_run(run_dir, whole, monkeypatch):
     train(run_dir, epochs=2)
-    mlp = sv.VAE.mlp
+    mlp, recorded = sv.VAE.mlp, json.loads((run_dir / "config.json").read_text())["model"]
 
     def later(dropout=0.0, **arguments):
         model = mlp(**arguments)
-        model.configuration = model.configuration | {"dropout": dropout}
+        model.configuration = recorded | {"dropout": dropout}
         return model
 
     monkeypatch.setattr(sv.VAE, "mlp", staticmethod(later))

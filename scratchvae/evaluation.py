@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from scratchvae.arrays import as_floats
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
 from scratchvae.binarization import binarize
@@ -29,26 +30,47 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
     _check_count("evaluate", "n_samples", n_samples)
     _check_count("evaluate", "batch_size", batch_size)
     x = prepared(model, x, seed)
-    terms, means = [], []
-    with no_grad():
-        batch_size = min(batch_size, 8 * _rows_at_once(model, x, n_samples))
-        for batch, start in enumerate(range(0, len(x), batch_size)):
-            part = x[start : start + batch_size]
-            terms.append(
-                to_numpy(array_module(x).stack(model.elbo_terms(part, Noise(seed, batch, model.device), n_samples)))
-            )
-            means.append(to_numpy(model.encode(part).mean))
-    reconstruction, kl = numpy.concatenate(terms, axis=1).astype(numpy.float64)
-    elbo = reconstruction - kl
+    batches = _batches(model, x, n_samples, batch_size)
+    reconstruction, kl = _elbo_terms(model, batches, n_samples, seed)
+    means = numpy.concatenate([to_numpy(model.encode(batch).mean) for batch in batches])
+    values = reconstruction - kl
     return {
-        "elbo": float(elbo.mean()),
+        "elbo": float(values.mean()),
         "reconstruction": float(reconstruction.mean()),
         "kl": float(kl.mean()),
-        "elbo_standard_error": float(elbo.std(ddof=1) / math.sqrt(len(elbo))) if len(elbo) > 1 else math.inf,
-        "active_units": len(_varied(numpy.concatenate(means))),
-        "n": len(elbo),
+        "elbo_standard_error": float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.inf,
+        "active_units": len(_varied(means)),
+        "n": len(values),
         "binarize": model.binarize,
     }
+
+
+def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0) -> numpy.ndarray:
+    """L(x) of every row of x, in nats: a lower bound of log p(x), low where the model finds a row unlikely.   (N,)
+
+    The rows are checked, moved to the model's device and binarised as for every score, and the mean of the values is
+    the elbo of `evaluate`. `model.elbo(x, noise)` is the equation alone, without checks: fast, and differentiable.
+    """
+    _check_count("elbo", "n_samples", n_samples)
+    batches = _batches(model, prepared(model, x, seed), n_samples)
+    reconstruction, kl = _elbo_terms(model, batches, n_samples, seed)
+    return reconstruction - kl
+
+
+def _batches(model: Any, x: Any, n_samples: int, batch_size: int = 1000) -> list[Any]:
+    """The rows of x, as many at a time as memory allows."""
+    size = min(batch_size, 8 * _rows_at_once(model, x, n_samples))
+    return [x[start : start + size] for start in range(0, len(x), size)]
+
+
+def _elbo_terms(model: Any, batches: list[Any], n_samples: int, seed: int) -> numpy.ndarray:
+    """E_q[log p(x | z)] and KL(q(z | x) || p(z)) of every row, each batch with a noise of its own.   (2, N), float64"""
+    with no_grad():
+        terms = [
+            [to_numpy(term) for term in model.elbo_terms(x, Noise(seed, step, model.device), n_samples)]
+            for step, x in enumerate(batches)
+        ]
+    return numpy.concatenate(terms, axis=1).astype(numpy.float64)
 
 
 def log_likelihood(
@@ -164,7 +186,7 @@ def quantity(model: Any) -> str:
 
 def observations(model: Any, x: Any) -> Any:
     """Data as the model takes them: moved to its device, and checked."""
-    return model.observations(asarray(x, model.device) if hasattr(x, "dtype") else x)
+    return model.observations(asarray(as_floats("data", x), model.device))
 
 
 def prepared(model: Any, x: Any, seed: int) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy
 
+from scratchvae.arrays import scaling
 from scratchvae.errors import DataError
 from scratchvae.npz import Archive, opened, read_npy, read_values, readable, refuse_bomb
 
@@ -99,18 +100,18 @@ def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
 
     uint8 is divided by 255; (N, H, W) gets a channel. Anything else keeps its values, which must lie in [0, 1] already.
 
-    Raises DataError, which begins with `operation`, for other shapes, channels that come first, no entries, no numbers,
-    NaN, infinity, and values outside [0, 1].
+    Raises DataError, which begins with `operation`, for other shapes, N or channels in another place, no entries, no
+    numbers, NaN, infinity, and values outside [0, 1].
     """
     shape = array.shape
     if array.ndim not in (2, 3, 4):
         raise DataError(operation, "images (N, H, W, C) or (N, H, W), or vectors (N, D)", f"the shape {shape}")
     if array.size == 0:
         raise DataError(operation, "at least one image", f"an empty array of shape {shape}")
-    if array.ndim == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3):
-        raise DataError(
-            operation, "images (N, H, W, C)", f"the shape {shape}", "channels come last: x.transpose(0, 2, 3, 1)"
-        )
+    if array.ndim == 4 and shape[3] not in (1, 3) and (shape[1] in (1, 3) or shape[2] in (1, 3)):
+        channels_first = "channels come last: x.transpose(0, 2, 3, 1)"
+        hint = channels_first if shape[1] in (1, 3) else "N comes first: x.transpose(3, 0, 1, 2)"
+        raise DataError(operation, "images (N, H, W, C)", f"the shape {shape}", hint)
     if array.dtype.kind not in "buif":
         raise DataError(operation, "numbers", f"values of type {array.dtype}")
     if array.dtype == numpy.uint8:
@@ -124,8 +125,8 @@ def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
             raise DataError(operation, "finite pixels", f"{array.size - finite.sum()} that are NaN or infinite")
         low, high = array.min(), array.max()
         if low < 0 or high > 1:
-            hint = "divide by 255" if low >= 0 and high <= 255 else "rescale them: (x - x.min()) / (x.max() - x.min())"
-            raise DataError(operation, "pixels in [0, 1]", f"values from {low:g} to {high:g}", hint)
+            received = f"values from {low:g} to {high:g}"
+            raise DataError(operation, "pixels in [0, 1]", received, scaling(float(low), float(high)))
         pixels = array.astype(numpy.float32)
     return pixels[..., None] if array.ndim == 3 else pixels
 

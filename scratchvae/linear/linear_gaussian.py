@@ -53,6 +53,7 @@ class LinearGaussian(Factorization):
 
         At the posterior's mean, where the squares stay small. It is the density of Normal(mu, W W' + Psi).
         """
+        X = self._rows("score_samples", X)
         posterior = self._posterior("score_samples", X)
         z = posterior.mean
         zero = array_module(X).zeros((), dtype=X.dtype)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy
 
 from scratchvae import ops
+from scratchvae.arrays import as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray
 from scratchvae.distributions import Categorical, Normal, kl
+from scratchvae.distributions.event import log_prob, of_shape
 from scratchvae.errors import DataError, InputError
 from scratchvae.models.networks import ClassConditional, Classifier, GaussianEncoder
 from scratchvae.models.vae import VAE, decoder_of, outputs_per_entry
@@ -170,6 +172,7 @@ class SemiSupervisedVAE(VAE):
         x (N, D): first the labelled rows, then the others; y (N^s,): the labels of the former -> (N,)
         Source: deck, "Semi-supervised objective function"; Kingma et al. (2014), equation 9.
         """
+        y = as_array("labels", y)
         y = self.labels(y, (min(len(y), len(x)),))
         reconstruction, divergence, log_q = self.objective_terms(x, y, noise, n_samples)
         j = reconstruction - divergence
@@ -181,8 +184,8 @@ class SemiSupervisedVAE(VAE):
         x (N, D), y (N,) -> (N,) twice.   y (C, 1), every class for every row -> (C, N) twice
         """
         x = self.rows(x)
-        q, _, likelihood = self._inferred(x, y, noise, n_samples)
-        return ops.mean(likelihood.log_prob(x), axis=0), kl(q, self.prior) - self.class_prior.log_prob(y)
+        q, z, likelihood = self._inferred(x, y, noise, n_samples)
+        return ops.mean(log_prob(likelihood, x, z), axis=0), kl(q, self.prior) - self.class_prior.log_prob(y)
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | y, z)] and KL(q(y, z | x) || p(y, z)), whose difference is U(x), in nats.   -> (N,), (N,)"""
@@ -213,7 +216,7 @@ class SemiSupervisedVAE(VAE):
         """
         x = self.rows(x)
         q, z, likelihood = self._inferred(x, y, noise, n_samples)
-        return likelihood.log_prob(x) + self.class_prior.log_prob(y) + self.prior.log_prob(z) - q.log_prob(z)
+        return log_prob(likelihood, x, z) + self.class_prior.log_prob(y) + self.prior.log_prob(z) - q.log_prob(z)
 
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
         """log of the sum over y of p(x, y, z_y) / q(z_y | x, y) for draws z_y of q(z | x, y), in nats.   -> (S, N)
@@ -224,7 +227,8 @@ class SemiSupervisedVAE(VAE):
 
     def _inferred(self, x: Any, y: Any, noise: Any, n_samples: int) -> tuple[Normal, Any, Any]:
         """q(z | x, y), draws z of it, (S, ..., N, K), and p(x | y, z)."""
-        q = self.encoder(x, self._indicator(y))
+        shape = (*numpy.broadcast_shapes(y.shape, x.shape[:1]), self.latent_size)
+        q = of_shape("encoder", self.encoder(x, self._indicator(y)), shape)
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
         return q, z, self.decoder(self._beside(y, z))
 
@@ -261,6 +265,7 @@ class SemiSupervisedVAE(VAE):
 
     def reconstruct(self, x: Any) -> Any:
         """The mean of p(x | y, z) at the most probable y and the mean of q(z | x, y), an array in the shape of x."""
+        x = as_array("data", x)
         y = self.classify(x)
         return self.decode(self.encode(x, y).mean, y).mean.reshape(x.shape)
 
@@ -288,17 +293,19 @@ class SemiSupervisedVAE(VAE):
     def labels(self, y: Any, shape: tuple[int, ...], lowest: int = 0) -> Any:
         """Labels as the model takes them, checked: the entrance for y. On the model's device, as int64.
 
-        Raises DataError for another shape, other than integers, and integers outside lowest, ..., C - 1.
+        Raises DataError for what is no array, another shape, other than integers, and integers outside lowest, ...,
+        C - 1.
         """
-        if not hasattr(getattr(y, "dtype", None), "kind"):
-            raise DataError("labels", "a NumPy or CuPy array", type(y).__name__)
+        y = as_array("labels", y)
         if y.dtype.kind not in "iu":
             raise DataError("labels", "integers", str(y.dtype), "labels.astype(int)" if y.dtype.kind == "f" else "")
         if tuple(y.shape) != tuple(shape):
             raise DataError("labels", f"an array of shape {tuple(shape)}, one for each row", str(tuple(y.shape)))
         if y.size and not lowest <= int(y.min()) <= int(y.max()) < self.n_classes:
             received = f"values from {int(y.min())} to {int(y.max())}"
-            raise DataError("labels", f"classes from {lowest} to {self.n_classes - 1}", received)
+            from_one = int(y.max()) == self.n_classes and not bool((y == 0).any())
+            hint = "labels - 1 counts from 0" + (", and -1 stays" if int(y.min()) < 0 else "") if from_one else ""
+            raise DataError("labels", f"classes from {lowest} to {self.n_classes - 1}", received, hint)
         return asarray(y, self.device).astype(numpy.int64, copy=False)
 
     def __repr__(self) -> str:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy
 
 from scratchvae import ops
+from scratchvae.arrays import as_array, as_floats, scaling
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, device_of
 from scratchvae.binarization import MODES
 from scratchvae.distributions import Bernoulli, Normal, kl
+from scratchvae.distributions.event import log_prob, of_shape
 from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
 from scratchvae.models.networks import BernoulliDecoder, GaussianDecoder, GaussianEncoder
 from scratchvae.nn import MLP, ConvolutionalNetwork, Module, TransposedConvolutionalNetwork
@@ -139,9 +141,9 @@ class VAE(Module):
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)"""
         x = self.rows(x)
-        q = self.encoder(x)
+        q = of_shape("encoder", self.encoder(x), (len(x), self.latent_size))
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return ops.mean(self.decoder(z).log_prob(x), axis=0), kl(q, self.prior)
+        return ops.mean(log_prob(self.decoder(z), x, z), axis=0), kl(q, self.prior)
 
     def elbo(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
         """L(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,)
@@ -157,9 +159,9 @@ class VAE(Module):
         The mean of the second estimates KL(q(z | x) || p(z)).
         """
         x = self.rows(x)
-        q = self.encoder(x)
+        q = of_shape("encoder", self.encoder(x), (len(x), self.latent_size))
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return self.decoder(z).log_prob(x), q.log_prob(z) - self.prior.log_prob(z)
+        return log_prob(self.decoder(z), x, z), q.log_prob(z) - self.prior.log_prob(z)
 
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
         """log w = log p(x | z) + log p(z) - log q(z | x) for draws z of q(z | x), in nats.   (N, D) -> (S, N)
@@ -189,6 +191,7 @@ class VAE(Module):
 
     def reconstruct(self, x: Any) -> Any:
         """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x."""
+        x = as_array("data", x)
         return self.decode(self.encode(x).mean).mean.reshape(x.shape)
 
     def sample(self, n: int, seed: int = 0) -> Any:
@@ -217,14 +220,13 @@ class VAE(Module):
         reordered = min(len(given), len(shape)) > 1 and [n for n in given if n > 1] != [n for n in shape if n > 1]
         if x.ndim < 2 or math.prod(given) != math.prod(shape) or reordered:
             hint = "channels come last: x.transpose(0, 2, 3, 1)" if given[1:] + given[:1] == shape else ""
+            hint = "rows come first: x.transpose(3, 0, 1, 2)" if x.shape[:3] == shape and x.ndim == 4 else hint
             raise ShapeError("VAE", f"rows of {' x '.join(map(str, shape))} entries", f"shape {x.shape}", hint)
         return x.reshape(x.shape[0], *shape)
 
     def latents(self, z: Any) -> Any:
-        """z, checked: the entrance for latent variables.   (..., K) -> the same. Raises InputError and ShapeError."""
-        if not hasattr(z, "dtype") or z.dtype.kind != "f":
-            received = str(getattr(z, "dtype", type(z).__name__))
-            raise InputError("decode", "an array of floating-point numbers", received)
+        """z as an array, checked: the entrance for latent variables.   (..., K). Raises DataError and ShapeError."""
+        z = as_floats("decode", z)
         if z.shape[-1:] != self.prior.shape:
             raise ShapeError("decode", f"z of shape (..., {self.latent_size})", str(z.shape))
         return z
@@ -232,14 +234,11 @@ class VAE(Module):
     def observations(self, x: Any) -> Any:
         """x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape), the model's type
 
-        Raises DataError for integers, an empty set, NaN, infinities, and for values outside [0, 1] where the likelihood
-        is Bernoulli; DeviceError if x lies on another device than the model; ShapeError for rows of another size.
+        Raises DataError for what is no array, integers, an empty set, NaN, infinities, and for values outside [0, 1]
+        where the likelihood is Bernoulli; DeviceError if x lies on another device than the model; ShapeError for rows
+        of another size.
         """
-        if not hasattr(getattr(x, "dtype", None), "kind"):
-            raise DataError("data", "a NumPy or CuPy array", type(x).__name__)
-        if x.dtype.kind != "f":
-            hint = "divide by 255: x.astype('float32') / 255" if x.dtype == numpy.uint8 else "x.astype('float32')"
-            raise DataError("data", "floating-point numbers", str(x.dtype), hint)
+        x = as_floats("data", x)
         if x.shape[:1] in ((), (0,)):
             raise DataError("data", "at least one row", f"shape {x.shape}")
         if device_of(x) != self.device:
@@ -252,8 +251,7 @@ class VAE(Module):
             low, high = float(x.min()), float(x.max())
             if low < 0 or high > 1:
                 received = f"values from {low:g} to {high:g}"
-                hint = "divide by 255" if low >= 0 and 1 < high <= 255 else ""
-                raise DataError("data for a Bernoulli likelihood", "values in [0, 1]", received, hint)
+                raise DataError("data for a Bernoulli likelihood", "values in [0, 1]", received, scaling(low, high))
         return x.astype(self.dtype, copy=False)
 
     def __repr__(self) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import array
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import numpy
@@ -63,22 +62,17 @@ def as_array(operation: str, x: Any) -> Any:
             return x
         x = _converted(operation, x)
     dtype = x.dtype
-    if dtype.kind in "OT" and x.size and all(isinstance(entry, str) for entry in x.flat):
-        return x.astype(str)
+    if dtype.kind in "OT" and x.size and any(all(isinstance(entry, kind) for entry in x.flat) for kind in (str, bytes)):
+        return numpy.asarray(x.tolist())
     return x if dtype.isnative else x.astype(dtype.newbyteorder("="))
 
 
 def as_floats(operation: str, x: Any) -> Any:
     """x as an array of floating-point numbers, of any precision. Raises what `as_array` does, and for other types."""
     numbers = as_array(operation, x)
-    kind = numbers.dtype.kind
-    if kind == "f":
+    if numbers.dtype.kind == "f":
         return numbers
-    hint = "x.astype('float32')" if hasattr(x, "astype") else "numpy.float32(x)"
-    if numbers.dtype == numpy.uint8:
-        hint = f"divide by 255: {hint} / 255"
-    hint = "x.real, or abs(x)" if kind == "c" else hint
-    raise DataError(operation, "an array of floating-point numbers", str(numbers.dtype), hint)
+    raise DataError(operation, "an array of floating-point numbers", str(numbers.dtype), _to_floats(x, numbers.dtype))
 
 
 def type_name(x: Any) -> str:
@@ -102,22 +96,45 @@ def _converted(operation: str, x: Any) -> numpy.ndarray:
             raise DataError(operation, "an array without masked entries", f"a {type_name(x)} with some", hint)
         return numpy.asarray(x)
     if not isinstance(x, NATIVE) and not _has_protocol(x):
-        cures = (cure for method, cure in CURES.items() if hasattr(x, method) and not isinstance(x, Mapping))
+        cures = (cure for method, cure in CURES.items() if hasattr(x, method) and not isinstance(x, type))
         raise DataError(operation, "an array", type_name(x), next(cures, ""))
     try:
-        if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
-            return numpy.from_dlpack(x)
-        values = numpy.asarray(x)
-        return values.astype(_type_of_columns(x)) if values.dtype == object and hasattr(x, "dtypes") else values
+        by_dlpack = hasattr(x, "__dlpack__") and not hasattr(x, "__array__")
+        values = numpy.from_dlpack(x) if by_dlpack else numpy.asarray(x)
     except Exception as error:  # whatever the library of x raises is its own word on why it does not convert
         reason = str(error).strip().partition("\n")[0]
         if isinstance(x, (list, tuple)):
             raise DataError(operation, "rows of one length", f"a {type_name(x)} of others", reason) from error
-        if hasattr(x, "dropna"):
-            hint = "x.dropna() leaves them out, x.fillna(value) fills them"
-            raise DataError(operation, "an array", f"a {type_name(x)} with missing entries", hint) from error
-        reason = "x.float()" if "ScalarType" in reason else reason
-        raise DataError(operation, "an array", f"a {type_name(x)} that does not become one", reason) from error
+        hint = "x.float()" if "ScalarType" in reason else reason
+        raise DataError(operation, "an array", f"a {type_name(x)} that does not become one", hint) from error
+    return _numbers_of_columns(operation, x, values) if values.dtype == object and hasattr(x, "dtypes") else values
+
+
+def _numbers_of_columns(operation: str, x: Any, values: numpy.ndarray) -> numpy.ndarray:
+    """The objects that pandas makes of several types of numbers, or of its own types, as numbers of one type."""
+    dtypes = {"": x.dtypes} if hasattr(x, "dtype") else dict(x.dtypes)
+    dtypes = {name: getattr(dtype, "numpy_dtype", dtype) for name, dtype in dtypes.items()}
+    others = [name for name, dtype in dtypes.items() if getattr(dtype, "kind", "O") not in "biuf"]
+    if others and hasattr(x, "dtype"):
+        return values
+    if others:
+        received = f"a {type_name(x)} with others, {', '.join(map(str, others))}"
+        raise DataError(operation, "columns of numbers", received, "x.select_dtypes('number')")
+    try:
+        return values.astype(numpy.result_type(*dtypes.values()))
+    except (TypeError, ValueError) as error:
+        hint = "x.dropna() leaves them out, x.fillna(value) fills them"
+        raise DataError(operation, "no missing entries", f"a {type_name(x)} with some", hint) from error
+
+
+def _to_floats(x: Any, dtype: numpy.dtype) -> str:
+    """What the caller can write to make floating-point numbers of x, which has become an array of this type."""
+    if dtype.kind in "mM" or dtype.names:
+        return ""
+    if dtype.kind == "c":
+        return "x.real, or abs(x)"
+    floats = "x.astype('float32')" if hasattr(x, "astype") else "numpy.float32(x)"
+    return f"divide by 255: {floats} / 255" if dtype == numpy.uint8 else floats
 
 
 def _has_protocol(x: Any) -> bool:

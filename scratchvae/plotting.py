@@ -24,6 +24,7 @@ from matplotlib.path import Path as Curve
 from matplotlib.patheffects import withStroke
 
 from scratchvae import latent_space
+from scratchvae.arrays import as_array
 from scratchvae.autodiff import Tensor
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import InputError, ShapeError
@@ -103,6 +104,7 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
 
     Of more than two latent units the two whose means vary most are shown, and named on the axes.
     """
+    x = as_array("latent_scatter", x)
     step = math.ceil(len(x) / MOST_POINTS)
     means = to_numpy(model.encode(asarray(x[::step], model.device)).mean)
     if means.shape[1] < 2:
@@ -140,7 +142,7 @@ def reconstructions(model: Any, x: Any, n: int = 10, image_shape: Sequence[int] 
 
     x and image_shape: as in `images`.
     """
-    x = asarray(x[:n], model.device)
+    x = asarray(as_array("reconstructions", x)[:n], model.device)
     pairs = [_as_images(rows, image_shape) for rows in (x, model.reconstruct(x))]
     figure = Figure(figsize=(0.9 * len(x) + 1.4, 2.1), layout="constrained", dpi=150)
     axes = figure.add_subplot()
@@ -156,7 +158,7 @@ def uncertainty(model: Any, x: Any, n: int = 12) -> Figure:
     """
     if getattr(model.decoder, "std", None) != "decoder":
         raise InputError("uncertainty", 'a Gaussian likelihood with std="decoder"', str(model.decoder))
-    x = asarray(x[:n], model.device)
+    x = asarray(as_array("uncertainty", x)[:n], model.device)
     likelihood = model.decode(model.encode(x).mean)
     std = to_numpy(likelihood.std).mean(axis=-1, keepdims=True)
     shades = colormaps["magma"](std[..., 0] / std.max())[..., :3]
@@ -263,6 +265,7 @@ def analogies(model: Any, x: Any, labels: Any = None, image_shape: Sequence[int]
 
     Source: deck, "Style transfer, or visual analogies"; Kingma et al. (2014), figure 1.
     """
+    x = as_array("analogies", x)
     n, n_classes = len(x), _n_classes("analogies", model)
     means = to_numpy(model.analogies(asarray(x, model.device), labels))
     figure = Figure(figsize=(0.6 * n_classes + 1.6, 0.6 * n + 0.7), layout="constrained", dpi=150)
@@ -762,7 +765,8 @@ def _show_rows(axes: Axes, images: numpy.ndarray, names: Sequence[str]) -> None:
 
 
 def _show_in_square(axes: Axes, rows: Any, image_shape: Sequence[int] | None) -> None:
-    _show(axes, image_grid(_as_images(rows, image_shape), math.ceil(math.sqrt(len(rows)))))
+    pictures = _as_images(rows, image_shape)
+    _show(axes, image_grid(pictures, math.ceil(math.sqrt(len(pictures)))))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("lightgrey")
 

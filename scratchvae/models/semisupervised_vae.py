@@ -298,7 +298,9 @@ class SemiSupervisedVAE(VAE):
         """
         y = as_array("labels", y)
         if y.dtype.kind not in "iu":
-            raise DataError("labels", "integers", str(y.dtype), "labels.astype(int)" if y.dtype.kind == "f" else "")
+            hint = "labels.astype(int)" if y.dtype.kind == "f" else ""
+            hint = "an unknown label is -1, not NaN" if hint and bool((y != y).any()) else hint
+            raise DataError("labels", "integers", str(y.dtype), hint)
         if tuple(y.shape) != tuple(shape):
             raise DataError("labels", f"an array of shape {tuple(shape)}, one for each row", str(tuple(y.shape)))
         if y.size and not lowest <= int(y.min()) <= int(y.max()) < self.n_classes:

@@ -15,7 +15,6 @@ from scratchvae.minibatches import labelled_minibatches
 N, D = 40, 6
 ROWS = numpy.random.default_rng(0).uniform(size=(N, D)).astype("f4")
 LABELS = numpy.arange(N) % 2
-ORDER = numpy.random.default_rng(1).permutation(N)
 
 
 # ---- imitations of other libraries' arrays, for where they are not installed
@@ -109,7 +108,7 @@ TAKEN = {
     "read-only": lambda x: numpy.broadcast_to(x, x.shape),
     "every other": lambda x: x.repeat(2, axis=0)[::2],
     "pandas": lambda x: _pandas(x, lambda table: table),
-    "pandas, shuffled": lambda x: _pandas(x[numpy.argsort(ORDER)], lambda table: table.iloc[ORDER]),
+    "pandas, shuffled": lambda x: _pandas(x[::-1], lambda table: table.iloc[::-1]),
     "pandas, nullable": lambda x: _pandas(x, lambda table: table.astype("Float32" if x.dtype == "f4" else "Int64")),
     "h5py": lambda x: _h5py(x),
     "h5py, big-endian": lambda x: _h5py(x.astype(x.dtype.newbyteorder(">"))),
@@ -475,6 +474,7 @@ def test_networks_of_other_shapes_are_refused(score):
         scores(image_vae(8, decoder, encoded=6), x)[score]()
 
 
+@pytest.mark.filterwarnings("ignore:posterior collapse")
 def test_likelihoods_of_classes_are_looked_at_too():
     x, y = numpy.full((8, 8, 8, 1), 0.5, dtype=numpy.float32), numpy.arange(8) % 2
 

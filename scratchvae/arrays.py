@@ -90,6 +90,8 @@ def scaling(low: float, high: float) -> str:
 
 
 def _converted(operation: str, x: Any) -> numpy.ndarray:
+    if isinstance(x, (list, tuple)) and any(isinstance(row, numpy.ma.MaskedArray) for row in x):
+        x = numpy.ma.array(x)  # numpy.asarray would take the masked entries, too
     if isinstance(x, numpy.ndarray):
         if isinstance(x, numpy.ma.MaskedArray) and numpy.ma.is_masked(x):
             hint = "x.filled(value), or only rows without masked entries"
@@ -102,26 +104,26 @@ def _converted(operation: str, x: Any) -> numpy.ndarray:
         by_dlpack = hasattr(x, "__dlpack__") and not hasattr(x, "__array__")
         values = numpy.from_dlpack(x) if by_dlpack else numpy.asarray(x)
     except Exception as error:  # whatever the library of x raises is its own word on why it does not convert
-        reason = str(error).strip().partition("\n")[0]
-        if isinstance(x, (list, tuple)):
-            raise DataError(operation, "rows of one length", f"a {type_name(x)} of others", reason) from error
-        hint = "x.float()" if "ScalarType" in reason else reason
+        hint = str(error).strip().partition("\n")[0]
+        hint = "x.float()" if "ScalarType" in hint else hint
+        hint = "its rows have several lengths" if "inhomogeneous" in hint else hint
         raise DataError(operation, "an array", f"a {type_name(x)} that does not become one", hint) from error
-    return _numbers_of_columns(operation, x, values) if values.dtype == object and hasattr(x, "dtypes") else values
+    return _numbers_of_columns(operation, x, values) if values.dtype == object and hasattr(x, "iloc") else values
 
 
 def _numbers_of_columns(operation: str, x: Any, values: numpy.ndarray) -> numpy.ndarray:
     """The objects that pandas makes of several types of numbers, or of its own types, as numbers of one type."""
-    dtypes = {"": x.dtypes} if hasattr(x, "dtype") else dict(x.dtypes)
-    dtypes = {name: getattr(dtype, "numpy_dtype", dtype) for name, dtype in dtypes.items()}
-    others = [name for name, dtype in dtypes.items() if getattr(dtype, "kind", "O") not in "biuf"]
-    if others and hasattr(x, "dtype"):
+    one = hasattr(x, "dtype")
+    names, dtypes = ([""], [x.dtypes]) if one else (list(x.columns), list(x.dtypes))
+    dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
+    others = [name for name, dtype in zip(names, dtypes, strict=True) if getattr(dtype, "kind", "O") not in "biuf"]
+    if others and one:
         return values
     if others:
         received = f"a {type_name(x)} with others, {', '.join(map(str, others))}"
-        raise DataError(operation, "columns of numbers", received, "x.select_dtypes('number')")
+        raise DataError(operation, "columns of numbers", received)
     try:
-        return values.astype(numpy.result_type(*dtypes.values()))
+        return values.astype(numpy.result_type(*dtypes))
     except (TypeError, ValueError) as error:
         hint = "x.dropna() leaves them out, x.fillna(value) fills them"
         raise DataError(operation, "no missing entries", f"a {type_name(x)} with some", hint) from error

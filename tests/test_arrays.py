@@ -69,14 +69,18 @@ class Exports:
 class Nullable(Converts):
     """Columns of pandas' own types, whose numbers come out as objects."""
 
+    iloc = None
+
     def __init__(self, values, dtype="f4", missing=None):
         super().__init__(numpy.array(values).astype(object))
         if missing is not None:
             self.values[missing] = object()  # as pandas.NA, which is no number
         kind = type("Float32Dtype", (), {"kind": "f", "numpy_dtype": numpy.dtype(dtype)})()
-        self.dtypes = dict.fromkeys(range(D), kind) if numpy.ndim(values) == 2 else kind
-        if numpy.ndim(values) == 1:
-            self.dtype = kind
+        if self.values.ndim == 1:
+            self.dtype = self.dtypes = kind
+        else:
+            self.columns = range(self.values.shape[1])
+            self.dtypes = [kind for _ in self.columns]
 
 
 class Subclass(numpy.ndarray):
@@ -266,7 +270,14 @@ REFUSED = {
         lambda: numpy.ma.array(ROWS, mask=ROWS > 0.9),
         r"an array without masked entries, received a numpy\.MaskedArray with some \(x\.filled\(value\), or ",
     ),
-    "ragged": (lambda: [[1.0, 2.0], [3.0]], r"rows of one length, received a list of others \(setting an array"),
+    "masked entries in a list": (
+        lambda: list(numpy.ma.array(ROWS, mask=ROWS > 0.9)),
+        r"an array without masked entries, received a numpy\.MaskedArray with some \(x\.filled\(value\), or ",
+    ),
+    "ragged": (
+        lambda: [[1.0, 2.0], [3.0]],
+        r"an array, received a list that does not become one \(its rows have several lengths\)$",
+    ),
     "objects": (lambda: ROWS.astype(object), r"numbers, received object \(x\.astype\('float32'\)\)$"),
     "complex": (lambda: ROWS.astype(complex), r"numbers, received complex128 \(x\.real, or abs\(x\)\)$"),
     "strings": (lambda: ROWS.astype(str), "numbers, received <U"),
@@ -279,6 +290,7 @@ REFUSED = {
     "a generator": (lambda: (row for row in ROWS), r"an array, received generator \(list\(x\)\)$"),
     "a set of data": (lambda: sv.data.Dataset(ROWS), r"an array, received Dataset \(x\.images\)$"),
     "a class": (lambda: Converts, "an array, received type$"),
+    "Tensors in a list": (lambda: [sv.Tensor(row) for row in ROWS], r"list that does not become one \(.*sv\.to_numpy"),
     "a Tensor": (lambda: sv.Tensor(ROWS), r"received a Tensor that does not become one \(.*sv\.to_numpy\(x\)"),
     "missing entries": (
         lambda: Nullable(ROWS, missing=(1, 2)),
@@ -311,13 +323,17 @@ REFUSED = {
     "pandas, NaN": (lambda: _pandas(ROWS, lambda x: x.mask(x > 0.9)), "finite numbers, received NaN or infinity$"),
     "pandas, words": (
         lambda: _pandas(ROWS, lambda x: x.assign(name="a")),
-        r"columns of numbers, received a pandas\.DataFrame with others, name \(x\.select_dtypes\('number'\)\)$",
+        r"columns of numbers, received a pandas\.DataFrame with others, name$",
     ),
     "xarray, many": (
         lambda: pytest.importorskip("xarray").Dataset({"x": (("n", "d"), ROWS)}),
         r"received a xarray\.Dataset that does not become one \(cannot directly convert an xarray\.Dataset",
     ),
     "h5py, a file": (lambda: _h5py(ROWS).file, r"an array, received h5py\.File$"),
+    "polars, words": (
+        lambda: pytest.importorskip("polars").DataFrame({"a": [1.0, 2.0], "name": ["b", "c"]}),
+        "floating-point numbers, received object",
+    ),
     "polars, lazy": (lambda: _polars(ROWS).lazy(), r"received polars\.LazyFrame \(x\.collect\(\)\)$"),
 }
 

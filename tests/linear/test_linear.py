@@ -360,7 +360,7 @@ OVERLAP = numpy.array([[0.0, 1], [1, 0], [2, 2], [3, 1], [4, 5], [5, 4]]), numpy
         (numpy.full((4, 3), numpy.nan), DataError, "finite numbers, received NaN or infinity"),
         (numpy.ones((4, 3), dtype=int), DataError, "floating-point numbers, received int64"),
         (numpy.ones((4, 3), dtype="f2"), DataError, "float32 or float64, received float16"),
-        ([[1.0, 2.0], [3.0]], DataError, "rows of one length, received a list of others"),
+        ([[1.0, 2.0], [3.0]], DataError, "an array, received a list that does not become one"),
         (numpy.ones(3), ShapeError, r"rows \(N, D\), at least one, received shape \(3,\)"),
         (numpy.ones((0, 3)), ShapeError, r"received shape \(0, 3\)"),
         (numpy.full((4, 3), 1e200), DataError, "numbers whose squares can be added up in float64"),

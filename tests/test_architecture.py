@@ -17,7 +17,7 @@ PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
     errors backend noise npz binarization minibatches
-    autodiff
+    operators autodiff
     ops gradcheck
     nn distributions gradient_estimators quadrature linear models latent_space
     optim checkpoint data evaluation run_directory training

@@ -49,7 +49,7 @@ class Optimizer:
         clip_value: float | None = None,
     ) -> None:
         alone = isinstance(parameters, Tensor) or not isinstance(parameters, Iterable)
-        self.parameters = [parameters] if alone else list(parameters)
+        self.parameters: list[Tensor] = [parameters] if alone else list(parameters)
         others = {type(x).__name__ for x in self.parameters if not isinstance(x, Tensor)}
         if others:
             raise InputError(type(self).__name__, "Tensors", ", ".join(sorted(others)), "model.parameters() gives them")

@@ -163,7 +163,7 @@ def fit(
         "n_samples": n_samples,
         "objective": objective,
         "clip_norm": clip_norm,
-        "optimizer": {"name": type(optimizer).__name__} | _numbers(optimizer),
+        "optimizer": {"name": type(optimizer).__name__} | _numbers(optimizer, learning_rate, clip_norm),
         "seed": seed,
         "device": model.device,
     }
@@ -336,10 +336,11 @@ def _epoch_metrics(model: Any, x: Any, validation: Any, means: dict[str, float],
     return metrics
 
 
-def _numbers(optimizer: Optimizer) -> dict[str, float]:
-    """Every plain number that an optimizer's updates depend on, beside those that `fit` gave it."""
-    numbers = {name: value for name, value in vars(optimizer).items() if isinstance(value, Real)}
-    return {name: value for name, value in numbers.items() if name not in ("learning_rate", "clip_norm", "n_steps")}
+def _numbers(optimizer: Optimizer, learning_rate: float | Schedule, clip_norm: float | None) -> dict[str, Any]:
+    """Every number, word and schedule that an optimizer's updates depend on, unless it is what `fit` gave it."""
+    known = {"n_steps": optimizer.n_steps, "learning_rate": learning_rate, "clip_norm": clip_norm}
+    settings = {name: value for name, value in vars(optimizer).items() if isinstance(value, Real | str | Callable)}
+    return {name: _described(value) for name, value in settings.items() if name not in known or value != known[name]}
 
 
 def _described(value: float | Schedule) -> Any:

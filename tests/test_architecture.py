@@ -172,6 +172,29 @@ def public_names():
 
 
 NAMES = list(public_names())
+ROOMS = [name for name in sv.__all__ if inspect.ismodule(getattr(sv, name)) and name != "plotting"]
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_rooms_name_what_is_public(name):
+    """__all__ is what a checker of types, a completion and `import *` go by: all that is there, and nothing else."""
+    room = getattr(sv, name)
+    modules = {id(value) for value in vars(room).values() if inspect.ismodule(value)}
+    own = {
+        key
+        for key, value in vars(room).items()
+        if not key.startswith("_") and id(value) not in modules and callable(value)
+        if str(getattr(value, "__module__", "")).startswith(room.__name__)
+    }
+    assert sorted(room.__all__) == sorted(set(room.__all__)) and all(hasattr(room, key) for key in room.__all__)
+    assert name == "data" or own <= set(room.__all__), own - set(room.__all__)
+
+
+def test_figures_are_loaded_when_they_are_asked_for():
+    code = "import sys, scratchvae as sv; print('matplotlib' in sys.modules); print(sv.plotting.__name__)"
+    assert run(code + "; print('matplotlib' in sys.modules)").split() == ["False", "scratchvae.plotting", "True"]
+    with pytest.raises(AttributeError, match="module 'scratchvae' has no attribute 'plotings'"):
+        sv.plotings  # noqa: B018
 
 
 def test_the_public_names_are_there():

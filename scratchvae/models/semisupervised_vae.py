@@ -42,6 +42,8 @@ class SemiSupervisedVAE(VAE):
     & Welling (2014), sections 2 and 3.1.
     """
 
+    classifier: Any
+    class_prior: Categorical
     log_weight_terms = None  # the sum over y stands inside the logarithm, and does not part in two
 
     def __init__(

@@ -44,6 +44,12 @@ class VAE(Module):
     Source: deck, "Variational Auto-Encoders" to "Summary"; Kingma & Welling (2014), sections 2.1 to 2.4.
     """
 
+    encoder: Any
+    decoder: Any
+    prior: Normal
+    binarize: str
+    observed_shape: tuple[int, ...] | None
+
     def __init__(
         self,
         encoder: Any,

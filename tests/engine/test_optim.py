@@ -422,3 +422,55 @@ def test_a_shallow_copy_of_an_optimizer_takes_the_parameters_over(start):
 def test_schedules_are_pickled_by_value():
     for schedule in (LinearSchedule(0.1, 0.0, 5), ExponentialSchedule(0.1, 0.5)):
         assert pickle.loads(pickle.dumps(schedule)) == schedule == copy.deepcopy(schedule)
+
+
+# ---- what a resumed run compares
+
+
+class Tuned(Adam):
+    """A user's own optimizer, with settings that are no numbers."""
+
+    def __init__(self, *arguments, rule="soft", decay=None, **options):
+        super().__init__(*arguments, **options)
+        self.rule, self.decay = rule, decay
+
+
+def set_later(make=Adam, **settings):
+    """A factory of optimizers whose settings are changed after they were made."""
+
+    def optimizer(parameters, **options):
+        made = make(parameters, **options)
+        for name, value in settings.items():
+            setattr(made, name, value)
+        return made
+
+    return optimizer
+
+
+@pytest.mark.filterwarnings("ignore:posterior collapse")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Adam, set_later(beta1=0.5)),
+        (Adam, set_later(learning_rate=0.5)),
+        (Adam, set_later(learning_rate=LinearSchedule(1e-3, 0.0, 100))),
+        (set_later(learning_rate=lambda step: 0.1), set_later(learning_rate=lambda step: 0.1 / (1 + step))),
+        (Adam, set_later(clip_norm=1.0)),
+        (Adam, set_later(clip_value=1.0)),
+        (partial(SGD, momentum=0.5), set_later(partial(SGD, momentum=0.5), momentum=0.25)),
+        (Tuned, partial(Tuned, rule="hard")),
+        (Tuned, set_later(Tuned, decay=LinearSchedule(1.0, 0.0, 3))),
+    ],
+)
+def test_settings_that_were_set_later_are_compared_on_resume(rng, tmp_path, before, after):
+    """Only the numbers that an optimizer was made with, and not its own learning rate, were once compared."""
+    x = rng.random((8, 4), dtype=numpy.float32)
+
+    def fit(optimizer, epochs, resume):
+        model = sv.VAE.mlp(4, 2, (3,))
+        return sv.fit(model, x, epochs, 4, optimizer=optimizer, run_dir=tmp_path / "run", resume=resume, progress=False)
+
+    fit(before, 1, False)
+    assert len(fit(before, 2, True)["epoch"]) == 2
+    with pytest.raises(InputError, match="expected the settings of the run.*only epochs may grow"):
+        fit(after, 3, True)

@@ -14,6 +14,7 @@ from scratchvae.backend import asarray, device_of, to_numpy
 from scratchvae.errors import InputError, ShapeError
 
 Self = TypeVar("Self", bound="Module")
+PLAIN = (str, bytes, int, float, type(None), type, ModuleType, FunctionType)  # they hold nothing
 
 
 class Module:
@@ -24,7 +25,8 @@ class Module:
     itself: the objects form a tree. A Module has no mode and its calls change nothing in it.
     """
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
         for name, value in vars(cls).items():
             if isinstance(value, (Tensor, Module)):
                 received, hint = f"{name}, which every instance would share", f"self.{name} = ..."
@@ -79,12 +81,19 @@ class Module:
     @property
     def device(self) -> str:
         """Where the parameters lie: "cpu" or "gpu"."""
-        return device_of(self.parameters()[0].data)
+        return device_of(self._first_parameter().data)
 
     @property
     def dtype(self) -> Any:
         """The type of the parameters' entries."""
-        return self.parameters()[0].dtype
+        return self._first_parameter().dtype
+
+    def _first_parameter(self) -> Tensor:
+        for _, module in self.named_modules():
+            for _, part in module._parts():
+                if isinstance(part, Tensor):
+                    return part
+        raise InputError(type(self).__name__, "a module with parameters", "one without")
 
     def to(self: Self, device: str | None = None, dtype: Any = None) -> Self:
         """Move parameters and buffers to a device, to another floating-point type, or both. Returns the module.
@@ -133,15 +142,19 @@ class Module:
 
 def _parts(name: str, value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
     """The Tensors, arrays and Modules that an attribute is or holds."""
-    if isinstance(value, (Tensor, Module)) or _is_array(value):
-        if _is_array(value) and value.dtype.kind == "O":
-            raise InputError("Module", "arrays of numbers", f"{name}, an array of objects", "a list can hold them")
+    if isinstance(value, (Tensor, Module)):
         yield name, value
+    elif isinstance(value, PLAIN):
+        return
     elif isinstance(value, (list, tuple, dict)):
         if any(value is container for container in above):
             raise InputError("Module", "a tree of modules", f"{name}, a {type(value).__name__} within itself")
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _parts(f"{name}.{key}", part, (*above, value))
+    elif _is_array(value):
+        if value.dtype.kind == "O":
+            raise InputError("Module", "arrays of numbers", f"{name}, an array of objects", "a list can hold them")
+        yield name, value
     elif any(isinstance(part, (Tensor, Module)) for part in _hidden(value)):
         expected = "Tensors and Modules as attributes, or in lists, tuples and dicts"
         hint = "a class of one's own is derived from sv.nn.Module"
@@ -154,8 +167,6 @@ def _hidden(value: Any) -> Iterator[Any]:
         return iter(value)
     if isinstance(value, Mapping):
         return iter(value.values())
-    if isinstance(value, (type, ModuleType, FunctionType)):
-        return iter(())
     return iter(getattr(value, "__dict__", {}).values())
 
 
@@ -175,7 +186,7 @@ def _replaced(value: Any, arrays: dict[int, Any]) -> Any:
 
 
 def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and not isinstance(value, (Tensor, Module, type, ModuleType, numpy.generic))
+    return hasattr(value, "shape") and not isinstance(value, (Tensor, Module, numpy.generic, *PLAIN))
 
 
 def _moved(array: Any, device: str | None, dtype: Any) -> Any:

@@ -13,7 +13,7 @@ from scratchvae.autodiff import Tensor
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError
 
-__all__ = ["SGD", "Adam", "ExponentialSchedule", "LinearSchedule", "Optimizer", "Schedule"]
+__all__ = ["SGD", "Adam", "ExponentialSchedule", "LinearSchedule", "Optimizer", "Schedule", "value_at"]
 
 Schedule = Callable[[int], float]
 BLOCK = 65_536  # entries updated at a time on the CPU: what one block needs stays in cache

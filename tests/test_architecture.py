@@ -177,7 +177,7 @@ ROOMS = [name for name in sv.__all__ if inspect.ismodule(getattr(sv, name)) and 
 
 @pytest.mark.parametrize("name", ROOMS)
 def test_rooms_name_what_is_public(name):
-    """__all__ is what a checker of types, a completion and `import *` go by: all that is there, and nothing else."""
+    """__all__ is what type checkers and `import *` go by: all that is there. `data` also has the parts of `load`."""
     room = getattr(sv, name)
     modules = {id(value) for value in vars(room).values() if inspect.ismodule(value)}
     own = {

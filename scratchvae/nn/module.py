@@ -102,7 +102,8 @@ class Module:
         """
         if dtype is not None and numpy.dtype(dtype).kind != "f":
             raise InputError("to", "a floating-point dtype", str(dtype))
-        before = list(self.state().values())
+        parts = [part for part in self._named_parts().values() if not isinstance(part, Module)]
+        before = [part.data if isinstance(part, Tensor) else part for part in parts]
         after = {id(array): _moved(array, device, dtype) for array in before}
         for x in self.named_parameters().values():
             if after[id(x.data)] is not x.data:

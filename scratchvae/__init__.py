@@ -8,6 +8,12 @@
 (16, 784)
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from scratchvae import data, distributions, latent_space, linear, models, nn, objectives, ops, optim
 from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
@@ -19,6 +25,9 @@ from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective
 from scratchvae.training import NonFiniteError, PosteriorCollapseWarning, fit
+
+if TYPE_CHECKING:
+    from scratchvae import plotting
 
 __version__ = "0.1.0"
 
@@ -53,7 +62,17 @@ __all__ = [
     "objectives",
     "ops",
     "optim",
+    "plotting",
     "primitive",
     "save",
     "to_numpy",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> ModuleType:
+        """sv.plotting, imported when it is first asked for: matplotlib takes its time."""
+        if name == "plotting":
+            return import_module("scratchvae.plotting")
+        raise AttributeError(f"module 'scratchvae' has no attribute {name!r}")

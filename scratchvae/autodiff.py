@@ -22,67 +22,57 @@ from contextvars import ContextVar
 from functools import partial, update_wrapper
 from itertools import count
 from operator import attrgetter
-from typing import Any
+from typing import Any, overload
 
-import numpy
-
-from scratchvae.arrays import as_floats, is_foreign, type_name
-from scratchvae.backend import MODULE_OF_TYPE, array_module, device_of, to_numpy
-from scratchvae.errors import DeviceError, InputError, ShapeError
+from scratchvae.arrays import as_floats
+from scratchvae.backend import MODULE_OF_TYPE, array_module, misfit
+from scratchvae.errors import InputError, ShapeError
+from scratchvae.operators import Operators
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 _births, _birth = count(), attrgetter("birth")
+_last_write = -1  # in any leaf
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 
 
-class Tensor:
+class Tensor(Operators):
     """An array to differentiate by, or one computed from such: a node of the graph.
 
     Tensor(array) is a leaf; it aliases the array, which must hold floating-point numbers. A result of primitives also
     knows its `primitive`, the `arguments` (Tensors, arrays and constants), their values as `arrays`, and the `options`
     (such as an axis). Links go from younger to older only, so there are no cycles, and an activation dies with the last
-    result that needs it.
+    result that needs it. A leaf can be copied and pickled. Where it has changed in place since, by an optimizer's step,
+    `load_state` or `x.data *= 2`, `grad` refuses the older result; a write to entries, as by `x.data[0] = 1`, or to an
+    array that serves as a constant, remains unseen.
     """
 
-    __slots__ = ("data", "primitive", "arguments", "arrays", "options", "birth", "__weakref__")
-    __array_ufunc__ = None  # NumPy leaves array * tensor to Tensor.__rmul__
-    __array_priority__ = 1000.0  # and so does CuPy
+    __slots__ = ("_data", "primitive", "arguments", "arrays", "options", "birth", "last_write", "__weakref__")
 
     def __init__(self, data: Array) -> None:
         if isinstance(data, Tensor):
             raise InputError("Tensor", "an array", "a Tensor", "x.data is its array")
         data = as_floats("Tensor", data)
-        self.data, self.primitive, self.arguments, self.arrays, self.options = data, None, (), (), {}
-        self.birth = next(_births)
+        self._data, self.primitive, self.arguments, self.arrays, self.options = data, None, (), (), {}
+        self.birth = self.last_write = next(_births)
 
-    shape = property(lambda self: self.data.shape, doc="The shape of the array.")
-    dtype = property(lambda self: self.data.dtype, doc="The type of the array's entries.")
-    ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
-    size = property(lambda self: self.data.size, doc="The number of entries.")
+    @property
+    def data(self) -> Array:
+        """The array. Assigned to a leaf, the array it has already counts as changed in place."""
+        return self._data
 
-    def get(self) -> numpy.ndarray:
-        """The value as a NumPy array, as `sv.to_numpy(x)` has it for Tensors and CuPy arrays alike."""
-        return to_numpy(self.data)
+    @data.setter
+    def data(self, array: Array) -> None:
+        global _last_write
+        if self.primitive:
+            raise InputError("Tensor.data", "a leaf to change", f"the result of {self.primitive}")
+        if array is self._data:
+            self.last_write = _last_write = next(_births)
+        self._data = array
 
-    def __array__(self, *_: Any, **__: Any) -> numpy.ndarray:
-        raise TypeError("a Tensor is not converted silently: use sv.to_numpy(x), or compute inside sv.no_grad()")
-
-    def __float__(self) -> float:
-        return float(self.data)
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __repr__(self) -> str:
-        return f"Tensor({self.primitive or 'leaf'}, shape={self.shape}, {self.dtype}, {device_of(self.data)})"
-
-
-@to_numpy.register
-def _(x: Tensor) -> numpy.ndarray:
-    return to_numpy(x.data)
+    def __reduce__(self) -> tuple[type[Tensor], tuple[Array]]:
+        if self.primitive:
+            raise InputError("copy of a Tensor", "a leaf", f"the result of {self.primitive}", "sv.to_numpy(x) copies")
+        return Tensor, (self._data,)  # born anew: births of another process say nothing here
 
 
 class Primitive:
@@ -106,13 +96,17 @@ class Primitive:
         """One rule for any number of arguments: rule(i, g, y, *arguments, **options) -> cotangent of argument i."""
         self.rules = _EveryArgument(rule)
 
+    @overload
+    def __call__(self, x: Tensor, /, *arguments: Any, **options: Any) -> Tensor: ...
+    @overload
+    def __call__(self, *arguments: Any, **options: Any) -> Any: ...
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         from_tensor = False
         arrays = []
         for x in arguments:
             if type(x) is Tensor:
                 from_tensor = True
-                x = x.data
+                x = x._data
             arrays.append(x)
         if options and any(type(value) is Tensor for value in options.values()):
             raise InputError(str(self), "Tensors by position", "one by name")
@@ -121,29 +115,19 @@ class Primitive:
             if type(data) not in MODULE_OF_TYPE:
                 array_module(data)
         except (TypeError, ValueError) as error:
-            explained = self._explain(error, arrays)
+            explained = misfit(str(self), error, arrays)
             if explained is error:
                 raise
             raise explained from error
         if not (from_tensor and _recording.get()):
             return data
         node = Tensor.__new__(Tensor)
-        node.data, node.primitive, node.arguments, node.arrays, node.options = data, self, arguments, arrays, options
+        node._data, node.primitive, node.arguments, node.arrays, node.options = data, self, arguments, arrays, options
         node.birth = next(_births)
         return node
 
-    def _explain(self, error: Exception, arrays: list[Any]) -> Exception:
-        """The error in the package's form where libraries, devices or shapes do not fit, else the error itself."""
-        foreign = next((x for x in arrays if is_foreign(x)), None)
-        if foreign is not None:
-            return InputError(str(self), "an array or a number", type_name(foreign), "sv.to_numpy(x)")
-        arrays = [x for x in arrays if hasattr(x, "shape")]
-        devices = [device_of(x) for x in arrays]
-        if len(set(devices)) > 1:
-            return DeviceError(str(self), "arrays on one device", " and ".join(devices), "asarray(x, device) moves one")
-        if isinstance(error, InputError) or not isinstance(error, ValueError):
-            return error
-        return ShapeError(str(self), "shapes that fit", " and ".join(str(x.shape) for x in arrays), str(error))
+    def __reduce__(self) -> str:
+        return self.__qualname__  # as a function: copied and pickled by name
 
     def __repr__(self) -> str:
         return self.__name__.strip("_")
@@ -186,7 +170,8 @@ def grad(
 
     Returns fresh arrays in the order of wanted; zeros for an x that the loss does not reach. With `out`, arrays of the
     same shapes, the gradients are written there instead. With `create_graph=True` the gradients are Tensors that can be
-    differentiated again. Raises InputError unless the loss is a scalar Tensor and wanted holds Tensors.
+    differentiated again. Raises InputError unless the loss is a scalar Tensor and wanted holds Tensors, and for a leaf
+    that has changed since the loss was computed.
     """
     if not isinstance(loss, Tensor) or loss.shape != ():
         received = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -205,10 +190,12 @@ def grad(
         out = [] if create_graph else [array_module(x.data).empty_like(x.data) for x in wanted]
     targets = {id(x): array for x, array in zip(wanted, out, strict=False)}
     final = {id(x) for x in wanted}
-    for node, leading in reversed(_path(loss, wanted)):
+    path = _path(loss, wanted)
+    _check_values(path, create_graph)
+    for node, leading in reversed(path):
         key, rules = id(node), node.primitive.rules
         g = cotangents[key] if key in final else cotangents.pop(key)
-        y, arguments = (node, node.arguments) if create_graph else (node.data, node.arrays)
+        y, arguments = (node, node.arguments) if create_graph else (node._data, node.arrays)
         for i in leading:
             rule = rules.get(i) or _missing_rule(node, i)
             key = id(node.arguments[i])
@@ -256,6 +243,17 @@ def _path(loss: Tensor, wanted: Sequence[Tensor]) -> list[tuple[Tensor, list[int
             reached.add(id(node))
             path.append((node, leading))
     return path
+
+
+def _check_values(path: list[tuple[Tensor, list[int]]], create_graph: bool) -> None:
+    """Raise InputError where a rule would read other values of a leaf than the primitive did."""
+    written = path and path[0][0].birth < _last_write
+    for node, _ in path if written or create_graph else ():
+        leaves = [i for i, x in enumerate(node.arguments) if type(x) is Tensor and not x.primitive]
+        for x, array in ((node.arguments[i], node.arrays[i]) for i in leaves):
+            if x.last_write > node.birth or create_graph and x._data is not array:
+                received = f"a leaf of shape {x.shape} that has changed since {node.primitive} read it"
+                raise InputError("grad", "the values that the loss was computed from", received, "compute it anew")
 
 
 def _missing_rule(node: Tensor, i: int) -> None:

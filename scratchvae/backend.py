@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy
 
-from scratchvae.arrays import as_array, is_array, is_cupy, type_name
-from scratchvae.errors import DeviceError, InputError
+from scratchvae.arrays import as_array, is_array, is_cupy, is_foreign, type_name
+from scratchvae.errors import DeviceError, InputError, ShapeError
 
 MODULE_OF_TYPE: dict[type, ModuleType] = {numpy.ndarray: numpy, float: numpy, int: numpy, bool: numpy}
 """Every type of array and number that `array_module` has met."""
@@ -76,6 +76,20 @@ def to_numpy(x: Any) -> numpy.ndarray:
     Raises DataError for what is no array.
     """
     return x.get() if is_cupy(x) else as_array("to_numpy", x)
+
+
+def misfit(operation: str, error: Exception, operands: list[Any]) -> Exception:
+    """The error in the package's form where libraries, devices or shapes of the operands do not fit, else itself."""
+    foreign = next((x for x in operands if is_foreign(x)), None)
+    if foreign is not None:
+        return InputError(operation, "an array or a number", type_name(foreign), "sv.to_numpy(x)")
+    arrays = [x for x in operands if hasattr(x, "shape")]
+    devices = [device_of(x) for x in arrays]
+    if len(set(devices)) > 1:
+        return DeviceError(operation, "arrays on one device", " and ".join(devices), "asarray(x, device) moves one")
+    if isinstance(error, InputError) or not isinstance(error, ValueError):
+        return error
+    return ShapeError(operation, "shapes that fit", " and ".join(str(x.shape) for x in arrays), str(error))
 
 
 def synchronize(device: str) -> None:

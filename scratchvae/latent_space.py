@@ -17,6 +17,16 @@ from scratchvae.backend import array_module, device_of
 from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
 from scratchvae.linear import LogisticRegression
 
+__all__ = [
+    "has_arc",
+    "linear_interpolation",
+    "logistic_direction",
+    "mean_difference",
+    "spherical_interpolation",
+    "sweep",
+    "traversal",
+]
+
 
 def mean_difference(z: Any, attribute: Any) -> Any:
     """v = mean of z where the attribute is there - mean of z where it is not.   (N, K), (N,) -> (K,)

@@ -24,6 +24,8 @@ from scratchvae.evaluation import evaluate, log_likelihood
 from scratchvae.minibatches import labelled_minibatches, minibatches
 from scratchvae.noise import Noise
 
+__all__ = ["Means", "Objective", "choose", "each", "elbo", "importance_weighted", "semi_supervised", "usual_alpha"]
+
 Record = Callable[..., Iterable[Any]]
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from numbers import Real
+from dataclasses import dataclass, fields
+from itertools import combinations
+from numbers import Integral, Real
 from typing import Any
 
 from scratchvae.autodiff import Tensor
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError
+
+__all__ = ["SGD", "Adam", "ExponentialSchedule", "LinearSchedule", "Optimizer", "Schedule", "value_at"]
 
 Schedule = Callable[[int], float]
 BLOCK = 65_536  # entries updated at a time on the CPU: what one block needs stays in cache
@@ -35,6 +38,8 @@ class Optimizer:
     """
 
     moments: tuple[str, ...] = ()  # names of the flat buffers, beside the parameters, that a step reads and updates
+    positive = {"learning_rate", "clip_norm", "clip_value"}  # names of settings above 0
+    fractions: set[str] = set()  # names of settings from 0 to 1, without 1
 
     def __init__(
         self,
@@ -43,7 +48,8 @@ class Optimizer:
         clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
-        self.parameters = list(parameters) if isinstance(parameters, Iterable) else [parameters]
+        alone = isinstance(parameters, Tensor) or not isinstance(parameters, Iterable)
+        self.parameters: list[Tensor] = [parameters] if alone else list(parameters)
         others = {type(x).__name__ for x in self.parameters if not isinstance(x, Tensor)}
         if others:
             raise InputError(type(self).__name__, "Tensors", ", ".join(sorted(others)), "model.parameters() gives them")
@@ -52,39 +58,66 @@ class Optimizer:
         if not self.parameters or len({(x.dtype, device_of(x.data)) for x in self.parameters}) > 1:
             received = ", ".join(sorted({f"{x.dtype} on {device_of(x.data)}" for x in self.parameters})) or "none"
             raise InputError(type(self).__name__, "parameters of one type on one device", received)
-        numbers = {"learning_rate": learning_rate, "clip_norm": clip_norm, "clip_value": clip_value}
-        for name, value in numbers.items():
-            if value is not None and not callable(value) and not (isinstance(value, Real) and 0 < value < math.inf):
-                raise InputError(type(self).__name__, f"a positive {name}", repr(value))
+        xp = array_module(self.parameters[0].data)
+        if any(xp.shares_memory(x.data, y.data) for x, y in combinations(self.parameters, 2)):
+            hint = "one Tensor in both places ties them"
+            raise InputError(type(self).__name__, "parameters with memory of their own", "two that share it", hint)
         self.learning_rate, self.clip_norm, self.clip_value = learning_rate, clip_norm, clip_value
         self.n_steps = 0
-        xp = array_module(self.parameters[0].data)
-        self._values = xp.concatenate([x.data.reshape(-1) for x in self.parameters])
+        self._gather()
         self._gradient = xp.zeros_like(self._values)
         self.gradients = self._views(self._gradient)
+        self.state = {name: xp.zeros_like(self._values) for name in self.moments}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Check a setting whenever it is set. NumPy's numbers become Python's, which leave float32 as it is."""
+        optional = value is None and name.startswith("clip_") or name == "learning_rate" and callable(value)
+        if name in self.positive | self.fractions and not optional:
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if name in self.positive and not (number and 0 < value < math.inf):
+                raise InputError(type(self).__name__, f"a positive {name}", repr(value))
+            if name in self.fractions and not (number and 0 <= value < 1):
+                raise InputError(type(self).__name__, f"a {name} of at least 0 and below 1", repr(value))
+            value = int(value) if isinstance(value, Integral) else float(value)
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the parameters' buffer, which `parameters` hold already, and the views."""
+        views = ("_values", "_parameter_views", "gradients")
+        return {name: value for name, value in vars(self).items() if name not in views}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._gather()
+        self.gradients = self._views(self._gradient)
+
+    def _gather(self) -> None:
+        """Move the parameters into a flat buffer, of which they become views."""
+        self._values = array_module(self.parameters[0].data).concatenate([x.data.reshape(-1) for x in self.parameters])
         self._parameter_views = self._views(self._values)
         for x, view in zip(self.parameters, self._parameter_views, strict=True):
             x.data = view
-        self.state = {name: xp.zeros_like(self._values) for name in self.moments}
 
     def step(self) -> None:
         """Update the parameters by what stands in `gradients`."""
         if any(x.data is not view for x, view in zip(self.parameters, self._parameter_views, strict=True)):
             hint = "make the optimizer after model.to(...) and load"
             raise InputError(type(self).__name__, "parameters as this optimizer holds them", "one moved since", hint)
+        rate = value_at(self.learning_rate, self.n_steps)
         xp = array_module(self._gradient)
         if self.clip_value is not None:
             xp.clip(self._gradient, -self.clip_value, self.clip_value, out=self._gradient)
         if self.clip_norm is not None:
             norm = xp.sqrt((self._gradient * self._gradient).sum())
             self._gradient *= self.clip_norm / xp.maximum(norm, self.clip_norm)
-        rate = value_at(self.learning_rate, self.n_steps)
         self.n_steps += 1
         n = self._values.size
         block = BLOCK if device_of(self._values) == "cpu" else n
         for start in range(0, n, block):
             part = slice(start, start + block)
             self.update(self._values[part], self._gradient[part], *(self.state[m][part] for m in self.moments), rate)
+        for x, view in zip(self.parameters, self._parameter_views, strict=True):
+            x.data = view  # changed in place: `grad` refuses what was computed from the old values
 
     def update(self, *arguments: Any) -> None:
         """update(values, gradient, *moments, learning_rate): one block, in place. A subclass defines it."""
@@ -102,6 +135,7 @@ class SGD(Optimizer):
     """v <- momentum v + g,   w <- w - rate v"""
 
     moments = ("velocity",)
+    fractions = {"momentum"}
 
     def __init__(
         self,
@@ -129,6 +163,8 @@ class Adam(Optimizer):
     """
 
     moments = ("mean", "mean_square")
+    positive = Optimizer.positive | {"eps"}
+    fractions = {"beta1", "beta2"}
 
     def __init__(
         self,
@@ -158,10 +194,12 @@ class Adam(Optimizer):
 
 
 def value_at(value: float | Schedule, step: int) -> float:
-    """A number as it is, or a schedule's value at the step."""
+    """A number as it is, or a schedule's value at the step. Raises InputError for one below 0, and for no number."""
     number = value(step) if callable(value) else value
     if not (isinstance(number, Real) and math.isfinite(number)):
         raise InputError("schedule", "a finite number", f"{number!r} at step {step}")
+    if number < 0:
+        raise InputError("schedule", "a number of at least 0", f"{number!r} at step {step}")
     return float(number)
 
 
@@ -174,6 +212,7 @@ class LinearSchedule:
     n_steps: int
 
     def __post_init__(self) -> None:
+        _check_numbers(self)
         if self.n_steps < 1:
             raise InputError("LinearSchedule", "n_steps of at least 1", repr(self.n_steps))
 
@@ -189,5 +228,16 @@ class ExponentialSchedule:
     factor: float
     smallest: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
     def __call__(self, step: int) -> float:
         return max(self.start * self.factor**step, self.smallest)
+
+
+def _check_numbers(schedule: LinearSchedule | ExponentialSchedule) -> None:
+    """Raise InputError unless every field is a finite number of at least 0."""
+    for field in fields(schedule):
+        value = getattr(schedule, field.name)
+        if isinstance(value, bool) or not (isinstance(value, Real) and 0 <= value < math.inf):
+            raise InputError(type(schedule).__name__, f"a number of at least 0 as {field.name}", repr(value))

@@ -47,6 +47,9 @@ class RunDirectory(os.PathLike):
     def __fspath__(self) -> str:
         return str(self.path)
 
+    def __reduce__(self) -> str:
+        raise InputError("copy of a RunDirectory", "its path", "the lock itself", "RunDirectory(path) where it goes")
+
     def __enter__(self) -> RunDirectory:
         from filelock import Timeout
 

@@ -142,7 +142,7 @@ def fit(
         "n_samples": n_samples,
         "objective": objective.name,
         "clip_norm": clip_norm,
-        "optimizer": {"name": type(optimizer).__name__} | _numbers(optimizer),
+        "optimizer": {"name": type(optimizer).__name__} | _numbers(optimizer, learning_rate, clip_norm),
         "seed": seed,
         "device": model.device,
     } | {name: fingerprint(value) if hasattr(value, "shape") else value for name, value in objective.settings.items()}
@@ -274,10 +274,11 @@ def _epoch_metrics(
     return metrics
 
 
-def _numbers(optimizer: Optimizer) -> dict[str, float]:
-    """Every plain number that an optimizer's updates depend on, beside those that `fit` gave it."""
-    numbers = {name: value for name, value in vars(optimizer).items() if isinstance(value, Real)}
-    return {name: value for name, value in numbers.items() if name not in ("learning_rate", "clip_norm", "n_steps")}
+def _numbers(optimizer: Optimizer, learning_rate: float | Schedule, clip_norm: float | None) -> dict[str, Any]:
+    """Every number, word and schedule that an optimizer's updates depend on, unless it is what `fit` gave it."""
+    known = {"n_steps": optimizer.n_steps, "learning_rate": learning_rate, "clip_norm": clip_norm}
+    settings = {name: value for name, value in vars(optimizer).items() if isinstance(value, Real | str | Callable)}
+    return {name: _described(value) for name, value in settings.items() if name not in known or value != known[name]}
 
 
 def _described(value: float | Schedule) -> Any:

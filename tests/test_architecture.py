@@ -18,7 +18,7 @@ PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
     errors arrays backend noise npz replacement binarization minibatches
-    autodiff
+    operators autodiff
     ops gradcheck
     nn distributions gradient_estimators quadrature linear evaluation objectives models latent_space
     optim checkpoint data run_files run_directory training
@@ -231,6 +231,29 @@ def public_names():
 
 
 NAMES = list(public_names())
+ROOMS = [name for name in sv.__all__ if inspect.ismodule(getattr(sv, name))]
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_rooms_name_what_is_public(name):
+    """__all__ is what type checkers and `import *` go by: all that is there. `data` also has the parts of `load`."""
+    room = getattr(sv, name)
+    modules = {id(value) for value in vars(room).values() if inspect.ismodule(value)}
+    own = {
+        key
+        for key, value in vars(room).items()
+        if not key.startswith("_") and id(value) not in modules and callable(value)
+        if str(getattr(value, "__module__", "")).startswith(room.__name__)
+    }
+    assert sorted(room.__all__) == sorted(set(room.__all__)) and all(hasattr(room, key) for key in room.__all__)
+    assert name == "data" or own <= set(room.__all__), own - set(room.__all__)
+
+
+def test_figures_are_loaded_when_they_are_asked_for():
+    code = "import sys, scratchvae as sv; print('matplotlib' in sys.modules); print(sv.plotting.__name__)"
+    assert run(code + "; print('matplotlib' in sys.modules)").split() == ["False", "scratchvae.plotting", "True"]
+    with pytest.raises(AttributeError, match="module 'scratchvae' has no attribute 'plotings'"):
+        sv.plotings  # noqa: B018
 
 
 def test_the_public_names_are_there():

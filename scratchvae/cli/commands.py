@@ -104,7 +104,7 @@ def plot(arguments: argparse.Namespace) -> None:
     path = plotting.picture_path(arguments.out or _picture_path(directory, name))
     if not pictures[name].is_possible(subject):
         raise InputError(f"plot {name}", pictures[name].needs, str(subject))
-    plotting.save_figure(pictures[name].figure(subject), path)
+    plotting.save_figure(pictures[name].draw(subject), path)
     print(path)
 
 
@@ -115,7 +115,7 @@ def draw_all(kind: Kind, subject: Subject) -> None:
     for picture in kind.pictures:
         if picture.is_possible(subject):
             path = _picture_path(subject.directory, picture.name)
-            plotting.save_figure(picture.figure(subject), path)
+            plotting.save_figure(picture.draw(subject), path)
             print(path)
         else:
             print(f"no picture {picture.name}: it needs {picture.needs}, and there are {subject}")

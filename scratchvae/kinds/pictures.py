@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,11 +84,6 @@ class Picture:
     needs: str
     is_possible: Callable[[Subject], bool]
     draw: Callable[[Subject], Any]
-
-    def figure(self, subject: Subject) -> Any:
-        """The figure of a subject that allows it."""
-        importlib.import_module("scratchvae.plotting")
-        return self.draw(subject)
 
 
 def attributes(dataset: Dataset) -> dict[str, numpy.ndarray]:

@@ -27,7 +27,8 @@ class LatentVariableModel(Configured):
     VAE; `elbo_terms` and `log_weights`, for `evaluate` and `log_likelihood`; and `objectives`, which `fit` ascends.
     """
 
-    observed_shape: Sequence[int] | None
+    prior: Normal
+    observed_shape: tuple[int, ...] | None
     binarize: str
     objectives: ClassVar[dict[str, Any]]
 

@@ -159,6 +159,9 @@ class SemiSupervisedVAE(SemiSupervisedModel):
     & Welling (2014), sections 2 and 3.1.
     """
 
+    classifier: Any
+    class_prior: Categorical
+
     def __init__(
         self,
         classifier: Any,

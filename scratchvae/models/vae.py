@@ -45,6 +45,8 @@ class VAE(LatentVariableModel):
     """
 
     objectives: ClassVar = {"elbo": elbo, "iwae": importance_weighted}
+    encoder: Any
+    decoder: Any
 
     def __init__(
         self,

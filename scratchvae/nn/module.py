@@ -2,58 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections import UserList, deque
+from collections.abc import Iterator, Mapping, Set, ValuesView
+from types import FunctionType, ModuleType
+from typing import Any, TypeVar
 
 import numpy
 
 from scratchvae.autodiff import Tensor
-from scratchvae.backend import asarray, device_of
+from scratchvae.backend import asarray, device_of, to_numpy
 from scratchvae.errors import InputError, ShapeError
+
+Self = TypeVar("Self", bound="Module")
+PLAIN = (str, bytes, int, float, type(None), type, ModuleType, FunctionType)  # they hold nothing
 
 
 class Module:
     """Holds Tensors (parameters), arrays (buffers: constants that move along) and other Modules as attributes.
 
-    An attribute may also be a list, tuple or dict of Tensors and Modules. A Module has no mode and its calls change
-    nothing in it.
+    An attribute may also be a list, tuple or dict of these, or of further lists, tuples and dicts. Whatever else holds
+    a Tensor or a Module is refused with InputError, as training, moves and files would pass it by. So is a Module below
+    itself: the objects form a tree. A Module has no mode and its calls change nothing in it.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, value in vars(cls).items():
+            if isinstance(value, (Tensor, Module)):
+                received, hint = f"{name}, which every instance would share", f"self.{name} = ..."
+                raise InputError(f"class {cls.__name__}", "parts that __init__ sets", received, hint)
+
     def _parts(self) -> Iterator[tuple[str, Any]]:
-        """The attributes by name, and what lists, tuples and dicts hold, as "name.index"."""
+        """The Tensors, arrays and Modules among the attributes, those in lists, tuples and dicts as "name.index"."""
         for name, value in vars(self).items():
-            if isinstance(value, (list, tuple, dict)):
-                held = value.items() if isinstance(value, dict) else enumerate(value)
-                yield from ((f"{name}.{key}", part) for key, part in held if isinstance(part, (Tensor, Module)))
-            else:
-                yield name, value
+            yield from _parts(name, value)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all below it, with the prefix of their attributes' names: "", "encoder.", ..."""
+        return self._modules(prefix, ())
+
+    def _modules(self, prefix: str, above: tuple[Module, ...]) -> Iterator[tuple[str, Module]]:
+        if any(self is module for module in above):
+            received = f"{prefix[:-1]}, which leads back to {type(self).__name__}"
+            raise InputError("Module", "a tree of modules", received, "a part cannot hold the whole")
         yield prefix, self
         for name, part in self._parts():
             if isinstance(part, Module):
-                yield from part.named_modules(f"{prefix}{name}.")
+                yield from part._modules(f"{prefix}{name}.", (*above, self))
+
+    def _named_parts(self) -> dict[str, Any]:
+        """The Tensors, arrays and Modules of this module and all below it, by dotted name."""
+        found: dict[str, Any] = {}
+        for prefix, module in self.named_modules():
+            for name, part in module._parts():
+                if prefix + name in found:
+                    raise InputError("Module", "parts of different names", f"two of the name {prefix}{name}")
+                found[prefix + name] = part
+        return found
 
     def named_parameters(self) -> dict[str, Tensor]:
         """Every Tensor by its dotted name; one that two modules share appears once, by its first name."""
-        found = {
-            prefix + name: value
-            for prefix, module in self.named_modules()
-            for name, value in module._parts()
-            if isinstance(value, Tensor)
-        }
+        found = {name: part for name, part in self._named_parts().items() if isinstance(part, Tensor)}
         first_name = {id(value): name for name, value in reversed(found.items())}
         return {name: value for name, value in found.items() if first_name[id(value)] == name}
 
     def named_buffers(self) -> dict[str, Any]:
         """Every plain array by its dotted name."""
-        return {
-            prefix + name: value
-            for prefix, module in self.named_modules()
-            for name, value in vars(module).items()
-            if _is_array(value)
-        }
+        return {name: part for name, part in self._named_parts().items() if _is_array(part)}
 
     def parameters(self) -> list[Tensor]:
         """Every Tensor once, in the order in which they were set."""
@@ -66,23 +81,36 @@ class Module:
     @property
     def device(self) -> str:
         """Where the parameters lie: "cpu" or "gpu"."""
-        return device_of(self.parameters()[0].data)
+        return device_of(self._first_parameter().data)
 
     @property
     def dtype(self) -> Any:
         """The type of the parameters' entries."""
-        return self.parameters()[0].dtype
+        return self._first_parameter().dtype
 
-    def to(self, device: str | None = None, dtype: Any = None) -> Module:
-        """Move parameters and buffers to a device, to another floating-point type, or both. Returns the module."""
+    def _first_parameter(self) -> Tensor:
+        for _, module in self.named_modules():
+            for _, part in module._parts():
+                if isinstance(part, Tensor):
+                    return part
+        raise InputError(type(self).__name__, "a module with parameters", "one without")
+
+    def to(self: Self, device: str | None = None, dtype: Any = None) -> Self:
+        """Move parameters and buffers to a device, to another floating-point type, or both. Returns the module.
+
+        An array that stands in two places is one array afterwards, too.
+        """
         if dtype is not None and numpy.dtype(dtype).kind != "f":
             raise InputError("to", "a floating-point dtype", str(dtype))
+        parts = [part for part in self._named_parts().values() if not isinstance(part, Module)]
+        before = [part.data if isinstance(part, Tensor) else part for part in parts]
+        after = {id(array): _moved(array, device, dtype) for array in before}
         for x in self.named_parameters().values():
-            x.data = _moved(x.data, device, dtype)
+            if after[id(x.data)] is not x.data:
+                x.data = after[id(x.data)]
         for _, module in self.named_modules():
             for name, value in vars(module).items():
-                if _is_array(value):
-                    setattr(module, name, _moved(value, device, dtype))
+                setattr(module, name, _replaced(value, after))
         return self
 
     def state(self) -> dict[str, Any]:
@@ -90,21 +118,76 @@ class Module:
         return {name: x.data for name, x in self.named_parameters().items()} | self.named_buffers()
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Copy arrays into the parameters and buffers of the same names. Raises ShapeError if they do not match."""
+        """Copy arrays into the parameters and buffers of the same names.
+
+        Raises ShapeError if they do not match, and InputError if two that are one array would need different values.
+        """
         own = self.state()
         for name in own | state:
             shapes = [tuple(arrays[name].shape) if name in arrays else "nothing" for arrays in (own, state)]
             if shapes[0] != shapes[1]:
                 raise ShapeError(f"load_state: {name}", str(shapes[0]), str(shapes[1]), "another architecture?")
+        first_name: dict[int, str] = {}
+        for name, array in own.items():
+            first = first_name.setdefault(id(array), name)
+            if first != name and not numpy.array_equal(to_numpy(state[first]), to_numpy(state[name])):
+                raise InputError(f"load_state: {name}", f"the values of {first}, which is the same array", "others")
         for name, array in own.items():
             array[...] = asarray(state[name], device_of(array))
+        for x in self.named_parameters().values():
+            x.data = x.data  # changed in place: `grad` refuses what was computed from the old values
 
     def __repr__(self) -> str:
         return type(self).__name__
 
 
+def _parts(name: str, value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """The Tensors, arrays and Modules that an attribute is or holds."""
+    if isinstance(value, (Tensor, Module)):
+        yield name, value
+    elif isinstance(value, PLAIN):
+        return
+    elif isinstance(value, (list, tuple, dict)):
+        if any(value is container for container in above):
+            raise InputError("Module", "a tree of modules", f"{name}, a {type(value).__name__} within itself")
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _parts(f"{name}.{key}", part, (*above, value))
+    elif _is_array(value):
+        if value.dtype.kind == "O":
+            raise InputError("Module", "arrays of numbers", f"{name}, an array of objects", "a list can hold them")
+        yield name, value
+    elif any(isinstance(part, (Tensor, Module)) for part in _hidden(value)):
+        expected = "Tensors and Modules as attributes, or in lists, tuples and dicts"
+        hint = "a class of one's own is derived from sv.nn.Module"
+        raise InputError("Module", expected, f"{name}, a {type(value).__name__} that holds one", hint)
+
+
+def _hidden(value: Any) -> Iterator[Any]:
+    """What another container holds, or an object that is no Module."""
+    if isinstance(value, (Set, ValuesView, deque, UserList)):
+        return iter(value)
+    if isinstance(value, Mapping):
+        return iter(value.values())
+    return iter(getattr(value, "__dict__", {}).values())
+
+
+def _replaced(value: Any, arrays: dict[int, Any]) -> Any:
+    """The value with each array in it exchanged for the one that stands under its id; lists and dicts stay the same."""
+    if _is_array(value):
+        return arrays[id(value)]
+    if isinstance(value, dict):
+        value.update({key: _replaced(part, arrays) for key, part in value.items()})
+    if isinstance(value, list):
+        value[:] = [_replaced(part, arrays) for part in value]
+    if isinstance(value, tuple):
+        parts = [_replaced(part, arrays) for part in value]
+        if any(new is not old for new, old in zip(parts, value, strict=True)):
+            return value._make(parts) if hasattr(value, "_make") else tuple(parts)
+    return value
+
+
 def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and not isinstance(value, (Tensor, Module, type, numpy.generic))
+    return hasattr(value, "shape") and not isinstance(value, (Tensor, Module, numpy.generic, *PLAIN))
 
 
 def _moved(array: Any, device: str | None, dtype: Any) -> Any:

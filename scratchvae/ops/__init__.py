@@ -1,7 +1,9 @@
 """The operations: NumPy's names and signatures wherever NumPy has the function. Tensors are passed by position."""
 
+import sys
+
+from scratchvae import operators
 from scratchvae.autodiff import broadcast_to, sum_to
-from scratchvae.ops import operators
 from scratchvae.ops.convolution import conv2d, conv2d_kernel, conv_transpose2d, upsample2d
 from scratchvae.ops.elementwise import (
     abs,
@@ -42,3 +44,56 @@ from scratchvae.ops.structure import (
     swapaxes,
     transpose,
 )
+
+__all__ = [
+    "abs",
+    "add",
+    "affine",
+    "broadcast_to",
+    "clip",
+    "concatenate",
+    "conv2d",
+    "conv2d_kernel",
+    "conv_transpose2d",
+    "crop",
+    "divide",
+    "exp",
+    "expand_dims",
+    "expm1",
+    "getitem",
+    "leaky_relu",
+    "log",
+    "log1p",
+    "log_softmax",
+    "logsumexp",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "multiply",
+    "negative",
+    "pad",
+    "power",
+    "relu",
+    "reshape",
+    "scatter_add",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "subtract",
+    "sum",
+    "sum_to",
+    "swapaxes",
+    "tanh",
+    "transpose",
+    "upsample2d",
+    "where",
+]
+
+operators.operations = sys.modules[__name__]

@@ -6,7 +6,7 @@ axis: an int, a tuple of ints, or None for all axes; keepdims keeps the reduced 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy
 
@@ -16,6 +16,7 @@ from scratchvae.ops.elementwise import exp
 from scratchvae.ops.structure import reshape
 
 Axis = int | tuple[int, ...] | None
+Value = TypeVar("Value")  # an array of an array, a Tensor of a Tensor
 
 
 @primitive
@@ -27,7 +28,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 sum.defvjp(lambda g, y, x, axis=None, keepdims=False: broadcast_to(_unreduce(g, x, axis), x.shape))
 
 
-def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def mean(x: Value, axis: Axis = None, keepdims: bool = False) -> Value:
     """y = sum of x / n over the axes"""
     return sum(x, axis=axis, keepdims=keepdims) / math.prod(x.shape[i] for i in _axes(x, axis))
 
@@ -70,12 +71,12 @@ logsumexp.defvjp(
 )
 
 
-def log_softmax(x: Any, axis: int = -1) -> Any:
+def log_softmax(x: Value, axis: int = -1) -> Value:
     """x - log sum exp x"""
     return x - logsumexp(x, axis=axis, keepdims=True)
 
 
-def softmax(x: Any, axis: int = -1) -> Any:
+def softmax(x: Value, axis: int = -1) -> Value:
     """exp x / sum exp x"""
     return exp(log_softmax(x, axis=axis))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from scratchvae.autodiff import primitive
 from scratchvae.backend import array_module
 from scratchvae.errors import ShapeError
+
+Value = TypeVar("Value")  # an array of an array, a Tensor of a Tensor
 
 
 @primitive
@@ -19,13 +21,13 @@ def reshape(x: Any, shape: int | tuple[int, ...]) -> Any:
 reshape.defvjp(lambda g, y, x, shape: reshape(g, x.shape))
 
 
-def expand_dims(x: Any, axis: int) -> Any:
+def expand_dims(x: Value, axis: int) -> Value:
     """y = x with a new axis of length 1"""
     (axis,) = _from_first("expand_dims", axis, x.ndim + 1)
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
-def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
+def squeeze(x: Value, axis: int | tuple[int, ...] | None = None) -> Value:
     """y = x without the given axes, or without all axes, of length 1"""
     if axis is None:
         axis = tuple(i for i, n in enumerate(x.shape) if n == 1)

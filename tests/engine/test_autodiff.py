@@ -1,6 +1,11 @@
 """The engine: what grad returns, what it computes and what it does not, how long graphs live, and what is refused."""
 
+import copy
 import gc
+import operator
+import pickle
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -327,9 +332,15 @@ def test_a_tensor_aliases_its_array(rng):
     leaf = Tensor(array)
     assert leaf.data is array and leaf.shape == (3,) and leaf.ndim == 1 and leaf.size == 3 and len(leaf) == 3
     assert leaf.dtype == numpy.float64
-    assert repr(leaf) == "Tensor(leaf, shape=(3,), float64, cpu)"
-    assert repr(ops.exp(leaf)) == "Tensor(exp, shape=(3,), float64, cpu)"
     assert Tensor([1.0, 2.0]).dtype == numpy.float64 and float(Tensor(2.5)) == 2.5
+
+
+def test_a_small_tensor_prints_its_values(device):
+    leaf = Tensor(asarray(numpy.array([[1.0, -2.5], [0.25, 2 / 3]]), device))
+    assert repr(leaf) == f"Tensor([[ 1. , -2.5 ], [ 0.25 , 0.6667]], leaf, shape=(2, 2), float64, {device})"
+    assert repr(2 * leaf[0]) == f"Tensor([ 2., -5.], multiply, shape=(2,), float64, {device})"
+    assert repr(leaf.sum() * 12.0) == f"Tensor(-7., multiply, shape=(), float64, {device})"
+    assert repr(Tensor(numpy.zeros(13))) == "Tensor(leaf, shape=(13,), float64, cpu)"
 
 
 @pytest.mark.parametrize(
@@ -416,6 +427,52 @@ def test_indexing_and_iteration(x):
     assert x[1:, ..., None].shape == (2, 4, 1)
     with pytest.raises(IndexError):
         x[3]
+
+
+def test_a_tensor_without_axes_is_not_iterable(device):
+    """NumPy: TypeError, iteration over a 0-d array. An empty iteration would make sum(loss) 0 and list(loss) empty."""
+    for loss in (Tensor(asarray(numpy.array(3.0), device)), ops.sum(Tensor(asarray(numpy.ones(2), device)))):
+        for consume in (iter, sum, list, tuple, max, lambda x: [*x], lambda x: zip(x, strict=True)):
+            with pytest.raises(TypeError, match="iteration over a Tensor without axes"):
+                consume(loss)
+        with pytest.raises(TypeError, match="iterable"):
+            assert 3.0 in loss
+        with pytest.raises(TypeError):
+            len(loss)
+
+
+def test_a_tensor_is_summed_row_by_row(x):
+    rows = [*x]
+    assert [row.primitive for row in rows] == [ops.getitem] * 3
+    (g,) = grad(ops.sum(ops.square(sum(rows))), [x])
+    numpy.testing.assert_allclose(g, numpy.broadcast_to(2 * x.data.sum(0), (3, 4)))
+
+
+def test_the_methods_of_arrays(x, device):
+    leaf = Tensor(asarray(x.data, device))
+    weight = x.data**2
+    for formula in (
+        lambda x: x.T,
+        lambda x: x.T.reshape(2, -1),
+        lambda x: x.reshape((6, 2)),
+        lambda x: x.reshape(-1),
+        lambda x: x.sum(),
+        lambda x: x.sum(axis=1),
+        lambda x: x.sum((0, 1), keepdims=True),
+        lambda x: x.mean(),
+        lambda x: x.mean(0),
+        lambda x: x.mean(axis=-1, keepdims=True),
+    ):
+        result, expected = formula(leaf), formula(x.data)
+        assert isinstance(result, Tensor) and result.shape == expected.shape
+        numpy.testing.assert_allclose(sv.to_numpy(result), expected, rtol=1e-14)
+        sv.check_gradients(lambda x, formula=formula: formula(x * weight), x.data)
+    with no_grad():
+        assert type(leaf.sum()) is type(ops.sum(leaf.data)) and type(leaf.T) is type(leaf.data)
+
+
+def test_a_tensor_is_hashed_and_kept_by_identity(x):
+    assert {x: 1}[x] == 1 and len({x, Tensor(x.data)}) == 2
 
 
 # ---- what is refused
@@ -571,3 +628,162 @@ def test_the_checker_sees_a_wrong_rule_that_writes_into_the_target(monkeypatch, 
     monkeypatch.setattr(rule, "into", lambda out, *others: numpy.multiply(right(out, *others), 1.001, out=out))
     with pytest.raises(sv.GradientError):
         sv.check_gradients(ops.affine, rng.random((4, 3)), rng.random((3, 2)), rng.random(2), order=1)
+
+
+# ---- values that change between the forward pass and grad
+
+
+def changes(w, optimizer):
+    """Name -> a change in place of the parameter that `grad` sees."""
+    return {
+        "step": optimizer.step,
+        "multiplied": lambda: setattr(w, "data", operator.imul(w.data, 2.0)),  # w.data *= 2
+        "subtracted": lambda: setattr(w, "data", operator.isub(w.data, 1.0)),
+        "loaded": lambda: Holder(w).load_state({"w": numpy.full(3, 7.0)}),
+    }
+
+
+class Holder(sv.nn.Module):
+    def __init__(self, w):
+        self.w = w
+
+
+@pytest.mark.parametrize("create_graph", [False, True], ids=["arrays", "graph"])
+@pytest.mark.parametrize("name", ["step", "multiplied", "subtracted", "loaded"])
+def test_a_loss_of_values_that_have_changed_in_place_is_refused(name, create_graph, device):
+    """d w^3 / dw was read at the new w from a graph of the old one; neither 3 w^2 of the one nor of the other."""
+    w = Tensor(asarray(numpy.array([1.0, 2.0, 3.0]), device))
+    optimizer = sv.optim.SGD([w], learning_rate=0.5)
+    loss = ops.sum(w * w * w)
+    numpy.testing.assert_allclose(sv.to_numpy(grad(loss, [w])[0]), [3, 12, 27])
+    optimizer.gradients[0][...] = 1.0
+    changes(w, optimizer)[name]()
+    sentence = r"grad: expected the values that the loss was computed from, received a leaf of shape \(3,\) that has"
+    with pytest.raises(InputError, match=sentence + r" changed since multiply read it \(compute it anew\)"):
+        grad(loss, [w], create_graph=create_graph)
+    new = sv.to_numpy(w).copy()
+    (g,) = grad(ops.sum(w * w * w), [w], create_graph=create_graph)
+    numpy.testing.assert_allclose(sv.to_numpy(g), 3 * new**2)
+
+
+def test_a_change_of_what_the_rules_read_is_seen_though_another_gradient_is_wanted(x):
+    """d/dx (x w) is w, which has changed; w is older than x, and nobody asked for its gradient."""
+    w = Tensor(numpy.ones((3, 4)))
+    younger = Tensor(x.data)
+    loss = ops.sum(younger * w)
+    w.data *= 3.0
+    with pytest.raises(InputError, match="a leaf of shape"):
+        grad(loss, [younger])
+
+
+def test_a_change_elsewhere_or_before_does_not_matter(x, y):
+    stranger = Tensor(numpy.ones(2))
+    y.data *= 2.0
+    branch = ops.sum(ops.square(y))
+    loss = ops.sum(x * x) + branch
+    stranger.data *= 2.0
+    numpy.testing.assert_allclose(grad(loss, [x])[0], 2 * x.data)
+    y.data *= 2.0  # the rules between x and the loss read nothing of y
+    numpy.testing.assert_allclose(grad(loss, [x])[0], 2 * x.data)
+    with pytest.raises(InputError):
+        grad(loss, [y])
+
+
+def test_another_array_in_the_place_of_the_old_one_leaves_the_graph_as_it_was(x):
+    """The graph keeps the array that it read; only rules on Tensors would read the new one."""
+    before = x.data
+    loss = ops.sum(x * x * x)
+    x.data = before + 1.0
+    numpy.testing.assert_allclose(grad(loss, [x])[0], 3 * before**2)
+    with pytest.raises(InputError, match="changed since multiply read it"):
+        grad(loss, [x], create_graph=True)
+    x.data *= 2.0  # of the new array: refused all the same, as nobody knows whose memory it shares
+    with pytest.raises(InputError):
+        grad(loss, [x])
+
+
+def test_a_second_derivative_across_a_change_is_refused(x):
+    (g,) = grad(ops.sum(x * x * x), [x], create_graph=True)
+    x.data *= 2.0
+    with pytest.raises(InputError):
+        grad(ops.sum(g), [x])
+
+
+def test_results_are_not_assigned_to(x):
+    y = ops.exp(x)
+    with pytest.raises(InputError, match=r"Tensor\.data: expected a leaf to change, received the result of exp"):
+        y.data *= 2.0
+
+
+def test_training_steps_between_whole_passes_are_not_disturbed(x):
+    w = Tensor(numpy.ones(4))
+    optimizer = sv.optim.SGD([w], learning_rate=0.1)
+    for _ in range(3):
+        expected = w.data - 0.1 * 2 * w.data
+        grad(ops.sum(w * w), [w], out=optimizer.gradients)
+        optimizer.step()
+        numpy.testing.assert_allclose(w.data, expected)
+        sv.check_gradients(lambda w: ops.sum(ops.tanh(w)), w)
+
+
+# ---- copies and processes
+
+
+def test_an_unpickled_leaf_is_born_where_it_lands(tmp_path):
+    """Births of another process once made every result of this one look older than its leaves: zero gradients."""
+    for _ in range(1000):
+        leaf = Tensor(numpy.array([1.0, 2.0]))
+    assert leaf.birth > 900
+    (tmp_path / "leaf").write_bytes(pickle.dumps((leaf, ops.tanh, sv.VAE.mlp(6, 2, (4,)))))
+    code = f"""
+import pathlib, pickle, numpy, scratchvae as sv
+early = sv.Tensor(numpy.array([3.0, 4.0]))
+leaf, tanh, model = pickle.loads(pathlib.Path({str(tmp_path / "leaf")!r}).read_bytes())
+x = numpy.random.default_rng(0).random((5, 6), dtype=numpy.float32)
+loss = sv.ops.sum(tanh(early * leaf)) + sv.ops.sum(model.elbo(x, sv.Noise(0)))
+print(*[abs(g).sum() for g in sv.grad(loss, [early, leaf, *model.parameters()])])
+"""
+    here = {}
+    exec(code.replace("print(*", "gradients = ("), here)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    there = [float(word) for word in run.stdout.split()]
+    assert len(there) == 10 and min(there) > 0
+    assert there == pytest.approx(here["gradients"], rel=1e-5)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_is_a_leaf_of_its_own(copied, x):
+    twin = copied(x)
+    numpy.testing.assert_array_equal(twin.data, x.data)
+    assert twin.birth > x.birth and numpy.shares_memory(twin.data, x.data) == (copied is copy.copy)
+    g, other = grad(ops.sum(x * x * twin), [x, twin])
+    numpy.testing.assert_allclose(g, 2 * x.data**2)
+    numpy.testing.assert_allclose(other, x.data**2)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_result_is_not_copied(copied, x):
+    """A graph would come along, to the recursion limit, or its links would be lost without a word."""
+    with pytest.raises(InputError, match="copy of a Tensor: expected a leaf, received the result of exp"):
+        copied(ops.exp(x))
+
+
+def test_primitives_are_copied_by_name():
+    for name in sv.ops.__all__:
+        operation = getattr(ops, name)
+        assert copy.deepcopy(operation) is operation and pickle.loads(pickle.dumps(operation)) is operation
+
+
+def test_births_in_many_threads_are_all_different():
+    leaves = [[] for _ in range(8)]
+
+    def work(mine):
+        mine += [Tensor(numpy.zeros(1)).birth for _ in range(2000)]
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in leaves]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({birth for mine in leaves for birth in mine}) == 8 * 2000
+    assert all(mine == sorted(mine) for mine in leaves)

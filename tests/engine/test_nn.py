@@ -1,6 +1,10 @@
 """Modules: the tree of parameters, moves between types and devices, initial values, and the two layers."""
 
+import collections
+import copy
 import math
+import pickle
+import types
 
 import numpy
 import pytest
@@ -128,6 +132,188 @@ def test_a_state_that_does_not_fit_changes_nothing(pair, change, sentence):
         pair.load_state(state)
     for name, array in pair.state().items():
         numpy.testing.assert_array_equal(array, before[name])
+
+
+# ---- what lists, tuples and dicts hold, and what cannot hold anything
+
+
+Two = collections.namedtuple("Two", "left right")
+
+
+class Nest(Module):
+    """Layers and buffers at every depth."""
+
+    def __init__(self):
+        self.blocks = [[Linear(2, 3, sv.Noise(1))], [Linear(3, 2, sv.Noise(2)), Linear(2, 2, sv.Noise(3))]]
+        self.table = {"a": {"b": (Linear(2, 1, sv.Noise(4)), sv.Tensor(numpy.ones(2, dtype=numpy.float32)))}}
+        self.pair = Two(numpy.ones(2, dtype=numpy.float32), [numpy.zeros(3, dtype=numpy.float32), "words", 3])
+        self.ordered = collections.OrderedDict(mask=numpy.arange(2))
+        self.settings = {"sizes": [1, 2], "name": "nest", "none": None}
+
+
+NEST = {
+    *(f"blocks.{i}.{name}" for i in ("0.0", "1.0", "1.1") for name in ("weight", "bias")),
+    "table.a.b.0.weight",
+    "table.a.b.0.bias",
+    "table.a.b.1",
+}
+
+
+def test_parts_are_found_however_deep_they_are():
+    nest = Nest()
+    assert set(nest.named_parameters()) == NEST and nest.count() == 9 + 8 + 6 + 3 + 2
+    assert set(nest.named_buffers()) == {"pair.0", "pair.1.0", "ordered.mask"}
+    assert nest.named_parameters()["table.a.b.1"] is nest.table["a"]["b"][1]
+    prefixes = ["", "blocks.0.0.", "blocks.1.0.", "blocks.1.1.", "table.a.b.0."]
+    assert [prefix for prefix, _ in nest.named_modules()] == prefixes
+
+
+def test_deep_parts_are_moved_and_loaded(strict_gpu):
+    nest, other = Nest(), Nest()
+    before = {name: array.copy() for name, array in nest.state().items()}
+    nest.to("gpu", numpy.float64)
+    assert {device_of(array) for array in nest.state().values()} == {"gpu"}
+    assert {array.dtype.str for name, array in nest.state().items() if name != "ordered.mask"} == {"<f8"}
+    assert type(nest.pair) is Two and nest.pair.right[1:] == ["words", 3] and type(nest.ordered) is type(other.ordered)
+    for array in other.state().values():
+        array += 1
+    other.load_state(nest.to("cpu", numpy.float32).state())
+    for name, array in other.state().items():
+        numpy.testing.assert_array_equal(array, before[name])
+
+
+def test_deep_layers_are_trained_and_saved(rng, tmp_path):
+    class Network(Module):
+        def __init__(self):
+            self.blocks = [[Linear(6, 8, sv.Noise(1))], {"last": Linear(8, 4, sv.Noise(2))}]
+
+        def __call__(self, x):
+            return self.blocks[1]["last"](self.blocks[0][0](x))
+
+    def build():
+        decoder = sv.models.BernoulliDecoder(MLP([2, 4, 6], sv.Noise(3)))
+        return sv.VAE(sv.models.GaussianEncoder(Network()), decoder, 2, (6,))
+
+    model, x = build(), rng.random((16, 6), dtype=numpy.float32)
+    assert model.encoder.count() == 92
+    before = {name: array.copy() for name, array in model.state().items() if name.startswith("encoder")}
+    sv.fit(model, x, epochs=1, progress=False)
+    assert all((model.state()[name] != array).any() for name, array in before.items())
+    sv.save(model, tmp_path / "model.npz")
+    loaded = sv.load(tmp_path / "model.npz", into=build())
+    assert numpy.array_equal(loaded.encode(x).mean, model.encode(x).mean)
+
+
+def holder(part):
+    module = Module()
+    module.part = part
+    return module
+
+
+class Plain:
+    """No Module, by mistake."""
+
+    def __init__(self):
+        self.layer = Linear(2, 1, sv.Noise(0))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda: {sv.Tensor(numpy.ones(1))},
+        lambda: frozenset([Linear(2, 1, sv.Noise(0))]),
+        lambda: collections.deque([Linear(2, 1, sv.Noise(0))]),
+        lambda: collections.UserList([Linear(2, 1, sv.Noise(0))]),
+        lambda: collections.UserDict(a=Linear(2, 1, sv.Noise(0))),
+        lambda: types.MappingProxyType({"a": sv.Tensor(numpy.ones(1))}),
+        lambda: {"a": Linear(2, 1, sv.Noise(0))}.values(),
+        lambda: types.SimpleNamespace(w=sv.Tensor(numpy.ones(1))),
+        lambda: [{"a": Plain()}],
+        Plain,
+    ],
+)
+def test_what_hides_a_parameter_is_refused(part):
+    for ask in (Module.parameters, Module.state, Module.to, Module.count, lambda module: list(module.named_modules())):
+        with pytest.raises(InputError, match="Module: expected Tensors and Modules as attributes, or in"):
+            ask(holder(part()))
+
+
+def test_what_holds_no_parameter_is_left_alone():
+    for part in ({1, 2}, collections.deque([1.0]), types.SimpleNamespace(a=1), numpy, Plain, len, lambda x: x, "word"):
+        assert holder(part).parameters() == [] and holder([part]).state() == {}
+    assert set(holder(Plain().layer.__call__).state()) == set(), "a bound method belongs to another module"
+
+
+def test_arrays_of_objects_are_refused():
+    """A file would hold them pickled, and could not be read."""
+    for array in (numpy.array([Linear(2, 1, sv.Noise(0))], dtype=object), numpy.array([1, "a", None], dtype=object)):
+        with pytest.raises(InputError, match="Module: expected arrays of numbers, received part, an array of objects"):
+            holder(array).state()
+
+
+def test_two_parts_of_one_name_are_refused():
+    for part in (
+        {1: sv.Tensor(numpy.ones(1)), "1": sv.Tensor(numpy.zeros(1))},
+        {"a.b": numpy.ones(1), "a": {"b": numpy.ones(1)}},
+        {"a": {"b": sv.Tensor(numpy.ones(1))}, "a.b": numpy.ones(1)},
+    ):
+        with pytest.raises(InputError, match="Module: expected parts of different names, received two of the name"):
+            holder(part).state()
+
+
+def test_a_module_below_itself_is_refused():
+    """A RecursionError, once: a module that knew its parent."""
+    parent, child, within = Module(), Linear(6, 4, sv.Noise(1)), [1]
+    parent.child, child.parent, child.parents = child, parent, [parent]
+    within.append(within)
+    for module, received in (
+        (parent, "child.parent, which leads back to Module"),
+        (child, "parent.child, which leads back to Linear"),
+        (holder(within), "part.1, a list within itself"),
+    ):
+        with pytest.raises(InputError, match=f"Module: expected a tree of modules, received {received}"):
+            module.count()
+    del child.parent, child.parents
+    assert parent.count() == 28
+
+
+def test_parts_of_a_class_are_refused():
+    with pytest.raises(InputError, match=r"class Shared: expected parts that __init__ sets, received layer, which"):
+
+        class Shared(Module):
+            layer = Linear(2, 1, sv.Noise(0))
+
+
+def test_an_array_in_two_places_is_moved_as_one_and_loaded_as_one(strict_gpu):
+    array = numpy.zeros(2, dtype=numpy.float32)
+    both = holder([array, array, sv.Tensor(array)])
+    both.to("gpu", numpy.float64)
+    assert both.part[0] is both.part[1] is both.part[2].data and device_of(both.part[0]) == "gpu"
+    both.to("cpu")
+    both.load_state(dict.fromkeys(both.state(), numpy.array([3.0, 0.5])))
+    assert both.part[0] is both.part[1] and both.part[1].tolist() == [3, 0.5]
+    values = {"part.2": numpy.ones(2), "part.0": numpy.array([3.0, 0.5]), "part.1": numpy.array([0.5, 0.5])}
+    with pytest.raises(InputError, match=r"load_state: part\.\d: expected the values of part\.2, which is the same"):
+        both.load_state(values)
+    assert both.part[1].tolist() == [3, 0.5]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: sv.VAE.mlp(6, 2, (4,), "relu", "gaussian"),
+        lambda: sv.SemiSupervisedVAE.mlp(6, 2, hidden=(4,)),
+        lambda: sv.VAE.convolutional((8, 8, 1), 2, channels=(2,)),
+        Nest,
+    ],
+)
+def test_a_copied_module_is_the_same_and_shares_nothing(build):
+    module = build()
+    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert list(twin.state()) == list(module.state()) and repr(twin) == repr(module)
+        for name, array in module.state().items():
+            assert numpy.array_equal(twin.state()[name], array)
+            assert not numpy.shares_memory(twin.state()[name], array)
 
 
 # ---- initial values

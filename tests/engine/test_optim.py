@@ -1,6 +1,9 @@
 """Optimisers: the published equations, PyTorch's numbers, one flat buffer, clipping, schedules."""
 
+import copy
 import math
+import pickle
+from fractions import Fraction
 from functools import partial
 
 import numpy
@@ -245,3 +248,229 @@ def test_parameters_on_two_devices_are_refused(strict_gpu):
     parameters = [sv.Tensor(numpy.ones(2)), sv.Tensor(asarray(numpy.ones(2), "gpu"))]
     with pytest.raises(InputError, match="received float64 on cpu, float64 on gpu"):
         SGD(parameters)
+
+
+@pytest.mark.parametrize("name", ["momentum", "beta1", "beta2"])
+@pytest.mark.parametrize("value", [1.0, 1, 2.0, -0.1, math.nan, math.inf, "0.9", None, True, numpy.array(0.9), [0.9]])
+def test_fractions_are_checked_when_they_are_given_and_when_they_are_set(name, value):
+    """beta = 1 divided by zero or made NaN, beta = 2 was a domain error, momentum = "0.9" one of NumPy's, in step."""
+    make = SGD if name == "momentum" else Adam
+    sentence = rf"{make.__name__}: expected a {name} of at least 0 and below 1, received"
+    with pytest.raises(InputError, match=sentence):
+        make([sv.Tensor(numpy.ones(2))], **{name: value})
+    optimizer = make([sv.Tensor(numpy.ones(2))])
+    with pytest.raises(InputError, match=sentence):
+        setattr(optimizer, name, value)
+    setattr(optimizer, name, 0)
+    optimizer.gradients[0][:] = 1.0, -2.0
+    optimizer.step()
+    assert numpy.isfinite(optimizer.parameters[0].data).all()
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "eps", "clip_norm", "clip_value"])
+@pytest.mark.parametrize("value", [0, 0.0, -1.0, math.nan, math.inf, "1", True, numpy.ones(1), 1j])
+def test_positive_settings_are_checked_when_they_are_given_and_when_they_are_set(name, value):
+    with pytest.raises(InputError, match=f"Adam: expected a positive {name}, received"):
+        Adam([sv.Tensor(numpy.ones(2))], **{name: value})
+    optimizer = Adam([sv.Tensor(numpy.ones(2))])
+    with pytest.raises(InputError, match=f"Adam: expected a positive {name}, received"):
+        setattr(optimizer, name, value)
+
+
+def test_settings_that_are_needed_cannot_be_none():
+    for name in ("learning_rate", "eps", "beta1"):
+        with pytest.raises(InputError, match=name):
+            Adam([sv.Tensor(numpy.ones(2))], **{name: None})
+
+
+def test_numbers_of_numpy_are_numbers_and_leave_float32_as_it_is(start, gradients):
+    """A float64 of NumPy's would turn (1 - beta1) g, and what comes after it, into float64."""
+    settings = {"learning_rate": 0.125, "beta1": 0.5, "beta2": 0.75, "eps": 0.25, "clip_norm": 2, "clip_value": 1.5}
+    single = [x.astype(numpy.float32) for x in start]
+    expected = descend(partial(Adam, **settings), single, gradients[:4])
+    assert expected.dtype == numpy.float32
+    for kind in (numpy.float64, numpy.float32, numpy.float16, Fraction):
+        given = {name: kind(value) for name, value in settings.items()}
+        optimizer = Adam([sv.Tensor(numpy.ones(1, dtype=numpy.float32))], **given)
+        assert {type(getattr(optimizer, name)) for name in settings} <= {int, float}
+        assert numpy.array_equal(descend(partial(Adam, **given), single, gradients[:4]), expected)
+    whole = Adam([sv.Tensor(numpy.ones(1))], clip_norm=numpy.int64(2), eps=1)
+    assert type(whole.clip_norm) is int and type(whole.eps) is int, "as a configuration file has them"
+
+
+@pytest.mark.parametrize("value", [-1.0, -1e-30, math.nan, math.inf, "0.1", None, 1j])
+@pytest.mark.parametrize("make", [partial(SGD, clip_norm=0.1), Adam], ids=["SGD", "Adam"])
+def test_a_schedule_of_such_a_rate_changes_nothing(make, value):
+    """A negative rate ascended without a word."""
+    optimizer = make([sv.Tensor(numpy.ones(2))], learning_rate=lambda step: value if step else 0.5)
+    optimizer.gradients[0][:] = 1.0
+    optimizer.step()
+    before = optimizer.parameters[0].data.copy()
+    optimizer.gradients[0][:] = 3.0
+    with pytest.raises(InputError, match=r"schedule: expected a (finite number|number of at least 0), received .* 1$"):
+        optimizer.step()
+    assert numpy.array_equal(optimizer.parameters[0].data, before) and optimizer.n_steps == 1
+    assert (optimizer.gradients[0] == 3.0).all()
+
+
+def test_a_rate_of_zero_at_some_steps_is_fine():
+    optimizer = SGD([sv.Tensor(numpy.ones(2))], learning_rate=LinearSchedule(1.0, 0.0, 1))
+    optimizer.n_steps = 5
+    optimizer.gradients[0][:] = 3.0
+    optimizer.step()
+    assert (optimizer.parameters[0].data == 1).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LinearSchedule(math.nan, 1.0, 3),
+        lambda: LinearSchedule(0.0, -1.0, 3),
+        lambda: LinearSchedule("0", 1.0, 3),
+        lambda: LinearSchedule(0.0, 1.0, math.nan),
+        lambda: LinearSchedule(0.0, 1.0, 0),
+        lambda: ExponentialSchedule(1.0, -0.5),
+        lambda: ExponentialSchedule(math.inf, 0.5),
+        lambda: ExponentialSchedule(1.0, 0.5, smallest=None),
+    ],
+)
+def test_schedules_of_other_numbers_are_refused(make):
+    with pytest.raises(InputError, match=r"^(Linear|Exponential)Schedule: expected"):
+        make()
+
+
+def test_parameters_that_share_memory_are_refused():
+    """In the flat buffer each would become a number of its own, and the tie would be lost without a word."""
+    array = numpy.ones(4)
+    for other in (array, array[1:], array.reshape(2, 2)):
+        with pytest.raises(InputError, match="SGD: expected parameters with memory of their own, received two"):
+            SGD([sv.Tensor(array), sv.Tensor(other)])
+    SGD([sv.Tensor(array[::2]), sv.Tensor(array[1::2])])  # side by side is not the same
+    model = sv.VAE.mlp(4, 2, (3,))
+    Adam(model.parameters())
+    SGD(model.parameters())
+
+
+def test_a_tensor_alone_is_one_parameter():
+    assert SGD(sv.Tensor(numpy.ones((2, 3)))).parameters[0].shape == (2, 3)
+
+
+# ---- copies
+
+
+COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda x: pickle.loads(pickle.dumps(x))}
+
+
+def loss_of(model):
+    x = numpy.linspace(0, 1, 20, dtype=numpy.float32).reshape(5, 4)
+    return -sv.ops.mean(model.elbo(x, sv.Noise(0)))
+
+
+def train(model, optimizer, n_steps):
+    for _ in range(n_steps):
+        sv.grad(loss_of(model), optimizer.parameters, out=optimizer.gradients)
+        optimizer.step()
+    return {name: array.copy() for name, array in model.state().items()}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("order", [1, -1], ids=["model first", "optimizer first"])
+@pytest.mark.parametrize("make", [partial(SGD, momentum=0.9, learning_rate=LinearSchedule(0.1, 0.0, 9)), Adam])
+def test_a_model_and_its_optimizer_copied_together_stay_together(copied, order, make):
+    """Copied views are arrays by themselves: the twin's step changed a buffer that its model did not read."""
+    model = sv.VAE.mlp(4, 2, (3,))
+    optimizer = make(model.parameters())
+    train(model, optimizer, 3)
+    pair = copied((model, optimizer)[::order])
+    twin, twins = pair[::order]
+    assert all(x is y for x, y in zip(twin.parameters(), twins.parameters, strict=True))
+    assert all(x.data.base is twins._values for x in twin.parameters())
+    before = {name: array.copy() for name, array in model.state().items()}
+    there = train(twin, twins, 4)
+    for name, array in model.state().items():
+        assert numpy.array_equal(array, before[name]), "the copy's steps move the original"
+    here = train(model, optimizer, 4)
+    assert any(not numpy.array_equal(here[name], before[name]) for name in here)
+    for name, array in here.items():
+        assert numpy.array_equal(there[name], array)
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_an_optimizer_copied_between_grad_and_step_has_the_gradients(copied, start, gradients):
+    optimizer = Adam([sv.Tensor(x.copy()) for x in start])
+    for view, g in zip(optimizer.gradients, gradients[0], strict=True):
+        view[...] = g
+    twin = copied(optimizer)
+    optimizer.step()
+    twin.step()
+    assert twin.n_steps == 1 and set(vars(twin)) == set(vars(optimizer))
+    for x, y, g in zip(optimizer.parameters, twin.parameters, twin.gradients, strict=True):
+        assert numpy.array_equal(x.data, y.data) and not numpy.shares_memory(x.data, y.data)
+        assert g.base is twin._gradient
+
+
+def test_a_shallow_copy_of_an_optimizer_takes_the_parameters_over(start):
+    optimizer = Adam([sv.Tensor(x.copy()) for x in start])
+    twin = copy.copy(optimizer)
+    twin.gradients[0][...] = 1.0
+    twin.step()
+    assert (optimizer.parameters[0].data != start[0]).all()
+    with pytest.raises(InputError, match="Adam: expected parameters as this optimizer holds them"):
+        optimizer.step()
+
+
+def test_schedules_are_pickled_by_value():
+    for schedule in (LinearSchedule(0.1, 0.0, 5), ExponentialSchedule(0.1, 0.5)):
+        assert pickle.loads(pickle.dumps(schedule)) == schedule == copy.deepcopy(schedule)
+
+
+# ---- what a resumed run compares
+
+
+class Tuned(Adam):
+    """A user's own optimizer, with settings that are no numbers."""
+
+    def __init__(self, *arguments, rule="soft", decay=None, **options):
+        super().__init__(*arguments, **options)
+        self.rule, self.decay = rule, decay
+
+
+def set_later(make=Adam, **settings):
+    """A factory of optimizers whose settings are changed after they were made."""
+
+    def optimizer(parameters, **options):
+        made = make(parameters, **options)
+        for name, value in settings.items():
+            setattr(made, name, value)
+        return made
+
+    return optimizer
+
+
+@pytest.mark.filterwarnings("ignore:posterior collapse")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Adam, set_later(beta1=0.5)),
+        (Adam, set_later(learning_rate=0.5)),
+        (Adam, set_later(learning_rate=LinearSchedule(1e-3, 0.0, 100))),
+        (set_later(learning_rate=lambda step: 0.1), set_later(learning_rate=lambda step: 0.1 / (1 + step))),
+        (Adam, set_later(clip_norm=1.0)),
+        (Adam, set_later(clip_value=1.0)),
+        (partial(SGD, momentum=0.5), set_later(partial(SGD, momentum=0.5), momentum=0.25)),
+        (Tuned, partial(Tuned, rule="hard")),
+        (Tuned, set_later(Tuned, decay=LinearSchedule(1.0, 0.0, 3))),
+    ],
+)
+def test_settings_that_were_set_later_are_compared_on_resume(rng, tmp_path, before, after):
+    """Only the numbers that an optimizer was made with, and not its own learning rate, were once compared."""
+    x = rng.random((8, 4), dtype=numpy.float32)
+
+    def fit(optimizer, epochs, resume):
+        model = sv.VAE.mlp(4, 2, (3,))
+        return sv.fit(model, x, epochs, 4, optimizer=optimizer, run_dir=tmp_path / "run", resume=resume, progress=False)
+
+    fit(before, 1, False)
+    assert len(fit(before, 2, True)["epoch"]) == 2
+    with pytest.raises(InputError, match="expected the settings of the run.*only epochs may grow"):
+        fit(after, 3, True)

@@ -8,6 +8,7 @@ from typing import Any
 from scratchvae import ops
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module
+from scratchvae.distributions.event import on_support
 from scratchvae.errors import ShapeError
 from scratchvae.nn import Module
 
@@ -31,11 +32,13 @@ class Categorical(Module):
         return ops.softmax(self.logits)
 
     def sample(self, noise: Any) -> Any:
-        """y = the first class whose cumulated probability exceeds uniform noise: integers.   (..., N) -> (..., N)"""
+        """y = the first class whose cumulated probability exceeds uniform noise: integers.   (..., N) -> (..., N)
+
+        Or the first that reaches the last sum, which rounding may leave below 1: no class of probability 0 is sampled.
+        """
         with no_grad():
             cumulated = self.mean.cumsum(axis=-1)
-        y = (noise[..., None] >= cumulated).sum(axis=-1)
-        return array_module(y).minimum(y, self.logits.shape[-1] - 1)  # rounding may leave the last sum below 1
+        return ((noise[..., None] >= cumulated) & (cumulated < cumulated[..., -1:])).sum(axis=-1)
 
     def log_prob(self, y: Any) -> Any:
         """log p(y) = log pi_y, in nats, and -infinity for a y that is no class.   (..., N) -> (..., N)
@@ -49,4 +52,5 @@ class Categorical(Module):
 
     def entropy(self) -> Any:
         """H = -sum over c of pi_c log pi_c, in nats.   (N,)"""
-        return -ops.sum(self.mean * ops.log_softmax(self.logits), axis=-1)
+        pi = self.mean
+        return -ops.sum(pi * on_support(ops.log_softmax(self.logits), pi), axis=-1)

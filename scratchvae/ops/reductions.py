@@ -92,8 +92,8 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 
 def _less(x: Any, y: Any) -> Any:
-    """x - y, which is 0 where x is +infinity."""
-    infinite = x >= math.inf
+    """x - y, which is 0 where both are +infinity."""
+    infinite = (x >= math.inf) & (y >= math.inf)
     return where(infinite, 0.0, x) - where(infinite, 0.0, y)
 
 

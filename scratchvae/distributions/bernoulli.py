@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
@@ -9,8 +10,9 @@ import numpy
 from scratchvae import ops
 from scratchvae.arrays import scaling
 from scratchvae.autodiff import no_grad
+from scratchvae.backend import device_of, to_numpy
 from scratchvae.distributions.distribution import Distribution
-from scratchvae.distributions.event import check_event, sum_event
+from scratchvae.distributions.event import check_event, on_support, sum_event
 from scratchvae.distributions.integration import entries, product
 from scratchvae.errors import DataError
 
@@ -59,13 +61,31 @@ class Bernoulli(Distribution):
         return (noise < m).astype(m.dtype)
 
     def log_prob(self, x: Any) -> Any:
-        """log p(x) = sum over the event of x l - log(1 + e^l) for logits l, in nats.   (N, D) -> (N,)"""
+        """log p(x) = sum over the event of x l - log(1 + e^l) for logits l, in nats.   (N, D) -> (N,)
+
+        A logit of infinity makes x = 1 certain, log p = 0, and all else impossible, log p = -infinity; one of -infinity
+        does so with x = 0.
+        """
         check_event("Bernoulli.log_prob", x, self)
-        return sum_event(x * self.logits - ops.softplus(self.logits), self)
+        if device_of(x) == "cpu":  # where a look at the result costs nothing
+            with numpy.errstate(invalid="ignore"):
+                log_p = sum_event(x * self.logits - ops.softplus(self.logits), self)
+            if not numpy.isnan(to_numpy(log_p)).any():
+                return log_p
+        certain = (self.logits >= math.inf) | (self.logits <= -math.inf)
+        logits = ops.where(certain, 0.0, self.logits)
+        values = ops.where(certain, -math.inf, x * logits - ops.softplus(logits))
+        return sum_event(ops.where(certain & (x == (self.logits > 0)), 0.0, values), self)
+
+    def log_means(self) -> tuple[Any, Any]:
+        """log m = -log(1 + e^-l) and log(1 - m) = -log(1 + e^l), in nats.   (N, D) each"""
+        return -ops.softplus(-self.logits), -ops.softplus(self.logits)
 
     def entropy(self) -> Any:
-        """H = sum over the event of log(1 + e^l) - m l, in nats.   (N,)"""
-        return sum_event(ops.softplus(self.logits) - self.mean * self.logits, self)
+        """H = sum over the event of -m log m - (1 - m) log(1 - m), in nats.   (N,)"""
+        m, opposite = self.mean, ops.sigmoid(-self.logits)
+        log_m, log_opposite = self.log_means()
+        return -sum_event(m * on_support(log_m, m) + opposite * on_support(log_opposite, opposite), self)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
         """As in Distribution; the sum over all x."""

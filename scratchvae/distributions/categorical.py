@@ -11,6 +11,7 @@ from scratchvae import ops
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module
 from scratchvae.distributions.distribution import Distribution
+from scratchvae.distributions.event import on_support
 from scratchvae.errors import ShapeError
 
 
@@ -35,11 +36,13 @@ class Categorical(Distribution):
         return ops.softmax(self.logits)
 
     def sample(self, noise: Any) -> Any:
-        """y = the first class whose cumulated probability exceeds uniform noise: integers.   (..., N) -> (..., N)"""
+        """y = the first class whose cumulated probability exceeds uniform noise: integers.   (..., N) -> (..., N)
+
+        Or the first that reaches the last sum, which rounding may leave below 1: no class of probability 0 is sampled.
+        """
         with no_grad():
             cumulated = self.mean.cumsum(axis=-1)
-        y = (noise[..., None] >= cumulated).sum(axis=-1)
-        return array_module(y).minimum(y, self.logits.shape[-1] - 1)  # rounding may leave the last sum below 1
+        return ((noise[..., None] >= cumulated) & (cumulated < cumulated[..., -1:])).sum(axis=-1)
 
     def log_prob(self, y: Any) -> Any:
         """log p(y) = log pi_y, in nats, and -infinity for a y that is no class.   (..., N) -> (..., N)
@@ -53,7 +56,8 @@ class Categorical(Distribution):
 
     def entropy(self) -> Any:
         """H = -sum over c of pi_c log pi_c, in nats.   (N,)"""
-        return -ops.sum(self.mean * ops.log_softmax(self.logits), axis=-1)
+        pi = self.mean
+        return -ops.sum(pi * on_support(ops.log_softmax(self.logits), pi), axis=-1)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
         """As in Distribution; the sum over all classes."""

@@ -13,6 +13,11 @@ def sum_event(values: Any, distribution: Any) -> Any:
     return ops.sum(values, axis=tuple(range(-distribution.event_ndim, 0)))
 
 
+def on_support(values: Any, probability: Any) -> Any:
+    """Keep the values where the probability is above 0, and put 0 elsewhere: 0 log 0 = 0, and so is its derivative."""
+    return ops.where(probability > 0, values, 0.0)
+
+
 def check_event(operation: str, x: Any, distribution: Any) -> None:
     """Raise ShapeError unless the trailing axes of x are an event: broadcasting must not hide a wrong shape."""
     event = distribution.shape[-distribution.event_ndim :] if distribution.event_ndim else ()

@@ -8,7 +8,7 @@ from typing import Any
 from scratchvae import ops
 from scratchvae.distributions.bernoulli import Bernoulli
 from scratchvae.distributions.categorical import Categorical
-from scratchvae.distributions.event import sum_event
+from scratchvae.distributions.event import on_support, sum_event
 from scratchvae.distributions.laplace import Laplace
 from scratchvae.distributions.normal import Normal
 from scratchvae.distributions.poisson import Poisson
@@ -76,11 +76,15 @@ def kl_poisson_poisson(q: Poisson, p: Poisson) -> Any:
 
 @register_kl(Bernoulli, Bernoulli)
 def kl_bernoulli_bernoulli(q: Bernoulli, p: Bernoulli) -> Any:
-    """sum of m_q (l_q - l_p) - log(1 + e^l_q) + log(1 + e^l_p) for logits l"""
-    return sum_event(q.mean * (q.logits - p.logits) - ops.softplus(q.logits) + ops.softplus(p.logits), q)
+    """sum of m_q (log m_q - log m_p) + (1 - m_q) (log(1 - m_q) - log(1 - m_p)),   0 where m_q or 1 - m_q is 0"""
+    terms = []
+    for m_q, log_q, log_p in zip((q.mean, ops.sigmoid(-q.logits)), q.log_means(), p.log_means(), strict=True):
+        terms.append(m_q * (on_support(log_q, m_q) - on_support(log_p, m_q)))
+    return sum_event(terms[0] + terms[1], q)
 
 
 @register_kl(Categorical, Categorical)
 def kl_categorical_categorical(q: Categorical, p: Categorical) -> Any:
-    """sum over classes of pi_q (log pi_q - log pi_p)"""
-    return ops.sum(q.mean * (ops.log_softmax(q.logits) - ops.log_softmax(p.logits)), axis=-1)
+    """sum over classes of pi_q (log pi_q - log pi_p),   0 where pi_q is 0, infinite where pi_p alone is 0"""
+    pi, log_q, log_p = q.mean, ops.log_softmax(q.logits), ops.log_softmax(p.logits)
+    return ops.sum(pi * (on_support(log_q, pi) - on_support(log_p, pi)), axis=-1)

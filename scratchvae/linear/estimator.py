@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
@@ -28,15 +29,16 @@ class Estimator:
     The constructor only stores its parameters; `fit` checks them and the data, returns the model, and leaves what it
     found in attributes whose names end in "_". Data are (N, D), one row for each x, of float32 or float64: an array of
     NumPy or CuPy, or what converts to one of NumPy's. What comes out is an array of the same kind and type. Nothing
-    that is handed in is changed. A pipeline of scikit-learn takes a class derived from one of these and from
-    scikit-learn's BaseEstimator.
+    that is handed in is changed. scikit-learn's pipelines, searches and scorers take an estimator as it is, and know a
+    classifier as one.
 
     Attributes
     ----------
     n_features_in_ : D, the number of columns of the data that `fit` saw.
 
     Raises InputError for parameters out of range and for use before `fit`, ShapeError for other than (N, D), and
-    DataError for numbers that are no floats, not finite, or too large to be squared and added up.
+    DataError for numbers that are no floats, not finite, too large to be squared and added up, or so small that what
+    the model finds is outside the range of their type.
     """
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -52,6 +54,11 @@ class Estimator:
             setattr(self, name, value)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn, which alone asks and is loaded by then, wants to know of an estimator."""
+        utils = sys.modules["sklearn.utils"]
+        return utils.Tags(estimator_type=None, target_tags=utils.TargetTags(required=False))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
 
@@ -62,6 +69,14 @@ class Estimator:
         if not float(abs(X).max()) < (float(xp.finfo(X.dtype).max) / X.size) ** 0.5:
             raise DataError(operation, f"numbers whose squares can be added up in {X.dtype}", "larger ones")
         return X
+
+    def _check_range(self, what: str, smallest: float, X: Any) -> None:
+        """Raise DataError if the smallest of what is found in X is below the normal numbers of X's type."""
+        tiny = float(array_module(X).finfo(X.dtype).tiny)
+        if not smallest >= tiny:
+            expected = f"rows whose {what} {X.dtype} can hold, at least {tiny:.2g}"
+            hint = "other units" if X.dtype == "float64" else 'other units, or X.astype("float64")'
+            raise DataError(f"{type(self).__name__}.fit", expected, f"{smallest:.2g}", hint)
 
     def _rows(self, method: str, X: Any) -> Any:
         """X, if the model is fitted and X has the columns that it was fitted to."""
@@ -116,6 +131,13 @@ class Classifier(Estimator):
     classes_ : the values of y, (C,), in rising order; columns of what has C columns stand in this order.
     """
 
+    def __sklearn_tags__(self) -> Any:
+        """An estimator's, and that y has classes."""
+        utils, tags = sys.modules["sklearn.utils"], super().__sklearn_tags__()
+        tags.estimator_type, tags.classifier_tags = "classifier", utils.ClassifierTags()
+        tags.target_tags.required = True
+        return tags
+
     def _scores(self, method: str, X: Any) -> Any:
         """s_c(x), (N, C)."""
         raise NotImplementedError
@@ -163,6 +185,12 @@ class Factorization(Estimator):
     learning" (2009), sections 14.5 to 14.7.
     """
 
+    def __sklearn_tags__(self) -> Any:
+        """An estimator's, and that rows become other rows of the same type."""
+        utils, tags = sys.modules["sklearn.utils"], super().__sklearn_tags__()
+        tags.estimator_type, tags.transformer_tags = "transformer", utils.TransformerTags(["float64", "float32"])
+        return tags
+
     def transform(self, X: Any) -> Any:
         """A, the weights of the dictionary's elements.   (N, D) -> (N, K)"""
         raise NotImplementedError
@@ -203,19 +231,35 @@ def centre(X: Any) -> tuple[Any, Any]:
     return mean, X - mean
 
 
+def power_of_two(X: Any, axis: int | None = None) -> Any:
+    """A power of two by which to divide X before squares are taken: 1, unless they would lose digits or underflow.
+
+    That is below sqrt(tiny) / eps, 1e-12 in float32: a square that counts, (eps x)^2, is no normal number there. Then
+    it is that of the largest |x| of all, a Python float, or of each column, (D,). Division by it rounds nothing.
+    """
+    xp = array_module(X)
+    limits = xp.finfo(X.dtype)
+    largest = abs(X).max(axis=axis)
+    small = (largest > 0) & (largest < float(limits.tiny) ** 0.5 / float(limits.eps))
+    power = xp.where(small, xp.ldexp(xp.ones_like(largest), xp.frexp(largest)[1]), 1.0)
+    return float(power) if axis is None else power
+
+
 def principal_axes(centred: Any, k: int) -> tuple[Any, Any]:
     """X = U diag(s) V':   the k largest s, falling, (k,), and their rows of V', (k, D)
 
-    Each row's largest entry is positive. With more rows than columns s^2 and V are the eigenvalues and eigenvectors of
-    X'X, which takes less time; but rounding there is relative to s_1^2, so where s_k^2 would keep less than half of its
-    digits, X itself is decomposed.
+    Each row's largest entry is positive. With more rows than columns V are the eigenvectors of X'X, which takes less
+    time, and s = |X v|. Rounding in X'X, about eps s_1^2, turns v_i by eps s_1^2 / (s_i^2 - s_j^2) towards v_j, and
+    changes |X v_i|^2 by the square of that times s_1^2: by no more than eps^(3/2) of itself where s_i^2 is above
+    sqrt(eps) s_1^2 and far from other s_j^2. Where s_k^2 is not above that, X itself is decomposed.
     """
     xp = array_module(centred)
     n, d = centred.shape
     if n > d:
         eigenvalues, vectors = (part[..., ::-1] for part in xp.linalg.eigh(centred.T @ centred))
         if float(eigenvalues[k - 1]) > float(xp.finfo(centred.dtype).eps) ** 0.5 * float(eigenvalues[0]):
-            return xp.sqrt(eigenvalues[:k]), with_signs(vectors[:, :k].T)
+            axes = with_signs(vectors[:, :k].T)
+            return xp.sqrt(((centred @ axes.T) ** 2).sum(axis=0)), axes
         centred = xp.linalg.qr(centred, mode="r")  # R'R = X'X without having formed it
     _, singular_values, axes = xp.linalg.svd(centred, full_matrices=False)
     return singular_values[:k], with_signs(axes[:k])
@@ -246,6 +290,7 @@ def _labels(operation: str, X: Any, y: Any) -> Any:
     if array_module(y) is not array_module(X) or y.shape != (len(X),):
         received = f"shape {y.shape} of {array_module(y).__name__}"
         raise ShapeError(operation, f"labels as an array ({len(X)},) of {array_module(X).__name__}", received)
-    if y.dtype.kind not in "biuUS" and not (y.dtype.kind == "f" and bool((y == y.round()).all())):
+    strings = y.dtype.kind == "O" and all(isinstance(label, str) for label in y)
+    if not strings and y.dtype.kind not in "biuUS" and not (y.dtype.kind == "f" and bool((y == y.round()).all())):
         raise DataError(operation, "labels that are whole numbers or strings", f"others, {y.dtype}")
     return y

@@ -8,7 +8,7 @@ from typing import Any
 
 from scratchvae.backend import array_module, to_numpy
 from scratchvae.errors import DataError
-from scratchvae.linear.estimator import centre, principal_axes, rises
+from scratchvae.linear.estimator import centre, power_of_two, principal_axes, rises
 from scratchvae.linear.linear_gaussian import LinearGaussian
 
 
@@ -45,8 +45,9 @@ class FactorAnalysis(LinearGaussian):
     def fit(self, X: Any, y: None = None) -> FactorAnalysis:
         """Climb to a maximum of the likelihood of the rows of X, (N, D). Returns itself.
 
-        Raises InputError for K outside 1 to D - 1, and DataError for constant columns, and for columns that K factors
-        explain without a rest: there the likelihood has no maximum, as Psi goes to 0.
+        Raises InputError for K outside 1 to D - 1, and DataError for constant columns, for columns that K factors
+        explain without a rest, where the likelihood has no maximum, as Psi goes to 0, and for a psi that is too small
+        for the type of X.
         """
         X = self._rows_to_fit(X)
         xp, d = array_module(X), X.shape[1]
@@ -55,13 +56,16 @@ class FactorAnalysis(LinearGaussian):
             hint = "fewer components, or more rows"
             raise DataError("FactorAnalysis.fit", f"rows, at least n_components + 2 = {k + 2}", str(len(X)), hint)
         mean, centred = centre(X)
-        std = xp.sqrt((centred**2).mean(axis=0))
+        scale = power_of_two(centred, axis=0)
+        centred /= scale
+        root = xp.sqrt((centred**2).mean(axis=0))
+        std = root * scale
         eps = float(xp.finfo(X.dtype).eps)
         constant = std <= 10 * eps * abs(mean)
         if bool(constant.any()):
             raise DataError("FactorAnalysis.fit", "columns that vary", f"constant ones, {_places(constant)}")
         (weight, noise_variance), n_iter = self._iterate(
-            rises(expectation_maximisation(centred / std, k, floor=eps**0.75))
+            rises(expectation_maximisation(centred / root, k, floor=eps**0.75))
         )
         explained = noise_variance < 2 * eps**0.75
         rest = xp.linalg.svd(weight[explained], compute_uv=False) if bool(explained.any()) else xp.ones(1)
@@ -69,6 +73,7 @@ class FactorAnalysis(LinearGaussian):
             received = f"columns that are functions of one another, {_places(explained)}"
             raise DataError("FactorAnalysis.fit", f"columns that {k} factors do not explain without a rest", received)
         self.mean_, self.weight_, self.noise_variance_ = mean, std[:, None] * weight, std**2 * noise_variance
+        self._check_range("noise variances", float(self.noise_variance_.min()), X)
         self.n_iter_, self.n_features_in_ = n_iter, d
         return self
 
@@ -76,7 +81,8 @@ class FactorAnalysis(LinearGaussian):
 def expectation_maximisation(X: Any, k: int, floor: float) -> Iterator[tuple[tuple[Any, Any], float]]:
     """W = Psi^(1/2) U_K (L_K - I)^(1/2), L and U of Psi^(-1/2) S Psi^(-1/2), S = X'X / N: the maximum for this Psi;
 
-    E: at this W the means over the data of E[x z'] and E[zz'] are W and I.   M: hence Psi = diag(S - W W').
+    E: at this W the means over the data of E[x z'] and E[zz'] are W and I.   M: hence Psi = diag(S - W W'), which is
+    Psi^(1/2) diag(U_K min(L_K, I) U_K' + R'R) Psi^(1/2) for the rest R of the rows beside U_K: a sum without a minus.
 
     X: (N, D), centred, columns of variance 1. Gives (W, Psi) and the mean of log p(x) in nats, from Psi = I on, before
     each M step; psi stays at least at the floor. Both steps raise the likelihood: the first maximises it outright, the
@@ -90,14 +96,16 @@ def expectation_maximisation(X: Any, k: int, floor: float) -> Iterator[tuple[tup
     noise_variance = xp.ones(d, dtype=X.dtype)
     while True:
         std = xp.sqrt(noise_variance)
-        singular_values, axes = principal_axes(root / std, k)
+        rows = root / std
+        singular_values, axes = principal_axes(rows, k)
         eigenvalues = xp.maximum(singular_values**2, 1)
         W = std[:, None] * axes.T * xp.sqrt(eigenvalues - 1)
-        across = float((root**2 / noise_variance).sum()) - float((singular_values**2).sum())
-        distance = float((singular_values**2 / eigenvalues).sum()) + across
+        squares = ((rows - rows @ axes.T @ axes) ** 2).sum(axis=0)
+        distance = float((singular_values**2 / eigenvalues).sum()) + float(squares.sum())
         log_determinant = float(xp.log(noise_variance).sum()) + float(xp.log(eigenvalues).sum())
         yield (W, noise_variance), -0.5 * (log_determinant + distance + d * math.log(2 * math.pi))
-        noise_variance = xp.maximum(1 - (W**2).sum(axis=1), floor)
+        unexplained = (axes.T**2 * xp.minimum(singular_values**2, 1)).sum(axis=1) + squares
+        noise_variance = xp.maximum(noise_variance * unexplained, floor)
 
 
 def _places(columns: Any) -> str:

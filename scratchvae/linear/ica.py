@@ -9,7 +9,7 @@ from typing import Any
 from scratchvae.arrays import as_floats
 from scratchvae.backend import array_module
 from scratchvae.errors import DataError, ShapeError
-from scratchvae.linear.estimator import Factorization, centre, principal_axes
+from scratchvae.linear.estimator import Factorization, centre, power_of_two, principal_axes
 
 
 class FastICA(Factorization):
@@ -48,12 +48,14 @@ class FastICA(Factorization):
     def fit(self, X: Any, y: None = None, start: Any = None) -> FastICA:
         """Find K independent sources of the rows of X, (N, D), beginning with W = start, (K, K). Returns itself.
 
-        Raises DataError for rows that vary in fewer than K directions.
+        Raises DataError for rows that vary in fewer than K directions, or by less than their type's normal numbers.
         """
         X = self._rows_to_fit(X)
         xp, (n, d) = array_module(X), X.shape
         k = self._count("n_components", self.n_components, min(n, d), f", the smaller of N = {n} and D = {d}")
         mean, centred = centre(X)
+        scale = power_of_two(centred)
+        centred /= scale
         singular_values, axes = principal_axes(centred, k)
         if not float(singular_values[-1]) > max(n, d) * float(xp.finfo(X.dtype).eps) * float(singular_values[0]):
             expected = f"rows that vary in at least n_components = {k} directions"
@@ -63,6 +65,8 @@ class FastICA(Factorization):
         if W.shape != (k, k):
             raise ShapeError("FastICA.fit", f"a start of shape {(k, k)}", str(W.shape))
         W, n_iter = self._iterate(fixed_point(centred @ (axes / std).T, W))
+        std = std * scale
+        self._check_range("standard deviations", float(std.min()), X)
         self.mean_, self.whitening_ = mean, axes / std
         self.components_, self.mixing_ = W @ self.whitening_, (std * axes).T @ W.T
         self.n_iter_, self.n_features_in_ = n_iter, d

@@ -58,7 +58,8 @@ class LinearGaussian(Factorization):
         z = posterior.mean
         zero = array_module(X).zeros((), dtype=X.dtype)
         prior = Normal(array_module(X).zeros_like(z), zero)
-        return self.likelihood(z).log_prob(X) + prior.log_prob(z) - posterior.log_prob(z)
+        noise = Normal(z @ self.weight_.T, self.likelihood(z).log_std)  # of x - mu, which may be small beside mu
+        return noise.log_prob(X - self.mean_) + prior.log_prob(z) - posterior.log_prob(z)
 
     def score(self, X: Any, y: None = None) -> float:
         """The mean of log p(x) over the rows of X, in nats."""

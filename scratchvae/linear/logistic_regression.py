@@ -9,7 +9,7 @@ from typing import Any
 from scratchvae import ops
 from scratchvae.backend import array_module
 from scratchvae.errors import DataError
-from scratchvae.linear.estimator import Classifier, centre, rises
+from scratchvae.linear.estimator import Classifier, centre, power_of_two, rises
 
 
 class LogisticRegression(Classifier):
@@ -50,17 +50,22 @@ class LogisticRegression(Classifier):
         if n_classes < 2:
             raise DataError("LogisticRegression.fit", "labels of at least two classes", "one class only")
         penalty = 1 / self._positive("C")
+        mean, rows = centre(X)  # the largest of the objective has the same w, and b + w'mean
+        scale = xp.maximum(power_of_two(rows, axis=0), min(penalty**0.5, 1.0))  # keeps the penalty's part finite
+        rows /= scale
         if penalty == 0:
-            _check_independent(X)
+            _check_independent(rows)
         contrasts = xp.asarray([[0.0], [1.0]], dtype=X.dtype)
         if n_classes > 2:  # orthonormal columns, each of sum zero
             contrasts = xp.linalg.qr(xp.eye(n_classes, dtype=X.dtype)[:, 1:] - 1 / n_classes)[0]
         targets = (labels[:, None] == xp.arange(n_classes)).astype(X.dtype)
-        design = xp.concatenate([X, xp.ones((n, 1), dtype=X.dtype)], axis=1)
-        weights, n_iter = self._iterate(rises(newton(design, targets, contrasts, penalty)))
+        design = xp.concatenate([rows, xp.ones((n, 1), dtype=X.dtype)], axis=1)
+        ridge = xp.concatenate([(penalty**0.5 / scale) ** 2, xp.zeros(1, dtype=X.dtype)])
+        weights, n_iter = self._iterate(rises(newton(design, targets, contrasts, ridge)))
         if n_classes > 2:
             weights = contrasts @ weights
-        self.classes_, self.coef_, self.intercept_ = classes, weights[:, :-1], weights[:, -1]
+        self.classes_, self.coef_ = classes, weights[:, :-1] / scale
+        self.intercept_ = weights[:, -1] - self.coef_ @ mean
         self.n_iter_, self.n_features_in_ = n_iter, d
         return self
 
@@ -76,20 +81,21 @@ class LogisticRegression(Classifier):
         return array_module(scores).concatenate([scores * 0, scores], axis=1)
 
 
-def newton(X: Any, Y: Any, Q: Any, penalty: float) -> Iterator[tuple[Any, float]]:
+def newton(X: Any, Y: Any, Q: Any, ridge: Any) -> Iterator[tuple[Any, float]]:
     """V <- V - H^-1 g   for the scores s = Q V x,
 
-    g = Q'(P - Y)'X + penalty V,   H_ab = sum over i of (Q'(diag p_i - p_i p_i')Q)_ab x_i x_i' + penalty I
+    g = Q'(P - Y)'X + V diag(ridge),   H_ab = sum over i of (Q'(diag p_i - p_i p_i')Q)_ab x_i x_i' + diag(ridge)
 
-    X: (N, D + 1), with a last column of ones, which the penalty leaves out. Y: (N, C), 1 for the class of each row.
-    Q: (C, C - 1), without what the softmax cannot see, a number added to all scores; H is invertible then.
+    X: (N, D + 1), with a last column of ones. Y: (N, C), 1 for the class of each row. ridge: (D + 1,), the penalty of
+    each column's weight, 0 for the last. Q: (C, C - 1), without what the softmax cannot see, a number added to all
+    scores; H is invertible then.
 
     Gives V, (C - 1, D + 1), and the mean over the rows of log p(y | x) less their part of the penalty, from V = 0 on,
     after every step. A step that raises it by much less than its slope promises is halved. Raises DataError where the
     way turns out to have no end, see `separated`.
     """
     xp, (n, d), m = array_module(X), X.shape, Q.shape[1]
-    ridge = penalty * (xp.arange(d) < d - 1).astype(X.dtype)
+    penalized = bool((ridge > 0).any())
     pairs = (Q[:, :, None] * Q[:, None, :]).reshape(len(Q), m * m)
     diagonal = xp.arange(m * d)
     rounding = 8 * float(xp.finfo(X.dtype).eps)
@@ -113,7 +119,7 @@ def newton(X: Any, Y: Any, Q: Any, penalty: float) -> Iterator[tuple[Any, float]
         H[diagonal, diagonal] += xp.tile(ridge, m)
         g = (Q.T @ (p - Y).T) @ X + ridge * V
         step = -xp.linalg.solve(H, g.ravel()).reshape(m, d)
-        if penalty == 0 and (separated(log_p, Y) or separated(X @ (Q @ step).T, Y)):
+        if not penalized and (separated(log_p, Y) or separated(X @ (Q @ step).T, Y)):
             expected = "without a penalty, classes that overlap"
             raise DataError("LogisticRegression.fit", expected, "classes that a hyperplane separates", "C=1.0, say")
         slope, size = -float((g * step).sum()) / n, 1.0
@@ -125,11 +131,13 @@ def newton(X: Any, Y: Any, Q: Any, penalty: float) -> Iterator[tuple[Any, float]
 
 
 def _check_independent(X: Any) -> None:
-    """Without a penalty the weights are determined only if no column is a linear function of the others."""
+    """Without a penalty the weights are determined only if no column is a linear function of the others.
+
+    X: (N, D), centred.
+    """
     xp = array_module(X)
-    _, centred = centre(X)
-    scale = xp.sqrt((centred**2).mean(axis=0))
-    singular_values = xp.linalg.svd(centred / xp.where(scale > 0, scale, 1), compute_uv=False)
+    std = xp.sqrt((X**2).mean(axis=0))
+    singular_values = xp.linalg.svd(X / xp.where(std > 0, std, 1), compute_uv=False)
     smallest = max(X.shape) * float(xp.finfo(X.dtype).eps) * float(singular_values[0])
     if len(X) <= X.shape[1] or not float(singular_values[-1]) > smallest:
         expected = "without a penalty, more rows than columns and no column that is a linear function of others"

@@ -43,7 +43,8 @@ class GaussianNaiveBayes(Classifier):
     def fit(self, X: Any, y: Any) -> GaussianNaiveBayes:
         """Maximise the likelihood of the rows of X, (N, D), and their classes y, (N,). Returns itself.
 
-        Raises DataError where a variance remains zero: all columns constant, or var_smoothing=0 and one of them.
+        Raises DataError where a variance remains zero: all columns constant, or var_smoothing=0 and one of them; and
+        where one is too small for the type of X.
         """
         X = self._rows_to_fit(X)
         xp = array_module(X)
@@ -57,6 +58,9 @@ class GaussianNaiveBayes(Classifier):
             var = xp.broadcast_to(prior @ var, var.shape)
         epsilon = self._positive("var_smoothing", zero=True) * float(_mean_and_variance(X)[1].max())
         var = var + epsilon
+        spread = min(float(abs(rows - rows[0]).max(axis=0).min()) for rows in groups)
+        if spread > 0:
+            self._check_range("variances", float(var.min()), X)
         if not float(var.min()) > 0:
             hint = "var_smoothing above 0" if self.var_smoothing == 0 else ""
             raise DataError("GaussianNaiveBayes.fit", "columns that vary", "constant ones", hint)

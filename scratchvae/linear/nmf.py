@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from scratchvae.arrays import as_floats
 from scratchvae.backend import array_module
 from scratchvae.errors import DataError, ShapeError
-from scratchvae.linear.estimator import Factorization, rises
+from scratchvae.linear.estimator import Factorization, power_of_two, rises
 
 
 class NMF(Factorization):
@@ -41,6 +42,12 @@ class NMF(Factorization):
     def __init__(self, n_components: int = 2, tol: float = 1e-6, max_iter: int = 2000, seed: int = 0) -> None:
         self.n_components, self.tol, self.max_iter, self.seed = n_components, tol, max_iter, seed
 
+    def __sklearn_tags__(self) -> Any:
+        """A factorization's, and that no entry may be negative."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
+
     @property
     def dictionary_(self) -> Any:
         """B, (K, D)"""
@@ -60,25 +67,30 @@ class NMF(Factorization):
         _check_not_negative("NMF.fit", X)
         n, d = X.shape
         k = self._count("n_components", self.n_components, min(n, d), f", the smaller of N = {n} and D = {d}")
-        start = start or (self._random_factor("A", (n, k), X), self._random_factor("B", (k, d), X))
-        A, B = (as_floats("NMF.fit", factor) for factor in start)
+        root = 2.0 ** (math.frexp(power_of_two(X))[1] // 2)  # A and B each have a half of the units of X
+        X = X / root**2
+        factors = start or (self._random_factor("A", (n, k), X), self._random_factor("B", (k, d), X))
+        A, B = (as_floats("NMF.fit", factor) for factor in factors)
         for factor, shape in ((A, (n, k)), (B, (k, d))):
             if factor.shape != shape:
                 raise ShapeError("NMF.fit", f"a start of shapes {(n, k)} and {(k, d)}", str(factor.shape))
             _check_not_negative("NMF.fit", factor)
+        if start:
+            A, B = A / root, B / root
         (A, B), n_iter = self._iterate(rises(multiplicative_updates(X, A, B)))
-        self.components_, self.mean_ = B, array_module(X).zeros(d, dtype=X.dtype)
-        self.reconstruction_err_ = float(((X - A @ B) ** 2).sum()) ** 0.5
+        self.components_, self.mean_ = B * root, array_module(X).zeros(d, dtype=X.dtype)
+        self.reconstruction_err_ = float(((X - A @ B) ** 2).sum()) ** 0.5 * root**2
         self.n_iter_, self.n_features_in_ = n_iter, d
-        return A
+        return A * root
 
     def transform(self, X: Any) -> Any:
         """A >= 0 with the least ||X - A B||^2 for the B of `fit`, by the same updates of A alone.   (N, D) -> (N, K)"""
         X = self._rows("transform", X)
         _check_not_negative("NMF.transform", X)
         A = array_module(X).ones((len(X), len(self.components_)), dtype=X.dtype)
-        (A, _), _ = self._iterate(rises(multiplicative_updates(X, A, self.components_, fixed=True)))
-        return A
+        rows, parts = power_of_two(X), power_of_two(self.components_)
+        (A, _), _ = self._iterate(rises(multiplicative_updates(X / rows, A, self.components_ / parts, fixed=True)))
+        return A * (rows / parts)
 
     def _random_factor(self, name: str, shape: tuple[int, ...], X: Any) -> Any:
         """Positive, and such that A B has the mean of X."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from scratchvae.backend import array_module
 from scratchvae.errors import InputError
-from scratchvae.linear.estimator import Factorization, centre, principal_axes, rises, with_signs
+from scratchvae.linear.estimator import Factorization, centre, power_of_two, principal_axes, rises, with_signs
 
 
 class PCA(Factorization):
@@ -50,6 +50,8 @@ class PCA(Factorization):
         n, d = X.shape
         k = self._count("n_components", self.n_components, min(n, d), f", the smaller of N = {n} and D = {d}")
         mean, centred = centre(X)
+        scale = power_of_two(centred)
+        centred /= scale
         total = float((centred**2).sum())
         if self.solver == "svd":
             singular_values, components = principal_axes(centred, k)
@@ -62,11 +64,19 @@ class PCA(Factorization):
             components = with_signs(turned @ basis.T)
         else:
             raise InputError("PCA", 'solver "svd" or "alternating"', repr(self.solver))
-        self.mean_, self.components_, self.singular_values_ = mean, components, singular_values
-        self.explained_variance_ = singular_values**2 / max(n - 1, 1)
+        self.mean_, self.components_, self.singular_values_ = mean, components, singular_values * scale
+        self._degrees_of_freedom = max(n - 1, 1)
         self.explained_variance_ratio_ = singular_values**2 / (total or 1.0)
         self.n_iter_, self.n_features_in_ = n_iter, d
         return self
+
+    @property
+    def explained_variance_(self) -> Any:
+        """s^2 / (N - 1), (K,).   Raises DataError where the first is too small for its type, as 1e-50 for float32."""
+        variance = self.singular_values_**2 / self._degrees_of_freedom
+        if float(self.singular_values_[0]) > 0:
+            self._check_range("explained variances", float(variance[0]), self.singular_values_)
+        return variance
 
     def transform(self, X: Any) -> Any:
         """Z = (X - mean) W, the coordinates of the nearest point of the subspace.   (N, D) -> (N, K)"""

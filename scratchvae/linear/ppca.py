@@ -8,7 +8,7 @@ from typing import Any
 
 from scratchvae.backend import array_module
 from scratchvae.errors import DataError, InputError
-from scratchvae.linear.estimator import centre, principal_axes, rises
+from scratchvae.linear.estimator import centre, power_of_two, principal_axes, rises
 from scratchvae.linear.linear_gaussian import LinearGaussian
 
 
@@ -46,20 +46,24 @@ class PPCA(LinearGaussian):
     def fit(self, X: Any, y: None = None) -> PPCA:
         """Maximise the likelihood of the rows of X, (N, D). Returns itself.
 
-        Raises InputError for K outside 1 to D - 1, and DataError for data that vary in no more than K directions: there
-        the likelihood has no maximum, as sigma2 goes to 0.
+        In closed form sigma2 is the mean square of what the K axes leave of the rows: nothing large is subtracted, and
+        rounding is relative to s_1 / s_j of the singular values, not to its square.
+
+        Raises InputError for K outside 1 to D - 1, and DataError for data that vary in no more than K directions, where
+        the likelihood has no maximum, as sigma2 goes to 0, and for a sigma2 that is too small for the type of X.
         """
         X = self._rows_to_fit(X)
         xp, (n, d) = array_module(X), X.shape
         k = self._count("n_components", self.n_components, d - 1, ", below the number of columns")
         mean, centred = centre(X)
+        scale = power_of_two(centred)
+        centred /= scale
         variance = float((centred**2).mean(axis=0).sum())
-        smallest = d * float(xp.finfo(X.dtype).eps) * variance
+        smallest = (8 * float(xp.finfo(X.dtype).eps)) ** 2 * variance  # what rounding leaves of the rows
         if self.solver == "closed-form":
             singular_values, components = principal_axes(centred, min(k, n))
-            explained = singular_values**2 / n
-            rest = noise_variance = (variance - float(explained.sum())) / (d - k)
-            n_iter = 0
+            explained, n_iter = singular_values**2 / n, 0
+            noise_variance = _mean_square_beside(components, centred)
         elif self.solver == "em":
             W = (variance / d) ** 0.5 * self._random_start("W", (d, k), like=X)
             (W, noise_variance), n_iter = self._iterate(
@@ -67,17 +71,24 @@ class PPCA(LinearGaussian):
             )
             lengths, components = principal_axes(W.T, k)
             explained = lengths**2 + noise_variance
-            rest = float(((centred - centred @ components.T @ components) ** 2).sum()) / (n * (d - k))
         else:
             raise InputError("PPCA", 'solver "closed-form" or "em"', repr(self.solver))
-        if not min(rest, noise_variance) > smallest:
+        if not min(_mean_square_beside(components, centred), noise_variance) > smallest:
             expected = f"rows that vary in more than n_components = {k} directions"
             raise DataError("PPCA.fit", expected, "rows that do not", "fewer components, or more rows")
-        self.mean_, self.noise_variance_, self.components_ = mean, noise_variance, components
-        self.explained_variance_ = xp.maximum(explained, noise_variance)  # which rounding may leave the smaller
-        self.weight_ = components.T * xp.sqrt(self.explained_variance_ - noise_variance)
+        self._check_range("noise variance", noise_variance * scale**2, X)
+        explained = xp.maximum(explained, noise_variance)  # which rounding may leave the smaller
+        self.mean_, self.noise_variance_, self.components_ = mean, noise_variance * scale**2, components
+        self.explained_variance_ = explained * scale**2
+        self.weight_ = components.T * (xp.sqrt(explained - noise_variance) * scale)
         self.n_iter_, self.n_features_in_ = n_iter, d
         return self
+
+
+def _mean_square_beside(axes: Any, X: Any) -> float:
+    """The mean square of X - X V V' in each of the D - K directions beside the axes V', (K, D).   X: (N, D)"""
+    rest = X - X @ axes.T @ axes
+    return float((rest**2).sum()) / (len(X) * (X.shape[1] - len(axes)))
 
 
 def expectation_maximisation(

@@ -94,6 +94,7 @@ def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride =
     """
     kernel_size = pair_of("conv2d_kernel", "a kernel_size (KH, KW)", kernel_size)
     _check_images("conv2d_kernel", x)
+    _check_floats("conv2d_kernel", x, g)
     stride, margins, size = _geometry("conv2d_kernel", x.shape, kernel_size, stride, padding)
     if g.shape[:-1] != (len(x), *size):
         expected = f"g of shape ({', '.join(map(str, (len(x), *size)))}, C_out)"
@@ -229,9 +230,13 @@ def _check_images(operation: str, x: Any) -> None:
         raise ShapeError(operation, "x of shape (N, H, W, C), each of H, W and C at least 1", f"shape {x.shape}")
 
 
-def _check_channels(operation: str, x: Any, kernel: Any, channels: int) -> None:
+def _check_floats(operation: str, x: Any, kernel: Any) -> None:
     if numpy.result_type(x.dtype, kernel.dtype).kind != "f":
         raise InputError(operation, "images or a kernel of floating-point numbers", f"{x.dtype} and {kernel.dtype}")
+
+
+def _check_channels(operation: str, x: Any, kernel: Any, channels: int) -> None:
+    _check_floats(operation, x, kernel)
     if x.ndim != 4 or x.shape[3] != channels:
         first = x.ndim == 4 and x.shape[1] == channels
         hint = "channels come last: x.transpose(0, 2, 3, 1)" if first else ""

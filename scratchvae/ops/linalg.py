@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scratchvae.autodiff import primitive, sum_to
 from scratchvae.backend import array_module
+from scratchvae.ops.elementwise import as_real
 from scratchvae.ops.structure import expand_dims, reshape, swapaxes
 
 
@@ -15,6 +17,7 @@ def matmul(x: Any, y: Any) -> Any:
 
     shape: (..., n, k), (..., k, m) -> (..., n, m);   dx = g y',   dy = x' g
     """
+    x, y = as_real(x, y)
     return x @ y
 
 
@@ -46,7 +49,8 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
 
     dx = g W',   dW = x' g,   db = sum of g over the leading axes
     """
-    y = _rows(x) @ weight
+    rows, weight = as_real(_rows(x), weight)
+    y = rows @ weight
     y += bias
     return y.reshape(*x.shape[:-1], weight.shape[-1])
 
@@ -69,4 +73,4 @@ affine.defvjp(
 
 def _rows(x: Any) -> Any:
     """(..., D) -> (rows, D)"""
-    return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]))
+    return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from scratchvae.autodiff import primitive
 from scratchvae.backend import array_module
 from scratchvae.errors import ShapeError
+from scratchvae.ops.elementwise import as_real
 
 Value = TypeVar("Value")  # an array of an array, a Tensor of a Tensor
 
@@ -102,6 +103,7 @@ def getitem(x: Any, index: Any) -> Any:
 @primitive
 def scatter_add(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """y = zeros of the shape, then y[index] += x, repeated indices adding up.   Adjoint: getitem"""
+    (x,) = as_real(x)
     xp = array_module(x)
     y = xp.zeros(shape, dtype=x.dtype)
     if all(part is None or part is ... or isinstance(part, (int, slice)) for part in _parts(index)):

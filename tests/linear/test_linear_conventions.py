@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy
 import pytest
 
 from scratchvae.errors import InputError
@@ -16,7 +17,6 @@ WORDS = "refused, by a sentence of this package's form"
 LEFT_OUT = {
     "check_estimators_dtypes": FLOATS_ALONE,
     "check_dtype_object": FLOATS_ALONE,
-    "check_transformer_data_not_an_array": FLOATS_ALONE,
     "check_classifier_data_not_an_array": FLOATS_ALONE,
     "check_supervised_y_2d": "labels of shape (N, 1) are refused",
     "check_complex_data": WORDS,
@@ -37,33 +37,16 @@ LEFT_OUT = {
 }
 
 
-def adapted(kind):
-    """The class as scikit-learn wants it; it has to have the name by which pickle finds it."""
-    mixin = base.ClassifierMixin if kind in CLASSIFIERS else base.TransformerMixin
-
-    def tags(self):
-        found = mixin.__sklearn_tags__(self)
-        found.input_tags.positive_only = kind is NMF
-        return found
-
-    members = {"__init__": kind.__init__, "__sklearn_tags__": tags, "__module__": __name__}
-    return type(f"Adapted{kind.__name__}", (kind, mixin, base.BaseEstimator), members)
-
-
-ADAPTED = {kind: adapted(kind) for kind in (*CLASSIFIERS, *FACTORIZATIONS)}
-globals().update({kind.__name__: kind for kind in ADAPTED.values()})
-
-
 @pytest.fixture(scope="module")
 def results():
     """What became of each of scikit-learn's checks: (class, check) -> "passed", "failed" or "skipped"."""
     checks = pytest.importorskip("sklearn.utils.estimator_checks")
     found = {}
-    for kind, adapted_kind in ADAPTED.items():
+    for kind in (*CLASSIFIERS, *FACTORIZATIONS):
         parameters = {} if kind in CLASSIFIERS else {"n_components": 1, "max_iter": 300}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of classes that are not its own, and its data of few iterations
-            for result in checks.check_estimator(adapted_kind(**parameters), on_fail=None, on_skip=None):
+            for result in checks.check_estimator(kind(**parameters), on_fail=None, on_skip=None):
                 found[kind.__name__, result["check_name"]] = result["status"]
     return found
 
@@ -94,5 +77,51 @@ def test_parameters(kind):
 def test_in_a_pipeline():
     pipeline = pytest.importorskip("sklearn.pipeline")
     x, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
-    model = pipeline.make_pipeline(ADAPTED[PCA](20), ADAPTED[LogisticRegression](C=0.1))
+    model = pipeline.make_pipeline(PCA(20), LogisticRegression(C=0.1))
     assert model.fit(x[:1000], y[:1000]).score(x[1000:], y[1000:]) > 0.9
+
+
+def derived(kind):
+    class Derived(kind, base.BaseEstimator):
+        __init__ = kind.__init__
+
+    class Mixed(base.ClassifierMixin, kind, base.BaseEstimator):
+        __init__ = kind.__init__
+
+    return kind, Derived, Mixed
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_scikit_learn_knows_a_classifier(kind):
+    """Its folds are stratified, as rows sorted by class would have folds without one; and log p(y | x) scores."""
+    selection = pytest.importorskip("sklearn.model_selection")
+    x, y = pytest.importorskip("sklearn.datasets").load_iris(return_X_y=True)
+    name, values = ("C", [0.1, 1.0, 10.0]) if kind is LogisticRegression else ("var_smoothing", [1e-9, 1e-1])
+    for recipe in derived(kind):
+        model = recipe()
+        assert base.is_classifier(model)
+        folds = selection.StratifiedKFold()
+        expected = selection.cross_val_score(model, x, y, cv=folds)
+        assert (selection.cross_val_score(model, x, y) == expected).all() and expected.min() > 0.85
+        search = selection.GridSearchCV(model, {name: values}, scoring="neg_log_loss").fit(x, y)
+        scores = search.cv_results_["mean_test_score"]
+        assert (scores < 0).all() and search.best_params_ == {name: values[scores.argmax()]}
+
+
+@pytest.mark.parametrize("kind", FACTORIZATIONS)
+def test_scikit_learn_knows_a_factorization(kind):
+    tags = pytest.importorskip("sklearn.utils").get_tags(kind())
+    assert tags.estimator_type == "transformer" and not tags.target_tags.required
+    assert tags.input_tags.positive_only == (kind is NMF)
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_labels_that_are_strings_of_type_object(kind):
+    x, names = pytest.importorskip("sklearn.datasets").load_iris(return_X_y=True)
+    names = numpy.array(["setosa", "versicolor", "virginica"])[names]
+    model, expected = kind().fit(x, names.astype(object)), kind().fit(x, names)
+    assert model.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+    assert (model.predict(x) == expected.predict(x)).all()
+    assert model.score(x, names.astype(object)) == expected.score(x, names)
+    with pytest.raises(InputError, match="labels that are whole numbers or strings, received others, object"):
+        kind().fit(x, numpy.array([*names[:-1], None], object))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from scratchvae.backend import array_module
 from scratchvae.errors import ShapeError
 from scratchvae.noise import Noise
 
@@ -27,6 +28,21 @@ def he_uniform(noise: Noise, shape: tuple[int, ...], fans: tuple[float, float] |
     Source: He, Zhang, Ren & Sun (2015), equation 10.
     """
     return _uniform(noise, shape, math.sqrt(6 / (fans or _fans(shape))[0]))
+
+
+def orthogonal(noise: Noise, shape: tuple[int, int]) -> Any:
+    """W with W' W = I, uniform among the matrices of orthonormal columns; rows, where there are fewer of them.
+
+    Q of a matrix of normal numbers, Q R, with the signs of R's diagonal.   Source: Mezzadri (2007), section 5; Saxe,
+    McClelland & Ganguli (2014) for its use.
+    """
+    if len(shape) != 2:
+        raise ShapeError("orthogonal", "the shape of a matrix", str(shape))
+    normal = noise.normal("weight", (max(shape), min(shape)))
+    xp = array_module(normal)
+    q, r = xp.linalg.qr(normal)
+    w = q * xp.where(xp.diagonal(r) < 0, -1.0, 1.0).astype(q.dtype)
+    return w if shape[0] >= shape[1] else w.swapaxes(0, 1)
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, ...]:

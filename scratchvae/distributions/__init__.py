@@ -1,8 +1,19 @@
 """Distributions own their parameters, and are the only code that samples, scores or compares."""
 
 from scratchvae.distributions.bernoulli import Bernoulli
+from scratchvae.distributions.bivariate_mixture import BivariateMixture
 from scratchvae.distributions.categorical import Categorical
 from scratchvae.distributions.kl import kl, register_kl
 from scratchvae.distributions.normal import Normal
+from scratchvae.distributions.sketch import SketchDistribution, SketchStep
 
-__all__ = ["Bernoulli", "Categorical", "Normal", "kl", "register_kl"]
+__all__ = [
+    "Bernoulli",
+    "BivariateMixture",
+    "Categorical",
+    "Normal",
+    "SketchDistribution",
+    "SketchStep",
+    "kl",
+    "register_kl",
+]

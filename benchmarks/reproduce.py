@@ -366,7 +366,7 @@ def main(arguments: list[str]) -> None:
         if not rows.keys().isdisjoint(options.rows):
             print("\n" + "\n".join(table(options)))
     if options.figure:
-        plotting.save_figure(plotting.label_curve(list(measured(options))), options.figure)
+        print(plotting.save_figure(plotting.label_curve(list(measured(options))), options.figure))
 
 
 def measure(options: argparse.Namespace) -> None:

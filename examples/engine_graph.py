@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from types import SimpleNamespace
 
 import scratchvae as sv
 from scratchvae import plotting
+from scratchvae.noise import GivenNoise
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     model = sv.VAE.mlp(input_size=4, latent_size=2, hidden=(3,))
     x = sv.Noise(0).uniform("x", (5, 4))
     e = sv.Noise(0).normal("e", (1, 5, 2))
-    loss = -sv.ops.mean(model.elbo(x, SimpleNamespace(normal=lambda name, shape: e)))
+    loss = -sv.ops.mean(model.elbo(x, GivenNoise(e)))
 
     parameters = {name.replace("network.layers.", ""): w for name, w in model.named_parameters().items()}
     names = {"parameters": parameters, "data": {"x": x}, "noise": {"e ~ Normal(0, I)": e}}

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy
 
-from scratchvae.backend import device_module
+from scratchvae.backend import array_module, device_module
 from scratchvae.errors import InputError, ShapeError
 
 
@@ -30,7 +30,7 @@ class Noise:
         From 0 to 2^64 - 1 each. Every training step has a Noise of its own.
     device : "cpu" or "gpu"
         Where the numbers are born. The CPU draws from NumPy's Philox4x64-10, the GPU from Philox4x32-10 with
-        Box-Muller; the two differ, so where devices must agree pass an object that hands out given arrays.
+        Box-Muller; the two differ, so where devices must agree pass a GivenNoise.
 
     Raises InputError for a seed or step that is not such a number.
     """
@@ -85,16 +85,37 @@ class Noise:
 
 
 class GivenNoise:
-    """A Noise that hands out the given array, (S, N, K): for quadrature, and wherever the draws must be known."""
+    """A Noise that hands out given arrays: for quadrature, and wherever the numbers must be known.
 
-    def __init__(self, draws: Any) -> None:
-        self.draws = draws
+    Parameters
+    ----------
+    arrays : array, or dict
+        One array for every name; or a dict from names to arrays. Under the name of a child a dict holds what that child
+        hands out, an array or again a dict; a child that it does not name hands out the same as its parent.
+
+    An array is broadcast to the shape that is asked for: zeros of shape () put every z at the mean of its distribution.
+    """
+
+    def __init__(self, arrays: Any) -> None:
+        self.arrays = arrays
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """The draws. Raises ShapeError if they have another shape."""
-        if self.draws.shape != tuple(shape):
-            raise ShapeError("GivenNoise", f"a request for the shape {self.draws.shape}", str(shape))
-        return self.draws
+        """The array of that name in that shape. Raises InputError for another name, ShapeError for another shape."""
+        array = self.arrays
+        if isinstance(array, dict):
+            if name not in array:
+                raise InputError("GivenNoise", f"a request for {' or '.join(map(repr, array))}", repr(name))
+            array = array[name]
+        if array.shape == tuple(shape):
+            return array
+        try:
+            return array_module(array).broadcast_to(array, shape)
+        except ValueError:
+            raise ShapeError("GivenNoise", f"a request that {array.shape} broadcasts to", str(shape)) from None
+
+    def child(self, name: str) -> GivenNoise:
+        """The noise of a part of the whole."""
+        return GivenNoise(self.arrays[name]) if isinstance(self.arrays, dict) and name in self.arrays else self
 
 
 def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], rounds: int = 10) -> list[Any]:

@@ -1,23 +1,23 @@
 """Models whose marginal likelihood and posterior are known exactly, by algebra or by quadrature, held to the package.
 
-Every function returns (figure, tolerance), as in identities.py. Rows of importance sampling and of trained models see
-what their tolerance says; the others an error of 0.1 %.
+Rows of importance sampling and of trained models see what their tolerance says; the others an error of 0.1 %.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy
 
 from scratchvae import data, evaluation
 from scratchvae.autodiff import no_grad
-from scratchvae.backend import asarray, to_numpy
-from scratchvae.checks.identities import Result
-from scratchvae.linear import PPCA
+from scratchvae.backend import asarray, device_module, device_of, to_numpy
+from scratchvae.checks.row import Section, largest
+from scratchvae.linear import PPCA, FactorAnalysis
 from scratchvae.models import VAE
 from scratchvae.noise import GivenNoise, Noise
 from scratchvae.optim import ExponentialSchedule
@@ -30,6 +30,8 @@ from scratchvae.quadrature import (
     normal_nodes,
 )
 from scratchvae.training import fit
+
+SECTION = Section("exact models")
 
 
 def gaussian_rows(n: int = 60, d: int = 8, device: str = "cpu") -> Any:
@@ -59,68 +61,90 @@ def inexact(ppca: PPCA, device: str = "cpu", inflation: float = 1.2) -> VAE:
     return model
 
 
+# ---- Gaussians
+
+
+def slopes(function: Callable[[numpy.ndarray], float], at: numpy.ndarray, step: float = 1e-4) -> numpy.ndarray:
+    """The derivatives of a function of an array by its entries, from central differences, in the array's shape."""
+    moves = step * numpy.eye(at.size).reshape(-1, *at.shape)
+    return numpy.array([(function(at + move) - function(at - move)) / (2 * step) for move in moves]).reshape(at.shape)
+
+
+def log_density(centred: numpy.ndarray, covariance: numpy.ndarray) -> numpy.ndarray:
+    """log Normal(x; 0, C) by the dense covariance, in nats.   (N, D), (D, D) -> (N,)"""
+    distance = (numpy.linalg.solve(covariance, centred.T) * centred.T).sum(axis=0)
+    return -0.5 * (distance + numpy.linalg.slogdet(2 * numpy.pi * covariance)[1])
+
+
+def error_of_log_px(model: PPCA | FactorAnalysis, x: Any) -> float:
+    """How far log p(x) is from the density of Normal(mu, W W' + Psi), mu the mean of the rows, and from Bayes' rule.
+
+    log p(x) = log p(x | z) + log p(z) - log p(z | x) at any z. The largest error of a row, relative.
+    """
+    weight, noise_variance = to_numpy(model.weight_), to_numpy(model.noise_variance_)
+    d, k = weight.shape
+    dense = log_density(to_numpy(x - x.mean(axis=0)), weight @ weight.T + noise_variance * numpy.eye(d))
+    z = asarray(numpy.random.default_rng(1).standard_normal((len(x), k)), device_of(x))
+    prior = -0.5 * (z**2).sum(axis=1) - 0.5 * k * math.log(2 * math.pi)
+    bayes = to_numpy(model.likelihood(z).log_prob(x) + prior - model.posterior(x).log_prob(z))
+    received = to_numpy(model.score_samples(x))
+    return largest(received / dense - 1, received / bayes - 1)
+
+
+def slopes_of_likelihood(model: PPCA | FactorAnalysis, x: Any) -> numpy.ndarray:
+    """The slopes of the mean of log Normal(x; mu, W W' + Psi) by mu, W and log Psi, in nats per unit."""
+    weight, centred = to_numpy(model.weight_), to_numpy(x - model.mean_)
+    d, k = weight.shape
+
+    def likelihood(parameters: numpy.ndarray) -> float:
+        mean, w, log_noise = numpy.split(parameters, [d, d + d * k])
+        covariance = w.reshape(d, k) @ w.reshape(d, k).T + numpy.exp(log_noise) * numpy.eye(d)
+        return float(log_density(centred - mean, covariance).mean())
+
+    log_noise = numpy.log(to_numpy(model.noise_variance_)).ravel()
+    return slopes(likelihood, numpy.concatenate([numpy.zeros(d), weight.ravel(), log_noise]))
+
+
 # ---- probabilistic PCA
 
 
-def marginal_likelihood(device: str = "cpu") -> Result:
-    """PPCA's log p(x) is the density of Normal(mu, W W' + sigma2 I) by its dense covariance, and obeys Bayes' rule.
-
-    log p(x) = log p(x | z) + log p(z) - log p(z | x) at any z. With more rows than columns, and with fewer; relative.
-    """
-    errors = []
-    for n in (60, 6):
-        x = gaussian_rows(n, device=device)
-        ppca = PPCA(3).fit(x)
-        weight, centred = to_numpy(ppca.weight_), to_numpy(x - x.mean(axis=0))
-        covariance = weight @ weight.T + ppca.noise_variance_ * numpy.eye(len(weight))
-        distance = (numpy.linalg.solve(covariance, centred.T) * centred.T).sum(axis=0)
-        dense = -0.5 * (distance + numpy.linalg.slogdet(2 * numpy.pi * covariance)[1])
-        z = asarray(numpy.random.default_rng(1).standard_normal((n, 3)), device)
-        prior = -0.5 * (z**2).sum(axis=1) - 1.5 * math.log(2 * math.pi)
-        bayes = to_numpy(ppca.likelihood(z).log_prob(x) + prior - ppca.posterior(x).log_prob(z))
-        errors += [to_numpy(ppca.score_samples(x)) / expected - 1 for expected in (dense, bayes)]
-    return max(float(abs(error).max()) for error in errors), 1e-10
+@SECTION.row("PPCA: log p(x), dense and by Bayes' rule", tolerance=1e-10)
+def marginal_likelihood(device: str = "cpu") -> float:
+    """PPCA's log p(x) is that of its dense covariance and obeys Bayes' rule, with more rows than columns and fewer."""
+    rows = (gaussian_rows(n, device=device) for n in (60, 6))
+    return largest(*(error_of_log_px(PPCA(3).fit(x), x) for x in rows))
 
 
-def maximum_likelihood(device: str = "cpu", step: float = 1e-4) -> Result:
+@SECTION.row("PPCA: the likelihood is at its maximum", tolerance=1e-6)
+def maximum_likelihood(device: str = "cpu") -> float:
     """PPCA is where the likelihood has no slope, and of all such places the highest one.
 
-    Slopes of the mean of log p(x) by W, mu and log sigma2, from central differences, in nats per unit; and its height,
+    Slopes of the mean of log p(x) in nats per unit, and its height in nats,
     -(sum of log l_1, ..., log l_K + (D - K) log sigma2 + D log 2 pi + D) / 2 with the largest eigenvalues l.
     Source: Tipping & Bishop (1999), appendix A.
     """
-    errors = []
-    for n in (60, 6):
-        x = gaussian_rows(n, device=device)
-        ppca = PPCA(3).fit(x)
-        weight, centred = to_numpy(ppca.weight_), to_numpy(x - ppca.mean_)
-        d, k = weight.shape
-
-        def likelihood(moved: numpy.ndarray, centred: numpy.ndarray = centred, d: int = d, k: int = k) -> float:
-            mean, w, log_noise = numpy.split(moved, [d, d + d * k])
-            covariance = w.reshape(d, k) @ w.reshape(d, k).T + numpy.exp(log_noise) * numpy.eye(d)
-            distance = ((centred - mean) @ numpy.linalg.inv(covariance) * (centred - mean)).sum(axis=1)
-            return float(-0.5 * (numpy.linalg.slogdet(2 * numpy.pi * covariance)[1] + distance.mean()))
-
-        at = numpy.concatenate([numpy.zeros(d), weight.ravel(), [math.log(ppca.noise_variance_)]])
-        moves = step * numpy.eye(len(at))
-        errors += [(likelihood(at + move) - likelihood(at - move)) / (2 * step) for move in moves]
-        eigenvalues = numpy.linalg.eigvalsh(numpy.cov(centred.T, bias=True))[::-1]
+    errors, k = [], 3
+    for x in (gaussian_rows(n, device=device) for n in (60, 6)):
+        ppca, d = PPCA(k).fit(x), x.shape[1]
+        errors.append(slopes_of_likelihood(ppca, x))
+        eigenvalues = numpy.linalg.eigvalsh(numpy.cov(to_numpy(x).T, bias=True))[::-1]
         logs = numpy.log(eigenvalues[:k]).sum() + (d - k) * numpy.log(eigenvalues[k:].mean())
         errors.append(ppca.score(x) + 0.5 * (logs + d * math.log(2 * math.pi) + d))
-    return max(map(abs, errors)), 1e-6
+    return largest(*errors)
 
 
-def zero_variance(device: str = "cpu") -> Result:
+@SECTION.row("PPCA: zero variance of the weights", tolerance=1e-12)
+def zero_variance(device: str = "cpu") -> float:
     """With the exact posterior log p(x, z) - log q(z | x) = log p(x) for every z; relative."""
     x = gaussian_rows(device=device)
     ppca = PPCA(3).fit(x)
     with no_grad():
         log_w = to_numpy(as_vae(ppca, device).log_weights(x, Noise(0, device=device), n_samples=20))
-    return float(abs(log_w / to_numpy(ppca.score_samples(x)) - 1).max()), 1e-12
+    return largest(log_w / to_numpy(ppca.score_samples(x)) - 1)
 
 
-def importance_sampling(device: str = "cpu", n_seeds: int = 20) -> Result:
+@SECTION.row("PPCA: importance sampling, misses of 20", tolerance=3)
+def importance_sampling(device: str = "cpu", n_seeds: int = 20) -> float:
     """Seeds of `log_likelihood` whose mean over rows misses the exact one by more than two of its standard errors.
 
     The proposal is the exact posterior with a standard deviation 1.2 times too large. One miss in 20 is to be expected.
@@ -130,8 +154,8 @@ def importance_sampling(device: str = "cpu", n_seeds: int = 20) -> Result:
     model, exact, misses = inexact(ppca, device), ppca.score(x), 0
     for seed in range(n_seeds):
         log_px, error, _ = evaluation.log_likelihood(model, x, n_samples=500, seed=seed)
-        misses += abs(log_px.mean() - exact) > 2 * numpy.sqrt((error**2).sum()) / len(error)
-    return misses, 3
+        misses += not abs(log_px.mean() - exact) <= 2 * numpy.sqrt((error**2).sum()) / len(error)
+    return misses
 
 
 def mean_bounds(model: VAE, x: Any, k: int) -> numpy.ndarray:
@@ -143,7 +167,18 @@ def mean_bounds(model: VAE, x: Any, k: int) -> numpy.ndarray:
         return numpy.array([w @ to_numpy(model.importance_weighted_bound(row, GivenNoise(draws), k)) for row in rows])
 
 
-def bounds_rise(device: str = "cpu") -> Result:
+@SECTION.row("PPCA: bound of one draw, closed form", tolerance=1e-9)
+def bound_of_one_draw(device: str = "cpu") -> float:
+    """The importance-weighted bound of one draw is on average log p(x) - KL(q || p(z | x)), in closed form."""
+    x = gaussian_rows(n=6, device=device)
+    ppca = PPCA(1).fit(x)
+    gap = 0.5 * (2.0**2 - 1) - math.log(2.0)
+    bounds = mean_bounds(inexact(ppca, device, inflation=2.0), x, 1)
+    return largest(bounds - (to_numpy(ppca.score_samples(x)) - gap))
+
+
+@SECTION.row("PPCA: bounds rise with the draws", tolerance=0)
+def bounds_rise(device: str = "cpu") -> float:
     """ELBO < bound of 2 draws < bound of 3 draws < log p(x), on average over the draws.
 
     The figure is what the least of these rises lacks of 0.01 nat.   Source: Burda, Grosse & Salakhutdinov (2016),
@@ -153,19 +188,11 @@ def bounds_rise(device: str = "cpu") -> Result:
     ppca = PPCA(1).fit(x)
     model = inexact(ppca, device, inflation=2.0)
     levels = [*(mean_bounds(model, x, k) for k in (1, 2, 3)), to_numpy(ppca.score_samples(x))]
-    return max(0.0, 0.01 - float(numpy.diff(levels, axis=0).min())), 0.0
+    return numpy.maximum(0.0, 0.01 - numpy.diff(levels, axis=0).min())
 
 
-def bound_of_one_draw(device: str = "cpu") -> Result:
-    """The importance-weighted bound of one draw is on average log p(x) - KL(q || p(z | x)), in closed form."""
-    x = gaussian_rows(n=6, device=device)
-    ppca = PPCA(1).fit(x)
-    gap = 0.5 * (2.0**2 - 1) - math.log(2.0)
-    bounds = mean_bounds(inexact(ppca, device, inflation=2.0), x, 1)
-    return float(abs(bounds - (to_numpy(ppca.score_samples(x)) - gap)).max()), 1e-9
-
-
-def quadrature(device: str = "cpu") -> Result:
+@SECTION.row("PPCA: log p(x) by quadrature over z", tolerance=1e-9)
+def quadrature(device: str = "cpu") -> float:
     """`exact_posterior` finds PPCA's log p(x), with one latent unit and with two."""
     x = gaussian_rows(n=60, device=device)
     errors = []
@@ -173,7 +200,7 @@ def quadrature(device: str = "cpu") -> Result:
         ppca = PPCA(k).fit(x)
         model, exact = as_vae(ppca, device), to_numpy(ppca.score_samples(x))
         errors += [exact_posterior(model, x[i : i + 1]).log_px - exact[i] for i in range(3)]
-    return max(map(abs, errors)), 1e-9
+    return largest(*errors)
 
 
 def linear_vae_gap(
@@ -192,25 +219,31 @@ def linear_vae_gap(
     rate = ExponentialSchedule(learning_rate, 1e-3 ** (1 / steps))
     fit(model, x, epochs=epochs, batch_size=batch_size, learning_rate=rate, progress=False)
     axes = numpy.sqrt(k) * numpy.concatenate([numpy.eye(k), -numpy.eye(k)])
-    draws = asarray(numpy.repeat(axes[:, None], len(x), axis=1).astype(x.dtype), device)
+    noise = GivenNoise(asarray(axes[:, None].astype(x.dtype), device))
     with no_grad():
-        reached = float(model.elbo(x, GivenNoise(draws), n_samples=2 * k).mean())
+        reached = float(model.elbo(x, noise, n_samples=2 * k).mean())
     return ppca.score(x) - reached
 
 
-def linear_vae(device: str = "cpu") -> Result:
+@SECTION.row("linear VAE: distance from PPCA's optimum", tolerance=0.02)
+def linear_vae(device: str = "cpu") -> float:
     """A linear VAE that `fit` trains reaches the likelihood of PPCA, in nats a datapoint."""
     images = data.draw_digits(500, seed=0).images.reshape(500, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(500, 49)
     x = asarray(images.astype(numpy.float64), device)
-    return abs(linear_vae_gap(x, k=3, epochs=400, batch_size=50, device=device)), 0.02
+    return abs(linear_vae_gap(x, k=3, epochs=400, batch_size=50, device=device))
 
 
 # ---- a non-linear VAE
 
 
-@cache
 def digit_vae(device: str = "cpu") -> tuple[VAE, Any]:
     """A VAE with a 2-D latent space, trained by `fit` on small drawn digits, in float64, and its data."""
+    return _digit_vae(device, device_module(device))
+
+
+@cache
+def _digit_vae(device: str, xp: ModuleType) -> tuple[VAE, Any]:
+    """One for each array library, as a test may put another one in CuPy's place."""
     images = data.draw_digits(2000, seed=0).images.reshape(2000, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(2000, 196)
     x = asarray((images > 0.5).astype(numpy.float64), device)
     model = VAE.mlp(196, 2, hidden=(64,), activation="tanh").to(device, numpy.float64)
@@ -227,60 +260,45 @@ def line_vae(device: str = "cpu") -> tuple[VAE, Any]:
     return model.to(device), asarray(rng.standard_normal((5, 4)), device)
 
 
-def evidence(models: Callable[[str], tuple[VAE, Any]], device: str = "cpu", n: int = 5) -> Result:
+@SECTION.row("{} VAE: ELBO + KL = log p(x)", tolerance=1e-6, each={"1-D": line_vae, "2-D": digit_vae})
+def evidence(model_and_rows: Callable[[str], tuple[VAE, Any]], device: str = "cpu", n: int = 5) -> float:
     """L(x) + KL(q(z | x) || p(z | x)) = log p(x): the ELBO with its analytic KL against a quadrature of both terms.
 
     Source: deck, "The per-datapoint ELBO".
     """
-    model, x = models(device)
+    model, x = model_and_rows(device)
     errors = []
     for row in (x[i : i + 1] for i in range(n)):
         log_px = exact_posterior(model, row).log_px
         errors.append(log_px - elbo(model, row) - divergence_from_posterior(model, row, model.encode(row), log_px))
-    return max(map(abs, errors)), 1e-6
+    return largest(*errors)
 
 
-def two_quadratures(device: str = "cpu", n: int = 5) -> Result:
+@SECTION.row("2-D VAE: log p(x) by two quadratures", tolerance=1e-5)
+def two_quadratures(device: str = "cpu", n: int = 5) -> float:
     """log p(x) on a grid over z, by `exact_posterior`, and on nodes of the best Normal, weighted by 1 / q."""
     model, x = digit_vae(device)
     errors = []
     for row in (x[i : i + 1] for i in range(n)):
         best, _ = best_normal(model, row, model.encode(row))
         errors.append(exact_posterior(model, row).log_px - log_px_around(model, row, best))
-    return max(map(abs, errors)), 1e-5
+    return largest(*errors)
 
 
-def importance_sampling_of_digits(device: str = "cpu", n: int = 10) -> Result:
+@SECTION.row("2-D VAE: importance sampling, quadrature", tolerance=0.05)
+def importance_sampling_of_digits(device: str = "cpu", n: int = 10) -> float:
     """Mean distance of log p(x) by 5,000 importance samples from quadrature, in nats."""
     model, x = digit_vae(device)
     log_px, _, _ = evaluation.log_likelihood(model, x[:n], n_samples=5000)
-    return float(numpy.mean([abs(log_px[i] - exact_posterior(model, x[i : i + 1]).log_px) for i in range(n)])), 0.05
+    return float(numpy.mean([abs(log_px[i] - exact_posterior(model, x[i : i + 1]).log_px) for i in range(n)]))
 
 
-def refinement(device: str = "cpu", n: int = 3) -> Result:
+@SECTION.row("2-D VAE: encoder < best Normal < log p(x)", tolerance=0)
+def refinement(device: str = "cpu", n: int = 3) -> float:
     """L(x) of the encoder's q < L(x) of the best Normal for this x < log p(x): by how much that fails, in nats."""
     model, x = digit_vae(device)
     gaps = []
     for row in (x[i : i + 1] for i in range(n)):
         _, best = best_normal(model, row, model.encode(row))
         gaps += [best - elbo(model, row), exact_posterior(model, row).log_px - best]
-    return max(0.0, -min(gaps)), 0.0
-
-
-def exact_models(device: str = "cpu") -> dict[str, Callable[[], Result]]:
-    """Every exact model by what it says, to be called without arguments."""
-    return {
-        "PPCA: log p(x), dense and by Bayes' rule": partial(marginal_likelihood, device),
-        "PPCA: the likelihood is at its maximum": partial(maximum_likelihood, device),
-        "PPCA: zero variance of the weights": partial(zero_variance, device),
-        "PPCA: importance sampling, misses of 20": partial(importance_sampling, device),
-        "PPCA: bound of one draw, closed form": partial(bound_of_one_draw, device),
-        "PPCA: bounds rise with the draws": partial(bounds_rise, device),
-        "PPCA: log p(x) by quadrature over z": partial(quadrature, device),
-        "linear VAE: distance from PPCA's optimum": partial(linear_vae, device),
-        "1-D VAE: ELBO + KL = log p(x)": partial(evidence, line_vae, device),
-        "2-D VAE: ELBO + KL = log p(x)": partial(evidence, digit_vae, device),
-        "2-D VAE: log p(x) by two quadratures": partial(two_quadratures, device),
-        "2-D VAE: importance sampling, quadrature": partial(importance_sampling_of_digits, device),
-        "2-D VAE: encoder < best Normal < log p(x)": partial(refinement, device),
-    }
+    return numpy.maximum(0.0, -numpy.min(gaps))

@@ -18,7 +18,10 @@ import numpy
 from scratchvae import autodiff, ops
 from scratchvae.autodiff import Primitive, Tensor, grad
 from scratchvae.backend import asarray, device_of, to_numpy
+from scratchvae.checks.row import Section, largest
 from scratchvae.gradcheck import check_gradients
+
+SECTION = Section("gradients")
 
 Draw = Callable[[numpy.random.Generator], numpy.ndarray]
 
@@ -556,6 +559,12 @@ def composites() -> dict[str, Callable[..., Any]]:
 # ---- checks
 
 
+@SECTION.row("{}", tolerance=1e-6, each=CASES | COMPOSITES)
+def check_cases(cases: list[Case], device: str = "cpu") -> float:
+    """The largest error of the gradients of one operation, orders 1 and 2."""
+    return largest(*(check_case(case, device) for case in cases))
+
+
 def check_case(case: Case, device: str = "cpu", order: int = 2) -> float:
     """Value, types and gradients of one row. Returns the largest error of its gradients; raises AssertionError.
 
@@ -616,6 +625,7 @@ def check_unwanted(case: Case, device: str = "cpu") -> None:
         _require(recorder.asked == taken, f"{primitive}: rules {recorder.asked} asked for, not {taken}")
 
 
+@SECTION.row("adjoint: {}", tolerance=1e-14, each=ADJOINT_PAIRS)
 def check_adjoint(pair: AdjointPair, device: str = "cpu") -> float:
     """|<A x, y> - <x, A' y>| / (|A x| |y|), which rounding alone keeps from 0. Raises AssertionError above 1e-14."""
     rng = numpy.random.default_rng(0)

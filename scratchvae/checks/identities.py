@@ -1,16 +1,15 @@
 """Identities of distributions and of estimators: what a gradient check cannot see, such as a scale.
 
-Every function returns (figure, tolerance): the figure is an error that ought to be 0. Expectations are exact sums, or
-the trapezoidal rule, which is exact to rounding for smooth densities on an interval wide enough; there an error of
-0.1 % in the code lifts the figure far above the tolerance. The two rows of noise see what chance lets them.
+Every row gives an error that ought to be 0. Expectations are exact sums, or the trapezoidal rule, which is exact to
+rounding for smooth densities on an interval wide enough; there an error of 0.1 % in the code lifts the figure far above
+the tolerance. The two rows of noise see what chance lets them.
 """
 
 from __future__ import annotations
 
 import copy
-import warnings
+import math
 from collections.abc import Callable
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -18,17 +17,17 @@ import numpy
 
 from scratchvae import data, evaluation, ops
 from scratchvae.autodiff import Tensor, grad, no_grad
-from scratchvae.backend import asarray, device_of, to_numpy
+from scratchvae.backend import asarray, to_numpy
+from scratchvae.checks.gradient_ascent import KL_WEIGHT, error_of_fit
+from scratchvae.checks.row import Section, largest
 from scratchvae.distributions import Bernoulli, Categorical, Normal, kl
 from scratchvae.distributions.kl import DIVERGENCES
 from scratchvae.gradient_estimators import ESTIMATORS
 from scratchvae.models import VAE
 from scratchvae.noise import GivenNoise, Noise
-from scratchvae.optim import SGD
 from scratchvae.quadrature import normal_nodes
-from scratchvae.training import PosteriorCollapseWarning, fit
 
-Result = tuple[float, float]
+SECTION = Section("identities")
 
 # Two of each type, q and p, over events small enough to sum over.
 EXAMPLES: dict[type, tuple[Any, Any]] = {
@@ -40,10 +39,14 @@ EXAMPLES: dict[type, tuple[Any, Any]] = {
     Categorical: (Categorical(numpy.array([0.2, -1.0, 1.3])), Categorical(numpy.array([-0.6, 0.4, 0.8]))),
 }
 
-
-def examples(device: str = "cpu") -> dict[type, tuple[Any, Any]]:
-    """EXAMPLES on a device."""
-    return {kind: tuple(copy.deepcopy(d).to(device) for d in pair) for kind, pair in EXAMPLES.items()}
+# By the names of their rows.
+DISTRIBUTIONS: dict[str, Any] = {
+    "Normal, 1-D": Normal(numpy.array([0.3]), numpy.array([-0.4])),
+    **{kind.__name__: q for kind, (q, _) in EXAMPLES.items()},
+}
+CONTINUOUS = {name: q for name, q in DISTRIBUTIONS.items() if isinstance(q, Normal)}
+DISCRETE = {name: q for name, q in DISTRIBUTIONS.items() if name not in CONTINUOUS}
+PAIRS = {f"{q.__name__}, {p.__name__}": (EXAMPLES[q][0], EXAMPLES[p][1]) for q, p in DIVERGENCES}
 
 
 def events(distribution: Any) -> tuple[numpy.ndarray, numpy.ndarray | float]:
@@ -57,85 +60,96 @@ def events(distribution: Any) -> tuple[numpy.ndarray, numpy.ndarray | float]:
     return numpy.stack(grid, axis=-1).reshape(-1, distribution.shape[-1]), (axis[1] - axis[0]) ** len(grid)
 
 
-def log_prob(distribution: Any, x: numpy.ndarray) -> numpy.ndarray:
-    """log p(x) of NumPy's x as NumPy's, wherever the distribution lies."""
-    return to_numpy(distribution.log_prob(asarray(x, _device(distribution))))
+def on(device: str, distribution: Any) -> Any:
+    """A copy of the distribution on a device."""
+    return copy.deepcopy(distribution).to(device)
 
 
-def total(distribution: Any) -> Result:
+def log_prob(distribution: Any, x: numpy.ndarray, device: str) -> numpy.ndarray:
+    """log p(x), computed on a device; from and to NumPy."""
+    return to_numpy(on(device, distribution).log_prob(asarray(x, device)))
+
+
+@SECTION.row("{}: probabilities sum to 1", tolerance=1e-10, each=DISTRIBUTIONS)
+def total(distribution: Any, device: str = "cpu") -> float:
     """sum of p(x) over all x = 1"""
     x, weight = events(distribution)
-    return abs(float((weight * numpy.exp(log_prob(distribution, x))).sum()) - 1), 1e-10
+    return abs((weight * numpy.exp(log_prob(distribution, x, device))).sum() - 1)
 
 
-def entropy(distribution: Any) -> Result:
+@SECTION.row("{}: entropy", tolerance=1e-9, each=DISTRIBUTIONS)
+def entropy(distribution: Any, device: str = "cpu") -> float:
     """H = -E[log p(x)]"""
     x, weight = events(distribution)
-    log_p = log_prob(distribution, x)
-    return abs(float(-(weight * numpy.exp(log_p) * log_p).sum()) - float(distribution.entropy())), 1e-9
+    log_p = log_prob(distribution, x, device)
+    return abs(-(weight * numpy.exp(log_p) * log_p).sum() - float(on(device, distribution).entropy()))
 
 
-def divergence(q: Any, p: Any) -> Result:
-    """KL(q || p) = E_q[log q(x) - log p(x)]"""
-    x, weight = events(q)
-    log_q, log_p = log_prob(q, x), log_prob(p, x)
-    return abs(float((weight * numpy.exp(log_q) * (log_q - log_p)).sum()) - float(kl(q, p))), 1e-9
-
-
-def score(distribution: Any) -> Result:
+@SECTION.row("{}: mean score is 0", tolerance=1e-10, each=DISTRIBUTIONS)
+def score(distribution: Any, device: str = "cpu") -> float:
     """E[d log p(x) / d parameter] = 0, for every parameter; relative to E|d log p(x) / d parameter| of order 1"""
     x, weight = events(distribution)
-    device = _device(distribution)
-    probability = asarray(weight * numpy.exp(log_prob(distribution, x)), device)
-    parameters = [Tensor(array) for array in distribution.named_buffers().values()]
+    probability = asarray(weight * numpy.exp(log_prob(distribution, x, device)), device)
+    parameters = [Tensor(asarray(array, device)) for array in distribution.named_buffers().values()]
     options = {"event_ndim": distribution.event_ndim} if "event_ndim" in vars(distribution) else {}
     log_p = type(distribution)(*parameters, **options).log_prob(asarray(x, device))
-    return max(float(abs(g).max()) for g in grad(ops.sum(log_p * probability), parameters)), 1e-10
+    return largest(*grad(ops.sum(log_p * probability), parameters))
 
 
-def normal_moments(distribution: Normal) -> Result:
+@SECTION.row("{}: moments of draws", tolerance=1e-9, each=CONTINUOUS)
+def normal_moments(distribution: Normal, device: str = "cpu") -> float:
     """Mean and standard deviation of m + s e, e ~ Normal(0, I), are those of the density p, and m and s themselves."""
+
+    def moments(density: Normal, value: Callable[[numpy.ndarray], numpy.ndarray]) -> numpy.ndarray:
+        x, weight = events(density)
+        probability, value_of_x = (weight * numpy.exp(log_prob(density, x, device)))[:, None], value(x)
+        mean = (probability * value_of_x).sum(axis=0)
+        return numpy.array([mean, numpy.sqrt((probability * (value_of_x - mean) ** 2).sum(axis=0))])
+
+    moved = on(device, distribution)
     standard = Normal(numpy.zeros(distribution.shape), numpy.zeros(distribution.shape), distribution.event_ndim)
-    device = _device(distribution)
-    moments = []
-    for x_of, d in (
-        (lambda e: to_numpy(distribution.reparameterize(asarray(e, device))), standard),
-        (lambda x: x, distribution),
-    ):
-        points, weight = events(d)
-        probability = (weight * numpy.exp(log_prob(d, points)))[:, None]
-        x = x_of(points)
-        mean = (probability * x).sum(axis=0)
-        moments.append((mean, numpy.sqrt((probability * (x - mean) ** 2).sum(axis=0))))
-    (mean, std), density = moments[0], moments[1]
-    expected = [*density, to_numpy(distribution.mean), to_numpy(distribution.std)]
-    return max(float(abs(a - b).max()) for a, b in zip([mean, std, mean, std], expected, strict=True)), 1e-9
+    draws = moments(standard, lambda e: to_numpy(moved.reparameterize(asarray(e, device))))
+    parameters = numpy.array([to_numpy(moved.mean), to_numpy(moved.std)])
+    return largest(draws - moments(distribution, lambda x: x), draws - parameters)
 
 
-def frequencies(distribution: Bernoulli | Categorical, n: int = 100_000) -> Result:
+@SECTION.row("{}: moments of draws", tolerance=2 / 100_000, each=DISCRETE)
+def frequencies(distribution: Bernoulli | Categorical, device: str = "cpu", n: int = 100_000) -> float:
     """The share of each value among draws by evenly spaced u, to 1 / n by inverse CDF; p(x); and `mean`: all one."""
     u = (numpy.arange(n) + 0.5) / n
     x, _ = events(distribution)
-    probability = numpy.exp(log_prob(distribution, x))
+    probability = numpy.exp(log_prob(distribution, x, device))
     if isinstance(distribution, Bernoulli):
         u, expected = numpy.repeat(u[:, None], distribution.shape[-1], axis=1), probability @ x
     else:
         expected = probability
-    drawn = to_numpy(distribution.sample(asarray(u, _device(distribution))))
+    moved = on(device, distribution)
+    drawn = to_numpy(moved.sample(asarray(u, device)))
     shares = drawn.mean(axis=0) if isinstance(distribution, Bernoulli) else numpy.bincount(drawn, minlength=len(x)) / n
-    return max(float(abs(part - expected).max()) for part in (shares, to_numpy(distribution.mean))), 2 / n
+    return largest(shares - expected, to_numpy(moved.mean) - expected)
 
 
-def extreme_logits(device: str = "cpu") -> Result:
+@SECTION.row("KL({})", tolerance=1e-9, each=PAIRS)
+def divergence(pair: tuple[Any, Any], device: str = "cpu") -> float:
+    """KL(q || p) = E_q[log q(x) - log p(x)]"""
+    x, weight = events(pair[0])
+    log_q, log_p = (log_prob(distribution, x, device) for distribution in pair)
+    expected = (weight * numpy.exp(log_q) * (log_q - log_p)).sum()
+    return abs(expected - float(kl(*(on(device, distribution) for distribution in pair))))
+
+
+@SECTION.row("log p(x) at logits of 800", tolerance=1e-12)
+def extreme_logits(device: str = "cpu") -> float:
     """log p(x) of Bernoulli and Categorical is -800 for what logits of 800 rule out, and 0 for what they demand."""
     logits = asarray(numpy.array([[800.0, -800.0], [-800.0, 800.0]]), device)
     x = asarray(numpy.array([[1.0, 0.0], [1.0, 1.0]]), device)
     y = asarray(numpy.array([0, 0]), device)
     received = [*to_numpy(Bernoulli(logits).log_prob(x)), *to_numpy(Categorical(logits).log_prob(y))]
-    return float(abs(numpy.array(received) - [0, -800, 0, -1600]).max()), 1e-12
+    return largest(numpy.array(received) - [0, -800, 0, -1600])
 
 
-def noise(kind: str, device: str = "cpu", n: int = 200_000) -> Result:
+@SECTION.row("noise: {} draws", tolerance=1.95 / 200_000**0.5, each={"normal": "normal", "uniform": "uniform"})
+def noise(kind: str, device: str = "cpu", n: int = 200_000) -> float:
     """The largest distance between the distribution functions of n draws and of what they are drawn from.
 
     Kolmogorov and Smirnov: of n true draws it exceeds 1.95 / sqrt(n) once in a thousand times.
@@ -144,7 +158,7 @@ def noise(kind: str, device: str = "cpu", n: int = 200_000) -> Result:
 
     draws = numpy.sort(to_numpy(getattr(Noise(0, device=device), kind)("check", (n,)))).astype(numpy.float64)
     expected = ndtr(draws) if kind == "normal" else draws
-    return float(abs(expected - (numpy.arange(n) + 0.5) / n).max()), 1.95 / n**0.5
+    return largest(expected - (numpy.arange(n) + 0.5) / n)
 
 
 def small_model(device: str, **settings: Any) -> tuple[VAE, Any]:
@@ -157,7 +171,8 @@ def small_model(device: str, **settings: Any) -> tuple[VAE, Any]:
     return model.to(device), asarray(rng.random((24, 5)), device)
 
 
-def decoders(device: str = "cpu") -> Result:
+@SECTION.row("decoders: mean and standard deviation", tolerance=1e-6)
+def decoders(device: str = "cpu") -> float:
     """p(x | z) has the mean and the standard deviation that its network and `std` say; relative, in float32."""
     model, _ = small_model(device)
     z = asarray(numpy.random.default_rng(1).standard_normal((6, 2)), device)
@@ -170,10 +185,11 @@ def decoders(device: str = "cpu") -> Result:
                 to_numpy(model.decoder(z).std) / std - 1,
                 to_numpy(model.decoder(z).mean - model.decoder.network(z)),
             ]
-    return max(float(abs(error).max()) for error in errors), 1e-6
+    return largest(*errors)
 
 
-def samples(device: str = "cpu") -> Result:
+@SECTION.row("ELBO and bound of several draws", tolerance=1e-12)
+def samples(device: str = "cpu") -> float:
     """L(x) with several draws of z is the mean of those with one; the bound is the log of the mean of the weights."""
     model, x = small_model(device)
     draws = asarray(numpy.random.default_rng(1).standard_normal((3, len(x), 2)), device)
@@ -183,10 +199,11 @@ def samples(device: str = "cpu") -> Result:
         bound = to_numpy(model.importance_weighted_bound(x, GivenNoise(draws), n_samples=3))
         log_w = [to_numpy(model.log_weights(x, GivenNoise(draws[i : i + 1]))[0]) for i in range(3)]
     errors = (together - numpy.mean(single, axis=0), bound - numpy.log(numpy.mean(numpy.exp(log_w), axis=0)))
-    return max(float(abs(error).max()) for error in errors), 1e-12
+    return largest(*errors)
 
 
-def minibatches(device: str = "cpu", size: int = 7) -> Result:
+@SECTION.row("N/M estimator is unbiased", tolerance=1e-12)
+def minibatches(device: str = "cpu", size: int = 7) -> float:
     """The sum over an epoch's minibatches of (M / N) times d/d parameters (N / M) sum of L(x) is that over all N.
 
     So the estimator is unbiased for a minibatch that is drawn with a probability in proportion to its rows.
@@ -204,51 +221,39 @@ def minibatches(device: str = "cpu", size: int = 7) -> Result:
     full = gradient(asarray(numpy.arange(n), device))
     batches = list(data.minibatches(n, size, Noise(0, device=device)))
     estimate = sum(len(rows) / n * gradient(rows) for rows in batches)
-    return float(abs(estimate - full).max() / abs(full).max()), 1e-12
+    return largest(estimate - full) / largest(full)
 
 
-def epochs_of_fit(objective: str, device: str = "cpu") -> Result:
-    """Two epochs of plain gradient ascent by `fit` are the loop that its docstring says, and so are its figures.
+@SECTION.row("epochs of fit, {}", tolerance=1e-9, each={"ELBO": "elbo", "IWAE": "iwae"})
+def epochs_of_fit(name: str, device: str = "cpu", n_samples: int = 3) -> float:
+    """Two epochs of `fit` ascend (1/M) sum over the minibatch of E_q[log p(x | z)] - b KL, for a KL weight b.
 
-    Fresh permutations, every row once, pixels drawn anew at every step, rate times the gradient of (1/M) sum over the
-    minibatch of E_q[log p(x | z)] - b KL, or of log (1/S) sum of p(x | z) (p(z) / q(z | x))^b, written out.
+    Or, for IWAE, of log (1/S) sum of p(x | z) (p(z) / q(z | x))^b. Every epoch is a fresh permutation of all rows.
     """
-    n_samples, rate, weight, size = 3, 0.1, 0.5, 10
     (fitted, x), (model, _) = (small_model(device, binarize="dynamic") for _ in range(2))
-    options = {"optimizer": SGD, "learning_rate": rate, "kl_weight": weight, "n_samples": n_samples}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PosteriorCollapseWarning)  # a few steps on 24 rows teach nothing
-        history = fit(fitted, x, epochs=2, batch_size=size, objective=objective, progress=False, **options)
-    bounds, step = [], 0
-    for epoch in range(2):
+
+    def minibatches(epoch: int) -> list[tuple[numpy.ndarray, float]]:
         order = Noise(0, epoch, device).permutation("order", len(x))
-        total = 0.0
-        for rows in (order[:10], order[10:20], order[20:]):
-            noise = Noise(0, step, device)
-            batch = x[asarray(rows, device)]
-            batch = (noise.uniform("pixels", batch.shape) < batch).astype(batch.dtype)
-            q = model.encoder(batch)
-            z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-            log_p = model.decoder(z).log_prob(batch)
-            if objective == "elbo":
-                shown = ops.sum(log_p) / n_samples - ops.sum(kl(q, model.prior))
-                bound = ops.sum(log_p) / n_samples - weight * ops.sum(kl(q, model.prior))
-            else:
-                weights = ops.exp(log_p + weight * (model.prior.log_prob(z) - q.log_prob(z)))
-                shown = bound = ops.sum(ops.log(ops.sum(weights, axis=0) / n_samples))
-            for parameter, g in zip(model.parameters(), grad(bound, model.parameters()), strict=True):
-                parameter.data = parameter.data + rate / len(rows) * g
-            total, step = total + float(shown), step + 1
-        bounds.append(total / len(x))
-    errors = [
-        float(abs(after.data - expected.data).max())
-        for after, expected in zip(fitted.parameters(), model.parameters(), strict=True)
-    ]
-    figures = history["elbo" if objective == "elbo" else "bound"]
-    return max(*errors, *(abs(a - b) for a, b in zip(figures, bounds, strict=True))), 1e-9
+        return [(rows, len(rows) / len(x)) for rows in (order[:10], order[10:20], order[20:])]
+
+    def bounds(model: VAE, pixels: Any, rows: numpy.ndarray, noise: Noise) -> tuple[Any, Any]:
+        q = model.encoder(pixels)
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        log_p = model.decoder(z).log_prob(pixels)
+        if name == "elbo":
+            reconstruction = ops.sum(log_p) / (n_samples * len(rows))
+            divergence = ops.sum(kl(q, model.prior)) / len(rows)
+            return reconstruction - KL_WEIGHT * divergence, reconstruction - divergence
+        weights = ops.exp(log_p + KL_WEIGHT * (model.prior.log_prob(z) - q.log_prob(z)))
+        bound = ops.sum(ops.log(ops.sum(weights, axis=0) / n_samples)) / len(rows)
+        return bound, bound
+
+    quantity, options = "elbo" if name == "elbo" else "bound", {"batch_size": 10, "n_samples": n_samples}
+    return error_of_fit((fitted, model), x, minibatches, bounds, quantity, objective=name, **options)
 
 
-def scores(device: str = "cpu") -> Result:
+@SECTION.row("evaluate and log_likelihood", tolerance=1e-9)
+def scores(device: str = "cpu") -> float:
     """`evaluate` and `log_likelihood` are their formulas over the rows, in batches that do not divide them evenly."""
     model, x = small_model(device)
     noises = [Noise(0, batch, device) for batch in range(4)]
@@ -265,24 +270,25 @@ def scores(device: str = "cpu") -> Result:
         "elbo_standard_error": numpy.sqrt(((elbo - elbo.mean()) ** 2).sum() / (len(elbo) - 1) / len(elbo)),
         "active_units": (((means - means.mean(axis=0)) ** 2).mean(axis=0) > 0.01).sum(),
     }
-    errors = [abs(found[name] - value) for name, value in expected.items()]
+    errors = [found[name] - value for name, value in expected.items()]
     model, x = small_model(device, likelihood="gaussian", std=0.01)  # weights far below the smallest float
     with no_grad():
         log_w = to_numpy(model.log_weights(x, Noise(0, device=device), 50))
-    largest = log_w.max(axis=0)
-    w = numpy.exp(log_w - largest)
+    top = log_w.max(axis=0)
+    w = numpy.exp(log_w - top)
     standard_error = numpy.sqrt(((w / w.mean(axis=0) - 1) ** 2).sum(axis=0) / (50 * 49))
-    formulas = (largest + numpy.log(w.mean(axis=0)), standard_error, w.sum(axis=0) ** 2 / (w**2).sum(axis=0))
+    formulas = (top + numpy.log(w.mean(axis=0)), standard_error, w.sum(axis=0) ** 2 / (w**2).sum(axis=0))
     received = evaluation.log_likelihood(model, x, n_samples=50)
-    errors += [abs(a / b - 1).max() for a, b in zip(received, formulas, strict=True)]
-    return float(max(errors)), 1e-9
+    errors += [a / b - 1 for a, b in zip(received, formulas, strict=True)]
+    return largest(*errors)
 
 
-def bits(device: str = "cpu") -> Result:
+@SECTION.row("bits per dimension of 8-bit images", tolerance=1e-12)
+def bits(device: str = "cpu") -> float:
     """8 - E[log p(x)] / (D log 2) = -log2 P(image) / D for the density p = 256^D P in the cell of an 8-bit image
 
     For images of D = 3 equal pixels, one for each grey value, independent of each other under P. The noise within the
-    cells ought to have the mean 1/2 and the variance 1/12, which counts for a tenth.
+    cells ought to have the mean 1/2 and the variance 1/12; the figure is infinite where it is off by more than a tenth.
     """
     images = numpy.repeat(numpy.arange(256, dtype=numpy.float32)[:, None] / 255, 3, axis=1)
     x = 256 * to_numpy(data.dequantize(asarray(images, device), Noise(0, device=device))).astype(numpy.float64)
@@ -290,11 +296,12 @@ def bits(device: str = "cpu") -> Result:
     log_density = (log_p[numpy.clip(numpy.floor(x).astype(int), 0, 255)] + numpy.log(256)).sum(axis=1)
     received = numpy.array([evaluation.bits_per_dimension(float(value), 3) for value in log_density])
     within = x - numpy.arange(256)[:, None]
-    moments = max(abs(within.mean() - 1 / 2), abs(12 * within.var() - 1)) > 0.1
-    return float(abs(received + log_p / numpy.log(2)).max() + moments), 1e-12
+    moments = largest(within.mean() - 1 / 2, 12 * within.var() - 1)
+    return math.inf if moments > 0.1 else largest(received + log_p / numpy.log(2))
 
 
-def gradient_estimators(device: str = "cpu") -> Result:
+@SECTION.row("score function = reparameterised gradient", tolerance=1e-9)
+def gradient_estimators(device: str = "cpu") -> float:
     """d/d phi E_q[f(z)] = E_q[f(z) d/d phi log q(z)] = E[d/d phi f(m + s e)] for f = log p(x, z) - log q(z)
 
     The encoder's gradient by score function, with a baseline, and by reparameterisation, from two draws each; the
@@ -307,34 +314,4 @@ def gradient_estimators(device: str = "cpu") -> Result:
     for estimator in ESTIMATORS.values():
         bound = ops.sum(w * estimator(model, x, GivenNoise(e), n_samples=2))
         means.append(numpy.concatenate([to_numpy(g).ravel() for g in grad(bound, model.encoder.parameters())]))
-    return float(max(abs(mean - means[0]).max() for mean in means) / abs(means[0]).max()), 1e-9
-
-
-def identities(device: str = "cpu") -> dict[str, Callable[[], Result]]:
-    """Every identity by what it says, to be called without arguments."""
-    table: dict[str, Callable[[], Result]] = {}
-    pairs = examples(device)
-    line = Normal(numpy.array([0.3]), numpy.array([-0.4])).to(device)
-    for name, q in {"Normal, 1-D": line, **{kind.__name__: pair[0] for kind, pair in pairs.items()}}.items():
-        table[f"{name}: probabilities sum to 1"] = partial(total, q)
-        table[f"{name}: entropy"] = partial(entropy, q)
-        table[f"{name}: mean score is 0"] = partial(score, q)
-        table[f"{name}: moments of draws"] = partial(normal_moments if isinstance(q, Normal) else frequencies, q)
-    for kind_q, kind_p in DIVERGENCES:
-        table[f"KL({kind_q.__name__}, {kind_p.__name__})"] = partial(divergence, pairs[kind_q][0], pairs[kind_p][1])
-    table["log p(x) at logits of 800"] = partial(extreme_logits, device)
-    table["noise: normal draws"] = partial(noise, "normal", device)
-    table["noise: uniform draws"] = partial(noise, "uniform", device)
-    table["decoders: mean and standard deviation"] = partial(decoders, device)
-    table["ELBO and bound of several draws"] = partial(samples, device)
-    table["N/M estimator is unbiased"] = partial(minibatches, device)
-    table["epochs of fit, ELBO"] = partial(epochs_of_fit, "elbo", device)
-    table["epochs of fit, IWAE"] = partial(epochs_of_fit, "iwae", device)
-    table["evaluate and log_likelihood"] = partial(scores, device)
-    table["bits per dimension of 8-bit images"] = partial(bits, device)
-    table["score function = reparameterised gradient"] = partial(gradient_estimators, device)
-    return table
-
-
-def _device(distribution: Any) -> str:
-    return device_of(next(iter(distribution.named_buffers().values())))
+    return largest(*(mean - means[0] for mean in means)) / largest(means[0])

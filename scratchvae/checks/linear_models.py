@@ -1,4 +1,4 @@
-"""The linear models held to what they maximise, and to their own algebra; every function returns (figure, tolerance).
+"""The linear models held to what they maximise, and to their own algebra.
 
 An error of 0.1 % in a likelihood, a gradient or an update lifts the figure far above the tolerance.
 """
@@ -6,31 +6,20 @@ An error of 0.1 % in a likelihood, a gradient or an update lifts the figure far 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import numpy
 
 from scratchvae.backend import asarray, to_numpy
-from scratchvae.checks.exact_models import gaussian_rows
-from scratchvae.checks.identities import Result
+from scratchvae.checks.exact_models import error_of_log_px, gaussian_rows, log_density, slopes, slopes_of_likelihood
+from scratchvae.checks.row import Section, largest
 from scratchvae.linear import PCA, PPCA, FactorAnalysis, FastICA, GaussianNaiveBayes, LogisticRegression, nmf, pca, ppca
 from scratchvae.linear import factor_analysis as factor_analysis_module
 from scratchvae.linear.estimator import centre
 
-
-def slopes(function: Callable[[numpy.ndarray], float], at: numpy.ndarray, step: float = 1e-4) -> numpy.ndarray:
-    """The derivatives of a function of an array by its entries, from central differences, in the array's shape."""
-    moves = step * numpy.eye(at.size).reshape(-1, *at.shape)
-    return numpy.array([(function(at + move) - function(at - move)) / (2 * step) for move in moves]).reshape(at.shape)
-
-
-def log_density(centred: numpy.ndarray, covariance: numpy.ndarray) -> numpy.ndarray:
-    """log Normal(x; 0, C) by the dense covariance, in nats.   (N, D), (D, D) -> (N,)"""
-    distance = (numpy.linalg.solve(covariance, centred.T) * centred.T).sum(axis=0)
-    return -0.5 * (distance + numpy.linalg.slogdet(2 * numpy.pi * covariance)[1])
+SECTION = Section("linear models")
 
 
 # ---- alternating minimisation
@@ -44,7 +33,8 @@ def principal_directions(device: str = "cpu") -> tuple[Any, Any, Any, float]:
     return x, w, model.components_, float((x**2).sum()) - float((model.singular_values_**2).sum())
 
 
-def alternating_minimisation(device: str = "cpu", n_steps: int = 500) -> Result:
+@SECTION.row("PCA: alternating minimisation is the SVD", tolerance=1e-9)
+def alternating_minimisation(device: str = "cpu", n_steps: int = 500) -> float:
     """Alternating least squares reaches the error of the singular value decomposition, and its subspace; relative.
 
     The error after the z step, and after the W step.
@@ -52,10 +42,11 @@ def alternating_minimisation(device: str = "cpu", n_steps: int = 500) -> Result:
     x, w, axes, optimum = principal_directions(device)
     *_, (_, w, errors) = islice(pca.alternating_minimisation(x, w, pca.least_squares), n_steps)
     outside = w - axes.T @ (axes @ w)
-    return max(float(abs(outside).max() / abs(w).max()), *(abs(error / optimum - 1) for error in errors)), 1e-9
+    return largest(largest(outside) / largest(w), *(error / optimum - 1 for error in errors))
 
 
-def slide(device: str = "cpu", n_steps: int = 500) -> Result:
+@SECTION.row("PCA: the slide's z = W'x fails as it must", tolerance=1e-9)
+def slide(device: str = "cpu", n_steps: int = 500) -> float:
     """With z = W'x, as on the slide, it finds the subspace, W = V M, but M becomes M'^-1 at every step, for ever.
 
     After the z step the error is ||X (I - V M M' V')||^2, here at least twice the optimum; relative.
@@ -66,25 +57,27 @@ def slide(device: str = "cpu", n_steps: int = 500) -> Result:
     error = steps[-1][2][0]
     expected = float(((x - x @ axes.T @ asarray(m @ m.T, device) @ axes) ** 2).sum())
     if error < 2 * optimum:
-        return math.inf, 0
-    return max(abs(error / expected - 1), float(abs(after @ m.T - numpy.eye(3)).max())), 1e-9
+        return math.inf
+    return largest(error / expected - 1, after @ m.T - numpy.eye(3))
 
 
 # ---- expectation maximisation
 
 
-def em_reaches_the_closed_form(device: str = "cpu") -> Result:
+@SECTION.row("PPCA: EM reaches the closed form", tolerance=1e-5)
+def em_reaches_the_closed_form(device: str = "cpu") -> float:
     """PPCA by EM has the sigma2, the W and the likelihood of the closed form; relative to the largest entry."""
     errors = []
     for n in (60, 6):
         x = gaussian_rows(n, device=device)
         em, closed = (PPCA(2, solver=solver, tol=1e-15, max_iter=20_000).fit(x) for solver in ("em", "closed-form"))
-        errors.append(float(abs(em.weight_ - closed.weight_).max() / abs(closed.weight_).max()))
+        errors.append(largest(em.weight_ - closed.weight_) / largest(closed.weight_))
         errors += [em.noise_variance_ / closed.noise_variance_ - 1, em.score(x) - closed.score(x)]
-    return max(map(abs, errors)), 1e-5
+    return largest(*errors)
 
 
-def em_never_falls(device: str = "cpu", n_steps: int = 100) -> Result:
+@SECTION.row("EM: log p(x), dense, and it never falls", tolerance=1e-10)
+def em_never_falls(device: str = "cpu", n_steps: int = 100) -> float:
     """EM of PPCA and of factor analysis gives the likelihood of its parameters, by the dense covariance, and no step
     lowers it; in nats."""
     x = centre(gaussian_rows(device=device))[1]
@@ -102,37 +95,23 @@ def em_never_falls(device: str = "cpu", n_steps: int = 100) -> Result:
             weight = to_numpy(weight)
             covariance = weight @ weight.T + to_numpy(noise_variance) * numpy.eye(len(weight))
             errors.append(abs(float(log_density(to_numpy(rows), covariance).mean()) - log_p))
-    return max(errors), 1e-10
+    return numpy.max(errors)
 
 
-def factor_analysis(device: str = "cpu") -> Result:
+@SECTION.row("FA: log p(x), dense and by Bayes' rule", tolerance=1e-10)
+def factor_analysis(device: str = "cpu") -> float:
     """FactorAnalysis' log p(x) is the density of Normal(mu, W W' + Psi), and obeys Bayes' rule at any z; relative."""
     x = gaussian_rows(device=device)
-    model = FactorAnalysis(3, tol=math.inf).fit(x)  # after one step
-    weight = to_numpy(model.weight_)
-    dense = log_density(to_numpy(x - model.mean_), weight @ weight.T + numpy.diag(to_numpy(model.noise_variance_)))
-    z = asarray(numpy.random.default_rng(1).standard_normal((len(x), 3)), device)
-    prior = -0.5 * (z**2).sum(axis=1) - 1.5 * math.log(2 * math.pi)
-    bayes = to_numpy(model.likelihood(z).log_prob(x) + prior - model.posterior(x).log_prob(z))
-    return max(float(abs(to_numpy(model.score_samples(x)) / expected - 1).max()) for expected in (dense, bayes)), 1e-10
+    return error_of_log_px(FactorAnalysis(3, tol=math.inf).fit(x), x)  # after one step
 
 
-def factor_analysis_is_at_a_maximum(device: str = "cpu") -> Result:
+@SECTION.row("FA: no slope at the maximum", tolerance=1e-5)
+def factor_analysis_is_at_a_maximum(device: str = "cpu") -> float:
     """The mean of log p(x) of the rows has no slope by W, mu and log Psi, in nats per unit of columns of variance 1."""
     rng = numpy.random.default_rng(0)
     rows = rng.standard_normal((400, 1)) * rng.uniform(0.5, 1, 6) + 0.5 * rng.standard_normal((400, 6))
     x = asarray(rows / rows.std(axis=0), device)
-    model = FactorAnalysis(1, tol=1e-15).fit(x)
-    weight, centred = to_numpy(model.weight_), to_numpy(x - model.mean_)
-    d, k = weight.shape
-
-    def likelihood(moved: numpy.ndarray) -> float:
-        mean, w, log_noise = numpy.split(moved, [d, d + d * k])
-        covariance = w.reshape(d, k) @ w.reshape(d, k).T + numpy.diag(numpy.exp(log_noise))
-        return float(log_density(centred - mean, covariance).mean())
-
-    at = numpy.concatenate([numpy.zeros(d), weight.ravel(), numpy.log(to_numpy(model.noise_variance_))])
-    return float(abs(slopes(likelihood, at)).max()), 1e-5
+    return largest(slopes_of_likelihood(FactorAnalysis(1, tol=1e-15).fit(x), x))
 
 
 # ---- classifiers
@@ -147,7 +126,8 @@ def two_columns(device: str = "cpu") -> tuple[Any, Any]:
     )
 
 
-def naive_bayes(device: str = "cpu") -> Result:
+@SECTION.row("naive Bayes: densities integrate to 1", tolerance=1e-10)
+def naive_bayes(device: str = "cpu") -> float:
     """p(x) and each p(x, y) of GaussianNaiveBayes integrate to 1 and to the share of y; p(y | x) is their ratio."""
     x, y = two_columns(device)
     axis = numpy.linspace(-12, 12, 401)
@@ -161,11 +141,12 @@ def naive_bayes(device: str = "cpu") -> Result:
         shares = numpy.bincount(to_numpy(y)) / len(y)
         near = density > 1e-30
         ratio = joint[near] / density[near, None] - to_numpy(model.predict_proba(grid))[near]
-        errors += [cell * density.sum() - 1, *(cell * joint.sum(axis=0) - shares), abs(ratio).max()]
-    return float(max(map(abs, errors))), 1e-10
+        errors += [cell * density.sum() - 1, cell * joint.sum(axis=0) - shares, ratio]
+    return largest(*errors)
 
 
-def naive_bayes_is_at_the_maximum(device: str = "cpu") -> Result:
+@SECTION.row("naive Bayes: no slope at the top", tolerance=1e-7)
+def naive_bayes_is_at_the_maximum(device: str = "cpu") -> float:
     """The mean of log p(x, y) has no slope by theta and log var of GaussianNaiveBayes; in nats per unit."""
     x, y = two_columns(device)
     errors = []
@@ -180,11 +161,12 @@ def naive_bayes_is_at_the_maximum(device: str = "cpu") -> Result:
             joint = to_numpy(model.predict_joint_log_proba(x))
             return float(joint[numpy.arange(len(joint)), to_numpy(y)].mean())
 
-        errors.append(abs(slopes(likelihood, numpy.stack([theta, numpy.log(var)]))).max())
-    return float(max(errors)), 1e-7
+        errors.append(slopes(likelihood, numpy.stack([theta, numpy.log(var)])))
+    return largest(*errors)
 
 
-def logistic_regression(device: str = "cpu") -> Result:
+@SECTION.row("logistic regression: no slope at the top", tolerance=1e-7)
+def logistic_regression(device: str = "cpu") -> float:
     """The sum of log p(y | x) - ||w||^2 / (2 C), a row, has no slope by w and b of LogisticRegression.
 
     With and without a penalty, for two classes and for three; in nats per unit.
@@ -201,14 +183,15 @@ def logistic_regression(device: str = "cpu") -> Result:
             return float(log_p.mean() - (moved[:, :-1] ** 2).sum() / (2 * model.C * len(x)))
 
         at = numpy.concatenate([to_numpy(model.coef_), to_numpy(model.intercept_)[:, None]], axis=1)
-        errors.append(abs(slopes(objective, at)).max())
-    return float(max(errors)), 1e-7
+        errors.append(slopes(objective, at))
+    return largest(*errors)
 
 
 # ---- independent components, non-negative factors
 
 
-def independent_components(device: str = "cpu") -> Result:
+@SECTION.row("FastICA: white, stationary, mixes to x", tolerance=1e-6)
+def independent_components(device: str = "cpu") -> float:
     """FastICA's sources are white, mix to the data again, and c_j E[tanh(s_i) s_j] is symmetric in i and j.
 
     So the sum of c_i E[log cosh s_i] has no slope by rotations of W, whose derivative is that of the two orders; c is
@@ -224,10 +207,11 @@ def independent_components(device: str = "cpu") -> Result:
     scores *= numpy.sign(scores.diagonal() - (1 - g**2).mean(axis=0))
     mixed = to_numpy(model.inverse_transform(model.transform(x)) - x)
     errors = (s.T @ s / len(s) - numpy.eye(3), scores - scores.T, mixed)
-    return max(float(abs(error).max()) for error in errors), 1e-6
+    return largest(*errors)
 
 
-def multiplicative_updates(device: str = "cpu") -> Result:
+@SECTION.row("NMF: updates are steps down the gradient", tolerance=1e-9)
+def multiplicative_updates(device: str = "cpu") -> float:
     """Each update of NMF is A - (A / (A B B')) (dE/dA) / 2, the like of B; and its figure, -E / ||X||^2, never falls.
 
     E = ||X - A B||^2, whose derivatives are central differences.
@@ -238,27 +222,10 @@ def multiplicative_updates(device: str = "cpu") -> Result:
     a_next, b_next = (to_numpy(part) for part in steps[0][0])
     slope_a = slopes(lambda moved: ((x - moved @ b) ** 2).sum(), a)
     slope_b = slopes(lambda moved: ((x - a_next @ moved) ** 2).sum(), b)
-    errors = [
-        abs(a_next - (a - a / (a @ b @ b.T) * slope_a / 2)).max(),
-        abs(b_next - (b - b / (a_next.T @ a_next @ b) * slope_b / 2)).max(),
-        abs(steps[0][1] + ((x - a_next @ b_next) ** 2).sum() / (x**2).sum()),
-        *(before - after for (_, before), (_, after) in zip(steps, steps[1:], strict=False)),
-    ]
-    return float(max(errors)), 1e-9
-
-
-def linear_models(device: str = "cpu") -> dict[str, Callable[[], Result]]:
-    """Every row by what it says, to be called without arguments."""
-    return {
-        "PCA: alternating minimisation is the SVD": partial(alternating_minimisation, device),
-        "PCA: the slide's z = W'x fails as it must": partial(slide, device),
-        "PPCA: EM reaches the closed form": partial(em_reaches_the_closed_form, device),
-        "EM: log p(x), dense, and it never falls": partial(em_never_falls, device),
-        "FA: log p(x), dense and by Bayes' rule": partial(factor_analysis, device),
-        "FA: no slope at the maximum": partial(factor_analysis_is_at_a_maximum, device),
-        "naive Bayes: densities integrate to 1": partial(naive_bayes, device),
-        "naive Bayes: no slope at the top": partial(naive_bayes_is_at_the_maximum, device),
-        "logistic regression: no slope at the top": partial(logistic_regression, device),
-        "FastICA: white, stationary, mixes to x": partial(independent_components, device),
-        "NMF: updates are steps down the gradient": partial(multiplicative_updates, device),
-    }
+    falls = [before - after for (_, before), (_, after) in zip(steps, steps[1:], strict=False)]
+    return largest(
+        a_next - (a - a / (a @ b @ b.T) * slope_a / 2),
+        b_next - (b - b / (a_next.T @ a_next @ b) * slope_b / 2),
+        steps[0][1] + ((x - a_next @ b_next) ** 2).sum() / (x**2).sum(),
+        numpy.maximum(0.0, falls),
+    )

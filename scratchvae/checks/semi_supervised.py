@@ -1,15 +1,13 @@
 """Identities of the semi-supervised model: sums over classes, the class prior, alpha, and what trains on which rows.
 
-Every function returns (figure, tolerance), as in identities.py. Of each class alone the model is a VAE, whose evidence
-is known by quadrature over z; the class prior is not uniform here.
+Of each class alone the model is a VAE, whose evidence is known by quadrature over z; the class prior is not uniform
+here.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy
@@ -17,7 +15,8 @@ import numpy
 from scratchvae import evaluation, ops
 from scratchvae.autodiff import grad, no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
-from scratchvae.checks.identities import Result
+from scratchvae.checks.gradient_ascent import KL_WEIGHT, error_of_fit
+from scratchvae.checks.row import Section, largest
 from scratchvae.distributions import Categorical, kl
 from scratchvae.gradcheck import check_gradients
 from scratchvae.minibatches import labelled_minibatches
@@ -25,9 +24,9 @@ from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
 from scratchvae.nn import Module
 from scratchvae.noise import GivenNoise, Noise
 from scratchvae.objectives import semi_supervised, usual_alpha
-from scratchvae.optim import SGD
 from scratchvae.quadrature import divergence_from_posterior, elbo, exact_posterior, normal_nodes
-from scratchvae.training import PosteriorCollapseWarning, fit
+
+SECTION = Section("semi-supervised models")
 
 N_CLASSES, ALPHA = 3, 0.7
 
@@ -81,16 +80,21 @@ def log_class_prior(model: SemiSupervisedVAE) -> numpy.ndarray:
     return logits - numpy.logaddexp.reduce(logits)
 
 
-def expected(model: SemiSupervisedVAE, bound: Callable[[Any, Any], Any], row: Any, classes: int) -> float:
-    """The expectation over the noise of bound(rows, noise) for one row, by quadrature; noise for so many classes."""
+def zero_noise(device: str) -> GivenNoise:
+    """No noise: z is the mean of q(z | x, y)."""
+    return GivenNoise(asarray(numpy.zeros(()), device))
+
+
+def expected(model: SemiSupervisedVAE, bound: Callable[[Any, Any], Any], row: Any) -> float:
+    """The expectation over the noise of bound(rows, noise) for one row, by quadrature."""
     e, w = normal_nodes(model.latent_size, n=97, width=12.0)
-    draws = numpy.broadcast_to(e, (classes, *e.shape)) if classes else e
     with no_grad():
-        values = bound(row.repeat(len(e), axis=0), GivenNoise(asarray(draws[None].copy(), model.device)))
+        values = bound(row.repeat(len(e), axis=0), GivenNoise(asarray(e, model.device)))
     return float(w @ to_numpy(values))
 
 
-def supervised_evidence(device: str = "cpu") -> Result:
+@SECTION.row("M2: L(x, y) + KL = log p(x, y)", tolerance=1e-4)
+def supervised_evidence(device: str = "cpu") -> float:
     """L(x, y) + KL(q(z | x, y) || p(z | x, y)) = log p(x, y), by quadrature of both, so L(x, y) <= log p(x, y).
 
     Source: deck, "Supervised ELBO".
@@ -105,11 +109,12 @@ def supervised_evidence(device: str = "cpu") -> Result:
 
         log_px = exact_posterior(vae, row).log_px
         gap = divergence_from_posterior(vae, row, vae.encode(row), log_px)
-        errors.append(log_class_prior(model)[k] + log_px - gap - expected(model, supervised, row, 0))
-    return max(map(abs, errors)), 1e-4
+        errors.append(log_class_prior(model)[k] + log_px - gap - expected(model, supervised, row))
+    return largest(*errors)
 
 
-def unsupervised_evidence(device: str = "cpu", n: int = 3) -> Result:
+@SECTION.row("M2: U(x) + KL = log p(x)", tolerance=1e-4)
+def unsupervised_evidence(device: str = "cpu", n: int = 3) -> float:
     """U(x) + KL(q(y, z | x) || p(y, z | x)) = log p(x) = log of the sum over y of p(y) p(x | y), by quadrature of all.
 
     The figure is infinite where U(x) exceeds log p(x).   Source: deck, "Unsupervised ELBO".
@@ -117,7 +122,7 @@ def unsupervised_evidence(device: str = "cpu", n: int = 3) -> Result:
     model, x, _ = small_model(device)
     errors = []
     for row in (x[i : i + 1] for i in range(n)):
-        bound = expected(model, model.unsupervised, row, N_CLASSES)
+        bound = expected(model, model.unsupervised, row)
         with no_grad():
             q = to_numpy(model.classifier(row).mean)[0]
         vaes = [of_class(model, k) for k in range(N_CLASSES)]
@@ -129,53 +134,41 @@ def unsupervised_evidence(device: str = "cpu", n: int = 3) -> Result:
         ]
         divergence = q @ (numpy.log(q) - log_joint + log_px + of_z)
         errors.append(math.inf if bound > log_px else log_px - bound - divergence)
-    return max(map(abs, errors)), 1e-4
+    return largest(*errors)
 
 
-def sum_over_classes(device: str = "cpu", n_draws: int = 20_000) -> Result:
+@SECTION.row("M2: U(x) = Monte Carlo over y, errors", tolerance=3.5)
+def sum_over_classes(device: str = "cpu", n_draws: int = 20_000) -> float:
     """U(x) is the mean of L(x, y) - log q(y | x) over draws y of q(y | x): distance in standard errors of that mean.
 
     z is its posterior mean here, so that nothing else is drawn.
     """
     model, x, _ = small_model(device)
-    x, worst = x[:4], 0.0
+    x, errors = x[:4], []
     u = asarray(numpy.random.default_rng(1).random((n_draws, 1)), device)
-    still = Still(device)
+    noise = zero_noise(device)
     with no_grad():
-        enumerated = to_numpy(model.unsupervised(x, still))
+        enumerated = to_numpy(model.unsupervised(x, noise))
         for i in range(len(x)):
             q = model.classifier(x[i : i + 1])
             y = q.sample(u)[:, 0]
             rows = x[i : i + 1].repeat(n_draws, axis=0)
-            draws = to_numpy(model.supervised(rows, y, still) - Categorical(q.logits).log_prob(y))
-            worst = max(worst, abs(draws.mean() - enumerated[i]) / (draws.std(ddof=1) / n_draws**0.5))
-    return worst, 3.5
+            draws = to_numpy(model.supervised(rows, y, noise) - Categorical(q.logits).log_prob(y))
+            errors.append((draws.mean() - enumerated[i]) / (draws.std(ddof=1) / n_draws**0.5))
+    return largest(*errors)
 
 
-class Still:
-    """Noise that stands still: all zeros, so that z is the mean of q(z | x, y)."""
-
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
-
-    def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Zeros."""
-        return asarray(numpy.zeros(shape), self.device)
-
-    def child(self, name: str) -> Still:
-        """The same."""
-        return self
-
-
-def one_class(device: str = "cpu") -> Result:
+@SECTION.row("M2 of one class: U(x) = ELBO", tolerance=1e-10)
+def one_class(device: str = "cpu") -> float:
     """With one class U(x) is the ELBO of a VAE."""
     model, x, _ = small_model(device, n_classes=1)
     vae = of_class(model, 0)
-    errors = [expected(model, model.unsupervised, x[i : i + 1], 1) - elbo(vae, x[i : i + 1]) for i in range(3)]
-    return max(map(abs, errors)), 1e-10
+    errors = [expected(model, model.unsupervised, x[i : i + 1]) - elbo(vae, x[i : i + 1]) for i in range(3)]
+    return largest(*errors)
 
 
-def alpha_and_classifier(device: str = "cpu") -> Result:
+@SECTION.row("M2: J~ = J + alpha sum of log q(y given x)", tolerance=1e-12)
+def alpha_and_classifier(device: str = "cpu") -> float:
     """J~ is the sum of L and U plus alpha sum of log q(y | x): at alpha = 0 the deck's J, whose labelled part has no
     gradient by the classifier; and the usual alpha makes J~ / N hold 0.1 times the mean of log q(y | x).
 
@@ -185,30 +178,32 @@ def alpha_and_classifier(device: str = "cpu") -> Result:
     labelled = asarray(numpy.flatnonzero(labels >= 0), device)
     others = asarray(numpy.flatnonzero(labels < 0), device)
     y = asarray(labels[labels >= 0], device)
-    still, both = Still(device), array_module(x).concatenate([x[labelled], x[others]])
-    j = ops.sum(model.supervised(x[labelled], y, still)) + ops.sum(model.unsupervised(x[others], still))
+    noise, both = zero_noise(device), array_module(x).concatenate([x[labelled], x[others]])
+    j = ops.sum(model.supervised(x[labelled], y, noise)) + ops.sum(model.unsupervised(x[others], noise))
     with no_grad():
         log_q = to_numpy(ops.log_softmax(model.classifier(x[labelled]).logits))
     log_q = log_q[numpy.arange(len(y)), labels[labels >= 0]]
     errors = [
-        float(ops.sum(model.objective(both, y, still, alpha))) - float(j) - alpha * log_q.sum()
+        float(ops.sum(model.objective(both, y, noise, alpha))) - float(j) - alpha * log_q.sum()
         for alpha in (0.0, ALPHA)
     ]
-    alone = ops.sum(model.objective(x[labelled], y, still, 0.0))
-    errors += [float(abs(g).max()) for g in grad(alone, model.classifier.parameters())]
+    alone = ops.sum(model.objective(x[labelled], y, noise, 0.0))
+    errors += grad(alone, model.classifier.parameters())
     errors.append(usual_alpha(len(y), len(x)) * log_q.sum() / len(x) - 0.1 * log_q.mean())
-    return max(map(abs, errors)), 1e-12
+    return largest(*errors)
 
 
-def gradient(device: str = "cpu") -> Result:
+@SECTION.row("M2: gradient of J~", tolerance=1e-6)
+def gradient(device: str = "cpu") -> float:
     """The gradient of J~ by all parameters, of all three networks, against differences."""
     model, x, _ = small_model(device)
     y = asarray(numpy.array([2, 0, 1]), device)
     noise = Noise(0, device=device)
-    return check_gradients(lambda *_: model.objective(x[:5], y, noise, ALPHA, 2), *model.parameters(), order=1), 1e-6
+    return check_gradients(lambda *_: model.objective(x[:5], y, noise, ALPHA, 2), *model.parameters(), order=1)
 
 
-def evidence_by_weights(device: str = "cpu", n: int = 3) -> Result:
+@SECTION.row("M2: weights average to p(x, y) and p(x)", tolerance=1e-6)
+def evidence_by_weights(device: str = "cpu", n: int = 3) -> float:
     """The expected weights are p(x, y) and p(x): `joint_log_weights` and `log_weights` by quadrature, relative."""
     model, x, _ = small_model(device)
     every = asarray(numpy.arange(N_CLASSES)[:, None], device)
@@ -217,18 +212,16 @@ def evidence_by_weights(device: str = "cpu", n: int = 3) -> Result:
         log_joint = log_class_prior(model) + [exact_posterior(of_class(model, k), row).log_px for k in range(N_CLASSES)]
         for k in range(N_CLASSES):
             weight = expected(
-                model,
-                lambda rows, noise, k=k: ops.exp(model.joint_log_weights(rows, every, noise)[0, k]),
-                row,
-                N_CLASSES,
+                model, lambda rows, noise, k=k: ops.exp(model.joint_log_weights(rows, every, noise)[0, k]), row
             )
             errors.append(math.log(weight) - log_joint[k])
-        weight = expected(model, lambda rows, noise: ops.exp(model.log_weights(rows, noise)[0]), row, N_CLASSES)
+        weight = expected(model, lambda rows, noise: ops.exp(model.log_weights(rows, noise)[0]), row)
         errors.append(math.log(weight) - numpy.logaddexp.reduce(log_joint))
-    return max(map(abs, errors)), 1e-6
+    return largest(*errors)
 
 
-def classes(device: str = "cpu") -> Result:
+@SECTION.row("M2: classes by q and by p", tolerance=0)
+def classes(device: str = "cpu") -> float:
     """`classification_error` is the share of rows with another label, by q(y | x) and by p(y | x); misses of the two.
 
     p(y | x) is that of quadrature, whose most probable class importance sampling must find for every row.
@@ -239,118 +232,83 @@ def classes(device: str = "cpu") -> Result:
         by_q = to_numpy(model.classifier(x).logits).argmax(axis=1)
     exact = [[exact_posterior(of_class(model, k), x[i : i + 1]).log_px for k in range(N_CLASSES)] for i in range(8)]
     log_joint = log_class_prior(model) + exact
-    misses = float(abs(evaluation.log_joint(model, x, 5000) - log_joint).max() > 0.05)
+    misses = float(not largest(evaluation.log_joint(model, x, 5000) - log_joint) <= 0.05)
     for n_samples, predicted in ((0, by_q), (5000, log_joint.argmax(axis=1))):
         for wrong in (0, 3):
             labels = (predicted + (numpy.arange(8) < wrong)) % N_CLASSES
             misses += abs(evaluation.classification_error(model, x, labels, n_samples) - wrong / 8)
-    return misses, 0.0
+    return misses
 
 
-def estimator(device: str = "cpu", size: int = 3) -> Result:
+@SECTION.row("M2: J~ by minibatches is unbiased", tolerance=1e-12)
+def estimator(device: str = "cpu", size: int = 3) -> float:
     """The mean over an epoch's steps of the gradient of J~ / N by a minibatch is that by all rows; relative.
 
     6 labelled rows and 18 others, 3 of each at every one of 6 steps, so that no row is met more often than another.
     """
     model, x, labels = small_model(device)
     objective = semi_supervised(model, labels, ALPHA)
-    still = Still(device)
+    noise = zero_noise(device)
 
     def by_all() -> Any:
         labelled, others = (asarray(numpy.flatnonzero(rows), device) for rows in (labels >= 0, labels < 0))
         y = asarray(labels[labels >= 0], device)
-        j = ops.sum(model.supervised(x[labelled], y, still)) + ops.sum(model.unsupervised(x[others], still))
+        j = ops.sum(model.supervised(x[labelled], y, noise)) + ops.sum(model.unsupervised(x[others], noise))
         return (j + ALPHA * ops.sum(model.classifier(x[labelled]).log_prob(y))) / len(x)
 
     def flat(value: Any) -> numpy.ndarray:
         return numpy.concatenate([to_numpy(g).ravel() for g in grad(value, model.parameters())])
 
     steps = list(labelled_minibatches(labels, size, Noise(0, device=device)))
-    mean = sum(flat(objective.value(x[rows], y, still, 1, 1.0)[0]) for rows, y in steps) / len(steps)
+    mean = sum(flat(objective.value(x[rows], y, noise, 1, 1.0)[0]) for rows, y in steps) / len(steps)
     full = flat(by_all())
-    return float(abs(mean - full).max() / abs(full).max()), 1e-12
+    return largest(mean - full) / largest(full)
 
 
-def epochs_of_fit(device: str = "cpu") -> Result:
-    """Two epochs of plain gradient ascent by `fit` are the loop that its docstring says, and so are its figures.
+def terms_of_class(model: SemiSupervisedVAE, x: Any, y: numpy.ndarray, e: Any) -> tuple[Any, Any, Any]:
+    """log p(x | y, z) averaged over z = m + s e, KL(q(z | x, y) || p(z)) - log p(y), and log q(y | x), written out.
 
-    Labelled rows and others in orders of their own, each sum times its N_k / M_k, divided by N, pixels drawn anew; J~
-    written out with a loop over the classes.
+    x: (N, D), y: a class of each row, (N,), e: (S, N, K).   -> (N,) each
     """
-    n_samples, rate, weight, size, n = 2, 0.1, 0.5, 7, 24
+    indicator = asarray(numpy.eye(N_CLASSES)[y], model.device)
+    q = model.encoder(x, indicator)
+    beside_z = array_module(x).broadcast_to(indicator, (len(e), *indicator.shape))
+    log_p = model.decoder(ops.concatenate([beside_z, q.reparameterize(e)], axis=-1)).log_prob(x)
+    log_q = ops.sum(ops.log_softmax(model.classifier(x).logits) * indicator, axis=1)
+    log_prior = asarray(log_class_prior(model)[y], model.device)
+    return ops.sum(log_p, axis=0) / len(e), kl(q, model.prior) - log_prior, log_q
+
+
+@SECTION.row("epochs of fit, J~", tolerance=1e-9)
+def epochs_of_fit(device: str = "cpu", n_samples: int = 2) -> float:
+    """Two epochs of `fit` ascend J~ / N by minibatches: each sum times its N_k / M_k, with a loop over the classes.
+
+    6 labelled rows, all of them at every one of 3 steps, and 18 others, once an epoch, in orders of their own.
+    """
     (fitted, x, labels), (model, _, _) = (small_model(device, binarize="dynamic") for _ in range(2))
-    options = {"optimizer": SGD, "learning_rate": rate, "kl_weight": weight, "n_samples": n_samples}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PosteriorCollapseWarning)
-        history = fit(fitted, x, epochs=2, batch_size=size, labels=labels, alpha=ALPHA, progress=False, **options)
     known, unknown = numpy.flatnonzero(labels >= 0), numpy.flatnonzero(labels < 0)
-    log_prior, bounds, step = log_class_prior(model), [], 0
 
-    def terms(x: Any, k: Any, e: Any) -> tuple[Any, Any]:
-        """Reconstruction and KL of z for the class k of each row, (N,) both."""
-        indicator = asarray(numpy.eye(N_CLASSES)[k], device)
-        q = model.encoder(x, indicator)
-        z = q.reparameterize(e)
-        beside = array_module(x).broadcast_to(indicator, (n_samples, *indicator.shape))
-        log_p = model.decoder(ops.concatenate([beside, z], axis=-1)).log_prob(x)
-        return ops.sum(log_p, axis=0) / n_samples, kl(q, model.prior)
+    def minibatches(epoch: int) -> Iterator[tuple[numpy.ndarray, float]]:
+        noise = Noise(0, epoch)
+        order = unknown[noise.child("unknown").permutation("order 0", 18)]
+        for step, others in enumerate((order[:7], order[7:14], order[14:])):
+            labelled = known[noise.child("known").permutation(f"order {step}", 6)]
+            yield numpy.concatenate([labelled, others]), len(others) / 18
 
-    for epoch in range(2):
-        orders = [
-            rows[Noise(0, epoch).child(name).permutation("order 0", len(rows))]
-            for name, rows in (("known", known), ("unknown", unknown))
-        ]
-        again = known[Noise(0, epoch).child("known").permutation("order 1", len(known))]
-        again = numpy.concatenate([orders[0], again, known[Noise(0, epoch).child("known").permutation("order 2", 6)]])
-        total = 0.0
-        for i in range(3):
-            labelled, others = again[6 * i : 6 * i + 6], orders[1][size * i : size * i + size]
-            noise = Noise(0, step, device)
-            batch = x[asarray(numpy.concatenate([labelled, others]), device)]
-            batch = (noise.uniform("pixels", batch.shape) < batch).astype(batch.dtype)
-            first, second, y = batch[: len(labelled)], batch[len(labelled) :], labels[labelled]
-            e = noise.child("labelled").normal("z", (n_samples, len(labelled), 2))
-            reconstruction, divergence = terms(first, y, e)
-            divergence = divergence - asarray(log_prior[y], device)
-            log_q = ops.log_softmax(model.classifier(first).logits)
-            log_q = ops.sum(log_q * asarray(numpy.eye(N_CLASSES)[y], device), axis=1)
-            sums = [ops.sum(reconstruction), ops.sum(divergence), ops.sum(log_q)]
-            e = noise.normal("z", (n_samples, N_CLASSES, len(others), 2))
-            log_class = ops.log_softmax(model.classifier(second).logits)
-            others_sums = [0.0, 0.0]
-            for k in range(N_CLASSES):
-                q_k = ops.exp(log_class[:, k])
-                reconstruction, divergence = terms(second, numpy.full(len(others), k), e[:, k])
-                others_sums[0] = others_sums[0] + ops.sum(q_k * reconstruction)
-                others_sums[1] = others_sums[1] + ops.sum(q_k * (divergence - log_prior[k] + log_class[:, k]))
-            scale = [6 / len(labelled) / n, 18 / len(others) / n]
-            shown = [scale[0] * a + scale[1] * b for a, b in zip(sums[:2], others_sums, strict=True)]
-            value = shown[0] - weight * shown[1] + ALPHA * scale[0] * sums[2]
-            for parameter, g in zip(model.parameters(), grad(value, model.parameters()), strict=True):
-                parameter.data = parameter.data + rate * g
-            total, step = total + float(shown[0] - shown[1]) * len(others), step + 1
-        bounds.append(total / 18)
-    errors = [
-        float(abs(after.data - expected.data).max())
-        for after, expected in zip(fitted.parameters(), model.parameters(), strict=True)
-    ]
-    return max(*errors, *(abs(a - b) for a, b in zip(history["elbo"], bounds, strict=True))), 1e-9
+    def bounds(model: SemiSupervisedVAE, pixels: Any, rows: numpy.ndarray, noise: Noise) -> tuple[Any, Any]:
+        y, others = labels[rows[:6]], pixels[6:]
+        e = noise.child("labelled").normal("z", (n_samples, 6, 2))
+        reconstruction, divergence, log_q = (ops.sum(term) / 24 for term in terms_of_class(model, pixels[:6], y, e))
+        e, share = noise.normal("z", (n_samples, N_CLASSES, len(others), 2)), 18 / len(others) / 24
+        for k in range(N_CLASSES):
+            terms = terms_of_class(model, others, numpy.full(len(others), k), e[:, k])
+            q_k = ops.exp(terms[2])
+            reconstruction = reconstruction + share * ops.sum(q_k * terms[0])
+            divergence = divergence + share * ops.sum(q_k * (terms[1] + terms[2]))
+        return reconstruction - KL_WEIGHT * divergence + ALPHA * log_q, reconstruction - divergence
 
-
-class NoiseOfTwo:
-    """A Noise of a StackedVAE that hands out given arrays: `features` for z1, and `latents` for z2."""
-
-    def __init__(self, features: Any, latents: Any) -> None:
-        self.features, self.latents = features, latents
-
-    def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """The array of that name, in the shape."""
-        draws = self.features if name == "z1" else self.latents
-        return array_module(draws).broadcast_to(draws, shape)
-
-    def child(self, name: str) -> NoiseOfTwo:
-        """The same."""
-        return self
+    options = {"batch_size": 7, "n_samples": n_samples, "labels": labels, "alpha": ALPHA}
+    return error_of_fit((fitted, model), x, minibatches, bounds, **options)
 
 
 def small_stack(device: str = "cpu") -> tuple[StackedVAE, Any]:
@@ -364,7 +322,8 @@ def small_stack(device: str = "cpu") -> tuple[StackedVAE, Any]:
     return model.to(device), asarray(rng.random((2, 4)), device)
 
 
-def stacked_evidence(device: str = "cpu") -> Result:
+@SECTION.row("M1+M2: weights average to p(x)", tolerance=1e-8)
+def stacked_evidence(device: str = "cpu") -> float:
     """E[w] = p(x) = the integral of p(x | z1) p(z1), where p(z1) is Normal(0, 1) of the unit that M2 leaves, times
     the sum over y and integral over z2 of p(z1 | y, z2) p(y) p(z2) of the other: relative, by quadrature of all.
 
@@ -380,28 +339,12 @@ def stacked_evidence(device: str = "cpu") -> Result:
     p_x = [prior @ numpy.exp(to_numpy(model.first.decode(asarray(z1, device)).log_prob(row))) for row in x]
 
     draws = [numpy.repeat(z1, len(z2), axis=0), numpy.tile(z2, (len(z1), 1))]
-    noise, w = NoiseOfTwo(*(asarray(e, device) for e in draws)), numpy.outer(w1, w2).ravel()
+    noise = GivenNoise({"z1": asarray(draws[0], device), "z": asarray(draws[1], device)})
+    w = numpy.outer(w1, w2).ravel()
     errors = []
     for i, p in enumerate(p_x):
         rows = x[i : i + 1].repeat(len(w), axis=0)
         with no_grad():
             log_w, bound = to_numpy(model.log_weights(rows, noise))[0], to_numpy(model.unsupervised(rows, noise))
-        errors.append(math.inf if w @ bound > math.log(p) else w @ numpy.exp(log_w) / p - 1)
-    return max(map(abs, errors)), 1e-8
-
-
-def semi_supervised_models(device: str = "cpu") -> dict[str, Callable[[], Result]]:
-    """Every identity by what it says, to be called without arguments."""
-    return {
-        "M2: L(x, y) + KL = log p(x, y)": partial(supervised_evidence, device),
-        "M2: U(x) + KL = log p(x)": partial(unsupervised_evidence, device),
-        "M2: U(x) = Monte Carlo over y, errors": partial(sum_over_classes, device),
-        "M2 of one class: U(x) = ELBO": partial(one_class, device),
-        "M2: J~ = J + alpha sum of log q(y given x)": partial(alpha_and_classifier, device),
-        "M2: gradient of J~": partial(gradient, device),
-        "M2: weights average to p(x, y) and p(x)": partial(evidence_by_weights, device),
-        "M2: classes by q and by p": partial(classes, device),
-        "M2: J~ by minibatches is unbiased": partial(estimator, device),
-        "epochs of fit, J~": partial(epochs_of_fit, device),
-        "M1+M2: weights average to p(x)": partial(stacked_evidence, device),
-    }
+        errors.append(w @ numpy.exp(log_w) / p - 1 if w @ bound <= math.log(p) else math.inf)
+    return largest(*errors)

@@ -18,10 +18,11 @@ import pytest
 import scratchvae as sv
 from scratchvae import evaluation, objectives, ops
 from scratchvae.autodiff import Tensor
+from scratchvae.checks import exact_models, table
 from scratchvae.checks import semi_supervised as checks_of_m2
-from scratchvae.checks import table
 from scratchvae.checks.gradient_table import primitives
 from scratchvae.checks.identities import EXAMPLES
+from scratchvae.checks.row import Row
 from scratchvae.cli import main
 from scratchvae.distributions import Bernoulli, Normal, event
 from scratchvae.distributions.kl import DIVERGENCES
@@ -641,12 +642,11 @@ LINEAR_FAULTS = {
 """Name -> how it is planted, and the row that must fail."""
 
 
-def rows():
-    return {name: row for section in table.SECTIONS.values() for name, row in section("cpu").items()}
+ROWS = {row.name: row for section in table.SECTIONS.values() for row in section}
 
 
 def outcome(name):
-    return table.run(name, rows()[name])
+    return table.run(ROWS[name])
 
 
 def gradient_check():
@@ -735,6 +735,32 @@ def test_a_density_wrong_by_a_thousandth(kind, wrong, monkeypatch):
     assert not outcome(f"{kind.__name__}: probabilities sum to 1").passed
 
 
+# ---- a NaN
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "caught_by"),
+    [
+        (evaluation, "log_likelihood", "PPCA: importance sampling, misses of 20"),
+        (sv.VAE, "importance_weighted_bound", "PPCA: bounds rise with the draws"),
+        (exact_models, "elbo", "2-D VAE: encoder < best Normal < log p(x)"),
+        (sv.SemiSupervisedVAE, "unsupervised", "M2: U(x) = Monte Carlo over y, errors"),
+        (evaluation, "log_joint", "M2: classes by q and by p"),
+        (StackedVAE, "unsupervised", "M1+M2: weights average to p(x)"),
+    ],
+)
+def test_a_nan_is_no_inequality_that_holds(owner, name, caught_by, monkeypatch):
+    true = getattr(owner, name)
+
+    def planted(*arguments, **options):
+        result = true(*arguments, **options)
+        return tuple(math.nan * part for part in result) if isinstance(result, tuple) else math.nan * result
+
+    assert outcome(caught_by).passed
+    monkeypatch.setattr(owner, name, planted)
+    assert not outcome(caught_by).passed
+
+
 # ---- the command, and the README
 
 
@@ -751,22 +777,22 @@ def test_the_command_fails_for_a_fault_and_names_the_row(monkeypatch, capsys):
 
 
 def test_a_row_that_raises_fails_and_the_others_run(monkeypatch, capsys):
-    def raising():
+    def raising(device):
         raise ValueError("two\nlines")
 
-    monkeypatch.setattr(table, "SECTIONS", {"some": lambda device: {"first": raising, "second": lambda: (0.0, 0.0)}})
+    rows = [Row("first", 0.0, raising), Row("second", 0.0, lambda device: 0.0)]
+    monkeypatch.setattr(table, "SECTIONS", {"some": rows})
     assert main(["check"]) == 1
     out = capsys.readouterr().out
     assert "FAILED ValueError: two lines" in out and out.count(" ok") == 1
-    nan = {"a NaN": lambda: (math.nan, 1.0)}
-    monkeypatch.setattr(table, "SECTIONS", {"some": lambda device: nan})
+    monkeypatch.setattr(table, "SECTIONS", {"some": [Row("a NaN", 1.0, lambda device: math.nan)]})
     assert main(["check"]) == 1
 
 
 @pytest.mark.slow
 def test_the_whole_command_passes(capsys):
     assert main(["check"]) == 0
-    assert sum(line.endswith("  ok") for line in capsys.readouterr().out.splitlines()) == len(rows())
+    assert sum(line.endswith("  ok") for line in capsys.readouterr().out.splitlines()) == len(ROWS)
 
 
 def test_the_page_on_m2_has_its_table():

@@ -8,8 +8,8 @@ import numpy
 import pytest
 
 from scratchvae import to_numpy
-from scratchvae.errors import InputError
-from scratchvae.noise import Noise, philox4x32
+from scratchvae.errors import InputError, ShapeError
+from scratchvae.noise import GivenNoise, Noise, philox4x32
 
 ONES = 0xFFFFFFFF
 
@@ -173,3 +173,36 @@ def test_other_seeds_and_steps_are_refused(wrong):
         Noise(0, wrong)
     with pytest.raises(InputError, match='expected "cpu" or "gpu", received \'tpu\''):
         Noise(0, device="tpu")
+
+
+# ---- given arrays
+
+
+def test_given_noise_hands_out_what_it_was_given(rng):
+    e = rng.standard_normal((2, 3, 4))
+    assert GivenNoise(e).normal("z", (2, 3, 4)) is e and GivenNoise(e).normal("prior", [2, 3, 4]) is e
+    with pytest.raises(ShapeError, match=r"a request that \(2, 3, 4\) broadcasts to, received \(2, 1, 4\)"):
+        GivenNoise(e).normal("z", (2, 1, 4))
+
+
+def test_given_noise_is_broadcast_to_the_shape(gpu):
+    e = gpu.asarray(numpy.arange(4.0))
+    received = GivenNoise(e).normal("z", (2, 3, 4))
+    assert type(received) is type(e) and received.dtype == e.dtype
+    numpy.testing.assert_array_equal(to_numpy(received), numpy.broadcast_to(numpy.arange(4.0), (2, 3, 4)))
+    assert not to_numpy(GivenNoise(gpu.asarray(numpy.zeros(()))).normal("z", (2, 3))).any()
+    with pytest.raises(ShapeError, match=r"that \(4,\) broadcasts to, received \(2, 3\)"):
+        GivenNoise(e).normal("z", (2, 3))
+
+
+def test_given_noise_has_an_array_for_each_name_and_child(rng):
+    e1, e2, e3, e4 = rng.standard_normal((4, 3))
+    noise = GivenNoise({"z1": e1, "z": e2, "labelled": e3, "draw 0": {"z": e4}})
+    assert noise.normal("z1", (3,)) is e1 and noise.normal("z", (3,)) is e2
+    assert noise.child("labelled").normal("z", (3,)) is e3
+    assert noise.child("draw 0").normal("z", (3,)) is e4
+    assert noise.child("another") is noise and GivenNoise(e1).child("draw 0").normal("z", (3,)) is e1
+    with pytest.raises(InputError, match="a request for 'z1' or 'z' or 'labelled' or 'draw 0', received 'pixels'"):
+        noise.normal("pixels", (3,))
+    with pytest.raises(InputError, match="a request for 'z', received 'z1'"):
+        noise.child("draw 0").normal("z1", (3,))

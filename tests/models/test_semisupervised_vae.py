@@ -11,7 +11,6 @@ from scipy import special, stats
 import scratchvae as sv
 from scratchvae import checkpoint, evaluation
 from scratchvae.backend import asarray
-from scratchvae.checks.semi_supervised import semi_supervised_models
 from scratchvae.data import label_subset
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.minibatches import labelled_minibatches
@@ -162,12 +161,6 @@ def test_the_first_layer_sees_x_once(x):
     watched("head")
     model.unsupervised(x, sv.Noise(0))
     assert shapes == {"body": (N, D), "head": (C, N, 4)}
-
-
-@pytest.mark.parametrize("name", semi_supervised_models())
-def test_the_identities_hold_on_every_device(name, device):
-    figure, tolerance = semi_supervised_models(device)[name]()
-    assert figure <= tolerance
 
 
 def test_float32_in_gives_float32_out(x):

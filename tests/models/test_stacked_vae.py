@@ -11,10 +11,10 @@ from scipy import special, stats
 import scratchvae as sv
 from scratchvae import checkpoint, objectives
 from scratchvae.backend import asarray
-from scratchvae.checks.semi_supervised import NoiseOfTwo
 from scratchvae.cli import main
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import prepared
+from scratchvae.noise import GivenNoise
 
 C, D, K1, K2, N, UNITS = 3, 6, 4, 2, 5, [2, 0]
 
@@ -75,7 +75,7 @@ def test_every_term_equals_that_of_scipy(x, rng):
     model = stack()
     e1, e2 = rng.standard_normal((N, K1)), rng.standard_normal((N, C, K2))
     outer, classes, log_q = by_scipy(model, x, e1, e2)
-    noise = NoiseOfTwo(e1, e2.transpose(1, 0, 2))
+    noise = GivenNoise({"z1": e1, "z": e2.transpose(1, 0, 2)})
     reconstruction = outer + sum(numpy.exp(log_q[:, k]) * of.log_p for k, of in enumerate(classes))
     divergence = sum(numpy.exp(log_q[:, k]) * (of.divergence + log_q[:, k]) for k, of in enumerate(classes))
     for received, expected in zip(model.elbo_terms(x, noise), (reconstruction, divergence), strict=True):
@@ -86,7 +86,7 @@ def test_every_term_equals_that_of_scipy(x, rng):
     joint = model.joint_log_weights(x, numpy.arange(C)[:, None], noise).data
     numpy.testing.assert_allclose(joint[0], [outer + of.log_w for of in classes], rtol=1e-10)
 
-    y, noise = numpy.array([2, 0, 1, 1, 2]), NoiseOfTwo(e1, e2[numpy.arange(N), [2, 0, 1, 1, 2]])
+    y, noise = numpy.array([2, 0, 1, 1, 2]), GivenNoise({"z1": e1, "z": e2[numpy.arange(N), [2, 0, 1, 1, 2]]})
     expected = outer + [classes[k].log_p[i] - classes[k].divergence[i] for i, k in enumerate(y)]
     numpy.testing.assert_allclose(model.supervised(x, y, noise).data, expected, rtol=1e-10)
     alpha = 0.7
@@ -97,14 +97,11 @@ def test_every_term_equals_that_of_scipy(x, rng):
 def test_every_weight_has_a_z1_and_a_z2_of_its_own(x, rng):
     model = stack()
     e1, e2 = rng.standard_normal((3, N, K1)), rng.standard_normal((3, N, C, K2))
-    draws = [NoiseOfTwo(of_z1, of_z2.transpose(1, 0, 2)) for of_z1, of_z2 in zip(e1, e2, strict=True)]
+    noise = GivenNoise({f"draw {s}": {"z1": e1[s], "z": e2[s].transpose(1, 0, 2)} for s in range(3)})
     parts = [by_scipy(model, x, *each) for each in zip(e1, e2, strict=True)]
     expected = [[outer + of.log_w for of in classes] for outer, classes, _ in parts]
-    noise = SimpleNamespace(child=lambda name: next(remaining))
-    remaining = iter(draws)
     joint = model.joint_log_weights(x, numpy.arange(C)[:, None], noise, 3).data
     numpy.testing.assert_allclose(joint, expected, rtol=1e-10)
-    remaining = iter(draws)
     numpy.testing.assert_allclose(model.log_weights(x, noise, 3).data, special.logsumexp(expected, axis=1), rtol=1e-10)
 
 
@@ -113,7 +110,7 @@ def test_terms_are_means_over_the_draws_of_z2(terms, x, rng):
     model, y = stack(), [] if terms == "elbo_terms" else [numpy.array([2, 0, 1, 1, 2])]
     e1, e2 = rng.standard_normal((N, K1)), rng.standard_normal((2, 1, 1, K2) if terms == "elbo_terms" else (2, 1, K2))
     together, *alone = (
-        [term.data for term in getattr(model, terms)(x, *y, NoiseOfTwo(e1, latents), n)]
+        [term.data for term in getattr(model, terms)(x, *y, GivenNoise({"z1": e1, "z": latents}), n)]
         for latents, n in ((e2, 2), (e2[0], 1), (e2[1], 1))
     )
     assert abs(alone[0][0] - alone[1][0]).max() > 0.01

@@ -1,0 +1,63 @@
+"""A row of `scratchvae check`: it stands above the function that gives its figure, and belongs to a section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy
+
+from scratchvae.backend import to_numpy
+
+Function = TypeVar("Function", bound=Callable[..., float])
+
+
+@dataclass(frozen=True)
+class Row:
+    """What must hold, by its name. function(*arguments, device) is an error that may not exceed the tolerance."""
+
+    name: str
+    tolerance: float
+    function: Callable[..., float]
+    arguments: tuple[Any, ...] = ()
+
+    def figure(self, device: str = "cpu") -> float:
+        """The error on a device."""
+        return float(self.function(*self.arguments, device))
+
+
+class Section:
+    """The rows of one file, in the order of its text.
+
+        SECTION = Section("exact models")
+
+        @SECTION.row("PPCA: zero variance of the weights", tolerance=1e-12)
+        def zero_variance(device: str = "cpu") -> float:
+
+    This is all that a row needs: `scratchvae check` prints it, and the tests run it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows: list[Row] = []
+
+    def row(self, name: str, tolerance: float, each: Mapping[str, Any] | None = None) -> Callable[[Function], Function]:
+        """Give a function a row, or one for each key of a mapping, which replaces {} in the name.
+
+        The function takes the device; before it, where there is a mapping, the value of the key.
+        """
+
+        def enter(function: Function) -> Function:
+            if each is None:
+                self.rows.append(Row(name, tolerance, function))
+            else:
+                self.rows += [Row(name.format(key), tolerance, function, (value,)) for key, value in each.items()]
+            return function
+
+        return enter
+
+
+def largest(*errors: Any) -> float:
+    """The largest |error| of numbers and arrays; NaN where one of them is NaN, which Python's `max` may miss."""
+    return float(numpy.max([abs(to_numpy(error)).max() for error in errors]))

@@ -8,7 +8,16 @@ import pytest
 import scratchvae as sv
 from scratchvae.checks.identities import EXAMPLES
 from scratchvae.checks.table import SECTIONS
-from scratchvae.distributions import Bernoulli, Categorical, Normal, kl, register_kl
+from scratchvae.distributions import (
+    Bernoulli,
+    BivariateMixture,
+    Categorical,
+    Normal,
+    SketchDistribution,
+    SketchStep,
+    kl,
+    register_kl,
+)
 from scratchvae.distributions.kl import DIVERGENCES
 from scratchvae.errors import InputError, ShapeError
 
@@ -34,7 +43,9 @@ def categorical(rng):
 
 
 def test_every_distribution_and_pair_has_identities():
-    assert set(EXAMPLES) == {getattr(sv.distributions, name) for name in sv.distributions.__all__ if name[0].isupper()}
+    """Those of sketches, which have no entropy in closed form, have rows of their own."""
+    distributions = {getattr(sv.distributions, name) for name in sv.distributions.__all__ if name[0].isupper()}
+    assert set(EXAMPLES) == distributions - {BivariateMixture, SketchDistribution, SketchStep}
     names = {row.name for row in SECTIONS["identities"]}
     assert {f"KL({q.__name__}, {p.__name__})" for q, p in DIVERGENCES} <= names
 

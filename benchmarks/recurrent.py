@@ -96,7 +96,9 @@ def pytorch(lengths: Sequence[int], size: int, packed: bool) -> Callable[[], lis
             y, cotangent = peer(sequences)[0].data, rnn.pack_padded_sequence(g, lengths, True, False).data
         else:
             y, cotangent = peer(x)[0], g
-        weight, recurrent, bias, _ = (a.numpy() for a in torch.autograd.grad(y, list(peer.parameters()), cotangent))
+        weight, recurrent, bias, _ = (
+            a.numpy() for a in torch.autograd.grad((y * cotangent).sum(), list(peer.parameters()))
+        )
         return [weight.T, recurrent.T, bias]  # in PyTorch's order of gates: nothing of ours is timed here
 
     return step

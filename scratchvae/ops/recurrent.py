@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
 from scratchvae.backend import array_module
-from scratchvae.errors import ShapeError
+from scratchvae.errors import InputError, ShapeError
 from scratchvae.ops.elementwise import sigmoid, square, tanh
 from scratchvae.ops.reductions import mean, sum
 from scratchvae.ops.structure import concatenate, reshape
@@ -86,7 +86,8 @@ def lstm(
 
     counts: the number of rows of each step, N at first, never rising, R in all; sequence n owns the n-th row of each.
     The inputs are what depends on the data, x_t W + b for all rows in one product. The other arguments are those of
-    `lstm_step`, dropout (R, H). Raises ShapeError for counts that do not fit.
+    `lstm_step`, dropout (R, H). Raises ShapeError for counts that do not fit, InputError for some of the
+    scales and shifts without the others.
     """
     norms = (gate_scale, gate_shift, cell_scale, cell_shift)
     return _run(inputs, recurrent, h0, c0, constant, *norms, counts=counts, dropout=dropout, all_rows=False)[0]
@@ -124,31 +125,31 @@ def _run(
     all_rows: bool = True,
 ) -> tuple[Any, _Intermediates]:
     """All h_t, and the intermediates: of all rows, or in buffers of one step that each step overwrites."""
-    _check_counts(inputs, h, counts)
+    _check(inputs, h, counts, (gate_scale, gate_shift, cell_scale, cell_shift))
     xp, dtype, (n, size) = array_module(inputs), inputs.dtype, h.shape
     rows = len(inputs) if all_rows else n
     shapes = [(rows, 4 * size), (rows, size), (rows, size)]
     if gate_scale is not None:
         shapes += [(rows, 4, size), (rows, 4, 1), (rows, size), (rows, 1)]
-    kept = _Intermediates(*(xp.empty(shape, dtype=dtype) for shape in shapes))
-    y = xp.empty((len(inputs), size), dtype=dtype)
+    buffers = _Intermediates(*(xp.empty(shape, dtype=dtype) for shape in shapes))
+    y, half = xp.empty((len(inputs), size), dtype=dtype), xp.ones(4 * size, dtype=dtype)
+    half[: 3 * size] = 0.5
     for start, n in _steps(counts):
         step = slice(start, start + n)
         place = step if all_rows else slice(0, n)
-        a, new_c, last_tanh, new_h = kept.gates[place], kept.cells[place], kept.tanh_cells[place], y[step]
+        a, new_c, last_tanh, new_h = buffers.gates[place], buffers.cells[place], buffers.tanh_cells[place], y[step]
         xp.matmul(h[:n], recurrent, out=a)
         a += inputs[step]
         if constant is not None:
             a += constant[:n]
         if gate_scale is not None:
-            normal, kept.block_factors[place] = _normalize(a.reshape(n, 4, size), kept.normal_blocks[place])
+            normal, buffers.block_factors[place] = _normalize(a.reshape(n, 4, size), buffers.normal_blocks[place])
             xp.multiply(normal.reshape(n, 4 * size), gate_scale, out=a)
             a += gate_shift
-        sigmoids = a[:, : 3 * size]
-        sigmoids *= 0.5  # sigmoid x = 1/2 + tanh(x / 2) / 2: one tanh serves all four blocks
+        a *= half  # sigmoid x = 1/2 + tanh(x / 2) / 2: one tanh serves all four blocks
         xp.tanh(a, out=a)
-        sigmoids *= 0.5
-        sigmoids += 0.5
+        a *= half
+        a += 1 - half
         i, f, o, g = _blocks(a)
         candidate = i * g
         if dropout is not None:
@@ -158,19 +159,22 @@ def _run(
         if cell_scale is None:
             xp.tanh(new_c, out=last_tanh)
         else:
-            normal, kept.cell_factors[place] = _normalize(new_c, kept.normal_cells[place])
+            normal, buffers.cell_factors[place] = _normalize(new_c, buffers.normal_cells[place])
             xp.tanh(normal * cell_scale + cell_shift, out=last_tanh)
         xp.multiply(o, last_tanh, out=new_h)
         h, c = new_h, new_c
-    return y, kept
+    return y, buffers
 
 
-def _check_counts(inputs: Any, h: Any, counts: Sequence[int]) -> None:
-    start, n = [(0, 0), *_steps(counts)][-1]
+def _check(inputs: Any, h: Any, counts: Sequence[int], norms: tuple[Any, ...]) -> None:
+    start, last = [(0, 0), *_steps(counts)][-1]
     rising = any(following > n for n, following in pairwise(counts))
-    if n < 1 or counts[0] != len(h) or start + n != len(inputs) or rising:
+    if last < 1 or counts[0] != len(h) or start + last != len(inputs) or rising:
         expected = f"counts that begin with {len(h)}, never rise and add up to {len(inputs)}"
         raise ShapeError("lstm", expected, str(list(counts)))
+    present = [x is not None for x in norms]
+    if any(present) and not all(present):
+        raise InputError("lstm", "all scales and shifts, or none", f"{present.count(True)} of 4")
 
 
 def _steps(counts: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -228,53 +232,51 @@ def _lstm_rule(
     if isinstance(g, Tensor):
         arguments = (inputs, recurrent, h0, c0, constant, gate_scale, gate_shift, cell_scale, cell_shift)
         return _lstm_rule_by_steps(wanted, g, arguments, counts, dropout)
-    xp, kept, (n, size) = array_module(g), intermediates, h0.shape
-    e = xp.empty_like(kept.gates)
-    dh, dc, factors = xp.zeros_like(h0), xp.zeros_like(c0), xp.empty((n, 3 * size), dtype=g.dtype)
+    xp, (n, size) = array_module(g), h0.shape
+    e, dh, dc = xp.empty_like(intermediates.gates), xp.zeros_like(h0), xp.zeros_like(c0)
     sums = [None if x is None else xp.zeros_like(x) for x in (constant, gate_scale, gate_shift, cell_scale, cell_shift)]
+    slopes, transposed = xp.empty((n, 4 * size), dtype=g.dtype), xp.ascontiguousarray(recurrent.swapaxes(0, 1))
     steps = list(_steps(counts))
     for (start, n), (before, _) in zip(reversed(steps), reversed([(0, 0), *steps[:-1]]), strict=True):
         step = slice(start, start + n)
-        previous_c = kept.cells[before : before + n] if start else c0
-        gates, t, a = kept.gates[step], kept.tanh_cells[step], e[step]
+        gates, cell_tanh, a = intermediates.gates[step], intermediates.tanh_cells[step], e[step]
+        previous_c = intermediates.cells[before : before + n] if start else c0
         (i, f, o, candidate), (e_i, e_f, e_o, e_g) = _blocks(gates), _blocks(a)
-        step_dh, step_dc = dh[:n], dc[:n]
+        step_dh, step_dc, slope = dh[:n], dc[:n], slopes[:n]
         step_dh += g[step]
-        xp.multiply(step_dh, t, out=e_o)
+        xp.multiply(step_dh, cell_tanh, out=e_o)
         through_tanh = step_dh * o
-        through_tanh *= 1 - t * t
+        through_tanh *= 1 - cell_tanh * cell_tanh
         if cell_scale is not None:
-            normal = kept.normal_cells[step]
+            normal = intermediates.normal_cells[step]
             sums[3] += (through_tanh * normal).sum(axis=0)
             sums[4] += through_tanh.sum(axis=0)
-            through_tanh = _normalize_rule(through_tanh * cell_scale, normal, kept.cell_factors[step])
+            through_tanh = _normalize_rule(through_tanh * cell_scale, normal, intermediates.cell_factors[step])
         step_dc += through_tanh
         xp.multiply(step_dc, candidate, out=e_i)
         xp.multiply(step_dc, i, out=e_g)
         if dropout is not None:
             e_i *= dropout[step]
             e_g *= dropout[step]
-        xp.multiply(step_dc, previous_c[:n], out=e_f)
+        xp.multiply(step_dc, previous_c, out=e_f)
         step_dc *= f
-        sigmoids, slopes = gates[:, : 3 * size], factors[:n]
-        xp.subtract(1.0, sigmoids, out=slopes)
-        slopes *= sigmoids
-        e_sigmoids = a[:, : 3 * size]
-        e_sigmoids *= slopes
-        e_g *= 1 - candidate * candidate
+        xp.multiply(gates, gates, out=slope)  # y (1 - y) of a sigmoid, 1 - y^2 of a tanh
+        xp.subtract(gates[:, : 3 * size], slope[:, : 3 * size], out=slope[:, : 3 * size])
+        xp.subtract(1.0, slope[:, 3 * size :], out=slope[:, 3 * size :])
+        a *= slope
         if gate_scale is not None:
-            normal = kept.normal_blocks[step]
+            normal = intermediates.normal_blocks[step]
             sums[1] += (a * normal.reshape(a.shape)).sum(axis=0)
             sums[2] += a.sum(axis=0)
             scaled = (a * gate_scale).reshape(normal.shape)
-            a[...] = _normalize_rule(scaled, normal, kept.block_factors[step]).reshape(a.shape)
+            a[...] = _normalize_rule(scaled, normal, intermediates.block_factors[step]).reshape(a.shape)
         if constant is not None:
             sums[0][:n] += a
-        xp.matmul(a, recurrent.swapaxes(0, 1), out=step_dh)
+        xp.matmul(a, transposed, out=step_dh)
     results = {0: e, 2: dh, 3: dc, **dict(enumerate(sums, start=4))}
     if 1 in wanted:
-        previous = [h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(steps))]
-        results[1] = xp.concatenate(previous).swapaxes(0, 1) @ e
+        previous_h = [h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(steps))]
+        results[1] = xp.concatenate(previous_h).swapaxes(0, 1) @ e
     return [results[i] for i in wanted]
 
 

@@ -793,7 +793,7 @@ FAULTS_OF_SKETCHES = {
         "lstm",
     ),
     "cotangent of f from the new cell": (
-        edited_lstm("_lstm_rule", "together", "previous_c[:n]", "kept.cells[step]"),
+        edited_lstm("_lstm_rule", "together", "step_dc, previous_c, out", "step_dc, intermediates.cells[step], out"),
         "lstm",
     ),
     "cotangent of c not carried back": (edited_lstm("_lstm_rule", "together", "step_dc *= f", "step_dc *= 0"), "lstm"),

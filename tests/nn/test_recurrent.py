@@ -72,6 +72,12 @@ def test_counts_that_do_not_fit_are_refused(rng, counts):
         ops.lstm(*arrays, counts=counts)
 
 
+def test_a_normalisation_in_part_is_refused(rng):
+    arrays = [rng.standard_normal(shape) for shape in ((5, 8), (2, 8), (3, 2), (3, 2), (3, 8), (8,), (8,))]
+    with pytest.raises(InputError, match="all scales and shifts, or none, received 2 of 4"):
+        ops.lstm(*arrays, counts=[3, 2])
+
+
 # ---- LSTM
 
 

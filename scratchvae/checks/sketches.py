@@ -136,13 +136,14 @@ def mixture_total(device: str = "cpu") -> float:
 
 @SECTION.row("BivariateMixture: moments of density and draws", tolerance=1e-9)
 def mixture_moments(device: str = "cpu") -> float:
-    """sum of pi_k m_k and of pi_k (m_k m_k' + temperature S_k), at two temperatures"""
+    """sum of pi_k m_k, which is also `mean`, and of pi_k (m_k m_k' + temperature S_k), at two temperatures"""
     s, rho, m = numpy.exp(MIXTURE.log_stds), numpy.tanh(MIXTURE.r), MIXTURE.means
     covariances = s[:, :, None] * s[:, None, :]
     covariances[:, [0, 1], [1, 0]] *= rho[:, None]
     errors = []
     for temperature in (1.0, 0.5):
         pi = tempered_weights(temperature)
+        errors.append(copy.deepcopy(MIXTURE).to(device).at_temperature(temperature).mean - asarray(pi @ m, device))
         second = m[:, :, None] * m[:, None, :] + temperature * covariances
         for received in (quadrature(temperature, device), averages_of_draws(temperature, device)):
             errors += [received[1] - pi @ m, received[2] - numpy.einsum("k,kab->ab", pi, second)]

@@ -3,15 +3,21 @@
 from scratchvae.distributions.bernoulli import Bernoulli
 from scratchvae.distributions.bivariate_mixture import BivariateMixture
 from scratchvae.distributions.categorical import Categorical
+from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.kl import kl, register_kl
+from scratchvae.distributions.laplace import Laplace
 from scratchvae.distributions.normal import Normal
+from scratchvae.distributions.poisson import Poisson
 from scratchvae.distributions.sketch import SketchDistribution, SketchStep
 
 __all__ = [
     "Bernoulli",
     "BivariateMixture",
     "Categorical",
+    "Distribution",
+    "Laplace",
     "Normal",
+    "Poisson",
     "SketchDistribution",
     "SketchStep",
     "kl",

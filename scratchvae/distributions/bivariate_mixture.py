@@ -9,11 +9,11 @@ from scratchvae import ops
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module
 from scratchvae.distributions.categorical import Categorical
+from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.event import check_event
-from scratchvae.nn import Module
 
 
-class BivariateMixture(Module):
+class BivariateMixture(Distribution):
     """p(x) = sum over k of pi_k N(x; m_k, S_k),   pi = softmax(logits),   x in the plane
 
     S_k has the standard deviations (s_1, s_2) = exp(log_std) and the correlation rho = tanh r.
@@ -33,6 +33,11 @@ class BivariateMixture(Module):
     def shape(self) -> tuple[int, ...]:
         """The shape of a batch of points."""
         return (*self.logits.shape[:-1], 2)
+
+    @property
+    def mean(self) -> Any:
+        """sum of pi_k m_k.   (..., 2)"""
+        return ops.sum(ops.expand_dims(ops.softmax(self.logits), -1) * self.means, axis=-2)
 
     def log_prob(self, x: Any) -> Any:
         """log p(x) = log sum of pi_k N(x; m_k, S_k), in nats.   (..., 2) -> (...)

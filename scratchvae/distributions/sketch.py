@@ -16,13 +16,14 @@ from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, device_of, to_numpy
 from scratchvae.distributions.bivariate_mixture import BivariateMixture
 from scratchvae.distributions.categorical import Categorical
+from scratchvae.distributions.distribution import Distribution
 from scratchvae.errors import InputError, ShapeError, whole_number
 from scratchvae.nn import LSTM, Module, Packing
 
 DOWN, UP, END = range(3)  # the states of the pen
 
 
-class SketchStep(Module):
+class SketchStep(Distribution):
     """p(row) = q(pen) m(dx, dy), and q(end) alone for the end:   pen ~ Categorical, (dx, dy) ~ BivariateMixture
 
     shape: of one row for each entry of a batch, (..., 5)
@@ -54,7 +55,7 @@ class SketchStep(Module):
             return ops.concatenate([offset, (pen == array_module(pen).arange(3)).astype(offset.dtype)], axis=-1)
 
 
-class SketchDistribution(Module):
+class SketchDistribution(Distribution):
     """p(x) = product over t = 1, ..., n + 1 of p(x_t | x_1, ..., x_(t-1)),   the last one that of the end
 
     h_t, c_t = lstm(x_(t-1); h_(t-1), c_(t-1), constant),   p(x_t | ...) = head(h_t),   x_0 = (0, 0, 1, 0, 0)

@@ -5,7 +5,7 @@ writes it and returns the path. `Shades` say how numbers become grey values or c
 have the same, `shades = Shades.of(train.images)`, and without any a function finds them itself.
 """
 
-from scratchvae.plotting.canvas import Shades, image_grid, save_figure
+from scratchvae.plotting.canvas import Shades, image_grid, picture_path, save_figure
 from scratchvae.plotting.curves import label_curve, training_curves
 from scratchvae.plotting.graph import graph
 from scratchvae.plotting.images import analogies, class_conditional, images, reconstructions, samples, uncertainty
@@ -31,6 +31,7 @@ __all__ = [
     "label_curve",
     "latent_grid",
     "latent_scatter",
+    "picture_path",
     "reconstructions",
     "samples",
     "save_figure",

@@ -21,19 +21,28 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure in the format of the path's suffix, PNG if it has none, and return the path of the file.
+    """Write a figure in the format of the path's suffix, and return the path of the file; missing folders are made.
 
-    Missing folders are made. Raises InputError for a folder, and for a suffix that matplotlib cannot write.
+    Raises InputError as `picture_path` does.
+    """
+    path = picture_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def picture_path(path: str | os.PathLike[str]) -> Path:
+    """The path that `save_figure` writes: with the suffix .png, if it has none.
+
+    Raises InputError for the name of a folder, and for a suffix that matplotlib cannot write.
     """
     path = Path(path)
     if not path.name or path.is_dir():
         raise InputError("save_figure", "the name of a file", repr(os.fspath(path)))
     path = path if path.suffix else path.with_suffix(".png")
-    formats = figure.canvas.get_supported_filetypes()
+    formats = Figure().canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         raise InputError("save_figure", f"a suffix among {', '.join(sorted(formats))}", repr(path.suffix))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
     return path
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial, update_wrapper
+from functools import update_wrapper
 from itertools import count
 from operator import attrgetter
 from typing import Any, overload
@@ -80,7 +80,7 @@ class Primitive:
 
     def __init__(self, function: Callable[..., Array], elementwise: bool) -> None:
         update_wrapper(self, function)
-        self.function, self.elementwise = function, elementwise
+        self.function, self.elementwise, self.together, self.keep = function, elementwise, None, None
         self.defvjp()
 
     def defvjp(self, *rules: Callable[..., Array] | None) -> None:
@@ -92,9 +92,13 @@ class Primitive:
         """
         self.rules = dict(enumerate(rules))
 
-    def defvjp_each(self, rule: Callable[..., Array]) -> None:
-        """One rule for any number of arguments: rule(i, g, y, *arguments, **options) -> cotangent of argument i."""
-        self.rules = _EveryArgument(rule)
+    def defvjp_together(self, rule: Callable[..., Sequence[Array]], keep: Callable[..., Any] | None = None) -> None:
+        """One rule for all arguments: rule(wanted, g, y, *arguments, **options) -> the cotangents of the wanted ones.
+
+        wanted: the numbers of those arguments, rising. Where a node is left, keep(*arguments, **options) -> (y,
+        intermediates) computes y in the function's place, and the rule finds `intermediates` among the options.
+        """
+        self.together, self.keep = rule, keep
 
     @overload
     def __call__(self, x: Tensor, /, *arguments: Any, **options: Any) -> Tensor: ...
@@ -110,8 +114,12 @@ class Primitive:
             arrays.append(x)
         if options and any(type(value) is Tensor for value in options.values()):
             raise InputError(str(self), "Tensors by position", "one by name")
+        leaves_node = from_tensor and _recording.get()
         try:
-            data = self.function(*arrays, **options)
+            if leaves_node and self.keep:
+                data, options["intermediates"] = self.keep(*arrays, **options)
+            else:
+                data = self.function(*arrays, **options)
             if type(data) not in MODULE_OF_TYPE:
                 array_module(data)
         except (TypeError, ValueError) as error:
@@ -119,7 +127,7 @@ class Primitive:
             if explained is error:
                 raise
             raise explained from error
-        if not (from_tensor and _recording.get()):
+        if not leaves_node:
             return data
         node = Tensor.__new__(Tensor)
         node._data, node.primitive, node.arguments, node.arrays, node.options = data, self, arguments, arrays, options
@@ -131,16 +139,6 @@ class Primitive:
 
     def __repr__(self) -> str:
         return self.__name__.strip("_")
-
-
-class _EveryArgument:
-    """Stands for a dict of rules, one per argument, however many there are."""
-
-    def __init__(self, rule: Callable[..., Array]) -> None:
-        self.rule = rule
-
-    def get(self, i: int) -> Callable[..., Array]:
-        return partial(self.rule, i)
 
 
 def primitive(function: Callable[..., Array]) -> Primitive:
@@ -196,14 +194,16 @@ def grad(
         key, rules = id(node), node.primitive.rules
         g = cotangents[key] if key in final else cotangents.pop(key)
         y, arguments = (node, node.arguments) if create_graph else (node._data, node.arrays)
+        together = node.primitive.together
+        contributions = iter(together(leading, g, y, *arguments, **node.options) if together else ())
         for i in leading:
-            rule = rules.get(i) or _missing_rule(node, i)
+            rule = together or rules.get(i) or _missing_rule(node, i)
             key = id(node.arguments[i])
             if key in targets and key not in cotangents and hasattr(rule, "into"):
                 cotangents[key] = rule.into(targets[key], g, y, *arguments, **node.options)
                 ours.add(key)
                 continue
-            contribution = rule(g, y, *arguments, **node.options)
+            contribution = next(contributions) if together else rule(g, y, *arguments, **node.options)
             if contribution.shape != node.arrays[i].shape:
                 contribution = _unbroadcast(contribution, node, i)
             if key not in cotangents:

@@ -113,6 +113,10 @@ class GivenNoise:
         except ValueError:
             raise ShapeError("GivenNoise", f"a request that {array.shape} broadcasts to", str(shape)) from None
 
+    def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
+        """The same as `normal`: what the numbers are is the caller's affair."""
+        return self.normal(name, shape)
+
     def child(self, name: str) -> GivenNoise:
         """The noise of a part of the whole."""
         return GivenNoise(self.arrays[name]) if isinstance(self.arrays, dict) and name in self.arrays else self

@@ -165,7 +165,8 @@ def _scatter_rows(*indices: Any) -> list[Case]:
 
 def _drawn(x: Any, shape: tuple[int, ...]) -> Any:
     """Normal(0, 1) on the device of x; the same every time."""
-    return asarray(numpy.random.default_rng(1).standard_normal(shape), device_of(x))
+    device = device_of(x.data if isinstance(x, Tensor) else x)
+    return asarray(numpy.random.default_rng(1).standard_normal(shape), device)
 
 
 def _sum_to_reference(shape: tuple[int, ...]) -> Callable[[numpy.ndarray], numpy.ndarray]:
@@ -249,6 +250,75 @@ CONVOLUTIONS = [
 ]
 """Odd sizes, strides that leave rows over or skip some, and every form of padding."""
 
+
+def loop_lstm(
+    inputs: numpy.ndarray,
+    recurrent: numpy.ndarray,
+    h0: numpy.ndarray,
+    c0: numpy.ndarray,
+    constant: numpy.ndarray | None = None,
+    *norms: numpy.ndarray,
+    counts: tuple[int, ...],
+    dropout: numpy.ndarray | None = None,
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """h and c of ops.lstm by rows, one sequence after the other, one step after the other."""
+    size = h0.shape[1]
+    hs, cs = numpy.empty((2, len(inputs), size))
+    for n, (h, c) in enumerate(zip(h0, c0, strict=True)):
+        for k in [sum(counts[:t]) + n for t in range(len(counts)) if n < counts[t]]:
+            blocks = (inputs[k] + h @ recurrent + (0 if constant is None else constant[n])).reshape(4, size)
+            if norms:
+                blocks = _loop_normalized(blocks) * norms[0].reshape(4, size) + norms[1].reshape(4, size)
+            i, f, o = 1 / (1 + numpy.exp(-blocks[:3]))
+            c = cs[k] = f * c + i * numpy.tanh(blocks[3]) * (1 if dropout is None else dropout[k])
+            h = hs[k] = o * numpy.tanh(_loop_normalized(c) * norms[2] + norms[3] if norms else c)
+    return hs, cs
+
+
+def _loop_normalized(x: numpy.ndarray) -> numpy.ndarray:
+    return (x - x.mean(-1, keepdims=True)) / numpy.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+
+def _lstm_rows() -> list[Case]:
+    """Steps of equal and of unequal counts; alone, with a constant, with dropout, and normalised with both."""
+
+    def rows_of(counts: tuple[int, ...], size: int, constant: bool, dropped: bool, normalized: bool) -> Case:
+        shapes = [(sum(counts), 4 * size), (size, 4 * size), (counts[0], size), (counts[0], size)]
+        shapes += [(counts[0], 4 * size)] if constant else []
+        shapes += [(4 * size,), (4 * size,), (size,), (size,)] if normalized else []
+
+        def options(x: Any) -> dict[str, Any]:
+            factors = _drawn(x, (sum(counts), size)).astype(x.dtype) if dropped else None
+            return {"counts": counts, "dropout": factors}
+
+        return row(
+            lambda *x: ops.lstm(*x, **options(x[0])),
+            lambda *x: loop_lstm(*x, **options(x[0]))[0],
+            *(real(*shape) for shape in shapes),
+        )
+
+    return [
+        rows_of((1,), 1, False, False, False),
+        rows_of((2, 2), 2, False, False, False),
+        rows_of((3, 2, 2, 1), 2, True, False, False),
+        rows_of((2, 2), 2, False, True, False),
+        rows_of((3, 1), 3, True, True, True),
+    ]
+
+
+def _lstm_step_rows() -> list[Case]:
+    """h and c of one step, side by side: alone, with a constant, and normalised."""
+    shapes = [(2, 12), (3, 12), (2, 3), (2, 3), (2, 12), (12,), (12,), (3,), (3,)]
+    return [
+        row(
+            lambda *x: ops.concatenate(ops.lstm_step(*x), axis=1),
+            lambda *x: numpy.concatenate(loop_lstm(*x, counts=(2,)), axis=1),
+            *(real(*shape) for shape in shapes[:n]),
+        )
+        for n in (4, 5, 9)
+    ]
+
+
 _MASK = numpy.array([[True, False, True, True], [False, False, True, False], [True, True, False, True]])
 _INDICES = (
     1,
@@ -325,6 +395,7 @@ CASES: dict[str, list[Case]] = {
     "log": entry_rows(ops.log, numpy.log, positive),
     "log1p": entry_rows(ops.log1p, numpy.log1p, unit),
     "logsumexp": reduction_rows(ops.logsumexp, numpy.logaddexp.reduce),
+    "lstm": _lstm_rows(),
     "matmul": [
         row(ops.matmul, numpy.matmul, real(*x), real(*y))
         for x, y in [
@@ -401,6 +472,7 @@ COMPOSITES: dict[str, list[Case]] = {
         row(_with(ops.log_softmax, **options), _with(_special("log_softmax"), **{"axis": -1} | options), real(2, 3, 2))
         for options in ({}, {"axis": 1})
     ],
+    "lstm_step": _lstm_step_rows(),
     "softmax": [
         row(_with(ops.softmax, **options), _with(_special("softmax"), **{"axis": -1} | options), real(2, 3, 2))
         for options in ({}, {"axis": 1})
@@ -541,13 +613,14 @@ def check_unwanted(case: Case, device: str = "cpu") -> None:
     inputs = [Tensor(asarray(x, device)) for x in case.inputs()]
     node = case.function(*inputs)
     primitive = node.primitive
-    loss, rules = ops.sum(node), primitive.rules
+    loss, rules, together = ops.sum(node), primitive.rules, primitive.together
     for x in inputs:
-        recorder = primitive.rules = _Recorder(rules)
+        recorder = _Recorder(rules, together)
+        primitive.rules, primitive.together = recorder, together and recorder.together
         try:
             grad(loss, [x])
         finally:
-            primitive.rules = rules
+            primitive.rules, primitive.together = rules, together
         taken = {i for i, argument in enumerate(node.arguments) if argument is x}
         _require(recorder.asked == taken, f"{primitive}: rules {recorder.asked} asked for, not {taken}")
 
@@ -568,12 +641,16 @@ def check_adjoint(pair: AdjointPair, device: str = "cpu") -> float:
 class _Recorder:
     """Hands out a primitive's rules and remembers for which arguments."""
 
-    def __init__(self, rules: Any) -> None:
-        self.rules, self.asked = rules, set()
+    def __init__(self, rules: Any, together: Any) -> None:
+        self.rules, self.rule, self.asked = rules, together, set()
 
     def get(self, i: int) -> Any:
         self.asked.add(i)
         return self.rules.get(i)
+
+    def together(self, wanted: list[int], *arguments: Any, **options: Any) -> Any:
+        self.asked |= set(wanted)
+        return self.rule(wanted, *arguments, **options)
 
 
 def _require(condition: bool, sentence: str) -> None:

@@ -1,20 +1,25 @@
 """Layers and their initial values."""
 
 from scratchvae.nn.convolution import Conv2d, ConvolutionalNetwork, ConvTranspose2d, TransposedConvolutionalNetwork
-from scratchvae.nn.initializers import glorot_uniform, he_uniform
+from scratchvae.nn.initializers import glorot_uniform, he_uniform, orthogonal
 from scratchvae.nn.linear import MLP, Linear
 from scratchvae.nn.module import Module
 from scratchvae.nn.normalization import GroupNorm
+from scratchvae.nn.recurrent import LSTM, BidirectionalLSTM, Packing
 
 __all__ = [
+    "LSTM",
     "MLP",
+    "BidirectionalLSTM",
     "Conv2d",
     "ConvTranspose2d",
     "ConvolutionalNetwork",
     "GroupNorm",
     "Linear",
     "Module",
+    "Packing",
     "TransposedConvolutionalNetwork",
     "glorot_uniform",
     "he_uniform",
+    "orthogonal",
 ]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from scratchvae.backend import array_module
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.noise import Noise
 
@@ -57,6 +58,22 @@ def he_uniform(noise: Noise, shape: tuple[int, ...], fans: tuple[float, float] |
     return _uniform(noise, shape, math.sqrt(6 / (fans or _fans(shape))[0]))
 
 
+def orthogonal(noise: Noise, shape: tuple[int, int]) -> Any:
+    """W with W' W = I, uniform among the matrices of orthonormal columns; rows, where there are fewer of them.
+
+    Q of a matrix of normal numbers, Q R, with the signs of R's diagonal.   Source: Mezzadri (2007), section 5; Saxe,
+    McClelland & Ganguli (2014) for its use.
+    """
+    if len(shape) != 2:
+        raise ShapeError("orthogonal", "the shape of a matrix", str(shape))
+    _spend(shape)
+    normal = noise.normal("weight", (max(shape), min(shape)))
+    xp = array_module(normal)
+    q, r = xp.linalg.qr(normal)
+    w = q * xp.where(xp.diagonal(r) < 0, -1.0, 1.0).astype(q.dtype)
+    return w if shape[0] >= shape[1] else w.swapaxes(0, 1)
+
+
 def _fans(shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) != 2:
         raise ShapeError("initial values", "the shape of a matrix, or fans", str(shape))
@@ -64,7 +81,11 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _uniform(noise: Noise, shape: tuple[int, ...], bound: float) -> Any:
+    _spend(shape)
+    return (2 * noise.uniform("weight", shape) - 1) * bound
+
+
+def _spend(shape: tuple[int, ...]) -> None:
     budget = _budget.get()
     if budget is not None:
         budget.spend(math.prod(shape))
-    return (2 * noise.uniform("weight", shape) - 1) * bound

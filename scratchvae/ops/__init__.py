@@ -30,6 +30,7 @@ from scratchvae.ops.elementwise import (
     where,
 )
 from scratchvae.ops.linalg import affine, matmul
+from scratchvae.ops.recurrent import lstm, lstm_step
 from scratchvae.ops.reductions import log_softmax, logsumexp, max, mean, min, softmax, sum
 from scratchvae.ops.structure import (
     concatenate,
@@ -66,6 +67,8 @@ __all__ = [
     "log1p",
     "log_softmax",
     "logsumexp",
+    "lstm",
+    "lstm_step",
     "matmul",
     "max",
     "maximum",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from scratchvae.autodiff import primitive
@@ -74,14 +75,13 @@ def _concatenate(*arrays: Any, axis: int) -> Any:
     return array_module(arrays[0]).concatenate(arrays, axis=axis)
 
 
-def _concatenate_rule(i: int, g: Any, y: Any, *arrays: Any, axis: int) -> Any:
-    start = sum(x.shape[axis] for x in arrays[:i])
-    index = [slice(None)] * g.ndim
-    index[axis] = slice(start, start + arrays[i].shape[axis])
-    return getitem(g, tuple(index))
+def _concatenate_rule(wanted: Sequence[int], g: Any, y: Any, *arrays: Any, axis: int) -> list[Any]:
+    ends = list(accumulate(x.shape[axis] for x in arrays))
+    before = (slice(None),) * (axis % g.ndim)
+    return [getitem(g, (*before, slice(ends[i] - arrays[i].shape[axis], ends[i]))) for i in wanted]
 
 
-_concatenate.defvjp_each(_concatenate_rule)
+_concatenate.defvjp_together(_concatenate_rule)
 
 
 def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:

@@ -26,7 +26,17 @@ from scratchvae.checks.gradient_table import primitives
 from scratchvae.checks.identities import EXAMPLES
 from scratchvae.checks.row import Row
 from scratchvae.cli import main
-from scratchvae.distributions import Bernoulli, Laplace, Normal, Poisson, event, poisson
+from scratchvae.distributions import (
+    Bernoulli,
+    BivariateMixture,
+    Laplace,
+    Normal,
+    Poisson,
+    SketchDistribution,
+    SketchStep,
+    event,
+    poisson,
+)
 from scratchvae.distributions.kl import DIVERGENCES
 from scratchvae.linear import (
     PPCA,
@@ -48,7 +58,10 @@ from scratchvae.models import (
     StackedVAE,
     latent_variable_model,
 )
+from scratchvae.models.sketch_rnn import SketchDecoder
+from scratchvae.nn import BidirectionalLSTM
 from scratchvae.noise import Noise
+from scratchvae.ops import recurrent
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -795,6 +808,123 @@ FAULTS_OF_LIKELIHOODS = {
 )
 def test_fault_of_a_likelihood_or_a_linear_model(plant, caught_by, monkeypatch):
     assert outcome(caught_by).passed
+    plant(monkeypatch)
+    assert not outcome(caught_by).passed
+
+
+# ---- sketches
+
+
+def edited_lstm(function, attribute, old, new):
+    """Plant an edited forward or backward pass into the primitive."""
+    plant_function = edited(recurrent, function, old, new)
+
+    def plant(monkeypatch):
+        plant_function(monkeypatch)
+        monkeypatch.setattr(ops.lstm, attribute, getattr(recurrent, function))
+
+    return plant
+
+
+MOMENTS, DENSITY = "BivariateMixture: moments of density and draws", "sketch: log p(x) = its equations, row by row"
+MIXTURE_TOTAL, DRAWS = "BivariateMixture: probabilities sum to 1", "sketch: draws are steps of its density"
+PADDING = "sketch: padding and the batch's order change nothing"
+FAULTS_OF_SKETCHES = {
+    "variances taken for deviations": (
+        edited(BivariateMixture, "log_prob", "ops.exp(-self.log_stds)", "ops.exp(-self.log_stds / 2)"),
+        MIXTURE_TOTAL,
+    ),
+    "rho taken for r": (edited(BivariateMixture, "__init__", "log_stds, r", "log_stds, ops.tanh(r)"), MOMENTS),
+    "Gaussians without log(1 - rho^2) / 2": (
+        edited(BivariateMixture, "log_prob", "_log_cosh(self.r) - ops.sum", "-ops.sum"),
+        MIXTURE_TOTAL,
+    ),
+    "log(p + 1e-6)": (
+        edited(
+            BivariateMixture,
+            "log_prob",
+            "return ops.logsumexp(ops.log_softmax(self.logits) + log_n, axis=-1)",
+            "return ops.log(ops.sum(ops.exp(ops.log_softmax(self.logits) + log_n), axis=-1) + 1e-6)",
+        ),
+        "BivariateMixture: one component = SciPy's normal",
+    ),
+    "draws with independent coordinates": (
+        edited(BivariateMixture, "sample", "ops.tanh(r) * a", "0 * a"),
+        MOMENTS,
+    ),
+    "deviations times the temperature": (
+        edited(BivariateMixture, "at_temperature", "math.log(temperature) / 2", "math.log(temperature)"),
+        MOMENTS,
+    ),
+    "components at temperature 1": (
+        edited(BivariateMixture, "at_temperature", "self.logits / temperature", "self.logits"),
+        MOMENTS,
+    ),
+    "pen at temperature 1": (edited(SketchStep, "sample", "self.pen.logits / temperature", "self.pen.logits"), DRAWS),
+    "an offset drawn at the end": (edited(SketchStep, "sample", " * (pen != END)", ""), DRAWS),
+    "offset of the end scored": (edited(SketchStep, "log_prob", "ops.where(pen == END, 0.0, ", "(0.0 + "), DENSITY),
+    "pen scored on the padding": (
+        edited(SketchDistribution, "log_prob", "ends.argmax(axis=1) + 1", "x.shape[1]"),
+        DENSITY,
+    ),
+    "end not scored": (
+        edited(SketchDistribution, "log_prob", "ends.argmax(axis=1) + 1", "numpy.maximum(ends.argmax(axis=1), 1)"),
+        DENSITY,
+    ),
+    "the decoder sees the row that it scores": (
+        edited(SketchDistribution, "log_prob", "[_resting(x, (len(x), 1), DOWN), x[:, :-1]]", "[x]"),
+        DENSITY,
+    ),
+    "z in the first state only": (
+        edited(SketchDecoder, "__call__", "z @ self.constant_weight", "0 * (z @ self.constant_weight)"),
+        DENSITY,
+    ),
+    "mean over the steps": (
+        edited(SketchDistribution, "log_prob", ".log_prob(rows) - log_area)", ".log_prob(rows) - log_area) / lengths"),
+        DENSITY,
+    ),
+    "density in the units of the model": (edited(SketchDistribution, "log_prob", " - log_area", ""), DENSITY),
+    "scale counted once, not for both axes": (
+        edited(SketchDistribution, "log_prob", "2 * ops.log(self.scale)", "ops.log(self.scale)"),
+        DENSITY,
+    ),
+    "draws in the units of the model": (edited(SketchDistribution, "sample", "*= self.scale", "*= 1"), DRAWS),
+    "cells not carried from draw to draw": (
+        edited(SketchDistribution, "sample", "h, c = self.lstm.step(", "h, _ = self.lstm.step("),
+        DRAWS,
+    ),
+    "drawing goes on behind the end": (edited(SketchDistribution, "sample", "if t > 0:", "if t > longest:"), DRAWS),
+    "last state of the whole batch's last rows": (
+        edited(BidirectionalLSTM, "__call__", "forwards[packing.last]", "forwards[-packing.counts[0] :]"),
+        PADDING,
+    ),
+    "gates i and f exchanged": (
+        edited_lstm("_run", "keep", "i, f, o, g = _blocks(a)", "f, i, o, g = _blocks(a)"),
+        "lstm",
+    ),
+    "dropout of h, too": (
+        edited_lstm("_run", "keep", "= new_h, new_c", "= new_h * (1 if dropout is None else dropout[step]), new_c"),
+        "lstm",
+    ),
+    "one dropout for all steps": (
+        edited_lstm("_run", "keep", "candidate *= dropout[step]", "candidate *= dropout[:n]"),
+        "lstm",
+    ),
+    "cotangent of f from the new cell": (
+        edited_lstm("_lstm_rule", "together", "step_dc, previous_c, out", "step_dc, intermediates.cells[step], out"),
+        "lstm",
+    ),
+    "cotangent of c not carried back": (edited_lstm("_lstm_rule", "together", "step_dc *= f", "step_dc *= 0"), "lstm"),
+}
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(caught_by for _, caught_by in FAULTS_OF_SKETCHES.values()))
+def test_without_a_fault_the_row_of_sketches_passes(name):
+    assert outcome(name).passed
+
+
+@pytest.mark.parametrize(("plant", "caught_by"), FAULTS_OF_SKETCHES.values(), ids=FAULTS_OF_SKETCHES)
+def test_fault_of_sketches(plant, caught_by, monkeypatch):
     plant(monkeypatch)
     assert not outcome(caught_by).passed
 

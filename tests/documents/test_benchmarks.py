@@ -20,6 +20,7 @@ from benchmarks import (
     iwae,
     linear,
     mnist,
+    recurrent,
     reproduce,
     semisupervised_step,
     step,
@@ -83,6 +84,21 @@ def test_what_is_timed_of_convolutions_is_the_same(rng):
         peer_x, peer_kernel = (x.numpy() for x in convolution.pytorch(layer, layout)())
         numpy.testing.assert_allclose(peer_x.transpose(0, 2, 3, 1), g_x, atol=1e-4)
         numpy.testing.assert_allclose(peer_kernel.transpose(2, 3, 1, 0), g_kernel, rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_timed_of_recurrent_layers_is_the_same():
+    pytest.importorskip("torch")
+    lengths, size = [3, 1, 4, 2], 3
+    ours = recurrent.engine(lengths, size)()
+    gates = numpy.arange(4 * size).reshape(4, size)[[0, 1, 3, 2]].ravel()  # in PyTorch's order
+    for name, peer in {
+        "small operations": recurrent.small_operations(lengths, size)(),
+        "padded": recurrent.pytorch(lengths, size, packed=False)(),
+        "packed": recurrent.pytorch(lengths, size, packed=True)(),
+    }.items():
+        order = slice(None) if name == "small operations" else gates
+        for received, expected in zip(peer, ours, strict=True):
+            numpy.testing.assert_allclose(received, expected[..., order], rtol=1e-4, atol=1e-5)
 
 
 # ---- faces

@@ -232,6 +232,42 @@ def test_rules_of_what_is_not_wanted_are_not_asked(x, y):
     assert (g == 1).all()
 
 
+def test_one_rule_for_all_arguments_is_asked_once_for_those_that_are_wanted(x, y):
+    @primitive
+    def product(x, y, factor):
+        return factor * x * y
+
+    asked = []
+
+    def rule(wanted, g, out, x, y, factor, intermediates):
+        asked.append((wanted, intermediates))
+        return [{0: g * factor * y, 1: g * factor * x}[i] for i in wanted]
+
+    product.defvjp_together(rule, keep=lambda x, y, factor: (factor * x * y, "kept"))
+    assert product(x.data, y.data, 2.0).shape == x.shape and not asked
+    for wanted, numbers in (([x], [0]), ([y], [1]), ([y, x], [0, 1])):
+        for create_graph in (False, True):
+            gradients = grad(ops.sum(product(x, y, 2.0)), wanted, create_graph=create_graph)
+            assert asked.pop() == (numbers, "kept") and not asked
+            for g, other in zip(gradients, [y if z is x else x for z in wanted], strict=True):
+                numpy.testing.assert_array_equal(sv.to_numpy(g), 2 * other.data)
+
+
+def test_what_the_forward_pass_keeps_dies_with_its_node_and_is_not_kept_without_one(x, y):
+    @primitive
+    def twice(x):
+        return 2 * x
+
+    twice.defvjp_together(lambda wanted, g, y, x, intermediates: [2 * g], keep=lambda x: (2 * x, x.copy()))
+    node = twice(x)
+    kept = weakref.ref(node.options["intermediates"])
+    assert kept() is not None
+    del node
+    assert kept() is None
+    with sv.no_grad():
+        numpy.testing.assert_array_equal(twice(x), 2 * x.data)
+
+
 def test_the_graph_is_freed_by_reference_count(rng):
     model = sv.VAE.mlp(input_size=8, latent_size=2, hidden=(5,))
     data = rng.random((4, 8), dtype=numpy.float32)

@@ -61,9 +61,24 @@ def plant(monkeypatch, name, i, change):
     """Change rule i of the primitive; the rows in which that argument matters."""
     cases = [case for case in CASES[name] if i in reached(case) and matters(case, i)]
     primitive = primitives()[name]
-    monkeypatch.setattr(primitive, "rules", Planted(primitive.rules, i, change))
+    if primitive.together:
+        monkeypatch.setattr(primitive, "together", planted_together(primitive.together, i, change))
+    else:
+        monkeypatch.setattr(primitive, "rules", Planted(primitive.rules, i, change))
     assert cases
     return cases
+
+
+def planted_together(rule, i, change):
+    """A rule for all arguments, changed for argument i."""
+
+    def wrong(wanted, *arguments, **options):
+        cotangents = dict(zip(wanted, rule(wanted, *arguments, **options), strict=True))
+        if i in cotangents:
+            cotangents[i] = change(lambda *_, **__: cotangents[i])(*arguments, **options)
+        return list(cotangents.values())
+
+    return wrong
 
 
 def matters(case, i):

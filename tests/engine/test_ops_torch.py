@@ -38,6 +38,27 @@ def kernel_from_columns(x, g):
     return torch.einsum("nkl,nld->kd", columns, g.flatten(1, 2)).reshape(x.shape[3], 4, 3, -1).permute(1, 2, 0, 3)
 
 
+def torch_lstm(inputs, recurrent, h0, c0, counts):
+    """torch.nn.LSTM on packed sequences, whose blocks are in the order i, f, g, o."""
+    lstm = torch.nn.LSTM(inputs.shape[1], h0.shape[1], bias=False, dtype=inputs.dtype)
+    packed = torch.nn.utils.rnn.PackedSequence(inputs, torch.tensor(counts))
+    weights = {"weight_ih_l0": in_torch_order(torch.eye(inputs.shape[1])), "weight_hh_l0": in_torch_order(recurrent.T)}
+    weights = {name: weight.to(inputs.dtype) for name, weight in weights.items()}
+    return torch.func.functional_call(lstm, weights, (packed, (h0[None], c0[None])))[0].data
+
+
+def torch_lstm_step(inputs, recurrent, h, c):
+    cell = torch.nn.LSTMCell(inputs.shape[1], h.shape[1], bias=False, dtype=inputs.dtype)
+    weights = {"weight_ih": in_torch_order(torch.eye(inputs.shape[1])), "weight_hh": in_torch_order(recurrent.T)}
+    weights = {name: weight.to(inputs.dtype) for name, weight in weights.items()}
+    return torch.cat(torch.func.functional_call(cell, weights, (inputs, (h, c))), dim=1)
+
+
+def in_torch_order(rows):
+    i, f, o, g = rows.chunk(4)
+    return torch.cat([i, f, g, o])
+
+
 # name: (function of Tensors, function of torch's tensors, inputs)
 PEERS = {
     "abs": (ops.abs, torch.abs, [real(3, 4)]),
@@ -80,6 +101,16 @@ PEERS = {
     "log1p": (ops.log1p, torch.log1p, [positive(3, 4)]),
     "log_softmax": (*options("log_softmax", axis=-1), [real(3, 4)]),
     "logsumexp": (*options("logsumexp", axis=(0, 1), keepdims=True), [real(3, 4)]),
+    "lstm": (
+        lambda *x: ops.lstm(*x, counts=[3, 3, 2, 1]),
+        lambda *x: torch_lstm(*x, counts=[3, 3, 2, 1]),
+        [real(9, 20), real(5, 20), real(3, 5), real(3, 5)],
+    ),
+    "lstm_step": (
+        lambda *x: ops.concatenate(ops.lstm_step(*x), axis=1),
+        torch_lstm_step,
+        [real(3, 20), real(5, 20), real(3, 5), real(3, 5)],
+    ),
     "matmul": (ops.matmul, torch.matmul, [real(2, 1, 3, 4), real(5, 4, 2)]),
     "max": (*options("max", "amax", axis=1), [real(3, 4)]),
     "maximum": (ops.maximum, torch.maximum, [real(3, 4), real(4)]),

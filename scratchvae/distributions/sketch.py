@@ -1,0 +1,162 @@
+"""Drawings as sequences of strokes.
+
+A sketch x (T, 5) has the rows (dx, dy, down, up, end): the offset to the next point, and one of the pen's three states
+after it. n rows are points; the row (0, 0, 0, 0, 1) is the end, and every row behind it is the same and says nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.autodiff import no_grad
+from scratchvae.backend import array_module, device_of, to_numpy
+from scratchvae.distributions.bivariate_mixture import BivariateMixture
+from scratchvae.distributions.categorical import Categorical
+from scratchvae.distributions.distribution import Distribution
+from scratchvae.errors import InputError, ShapeError, whole_number
+from scratchvae.nn import LSTM, Module, Packing
+
+DOWN, UP, END = range(3)  # the states of the pen
+
+
+class SketchStep(Distribution):
+    """p(row) = q(pen) m(dx, dy), and q(end) alone for the end:   pen ~ Categorical, (dx, dy) ~ BivariateMixture
+
+    shape: of one row for each entry of a batch, (..., 5)
+    """
+
+    event_ndim = 1
+
+    def __init__(self, pen: Categorical, offset: BivariateMixture) -> None:
+        self.pen, self.offset = pen, offset
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a batch of rows."""
+        return (*self.pen.shape, 5)
+
+    def log_prob(self, rows: Any) -> Any:
+        """log q(pen) + log m(dx, dy), the second term not at the end, in nats.   (..., 5) -> (...)"""
+        pen = rows[..., 2:].argmax(axis=-1)
+        return self.pen.log_prob(pen) + ops.where(pen == END, 0.0, self.offset.log_prob(rows[..., :2]))
+
+    def sample(self, uniform: Any, normal: Any, temperature: float = 1.0) -> Any:
+        """A row: an array. The noise decides pen and component, and the offset.   (..., 2), (..., 2) -> (..., 5)
+
+        The temperature divides the logits of pen and mixture and multiplies variances.   Source: Ha & Eck, equation 8.
+        """
+        with no_grad():
+            pen = Categorical(self.pen.logits / temperature).sample(uniform[..., 0])[..., None]
+            offset = self.offset.at_temperature(temperature).sample(uniform[..., 1], normal) * (pen != END)
+            return ops.concatenate([offset, (pen == array_module(pen).arange(3)).astype(offset.dtype)], axis=-1)
+
+
+class SketchDistribution(Distribution):
+    """p(x) = product over t = 1, ..., n + 1 of p(x_t | x_1, ..., x_(t-1)),   the last one that of the end
+
+    h_t, c_t = lstm(x_(t-1); h_(t-1), c_(t-1), constant),   p(x_t | ...) = head(h_t),   x_0 = (0, 0, 1, 0, 0)
+
+    Parameters
+    ----------
+    lstm : LSTM
+        From rows of 5 to H.
+    head : Module
+        (..., H) -> SketchStep.
+    h0, c0, constant : arrays or Tensors
+        What a decoder makes of z: (..., N, H) twice, and (..., N, 4 H), which each step adds to its pre-activations.
+    scale : array ()
+        The unit of the lstm and the head: offsets are divided by it. The density is that of x as given.
+    noise : Noise, optional
+        With it, log_prob drops out as the lstm says.
+
+    Source: deck, "A sequence model: SketchRNN"; Ha & Eck (2017), equations 1 to 9.
+    """
+
+    event_ndim = 2
+
+    def __init__(
+        self, lstm: LSTM, head: Module, h0: Any, c0: Any, constant: Any, scale: Any, noise: Any = None
+    ) -> None:
+        self.lstm, self.head, self.scale, self.noise = lstm, head, scale, noise
+        self.h0, self.c0, self.constant = h0, c0, constant
+
+    def log_prob(self, x: Any) -> Any:
+        """log p(x) = sum over the n points and the end of log p(x_t | x_1, ..., x_(t-1)), in nats.
+
+        Teacher forcing: all steps at once, each after the true rows before it. Nothing behind the end is read. An x
+        without an end is a prefix, and its T points are scored. In the units of x, the density of an offset is that
+        of offset / scale, divided by scale^2.   shape: (N, T, 5) -> (..., N)
+        """
+        *_, n, _ = shape = self.h0.shape
+        if x.ndim != 3 or x.shape[0] != n or x.shape[1] < 1 or x.shape[2] != 5:
+            raise ShapeError("SketchDistribution.log_prob", f"sketches of shape ({n}, T, 5)", f"shape {x.shape}")
+        samples = math.prod(shape[:-2])
+        x = array_module(x).concatenate([self._in_units(x)] * samples)
+        ends = to_numpy(_at_end(x)[..., 0])
+        lengths = numpy.where(ends.any(axis=1), ends.argmax(axis=1) + 1, x.shape[1])
+        packing = Packing(lengths, device_of(x))
+        before = array_module(x).concatenate([_resting(x, (len(x), 1), DOWN), x[:, :-1]], axis=1)
+        h0, c0, constant = (ops.reshape(part, (len(x), -1)) for part in (self.h0, self.c0, self.constant))
+        h = self.lstm(packing.pack(before), packing, (h0, c0), constant, self.noise)
+        rows = packing.pack(x)
+        log_area = 2 * ops.log(self.scale) * ~_at_end(rows)[:, 0]
+        return ops.reshape(packing.sum(self.head(h).log_prob(rows) - log_area), shape[:-1])
+
+    def sample(self, noise: Any, temperature: float = 1.0, prefix: Any = None, longest: int = 250) -> Any:
+        """Sketches, drawn row by row: an array.   (..., N, longest + 1, 5)
+
+        Every sketch ends: one of `longest` points was ended there. A prefix, (P, 5) or (N, P, 5), stands at the
+        beginning, and drawing begins behind its points, where it ends or has no more rows. temperature: as in
+        SketchStep. Raises InputError for a temperature that is not positive, ShapeError for another prefix.
+        """
+        if not 0 < temperature < math.inf:
+            raise InputError("SketchDistribution.sample", "a positive temperature", repr(temperature))
+        whole_number("SketchDistribution.sample", "longest", longest)
+        with no_grad():
+            shape = self.h0.shape[:-1]
+            n = math.prod(shape)
+            h, c, constant = (ops.reshape(part, (n, -1)) for part in (self.h0, self.c0, self.constant))
+            beginning = [] if prefix is None else self._by_steps(prefix, longest, shape)
+            uniform = noise.uniform("pen and component", (longest, n, 2))
+            normal = noise.normal("offset", (longest, n, 2))
+            row, x = _resting(h, (n,), DOWN), _resting(h, (longest + 1, n), END)
+            for t in range(longest):
+                h, c = self.lstm.step(row, (h, c), constant)
+                row = self.head(h).sample(uniform[t], normal[t], temperature)
+                if t < len(beginning):
+                    row = ops.where(_at_end(beginning[t]), row, beginning[t])
+                if t > 0:
+                    row = ops.where(_at_end(x[t - 1]), x[longest], row)
+                x[t] = row
+                if bool(_at_end(row).all()):
+                    break
+            x[..., :2] *= self.scale
+            return x.swapaxes(0, 1).reshape(*shape, longest + 1, 5)
+
+    def _in_units(self, x: Any) -> Any:
+        """x in the units of the lstm and the head."""
+        return array_module(x).concatenate([x[..., :2] / self.scale, x[..., 2:]], axis=-1)
+
+    def _by_steps(self, prefix: Any, longest: int, shape: tuple[int, ...]) -> Any:
+        """The rows that a prefix gives to each sketch, step by step.   (..., P, 5) -> (P, sketches, 5)"""
+        if prefix.ndim not in (2, 3) or prefix.shape[-1] != 5 or prefix.shape[-2] > longest:
+            expected = f"a prefix of shape (P, 5) or ({shape[-1]}, P, 5), P at most {longest}"
+            raise ShapeError("SketchDistribution.sample", expected, f"shape {prefix.shape}")
+        rows = ops.broadcast_to(self._in_units(prefix), (*shape, *prefix.shape[-2:]))
+        return rows.reshape(-1, *prefix.shape[-2:]).swapaxes(0, 1)
+
+
+def _at_end(rows: Any) -> Any:
+    """Which rows are the end.   (..., 5) -> truth values (..., 1)"""
+    return rows[..., 2 + END :] > 0.5
+
+
+def _resting(like: Any, shape: tuple[int, ...], pen: int) -> Any:
+    """Rows without an offset, the pen in one state, of the type and on the device of an array.   (*shape, 5)"""
+    rows = array_module(like).zeros((*shape, 5), dtype=like.dtype)
+    rows[..., 2 + pen] = 1.0
+    return rows

@@ -1,0 +1,176 @@
+"""Recurrent layers, over rows without padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.autodiff import Tensor
+from scratchvae.backend import asarray, device_module, to_numpy
+from scratchvae.errors import InputError, ShapeError, whole_number
+from scratchvae.nn.initializers import glorot_uniform, orthogonal
+from scratchvae.nn.module import Module
+from scratchvae.noise import Noise
+
+
+class Packing:
+    """N sequences of different lengths as R rows without padding: all first steps, then all second ones, and so on.
+
+    Within a step the longest sequence comes first, and among equals that of the smaller number.
+
+    Parameters
+    ----------
+    lengths : integers (N,)
+        The number of steps of each sequence, at least 1.
+    device : "cpu" or "gpu"
+        Where the arrays lie that are packed.
+
+    Attributes
+    ----------
+    counts : list of int
+        How many sequences have a first step, a second one, ...; R in all.
+    order : integers (N,)
+        The sequences, the longest first.
+    sequence, step : integers (R,)
+        Which sequence a row belongs to, and which of its steps it is.
+    last : integers (N,)
+        The row of each sequence's last step.
+    reversal : integers (R,)
+        For each row the row of the same sequence that is as far from its end as this one from its beginning:
+        rows[reversal] are the sequences read backwards.
+    """
+
+    def __init__(self, lengths: Any, device: str = "cpu") -> None:
+        lengths = to_numpy(lengths)
+        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.size == 0 or lengths.min() < 1:
+            raise InputError("Packing", "lengths of at least 1, shape (N,)", f"{lengths.dtype}, shape {lengths.shape}")
+        order = numpy.argsort(-lengths.astype(numpy.int64), kind="stable")
+        counts = (lengths > numpy.arange(lengths.max())[:, None]).sum(axis=1)
+        starts = numpy.cumsum(counts) - counts
+        place = numpy.argsort(order)  # of a sequence within each of its steps
+        step = numpy.repeat(numpy.arange(len(counts)), counts)
+        sequence = order[numpy.arange(len(step)) - starts[step]]
+        self.counts: list[int] = counts.tolist()
+        self.order, self.sequence, self.step, self.last, self.reversal = (
+            asarray(index, device)
+            for index in (
+                order,
+                sequence,
+                step,
+                starts[lengths - 1] + place,
+                starts[lengths[sequence] - 1 - step] + place[sequence],
+            )
+        )
+
+    def pack(self, x: Any) -> Any:
+        """The rows of padded sequences; the padding is not read.   (N, T, ...) -> (R, ...)"""
+        if x.shape[0] != self.order.shape[0] or x.ndim < 2 or x.shape[1] < len(self.counts):
+            expected = f"sequences of shape ({self.order.shape[0]}, {len(self.counts)} or more, ...)"
+            raise ShapeError("Packing.pack", expected, f"shape {x.shape}")
+        return x[self.sequence, self.step]
+
+    def sum(self, values: Any) -> Any:
+        """The sum over each sequence's steps, from the first to the last.   (R,) -> (N,)"""
+        return ops.scatter_add(values, self.sequence, self.order.shape)
+
+
+class LSTM(Module):
+    """c_t = f c_(t-1) + i g,   h_t = o tanh c_t,   (i, f, o) = sigmoid and g = tanh of the blocks of a_t
+
+    a_t = x_t W + b + h_(t-1) U + k    W (D, 4 H), b (4 H,), U (H, 4 H);   k (N, 4 H), a constant of each sequence
+
+    With layer_norm each block of a_t is normalised over its H entries and has a scale and a shift in place of b, and
+    h_t = o tanh(normalised c_t). With noise, each entry of g is multiplied by 1 / keep with probability keep, else by
+    0: recurrent dropout, which leaves the memory c alone.
+
+    W starts as Glorot uniform, U as four orthogonal blocks, b or the shift at 1 for f and at 0 for the others.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        D and H.
+    keep : float
+        The probability of an entry of g to be kept, in (0, 1]. Without noise nothing is dropped.
+
+    Sources: Hochreiter & Schmidhuber (1997); Jozefowicz, Zaremba & Sutskever (2015) for the forget gate's bias; Ba,
+    Kiros & Hinton (2016), section 3.1; Semeniuta, Severyn & Barth (2016), equation 13.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, noise: Noise, layer_norm: bool = False, keep: float = 1.0
+    ) -> None:
+        inputs = whole_number("LSTM", "input_size", input_size)
+        size = self.hidden_size = whole_number("LSTM", "hidden_size", hidden_size)
+        if not 0 < keep <= 1:
+            raise InputError("LSTM", "keep above 0, at most 1", repr(keep))
+        xp = device_module(noise.device)
+        blocks = [orthogonal(noise.child(f"recurrent {block}"), (size, size)) for block in "ifog"]
+        self.weight = Tensor(glorot_uniform(noise, (inputs, 4 * size), fans=(inputs, size)))
+        self.recurrent = Tensor(xp.concatenate(blocks, axis=1))
+        shift = xp.zeros(4 * size, dtype=self.weight.dtype)
+        shift[size : 2 * size] = 1.0
+        self.bias = Tensor(shift)
+        self.keep, self.layer_norm = float(keep), layer_norm
+        if layer_norm:
+            self.gate_scale = Tensor(xp.ones_like(shift))
+            self.cell_scale, self.cell_shift = Tensor(xp.ones_like(shift[:size])), Tensor(xp.zeros_like(shift[:size]))
+
+    def __call__(
+        self, x: Any, packing: Packing, state: Any = None, constant: Any = None, noise: Noise | None = None
+    ) -> Any:
+        """All h_t, as rows.   x (R, D) -> (R, H);   state: h_0 and c_0, (N, H) each, zeros if None; constant: k"""
+        if state is None:
+            zeros = device_module(self.device).zeros((packing.counts[0], self.hidden_size), dtype=self.dtype)
+            h, c = zeros, zeros
+        else:
+            h, c = (part[packing.order] for part in state)
+        constant = None if constant is None else constant[packing.order]
+        dropout = None if noise is None else self.dropout_factors(noise, (len(packing.sequence), self.hidden_size))
+        return ops.lstm(
+            self._inputs(x), self.recurrent, h, c, constant, *self._norms(), counts=packing.counts, dropout=dropout
+        )
+
+    def step(self, x: Any, state: Any, constant: Any = None) -> tuple[Any, Any]:
+        """One step, h_t and c_t from h_(t-1) and c_(t-1), without dropout.   x (N, D), (N, H) each -> (N, H) each"""
+        return ops.lstm_step(self._inputs(x), self.recurrent, *state, constant, *self._norms())
+
+    def dropout_factors(self, noise: Noise, shape: tuple[int, ...]) -> Any:
+        """1 / keep with probability keep, else 0; None where everything is kept, so that nothing is multiplied."""
+        return None if self.keep == 1 else (noise.uniform("dropout", shape) < self.keep).astype(self.dtype) / self.keep
+
+    def _inputs(self, x: Any) -> Any:
+        return x @ self.weight if self.layer_norm else ops.affine(x, self.weight, self.bias)
+
+    def _norms(self) -> tuple[Tensor, ...]:
+        return (self.gate_scale, self.bias, self.cell_scale, self.cell_shift) if self.layer_norm else ()
+
+    def __repr__(self) -> str:
+        norm = ", layer norm" if self.layer_norm else ""
+        keep = f", keep {self.keep:g}" if self.keep < 1 else ""
+        return f"LSTM({self.weight.shape[0]} -> {self.hidden_size}{norm}{keep})"
+
+
+class BidirectionalLSTM(Module):
+    """The last h of an LSTM that reads a sequence forwards, and that of one that reads it backwards, side by side.
+
+    Each has read the whole sequence and nothing behind its end.   Arguments as of LSTM; shape: (R, D) -> (N, 2 H)
+
+    Source: Schuster & Paliwal (1997).
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, noise: Noise, layer_norm: bool = False, keep: float = 1.0
+    ) -> None:
+        self.forwards = LSTM(input_size, hidden_size, noise.child("forwards"), layer_norm, keep)
+        self.backwards = LSTM(input_size, hidden_size, noise.child("backwards"), layer_norm, keep)
+
+    def __call__(self, x: Any, packing: Packing, noise: Noise | None = None) -> Any:
+        noises = [None if noise is None else noise.child(name) for name in ("forwards", "backwards")]
+        forwards = self.forwards(x, packing, noise=noises[0])
+        backwards = self.backwards(x[packing.reversal], packing, noise=noises[1])
+        return ops.concatenate([forwards[packing.last], backwards[packing.last]], axis=1)
+
+    def __repr__(self) -> str:
+        return f"forwards and backwards {self.forwards}"

@@ -1,0 +1,299 @@
+"""The long short-term memory (LSTM), over rows without padding.
+
+N sequences, the longest first, make R rows: all first steps, then all second ones, and so on. counts[t] says how many
+sequences have a step t, and the rows of that step belong to the first counts[t] sequences. There is no padding to read.
+
+`lstm_step` is the definition, one step by small operations. `lstm` runs all steps as one primitive: its gradient keeps
+what the forward pass has computed, goes back through the steps once and leaves the sum over all rows that the recurrent
+weight needs to one matrix product.
+
+Sources: Hochreiter & Schmidhuber (1997); Gers, Schmidhuber & Cummins (2000) for the forget gate; Ba, Kiros & Hinton
+(2016), section 3.1, for the normalisation; Semeniuta, Severyn & Barth (2016), equation 13, for the dropout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from scratchvae.autodiff import Tensor, grad, primitive
+from scratchvae.backend import array_module
+from scratchvae.errors import InputError, ShapeError
+from scratchvae.ops.elementwise import sigmoid, square, tanh
+from scratchvae.ops.reductions import mean, sum
+from scratchvae.ops.structure import concatenate, reshape
+
+EPSILON = 1e-5
+"""Added to the variance by the normalisation, so that equal entries give zeros."""
+
+
+def lstm_step(
+    inputs: Any,
+    recurrent: Any,
+    h: Any,
+    c: Any,
+    constant: Any = None,
+    gate_scale: Any = None,
+    gate_shift: Any = None,
+    cell_scale: Any = None,
+    cell_shift: Any = None,
+    dropout: Any = None,
+) -> tuple[Any, Any]:
+    """c' = f c + i g,   h' = o tanh c',   i, f, o = sigmoid and g = tanh of the blocks of a = inputs + h U + constant.
+
+    shape: inputs and constant (N, 4 H), recurrent U (H, 4 H), h and c (N, H) -> h' and c' (N, H)
+
+    constant: a term that every step adds; dropout (N, H): factors of g. With scales and shifts, (4 H,) and (H,), each
+    block of a is normalised over its H entries, and so is c' inside the last tanh. None leaves them out.
+    """
+    a, size = inputs + h @ recurrent, h.shape[-1]
+    if constant is not None:
+        a = a + constant
+    if gate_scale is not None:
+        blocks = _normalized(reshape(a, (*a.shape[:-1], 4, size)))
+        a = reshape(blocks, a.shape) * gate_scale + gate_shift
+    i, f, o = (sigmoid(a[..., k * size : (k + 1) * size]) for k in range(3))
+    g = tanh(a[..., 3 * size :])
+    c = f * c + i * (g if dropout is None else g * dropout)
+    return o * tanh(c if cell_scale is None else _normalized(c) * cell_scale + cell_shift), c
+
+
+def _normalized(x: Any) -> Any:
+    """(x - mean) / sqrt(variance + 1e-5) over the last axis"""
+    centred = x - mean(x, axis=-1, keepdims=True)
+    return centred / (mean(square(centred), axis=-1, keepdims=True) + EPSILON) ** 0.5
+
+
+@primitive
+def lstm(
+    inputs: Any,
+    recurrent: Any,
+    h0: Any,
+    c0: Any,
+    constant: Any = None,
+    gate_scale: Any = None,
+    gate_shift: Any = None,
+    cell_scale: Any = None,
+    cell_shift: Any = None,
+    *,
+    counts: Sequence[int],
+    dropout: Any = None,
+) -> Any:
+    """h_t, c_t = lstm_step(inputs_t, U, h_(t-1), c_(t-1), ...) for all steps t; all h_t as rows.
+
+    shape: inputs (R, 4 H), recurrent U (H, 4 H), h0 and c0 (N, H), constant (N, 4 H) -> (R, H)
+
+    counts: the number of rows of each step, N at first, never rising, R in all; sequence n owns the n-th row of each.
+    The inputs are what depends on the data, x_t W + b for all rows in one product. The other arguments are those of
+    `lstm_step`, dropout (R, H). Raises ShapeError for counts that do not fit, InputError for some of the
+    scales and shifts without the others.
+    """
+    norms = (gate_scale, gate_shift, cell_scale, cell_shift)
+    return _run(inputs, recurrent, h0, c0, constant, *norms, counts=counts, dropout=dropout, all_rows=False)[0]
+
+
+class _Intermediates(NamedTuple):
+    """What the forward pass keeps for the backward pass, by rows.
+
+    gates: i, f, o and g side by side, (R, 4 H); cells, c, and tanh_cells, the last tanh, (R, H). Of the normalisations:
+    the normalised blocks (R, 4, H) and cells (R, H), and one over their deviations, (R, 4, 1) and (R, 1).
+    """
+
+    gates: Any
+    cells: Any
+    tanh_cells: Any
+    normal_blocks: Any = None
+    block_factors: Any = None
+    normal_cells: Any = None
+    cell_factors: Any = None
+
+
+def _run(
+    inputs: Any,
+    recurrent: Any,
+    h: Any,
+    c: Any,
+    constant: Any = None,
+    gate_scale: Any = None,
+    gate_shift: Any = None,
+    cell_scale: Any = None,
+    cell_shift: Any = None,
+    *,
+    counts: Sequence[int],
+    dropout: Any = None,
+    all_rows: bool = True,
+) -> tuple[Any, _Intermediates]:
+    """All h_t, and the intermediates: of all rows, or in buffers of one step that each step overwrites."""
+    _check(inputs, h, counts, (gate_scale, gate_shift, cell_scale, cell_shift))
+    xp, dtype, (n, size) = array_module(inputs), inputs.dtype, h.shape
+    rows = len(inputs) if all_rows else n
+    shapes = [(rows, 4 * size), (rows, size), (rows, size)]
+    if gate_scale is not None:
+        shapes += [(rows, 4, size), (rows, 4, 1), (rows, size), (rows, 1)]
+    buffers = _Intermediates(*(xp.empty(shape, dtype=dtype) for shape in shapes))
+    y, half = xp.empty((len(inputs), size), dtype=dtype), xp.ones(4 * size, dtype=dtype)
+    half[: 3 * size] = 0.5
+    for start, n in _steps(counts):
+        step = slice(start, start + n)
+        place = step if all_rows else slice(0, n)
+        a, new_c, last_tanh, new_h = buffers.gates[place], buffers.cells[place], buffers.tanh_cells[place], y[step]
+        xp.matmul(h[:n], recurrent, out=a)
+        a += inputs[step]
+        if constant is not None:
+            a += constant[:n]
+        if gate_scale is not None:
+            normal, buffers.block_factors[place] = _normalize(a.reshape(n, 4, size), buffers.normal_blocks[place])
+            xp.multiply(normal.reshape(n, 4 * size), gate_scale, out=a)
+            a += gate_shift
+        a *= half  # sigmoid x = 1/2 + tanh(x / 2) / 2: one tanh serves all four blocks
+        xp.tanh(a, out=a)
+        a *= half
+        a += 1 - half
+        i, f, o, g = _blocks(a)
+        candidate = i * g
+        if dropout is not None:
+            candidate *= dropout[step]
+        xp.multiply(f, c[:n], out=new_c)
+        new_c += candidate
+        if cell_scale is None:
+            xp.tanh(new_c, out=last_tanh)
+        else:
+            normal, buffers.cell_factors[place] = _normalize(new_c, buffers.normal_cells[place])
+            xp.tanh(normal * cell_scale + cell_shift, out=last_tanh)
+        xp.multiply(o, last_tanh, out=new_h)
+        h, c = new_h, new_c
+    return y, buffers
+
+
+def _check(inputs: Any, h: Any, counts: Sequence[int], norms: tuple[Any, ...]) -> None:
+    start, last = [(0, 0), *_steps(counts)][-1]
+    rising = any(following > n for n, following in pairwise(counts))
+    if last < 1 or counts[0] != len(h) or start + last != len(inputs) or rising:
+        expected = f"counts that begin with {len(h)}, never rise and add up to {len(inputs)}"
+        raise ShapeError("lstm", expected, str(list(counts)))
+    present = [x is not None for x in norms]
+    if any(present) and not all(present):
+        raise InputError("lstm", "all scales and shifts, or none", f"{present.count(True)} of 4")
+
+
+def _steps(counts: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The first row and the number of rows of each step."""
+    start = 0
+    for n in counts:
+        yield start, n
+        start += n
+
+
+def _blocks(a: Any) -> list[Any]:
+    """Views of the four blocks.   (N, 4 H) -> four of (N, H)"""
+    size = a.shape[1] // 4
+    return [a[:, k * size : (k + 1) * size] for k in range(4)]
+
+
+def _normalize(x: Any, out: Any) -> tuple[Any, Any]:
+    """Write (x - mean) / sqrt(variance + 1e-5) over the last axis to `out`. Returns that and one over the root."""
+    xp = array_module(x)
+    xp.subtract(x, x.mean(axis=-1, keepdims=True), out=out)
+    factor = 1.0 / xp.sqrt((out * out).mean(axis=-1, keepdims=True) + EPSILON)
+    out *= factor
+    return out, factor
+
+
+def _normalize_rule(g: Any, normal: Any, factor: Any) -> Any:
+    """The cotangent of x, for y = (x - mean) factor: factor (g - mean g - y mean(g y)), means over the last axis"""
+    along = (g * normal).mean(axis=-1, keepdims=True)
+    return factor * (g - g.mean(axis=-1, keepdims=True) - normal * along)
+
+
+def _lstm_rule(
+    wanted: list[int],
+    g: Any,
+    y: Any,
+    inputs: Any,
+    recurrent: Any,
+    h0: Any,
+    c0: Any,
+    constant: Any = None,
+    gate_scale: Any = None,
+    gate_shift: Any = None,
+    cell_scale: Any = None,
+    cell_shift: Any = None,
+    *,
+    counts: Sequence[int],
+    dropout: Any = None,
+    intermediates: _Intermediates,
+) -> list[Any]:
+    """The cotangents e of the pre-activations a go back step by step; those of the arguments are sums of them.
+
+    d c_t = o (1 - tanh^2 c_t) d h_t + f_(t+1) d c_(t+1),   d h_(t-1) = e_t U',   d U = sum over rows of h_(t-1)' e_t
+    e = (g d c i (1 - i),  c_(t-1) d c f (1 - f),  tanh c_t d h o (1 - o),  i d c (1 - g^2)) for the blocks i, f, o, g
+    """
+    if isinstance(g, Tensor):
+        arguments = (inputs, recurrent, h0, c0, constant, gate_scale, gate_shift, cell_scale, cell_shift)
+        return _lstm_rule_by_steps(wanted, g, arguments, counts, dropout)
+    xp, (n, size) = array_module(g), h0.shape
+    e, dh, dc = xp.empty_like(intermediates.gates), xp.zeros_like(h0), xp.zeros_like(c0)
+    sums = [None if x is None else xp.zeros_like(x) for x in (constant, gate_scale, gate_shift, cell_scale, cell_shift)]
+    slopes, transposed = xp.empty((n, 4 * size), dtype=g.dtype), xp.ascontiguousarray(recurrent.swapaxes(0, 1))
+    steps = list(_steps(counts))
+    for (start, n), (before, _) in zip(reversed(steps), reversed([(0, 0), *steps[:-1]]), strict=True):
+        step = slice(start, start + n)
+        gates, cell_tanh, a = intermediates.gates[step], intermediates.tanh_cells[step], e[step]
+        previous_c = intermediates.cells[before : before + n] if start else c0
+        (i, f, o, candidate), (e_i, e_f, e_o, e_g) = _blocks(gates), _blocks(a)
+        step_dh, step_dc, slope = dh[:n], dc[:n], slopes[:n]
+        step_dh += g[step]
+        xp.multiply(step_dh, cell_tanh, out=e_o)
+        through_tanh = step_dh * o
+        through_tanh *= 1 - cell_tanh * cell_tanh
+        if cell_scale is not None:
+            normal = intermediates.normal_cells[step]
+            sums[3] += (through_tanh * normal).sum(axis=0)
+            sums[4] += through_tanh.sum(axis=0)
+            through_tanh = _normalize_rule(through_tanh * cell_scale, normal, intermediates.cell_factors[step])
+        step_dc += through_tanh
+        xp.multiply(step_dc, candidate, out=e_i)
+        xp.multiply(step_dc, i, out=e_g)
+        if dropout is not None:
+            e_i *= dropout[step]
+            e_g *= dropout[step]
+        xp.multiply(step_dc, previous_c, out=e_f)
+        step_dc *= f
+        xp.multiply(gates, gates, out=slope)  # y (1 - y) of a sigmoid, 1 - y^2 of a tanh
+        xp.subtract(gates[:, : 3 * size], slope[:, : 3 * size], out=slope[:, : 3 * size])
+        xp.subtract(1.0, slope[:, 3 * size :], out=slope[:, 3 * size :])
+        a *= slope
+        if gate_scale is not None:
+            normal = intermediates.normal_blocks[step]
+            sums[1] += (a * normal.reshape(a.shape)).sum(axis=0)
+            sums[2] += a.sum(axis=0)
+            scaled = (a * gate_scale).reshape(normal.shape)
+            a[...] = _normalize_rule(scaled, normal, intermediates.block_factors[step]).reshape(a.shape)
+        if constant is not None:
+            sums[0][:n] += a
+        xp.matmul(a, transposed, out=step_dh)
+    results = {0: e, 2: dh, 3: dc, **dict(enumerate(sums, start=4))}
+    if 1 in wanted:
+        previous_h = [h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(steps))]
+        results[1] = xp.concatenate(previous_h).swapaxes(0, 1) @ e
+    return [results[i] for i in wanted]
+
+
+def _lstm_rule_by_steps(
+    wanted: list[int], g: Tensor, arguments: tuple[Any, ...], counts: Sequence[int], dropout: Any
+) -> list[Tensor]:
+    """The same cotangents as results of small operations, which can be differentiated again."""
+    copies = [None if x is None else reshape(x, x.shape) for x in arguments]  # no copy depends on another
+    inputs, recurrent, h, c, constant, *norms = copies
+    rows = []
+    for start, n in _steps(counts):
+        step = slice(start, start + n)
+        added = None if constant is None else constant[:n]
+        factors = None if dropout is None else dropout[step]
+        h, c = lstm_step(inputs[step], recurrent, h[:n], c[:n], added, *norms, dropout=factors)
+        rows.append(h)
+    return grad(sum(concatenate(rows) * g), [copies[i] for i in wanted], create_graph=True)
+
+
+lstm.defvjp_together(_lstm_rule, keep=_run)

@@ -16,7 +16,7 @@ from scratchvae.autodiff import Primitive
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors backend noise npz binarization minibatches
+    errors backend noise object_arrays npz binarization minibatches
     autodiff
     ops gradcheck
     nn distributions gradient_estimators quadrature linear evaluation objectives models latent_space

@@ -1,0 +1,332 @@
+"""Drawings from SVG files, and sketches as one: the lines alone, without colours, widths or text.
+
+`read_svg` knows paths (M L H V C S Q T A Z, relative too), polyline, polygon, line, rect, circle and ellipse, each
+written as the path that the standard gives for it, and nested transforms. Curves become chords. It expands no entity:
+a document type is refused before anything is parsed.
+
+Source: W3C, "Scalable Vector Graphics (SVG) 1.1", chapters 7.6, 8.3, 9 and F.6
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy
+
+from scratchvae.backend import to_numpy
+from scratchvae.data.sketches import LARGEST, simplify, to_lines
+from scratchvae.errors import DataError
+from scratchvae.npz import opened, readable
+
+LARGEST_FILE, MOST_POINTS = 2**22, 2**20
+"""The most bytes of a file that is read, and the most points of its lines."""
+
+CHORDS = 16
+"""The number of chords of a curve, and of an arc."""
+
+TOLERANCE = 2 / 255
+"""Drawings are simplified with this tolerance times their longer side, as Quick, Draw!'s are."""
+
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+FLAG = re.compile("[01]")
+SEPARATOR = re.compile(r"\s*,?\s*")
+
+ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7, "Z": 0}
+"""Command of a path -> how many numbers it takes; the fourth and fifth of an arc are flags, of one digit."""
+
+NOT_DRAWN = {"defs", "symbol", "clipPath", "mask", "marker", "pattern", "metadata", "title", "desc", "style", "script"}
+"""Elements within which nothing is drawn by itself."""
+
+IDENTITY = numpy.eye(3)
+
+
+def read_svg(path: str | os.PathLike[str]) -> list[list[numpy.ndarray]]:
+    """The drawings in an SVG file, each a list of lines (points, 2), in its own units, y down.
+
+    A file is one drawing, simplified with a tolerance of 2/255 of its longer side; but if it has elements of the class
+    "sketch", as `write_svg` gives them, each of these is one, and its points stay as they are.
+
+    Raises DataError for a missing file, one of more than 4 MiB, damage, a document type, and what is no number.
+    """
+    operation, form = f"reading {path}", "an SVG file"
+    with readable(operation, form), opened(path, LARGEST_FILE) as file, numpy.errstate(all="ignore"):
+        text = file.read(LARGEST_FILE + 1).decode("utf-8-sig")
+        if match := re.search("<!(DOCTYPE|ENTITY)", text, re.IGNORECASE):
+            hint = "delete the line, or save it as plain SVG"
+            raise DataError(operation, "an SVG file without a document type", f"one with {match[0]}", hint)
+        root = ElementTree.fromstring(text)
+        if _tag(root) != "svg":
+            raise DataError(operation, form, f"one whose root is {_tag(root)}")
+        drawings: dict[int | None, list[numpy.ndarray]] = {}
+        n = 0
+        for sketch, lines in _shapes(root):
+            drawings.setdefault(sketch, []).extend(lines)
+            n += sum(map(len, lines))
+            if n > MOST_POINTS:
+                raise ValueError(f"more than {MOST_POINTS} points")
+    others = drawings.pop(None, [])
+    if drawings:
+        return list(drawings.values())
+    if not others:
+        raise DataError(operation, "lines", "none")
+    extent = numpy.ptp(numpy.concatenate(others), axis=0).max()
+    return [simplify(others, TOLERANCE * extent)]
+
+
+def write_svg(path: str | os.PathLike[str], sketches: Any, columns: int | None = None) -> None:
+    """Draw sketches (N, T, 5) as an SVG file: one path each, in a grid of `columns`, by default about as many as rows.
+
+    `read_svg` reads the same sketches back, to 6 digits.
+    """
+    drawings = to_lines(to_numpy(sketches))
+    boxes = [(points.min(axis=0), points.max(axis=0)) for points in map(numpy.concatenate, drawings)]
+    cell = 1.2 * max(float((high - low).max()) for low, high in boxes) or 1.0
+    columns = columns or math.ceil(math.sqrt(len(drawings)))
+    paths = []
+    for n, (lines, (low, high)) in enumerate(zip(drawings, boxes, strict=True)):
+        x, y = cell * (numpy.array([n % columns, n // columns]) + 0.5) - (low + high) / 2
+        d = "".join(_path(line) for line in lines)
+        paths.append(f'<path class="sketch" transform="translate({x:.6g} {y:.6g})" d="{d}"/>')
+    width, height = cell * min(columns, len(drawings)), cell * -(-len(drawings) // columns)
+    style = 'fill="none" stroke="black" stroke-linecap="round" stroke-linejoin="round"'
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.6g} {height:.6g}">\n')
+        file.write(f'<g {style} stroke-width="{cell / 60:.6g}">\n')
+        file.write("\n".join([*paths, "</g>", "</svg>", ""]))
+
+
+def _path(line: numpy.ndarray) -> str:
+    """A line as commands of a path; a line to itself where it is a dot, which round ends make visible."""
+    points = " ".join(f"{x:.6g} {y:.6g}" for x, y in (line if len(line) > 1 else line[[0, 0]]).tolist())
+    return f"M{points}"
+
+
+def _tag(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _shapes(root: ElementTree.Element) -> Iterator[tuple[int | None, list[numpy.ndarray]]]:
+    """(the number of its sketch, None outside of any; its lines) of each shape in a file, in the order of drawing."""
+    waiting: list[tuple[ElementTree.Element, numpy.ndarray, int | None]] = [(root, IDENTITY, None)]
+    n = 0
+    while waiting:
+        element, outer, sketch = waiting.pop()
+        if _tag(element) in NOT_DRAWN:
+            continue
+        matrix = outer @ _transform(element.get("transform", ""))
+        if sketch is None and "sketch" in element.get("class", "").split():
+            sketch, n = n, n + 1
+        if _tag(element) in SHAPES:
+            yield sketch, [_moved(line, matrix) for line in path_lines(SHAPES[_tag(element)](element))]
+        waiting.extend((child, matrix, sketch) for child in reversed(element))
+
+
+def _moved(line: numpy.ndarray, matrix: numpy.ndarray) -> numpy.ndarray:
+    """The line in the coordinates of the file, of equal points in a row only the first."""
+    points = line @ matrix[:2, :2].T + matrix[:2, 2]
+    if not (numpy.abs(points) < LARGEST).all():
+        raise ValueError("coordinates that are too large")
+    return points[numpy.append(True, (points[1:] != points[:-1]).any(axis=1))]
+
+
+def _transform(text: str) -> numpy.ndarray:
+    """The matrix of a list of transforms, the last of which is applied first."""
+    matrix, rest = IDENTITY, text.strip()
+    while rest:
+        match = re.match(r"(\w+)\s*\(([^()]*)\)[\s,]*", rest)
+        if not match or match[1] not in TRANSFORMS:
+            raise ValueError(f"the transform {rest[:40]}")
+        a, b, c, d, e, f = TRANSFORMS[match[1]](*_numbers(match[2]))
+        matrix, rest = matrix @ numpy.array([[a, c, e], [b, d, f], [0, 0, 1]]), rest[match.end() :]
+    return matrix
+
+
+def _rotate(degrees: float, x: float = 0.0, y: float = 0.0) -> tuple[float, ...]:
+    """Clockwise, y being down, about the point (x, y)."""
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return c, s, -s, c, x - c * x + s * y, y - s * x - c * y
+
+
+TRANSFORMS: dict[str, Callable[..., tuple[float, ...]]] = {
+    "matrix": lambda a, b, c, d, e, f: (a, b, c, d, e, f),
+    "translate": lambda x, y=0.0: (1, 0, 0, 1, x, y),
+    "scale": lambda x, y=None: (x, 0, 0, x if y is None else y, 0, 0),
+    "rotate": _rotate,
+    "skewX": lambda degrees: (1, 0, math.tan(math.radians(degrees)), 1, 0, 0),
+    "skewY": lambda degrees: (1, math.tan(math.radians(degrees)), 0, 1, 0, 0),
+}
+"""Name -> (a, b, c, d, e, f) of x' = a x + c y + e, y' = b x + d y + f."""
+
+
+def _numbers(text: str) -> list[float]:
+    """The numbers of a list with blanks or commas between them. Raises ValueError for anything else."""
+    numbers, place = [], SEPARATOR.match(text).end()
+    while place < len(text):
+        match = NUMBER.match(text, place)
+        if not match:
+            raise ValueError(f"{text[place : place + 20]} where a number should be")
+        numbers.append(float(match[0]))
+        place = SEPARATOR.match(text, match.end()).end()
+    return numbers
+
+
+def _attributes(element: ElementTree.Element, *names: str) -> list[float]:
+    """The lengths that an element gives, in pixels; 0 where it does not."""
+    return [float(element.get(name, "0").strip().removesuffix("px")) for name in names]
+
+
+def _polyline(element: ElementTree.Element) -> str:
+    numbers = _numbers(element.get("points", ""))
+    return "M" + " ".join(map(repr, numbers)) if numbers else ""
+
+
+def _line(element: ElementTree.Element) -> str:
+    x1, y1, x2, y2 = _attributes(element, "x1", "y1", "x2", "y2")
+    return f"M{x1} {y1} {x2} {y2}"
+
+
+def _rectangle(element: ElementTree.Element) -> str:
+    x, y, width, height, rx, ry = _attributes(element, "x", "y", "width", "height", "rx", "ry")
+    rx, ry = min(rx or ry, width / 2), min(ry or rx, height / 2)
+    if not rx or not ry:
+        return f"M{x} {y}h{width}v{height}h{-width}z"
+    corner, across, down = f"a{rx} {ry} 0 0 1", width - 2 * rx, height - 2 * ry
+    sides = f"h{across}{corner} {rx} {ry}v{down}{corner} {-rx} {ry}h{-across}{corner} {-rx} {-ry}v{-down}"
+    return f"M{x + rx} {y}{sides}{corner} {rx} {-ry}z"
+
+
+def _ellipse(element: ElementTree.Element) -> str:
+    x, y, r, rx, ry = _attributes(element, "cx", "cy", "r", "rx", "ry")
+    rx, ry = rx or r, ry or r
+    return f"M{x + rx} {y}a{rx} {ry} 0 0 1 {-2 * rx} 0a{rx} {ry} 0 0 1 {2 * rx} 0z"
+
+
+SHAPES: dict[str, Callable[[ElementTree.Element], str]] = {
+    "path": lambda element: element.get("d", ""),
+    "polyline": _polyline,
+    "polygon": lambda element: f"{_polyline(element)}z" if element.get("points", "").strip() else "",
+    "line": _line,
+    "rect": _rectangle,
+    "circle": _ellipse,
+    "ellipse": _ellipse,
+}
+"""Element -> the path that draws the same, as a function of it."""
+
+
+def path_lines(d: str) -> list[numpy.ndarray]:
+    """The lines of a path, float64 (points, 2) each, with 16 chords for a curve; a move that draws nothing has none.
+
+    Raises ValueError for what is no path.
+    """
+    pen = Pen()
+    for command, numbers in _commands(d):
+        pen.draw(command, numbers)
+    return [numpy.array(line) for line in pen.lines if len(line) > 1]
+
+
+def _commands(d: str) -> Iterator[tuple[str, list[float]]]:
+    """The commands of a path with their numbers; where numbers go on, the command is repeated, a move as a line."""
+    place, command = SEPARATOR.match(d).end(), ""
+    if place < len(d) and d[place] not in "Mm":
+        raise ValueError(f"a path that begins with {d[place : place + 20]}")
+    while place < len(d):
+        if d[place].upper() in ARGUMENTS:
+            command, place = d[place], SEPARATOR.match(d, place + 1).end()
+        elif command in "Zz":
+            raise ValueError(f"{d[place : place + 20]} where a command should be")
+        else:
+            command = {"M": "L", "m": "l"}.get(command, command)
+        numbers = []
+        for k in range(ARGUMENTS[command.upper()]):
+            match = (FLAG if command in "Aa" and k in (3, 4) else NUMBER).match(d, place)
+            if not match:
+                raise ValueError(f"{d[place : place + 20]} where {command} needs a number")
+            numbers.append(float(match[0]))
+            place = SEPARATOR.match(d, match.end()).end()
+        yield command, numbers
+
+
+class Pen:
+    """What follows the commands of a path: its lines, its place and the control point of the last curve."""
+
+    def __init__(self) -> None:
+        self.lines: list[list[tuple[float, float]]] = []
+        self.n = 0
+        self.place = self.start = (0.0, 0.0)
+        self.control: tuple[str, tuple[float, float]] = ("", (0.0, 0.0))
+
+    def draw(self, command: str, numbers: list[float]) -> None:
+        """Follow one command."""
+        kind, (x, y) = command.upper(), self.place if command.islower() else (0.0, 0.0)
+        control = self.control
+        self.control = ("", self.place)
+        if kind == "Z":
+            self.line_to(self.start)
+            self.lines.append([self.start])
+        elif kind == "M":
+            self.place = self.start = (x + numbers[0], y + numbers[1])
+            self.lines.append([self.place])
+            return
+        elif kind == "H":
+            self.line_to((x + numbers[0], self.place[1]))
+        elif kind == "V":
+            self.line_to((self.place[0], y + numbers[0]))
+        elif kind == "A":
+            self.arc_to(*numbers[:5], (x + numbers[5], y + numbers[6]))
+        else:
+            points = [(x + a, y + b) for a, b in zip(numbers[::2], numbers[1::2], strict=True)]
+            if kind in "ST":
+                same, (a, b) = control
+                mirrored = (2 * self.place[0] - a, 2 * self.place[1] - b) if same == kind else self.place
+                points.insert(0, mirrored)
+            self.curve_to(points)
+            self.control = ({"C": "S", "Q": "T"}.get(kind, kind), points[-2]) if len(points) > 1 else self.control
+
+    def line_to(self, point: tuple[float, float]) -> None:
+        """A chord."""
+        self.n += 1
+        if self.n > MOST_POINTS:
+            raise ValueError(f"more than {MOST_POINTS} points")
+        self.lines[-1].append(point)
+        self.place = point
+
+    def curve_to(self, points: list[tuple[float, float]]) -> None:
+        """A Bezier curve with these control points, the last of which is its end."""
+        rest = numpy.array([self.place, *points])
+        if len(points) == 1:
+            return self.line_to(points[0])
+        t = (numpy.arange(1, CHORDS) / CHORDS)[:, None, None]
+        curve = numpy.broadcast_to(rest, (CHORDS - 1, *rest.shape))
+        for _ in points:
+            curve = (1 - t) * curve[:, :-1] + t * curve[:, 1:]  # de Casteljau
+        for x, y in curve[:, 0].tolist():
+            self.line_to((x, y))
+        self.line_to(points[-1])
+
+    def arc_to(self, rx: float, ry: float, degrees: float, large: float, clockwise: float, end: Any) -> None:
+        """An arc of an ellipse with these half axes, the first of which is turned by so many degrees."""
+        rx, ry = abs(rx), abs(ry)
+        if not rx or not ry or end == self.place:
+            return self.line_to(end)
+        c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        axes = numpy.array([[c * rx, -s * ry], [s * rx, c * ry]])  # from the unit circle to the ellipse
+        p, q = numpy.linalg.solve(axes, numpy.array([self.place, end]).T).T
+        half, middle = (q - p) / 2, (p + q) / 2
+        squared = float(half @ half)
+        if squared > 1:  # the ellipse is too small: one that is just large enough
+            growth, squared = math.sqrt(squared), 1.0
+            axes, half, middle = axes * growth, half / growth, middle / growth
+        height = math.sqrt(max(0.0, 1 - squared) / squared) * (1 if large != clockwise else -1)
+        centre = middle + height * numpy.array([-half[1], half[0]])
+        first, last = (math.atan2(*(point - centre)[::-1]) for point in (middle - half, middle + half))
+        sweep = (last - first) % (2 * math.pi) - (0 if clockwise else 2 * math.pi)
+        for k in range(1, CHORDS):
+            angle = first + sweep * k / CHORDS
+            x, y = axes @ (centre + numpy.array([math.cos(angle), math.sin(angle)]))
+            self.line_to((float(x), float(y)))
+        self.line_to(end)

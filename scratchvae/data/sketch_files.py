@@ -24,7 +24,7 @@ from scratchvae.npz import opened, readable
 SUFFIXES = (".ndjson", ".json", ".svg")
 """What the names of these files end in."""
 
-LONGEST_LINE, LARGEST_JSON = 2**20, 2**26
+LONGEST_LINE, LARGEST_JSON = 2**20, 2**25
 """The most bytes of a drawing in an .ndjson file, and of a .json file."""
 
 SIDE, TOLERANCE = 255.0, 2.0

@@ -228,10 +228,9 @@ def _trailing(rows: numpy.ndarray) -> int:
 def _checked_numbers(array: numpy.ndarray, operation: str) -> None:
     if array.dtype.kind not in "buif":
         raise DataError(operation, "numbers", f"values of type {array.dtype}")
-    if not numpy.isfinite(array).all():
-        raise DataError(
-            operation, "finite offsets", f"{(~numpy.isfinite(array)).sum()} values that are NaN or infinite"
-        )
+    finite = numpy.isfinite(array)
+    if not finite.all():
+        raise DataError(operation, "finite offsets", f"{array.size - finite.sum()} that are NaN or infinite")
 
 
 def _checked_steps(array: numpy.ndarray, operation: str) -> numpy.ndarray:

@@ -56,6 +56,8 @@ def read_svg(path: str | os.PathLike[str]) -> list[list[numpy.ndarray]]:
     operation, form = f"reading {path}", "an SVG file"
     with readable(operation, form), opened(path, LARGEST_FILE) as file, numpy.errstate(all="ignore"):
         text = file.read(LARGEST_FILE + 1).decode("utf-8-sig")
+        if "\0" in text:  # the parser would take it for UTF-16, in which a document type looks otherwise
+            raise DataError(operation, form, "one with zero bytes", "save it as UTF-8")
         if match := re.search("<!(DOCTYPE|ENTITY)", text, re.IGNORECASE):
             hint = "delete the line, or save it as plain SVG"
             raise DataError(operation, "an SVG file without a document type", f"one with {match[0]}", hint)

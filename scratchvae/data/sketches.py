@@ -25,8 +25,8 @@ from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import draw_strokes
 from scratchvae.errors import DataError
 
-END = (0, 0, 0, 0, 1)
-DOWN, UP, ENDED = 2, 3, 4
+END_ROW = (0, 0, 0, 0, 1)
+DOWN, UP, END = 2, 3, 4
 """The columns of the pen's states."""
 
 MOST_ROWS = 250
@@ -77,7 +77,7 @@ def to_lines(sketches: Any) -> list[list[numpy.ndarray]]:
     """The lines of each sketch, float64 (points, 2) each; every sketch begins at (0, 0).   (N, T, 5) -> N lists"""
     drawings = []
     for sketch in numpy.asarray(sketches):
-        rows = sketch[sketch[:, ENDED].cumsum() == 0]
+        rows = sketch[sketch[:, END].cumsum() == 0]
         points = numpy.concatenate([numpy.zeros((1, 2)), rows[:, :2].cumsum(axis=0, dtype=numpy.float64)])
         lines = numpy.split(points, numpy.flatnonzero(rows[:, UP]) + 2)
         drawings.append([line for line in lines if len(line)])
@@ -140,8 +140,8 @@ def pad(steps: Sequence[numpy.ndarray], most: float, operation: str) -> tuple[nu
     if not (numpy.abs(rows[:, :2]) < LARGEST).all():
         raise DataError(operation, f"offsets below {LARGEST}", "larger ones, or NaN")
     x = numpy.zeros((len(sizes), sizes.max() + 1, 5), dtype=numpy.float32)
-    x[:, :, ENDED] = numpy.arange(x.shape[1]) >= sizes[:, None]
-    within = x[:, :, ENDED] == 0
+    x[:, :, END] = numpy.arange(x.shape[1]) >= sizes[:, None]
+    within = x[:, :, END] == 0
     x[within, :2] = rows[:, :2]
     x[within, DOWN], x[within, UP] = rows[:, 2] == 0, rows[:, 2] == 1
     return x, keep
@@ -194,7 +194,7 @@ def describe_sketches(sketches: numpy.ndarray) -> dict[str, Any]:
     sketches, rows (on average), longest, lines (on average), scale (the standard deviation of all dx and dy), and
     whole_numbers: whether all offsets are, so that a density may grow spikes there and `dequantize_sketches` has a use.
     """
-    within = sketches[:, :, ENDED] == 0
+    within = sketches[:, :, END] == 0
     rows, offsets = within.sum(axis=1), sketches[within][:, :2]
     last = numpy.take_along_axis(sketches[:, :, UP], rows[:, None] - 1, axis=1)[:, 0]
     return {
@@ -252,12 +252,12 @@ def _steps_of_five(array: numpy.ndarray, operation: str) -> list[numpy.ndarray]:
     pen = array[:, :, 2:]
     if not ((pen == 0) | (pen == 1)).all() or not (pen.sum(axis=2) == 1).all():
         raise DataError(operation, "one of down, up and end that is 1, the others 0", "other rows")
-    ended = pen[:, :, 2] == 1
-    if not ended[:, -1].all():
-        raise DataError(operation, f"rows {END} from the end on", "a sketch whose last row is not the end")
-    if not (array[ended] == END).all() or (numpy.diff(ended.astype(numpy.int8), axis=1) < 0).any():
-        raise DataError(operation, f"rows {END} from the end on", "other rows behind the end")
-    return [rows[:n][:, [0, 1, 3]].astype(numpy.float64) for rows, n in zip(array, (~ended).sum(axis=1), strict=True)]
+    at_end = pen[:, :, 2] == 1
+    if not at_end[:, -1].all():
+        raise DataError(operation, f"rows {END_ROW} from the end on", "a sketch whose last row is not the end")
+    if not (array[at_end] == END_ROW).all() or (numpy.diff(at_end.astype(numpy.int8), axis=1) < 0).any():
+        raise DataError(operation, f"rows {END_ROW} from the end on", "other rows behind the end")
+    return [rows[:n][:, [0, 1, 3]].astype(numpy.float64) for rows, n in zip(array, (~at_end).sum(axis=1), strict=True)]
 
 
 def _refuse_coordinates(steps: Sequence[numpy.ndarray], operation: str) -> None:

@@ -20,7 +20,7 @@ import numpy
 
 from scratchvae.backend import to_numpy
 from scratchvae.data.sketches import LARGEST, simplify, to_lines
-from scratchvae.errors import DataError
+from scratchvae.errors import DataError, InputError
 from scratchvae.npz import opened, readable
 
 LARGEST_FILE, MOST_POINTS = 2**22, 2**20
@@ -34,6 +34,7 @@ TOLERANCE = 2 / 255
 
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 FLAG = re.compile("[01]")
+TRANSFORM = re.compile(r"(\w+)\s*\(([^()]*)\)\s*,?\s*")
 SEPARATOR = re.compile(r"\s*,?\s*")
 
 ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7, "Z": 0}
@@ -84,8 +85,13 @@ def write_svg(path: str | os.PathLike[str], sketches: Any, columns: int | None =
     """Draw sketches (N, T, 5) as an SVG file: one path each, in a grid of `columns`, by default about as many as rows.
 
     `read_svg` reads the same sketches back, to 6 digits.
+
+    Raises InputError for what is no array of sketches.
     """
-    drawings = to_lines(to_numpy(sketches))
+    sketches = to_numpy(sketches)
+    if sketches.ndim != 3 or sketches.shape[2] != 5 or not sketches.size:
+        raise InputError("write_svg", "sketches (N, T, 5)", f"the shape {sketches.shape}")
+    drawings = to_lines(sketches)
     boxes = [(points.min(axis=0), points.max(axis=0)) for points in map(numpy.concatenate, drawings)]
     cell = 1.2 * max(float((high - low).max()) for low, high in boxes) or 1.0
     columns = columns or math.ceil(math.sqrt(len(drawings)))
@@ -138,13 +144,13 @@ def _moved(line: numpy.ndarray, matrix: numpy.ndarray) -> numpy.ndarray:
 
 def _transform(text: str) -> numpy.ndarray:
     """The matrix of a list of transforms, the last of which is applied first."""
-    matrix, rest = IDENTITY, text.strip()
-    while rest:
-        match = re.match(r"(\w+)\s*\(([^()]*)\)[\s,]*", rest)
+    matrix, place = IDENTITY, SEPARATOR.match(text).end()
+    while place < len(text):
+        match = TRANSFORM.match(text, place)
         if not match or match[1] not in TRANSFORMS:
-            raise ValueError(f"the transform {rest[:40]}")
+            raise ValueError(f"the transform {text[place : place + 40]}")
         a, b, c, d, e, f = TRANSFORMS[match[1]](*_numbers(match[2]))
-        matrix, rest = matrix @ numpy.array([[a, c, e], [b, d, f], [0, 0, 1]]), rest[match.end() :]
+        matrix, place = matrix @ numpy.array([[a, c, e], [b, d, f], [0, 0, 1]]), match.end()
     return matrix
 
 
@@ -299,11 +305,10 @@ class Pen:
 
     def curve_to(self, points: list[tuple[float, float]]) -> None:
         """A Bezier curve with these control points, the last of which is its end."""
-        rest = numpy.array([self.place, *points])
         if len(points) == 1:
             return self.line_to(points[0])
         t = (numpy.arange(1, CHORDS) / CHORDS)[:, None, None]
-        curve = numpy.broadcast_to(rest, (CHORDS - 1, *rest.shape))
+        curve = numpy.array([self.place, *points])[None]
         for _ in points:
             curve = (1 - t) * curve[:, :-1] + t * curve[:, 1:]  # de Casteljau
         for x, y in curve[:, 0].tolist():

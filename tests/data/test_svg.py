@@ -7,7 +7,7 @@ import pytest
 
 from scratchvae.data import draw_sketches, from_lines, read_svg, write_svg
 from scratchvae.data.svg import LARGEST_FILE, path_lines
-from scratchvae.errors import DataError
+from scratchvae.errors import DataError, InputError
 
 
 def points(d):
@@ -281,3 +281,17 @@ def test_other_files_are_refused(tmp_path, content, sentence):
         read_svg(tmp_path / "a.svg")
     with pytest.raises(DataError, match="cannot be read"):
         read_svg(tmp_path / "none.svg")
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 5), (2, 3, 3), (3, 5), (2, 0, 5)])
+def test_only_sketches_are_written(tmp_path, shape):
+    with pytest.raises(InputError, match=r"^write_svg: expected sketches \(N, T, 5\), received the shape"):
+        write_svg(tmp_path / "a.svg", numpy.zeros(shape))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sketch_that_ends_at_once_is_a_dot(tmp_path):
+    x = numpy.zeros((1, 2, 5))
+    x[:, :, 4] = 1
+    write_svg(tmp_path / "a.svg", x)
+    assert "M0 0 0 0" in (tmp_path / "a.svg").read_text()

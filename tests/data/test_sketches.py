@@ -58,6 +58,14 @@ def test_dots():
     assert [each.tolist() for each in lines] == [each.tolist() for each in (line, dot, dot + 1, line)]
 
 
+def test_points_do_not_drift():
+    """Sums of 2,000 offsets in float32 would be off by more."""
+    x = numpy.zeros((1, 2001, 5), numpy.float32)
+    x[:, :-1, 2] = x[:, -1, 4] = 1
+    x[:, :-1, :2] = 0.1
+    assert to_lines(x)[0][0][-1] == pytest.approx(2000 * float(numpy.float32(0.1)), rel=1e-12)
+
+
 def test_a_line_that_is_not_finished_comes_back():
     x = numpy.array([[[1, 0, *DOWN], [0, 1, *UP], [2, 2, *DOWN], [0, 0, *END]], [[1, 0, *DOWN]] * 4])
     first, second = to_lines(x)
@@ -213,8 +221,21 @@ def test_coordinates_of_real_sketches_are_refused(data_dir, name):
             as_sketches(objects([points_of(drawing, origin) for drawing in drawings]), "test")
 
 
+def test_smooth_offsets_with_short_ways_between_lines_are_not_refused():
+    """Circles that begin where the last one ended, but for two pixels."""
+    angle = numpy.linspace(0, 2 * numpy.pi, 60)
+    ring = 20 * numpy.stack([numpy.cos(angle), numpy.sin(angle)], axis=1)
+    as_sketches(from_lines([[ring + (2 * k, 0) for k in range(30)]]), "test", most=2000)
+
+
+def test_a_flying_start_is_not_refused():
+    """Zigzags whose first step goes on with the way from the last line, half as far: not like points, for the rest."""
+    zigzag = numpy.array([[0, 0], [5, 5], [6, -4], [7, 5], [8, -4], [9, 5], [9, 5.1]])
+    as_sketches(from_lines([[zigzag + (19 * k, 15.1 * k) for k in range(30)]]), "test", most=2000)
+
+
 def test_few_rows_may_go_one_way():
-    rows = numpy.array([[1, 2, 0]] * 18 + [[3, 1, 1]])
+    rows = numpy.array([[0, 2, 0]] * 18 + [[3, 1, 1]])
     as_sketches(objects([rows]), "test")
     with pytest.raises(DataError, match="expected offsets in all directions, received 20 rows without one below 0"):
         as_sketches(objects([numpy.concatenate([rows[:1], rows])]), "test")

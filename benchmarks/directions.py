@@ -68,7 +68,8 @@ def main(arguments: list[str]) -> None:
     out.write_text(json.dumps(results, indent=2) + "\n")
     plainest = z[truth.sum(axis=1).argmin()]
     directions = {name: mean_difference(codes, has) for name, has in attributes.items()}
-    plotting.save_figure(plotting.attribute_traversal(model, plainest, directions), out.with_suffix(".png"))
+    figure = plotting.attribute_traversal(model, plainest, directions, shades=plotting.Shades.of(x))
+    plotting.save_figure(figure, out.with_suffix(".png"))
     print(f"percent of {len(z):,} decoded test images in which the classifier sees an attribute (column) changed")
     for kind, rows in results["changed"].items():
         print(f"{kind:20}{'amount':>8}" + "".join(f"{name:>13}" for name in attributes))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from scratchvae.checkpoint import write_text
+from scratchvae.replacement import write_text
 
 Job = dict[str, Any]
 

@@ -32,7 +32,7 @@ from benchmarks import iwae, mnist
 from benchmarks.jobs import Job, Results, arguments_of, command
 from scratchvae import plotting
 from scratchvae.cli import main as scratchvae
-from scratchvae.run_directory import read_history
+from scratchvae.run_files import read_history
 
 PROGRAM = "python -m benchmarks reproduce"
 N = 60_000
@@ -132,12 +132,12 @@ def large_alpha(n_labels: int) -> float:
 
 
 M1 = (
-    "--data mnist --model mlp --latent 50 --hidden 500 500 --activation softplus --batch-size 200 --learning-rate 1e-3"
-    " --epochs 30 --seed 0"
+    "--data mnist --validation test --model mlp --latent 50 --hidden 500 500 --activation softplus --batch-size 200"
+    " --learning-rate 1e-3 --epochs 30 --seed 0"
 )
 CONVOLUTIONAL_M1 = (
-    "--data mnist --model conv --latent 50 --channels 16 32 --activation relu --batch-size 200 --learning-rate 2e-3"
-    " --learning-rate-decay 0.9 --epochs 12 --seed 0"
+    "--data mnist --validation test --model conv --latent 50 --channels 16 32 --activation relu --batch-size 200"
+    " --learning-rate 2e-3 --learning-rate-decay 0.9 --epochs 12 --seed 0"
 )
 M2_ON_M1 = (
     f"--model m1+m2 --latent 10 --hidden 500 --activation relu --batch-size {BATCH_SIZES['m1+m2']} --learning-rate 2e-3"
@@ -201,7 +201,18 @@ def error_job(name: str, n_labels: int, draw: int, epochs: int | None = None) ->
         return job | {"command": command(PROGRAM, ["--rows", name, "--labels", n_labels, "--draws", draw + 1])}
     epochs = epochs or row.epochs
     alpha = [] if row.alpha is None else ["--alpha", row.alpha(n_labels)]
-    settings = ["--data", "mnist", *row.method.split(), *alpha, "--labels", n_labels, "--seed", draw]
+    settings = [
+        "--data",
+        "mnist",
+        "--validation",
+        "test",
+        *row.method.split(),
+        *alpha,
+        "--labels",
+        n_labels,
+        "--seed",
+        draw,
+    ]
     return job | {"epochs": epochs, "command": command("scratchvae train", [*settings, "--epochs", epochs])}
 
 
@@ -366,7 +377,7 @@ def main(arguments: list[str]) -> None:
         if not rows.keys().isdisjoint(options.rows):
             print("\n" + "\n".join(table(options)))
     if options.figure:
-        plotting.save_figure(plotting.label_curve(list(measured(options))), options.figure)
+        print(plotting.save_figure(plotting.label_curve(list(measured(options))), options.figure))
 
 
 def measure(options: argparse.Namespace) -> None:

@@ -1,9 +1,9 @@
 """Does z hold the style and y the class?
 
-Trains M2 on digits whose style is known, infers z from each of 200 test digits, and draws it as every class. A judge, a
-network trained on other digits and their style, then reads class and style off the drawn digits: the class should be
-the one that was asked for, the style that of the source. And a linear classifier looks for the class in z alone, of M2
-and of a VAE of the same size. Three and a half minutes on one core; --quick: seconds.
+Trains M2 on digits whose style is known, infers z from each of 200 test digits, and generates it as every class. A
+judge, a network trained on other digits and their style, then reads class and style off the generated digits: the class
+should be the one that was asked for, the style that of the source. And a linear classifier looks for the class in z
+alone, of M2 and of a VAE of the same size. Three and a half minutes on one core; --quick: seconds.
 
 The style is slant, lean and thickness. Digits are drawn slanted and then rotated, and both tilt them: an upright stroke
 leans by arctan(slant) + rotation, which is easier to see than the two apart.
@@ -12,7 +12,7 @@ A z moves from one class to another only if it is usual in both. The KL pulls th
 prior; in training it has a weight of 2, for more of that.
 
 Leaves analogies.png (a source in front of its ten classes), style_transfer.png (style of the source against that of the
-drawn digits), analogies.json, and the model as analogies.npz.
+generated digits), analogies.json, and the model as analogies.npz.
 
 Source: deck, "Class-conditional simulation", "Style transfer, or visual analogies", and of the "Check-in" the question
 what z will look like.
@@ -30,6 +30,7 @@ from statistics import mean
 import numpy
 
 import scratchvae as sv
+from pictures.analogies import style_transfer
 from scratchvae import plotting
 from scratchvae.errors import InputError
 
@@ -77,13 +78,13 @@ def squared_correlation(a: numpy.ndarray, b: numpy.ndarray) -> float:
     return float(numpy.corrcoef(a, b)[0, 1] ** 2)
 
 
-def r_squared(source: numpy.ndarray, drawn: numpy.ndarray, labels: numpy.ndarray) -> dict[str, float]:
-    """Squared correlations of the sources' style (N, 3) with that of the digits drawn as another class (N, C, 3), the
-    mean over the classes drawn: whatever the judge sees in all digits of a class alike does not count.
+def r_squared(source: numpy.ndarray, generated: numpy.ndarray, labels: numpy.ndarray) -> dict[str, float]:
+    """Squared correlations of the sources' style (N, 3) with that of the digits generated as another class (N, C, 3),
+    the mean over the classes generated: whatever the judge sees in all digits of a class alike does not count.
     """
-    others = [(labels != k, k) for k in range(drawn.shape[1])]
+    others = [(labels != k, k) for k in range(generated.shape[1])]
     return {
-        name: mean(squared_correlation(source[rows, i], drawn[rows, k, i]) for rows, k in others)
+        name: mean(squared_correlation(source[rows, i], generated[rows, k, i]) for rows, k in others)
         for i, name in enumerate(STYLE)
     }
 
@@ -131,8 +132,10 @@ def main(argv: list[str] | None = None) -> None:
 
     judge = Judge(sv.data.draw_digits(n, seed=1), epochs=3)
     sources, source_labels, known = test.images[:n_test], test.labels[:n_test], style_of(test)
-    drawn = model.analogies(sources, source_labels)
-    classes, read = (values.reshape(n_test, 10, *values.shape[1:]) for values in judge(drawn.reshape(-1, *x.shape[1:])))
+    generated = model.analogies(sources, source_labels)
+    classes, read = (
+        values.reshape(n_test, 10, *values.shape[1:]) for values in judge(generated.reshape(-1, *x.shape[1:]))
+    )
     right, others = classes == numpy.arange(10), source_labels[:, None] != numpy.arange(10)
     seen_classes, seen = judge(test.images)
     few, _ = train.cut(10_000)
@@ -151,8 +154,8 @@ def main(argv: list[str] | None = None) -> None:
     (arguments.out / "analogies.json").write_text(json.dumps(results, indent=2) + "\n")
     first = [int(numpy.flatnonzero(test.labels == k)[1]) for k in range(10)]
     figures = {
-        "analogies": plotting.analogies(model, test.images[first], test.labels[first]),
-        "style_transfer": plotting.style_transfer(
+        "analogies": plotting.analogies(model, test.images[first], test.labels[first], shades=plotting.Shades.of(x)),
+        "style_transfer": style_transfer(
             dict(zip(STYLE, known[:n_test].T, strict=True)),
             dict(zip(STYLE, numpy.moveaxis(read, 2, 0), strict=True)),
             source_labels,
@@ -160,8 +163,7 @@ def main(argv: list[str] | None = None) -> None:
         ),
     }
     for name, figure in figures.items():
-        plotting.save_figure(figure, arguments.out / f"{name}.png")
-    print(f"left {', '.join(figures)} in {arguments.out}")
+        print(plotting.save_figure(figure, arguments.out / f"{name}.png"))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 On drawn digits of 14 x 14 binarised pixels, in three parts:
 
 1. p(x | y) by one model, or by a VAE for each class, from 10, 100 and 1,000 digits of each: test bounds of log p(x, y),
-   parameters, and whether a z inferred from one class draws the same style in another.
+   parameters, and whether a z inferred from one class has the same style in another.
 2. The class, looked for in z by a linear classifier: a VAE, M2 with 100 labels, and M2 with all.
 3. M2 with 100 labels with q(z | x) in place of q(z | x, y): the bounds, the class in z, and the test error.
 
@@ -28,13 +28,16 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
-from scratchvae import plotting
+from pictures.conditional_models import conditional_models
+from pictures.latent_planes import latent_planes
+from pictures.posterior_contours import posterior_contours
 from scratchvae.binarization import binarize
 from scratchvae.errors import InputError
 from scratchvae.linear import LogisticRegression
 from scratchvae.models.networks import BernoulliDecoder, GaussianEncoder
 from scratchvae.models.vae import log_mean_exp
 from scratchvae.objectives import usual_alpha
+from scratchvae.plotting import save_figure
 from scratchvae.quadrature import divergence_from_posterior, exact_posterior
 
 D, C, HIDDEN = 196, 10, (100,)
@@ -105,7 +108,7 @@ class Digits:
 
 
 def m2(latent_size: int = 8, seed: int = 0) -> sv.SemiSupervisedVAE:
-    return sv.SemiSupervisedVAE.mlp(D, C, latent_size, HIDDEN, "relu", binarize="dynamic", seed=seed)
+    return sv.SemiSupervisedVAE.mlp(D, latent_size, HIDDEN, "relu", binarize="dynamic", seed=seed, n_classes=C)
 
 
 def vae(latent_size: int = 8, seed: int = 0, hidden: tuple[int, ...] = HIDDEN) -> sv.VAE:
@@ -123,7 +126,7 @@ def trained(model: Any, x: numpy.ndarray, validation: numpy.ndarray, epochs: int
 
 
 def bounds(model: sv.SemiSupervisedVAE, data: Digits) -> dict[str, numpy.ndarray]:
-    """Of each test image L(x, y) by ten draws, and log p(x, y) by 100 importance samples, in nats."""
+    """Of each test image L(x, y) by ten samples of z, and log p(x, y) by 100 importance samples, in nats."""
     x, y = binarize(data.test_x, "dynamic", sv.Noise(0)), data.test_y
     lower, log_pxy = [], []
     with sv.no_grad():
@@ -153,7 +156,7 @@ def ink(images: numpy.ndarray) -> numpy.ndarray:
 
 
 def kept(known: numpy.ndarray, read: numpy.ndarray, labels: numpy.ndarray) -> numpy.ndarray:
-    """Correlation of a factor of the sources (N,) of each class, a row, with what is read off the digits drawn from
+    """Correlation of a factor of the sources (N,) of each class, a row, with what is read off the digits generated from
     their z as each class (N, C), a column; or (N, 1), off themselves.   -> (C, C) or (C, 1)
     """
     rows = [labels == k for k in range(C)]
@@ -219,22 +222,24 @@ def one_or_ten(data: Digits, sizes: tuple[int, ...], epochs: int) -> tuple[Any, 
         }
         print(json.dumps({size // C: results[size // C]}), flush=True)
 
-    drawn = {name: models[name].analogies(data.test_x, data.test_y) for name in ("one conditional model", "ten VAEs")}
+    generated = {
+        name: models[name].analogies(data.test_x, data.test_y) for name in ("one conditional model", "ten VAEs")
+    }
     correlations = {
         factor: {
             name: kept(data.factors[factor], read(pictures.reshape(len(pictures), -1, 14, 14)), data.test_y)
-            for name, pictures in ({"test images": data.test_x[:, None]} | drawn).items()
+            for name, pictures in ({"test images": data.test_x[:, None]} | generated).items()
         }
         for factor, read in (("slant", slant), ("thickness", ink))
     }
     style = {factor: {name: between(part) for name, part in by.items()} for factor, by in correlations.items()}
     print(json.dumps(style), flush=True)
     rows = one_of_each(data)
-    figure = plotting.conditional_models(
+    figure = conditional_models(
         data.test_x[rows].reshape(-1, 14, 14, 1),
-        {name: pictures[rows] for name, pictures in drawn.items()},
+        {name: pictures[rows] for name, pictures in generated.items()},
         "slant",
-        {name: correlations["slant"][name] for name in drawn},
+        {name: correlations["slant"][name] for name in generated},
         {name: {size: by[name]["log p(x, y)"] for size, by in results.items()} for name in models},
     )
     return {"bounds": results, "correlation between different classes": style}, figure, one
@@ -288,11 +293,11 @@ def posteriors_by_class(models: dict[str, sv.SemiSupervisedVAE], data: Digits, n
                 panels.append((x[i], exact, {"the encoder's, 90 %": q}, f"{name}, y = {y}: KL {gap:.2f} nats"))
     title = "$p(z\\,|\\,x, y)$ of a digit that could be either of two"
     rows, *columns = zip(*panels, strict=True)
-    return plotting.posterior_contours(numpy.array(rows), *columns, title, "p(z\\,|\\,x, y)", 2)
+    return posterior_contours(numpy.array(rows), *columns, title, "p(z\\,|\\,x, y)", 2)
 
 
 def latent_spaces(data: Digits, models: dict[str, list[Any]]) -> tuple[dict[str, dict[str, float]], Any]:
-    """The class found in z of two and of eight units; and the two units drawn."""
+    """The class found in z of two and of eight units; and a picture of the two units."""
     found = {name: {model.latent_size: class_in_z(model, data) for model in pair} for name, pair in models.items()}
     first = one_of_each(data)
     planes = {name: codes(pair[0], data.test_x, data.test_y) for name, pair in models.items()}
@@ -302,7 +307,7 @@ def latent_spaces(data: Digits, models: dict[str, list[Any]]) -> tuple[dict[str,
     means = {name: decoded(pair[0], planes[name][first], data.test_y[first]) for name, pair in models.items()}
     square = {name: part.reshape(-1, 14, 14, 1) for name, part in means.items()}
     x = data.test_x[first].reshape(-1, 14, 14, 1)
-    return found, plotting.latent_planes(planes, data.test_y, captions, x, square)
+    return found, latent_planes(planes, data.test_y, captions, x, square)
 
 
 def decoded(model: Any, z: numpy.ndarray, y: numpy.ndarray) -> numpy.ndarray:
@@ -338,9 +343,8 @@ def main(argv: list[str] | None = None) -> None:
     results["class found in z"], figures["latent_classes"] = latent_spaces(data, models)
     print(json.dumps(results["class found in z"]))
     for name, figure in figures.items():
-        plotting.save_figure(figure, arguments.out / f"{name}.png")
+        print(save_figure(figure, arguments.out / f"{name}.png"))
     (arguments.out / "conditional_models.json").write_text(json.dumps(results, indent=2) + "\n")
-    print(f"left {', '.join(figures)} in {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy
 
 import scratchvae as sv
-from scratchvae import plotting
+from pictures.dictionaries import dictionaries
 from scratchvae.errors import InputError
 from scratchvae.linear import NMF, PCA, FactorAnalysis, FastICA
+from scratchvae.plotting import save_figure
 
 K = 25
 
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         "NMF": NMF(K, tol=1e-6 * slack).fit(x),
     }
     row = test.images[:1].reshape(1, -1).astype(numpy.float64)
-    plotting.save_figure(plotting.dictionaries(models, row, shape), arguments.out / "dictionaries.png")
+    save_figure(dictionaries(models, row, shape), arguments.out / "dictionaries.png")
     print(f"{len(x)} images, K = {K}: mean of |x - A B - mean|^2, and of how many weights are above 5 % of the largest")
     for name, model in models.items():
         A = model.transform(x)

@@ -23,9 +23,10 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
-from scratchvae import plotting
+from pictures.posterior_contours import posterior_contours
 from scratchvae.binarization import binarize
 from scratchvae.errors import InputError
+from scratchvae.plotting import save_figure
 from scratchvae.quadrature import (
     best_normal,
     divergence_from_posterior,
@@ -83,7 +84,7 @@ def picture(model: sv.VAE, x: numpy.ndarray, rows: list[dict[str, float]], shape
         approximations.append({"$q(z\\,|\\,x)$, 90 %": q, "best Gaussian": best_normal(model, x[i : i + 1], q)[0]})
         titles.append("{divergence:.2f} = {approximation:.2f} + {amortisation:.2f}".format(**rows[i]))
     title = "Gap in nats = approximation + amortisation"
-    return plotting.posterior_contours(x[chosen].reshape(-1, *shape), posteriors, approximations, titles, title)
+    return posterior_contours(x[chosen].reshape(-1, *shape), posteriors, approximations, titles, title)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -108,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
         model.to(dtype=numpy.float64)
         rows, results[objective] = measure(model, x)
         if objective == "elbo":
-            plotting.save_figure(picture(model, x, rows, shape), arguments.out / "exact_posterior.png")
+            save_figure(picture(model, x, rows, shape), arguments.out / "exact_posterior.png")
     (arguments.out / "exact_posterior.json").write_text(json.dumps(results, indent=2) + "\n")
 
     print(f"{n_test} test digits, nats per digit: mean +- standard error over digits, median, largest")

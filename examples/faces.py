@@ -108,16 +108,16 @@ def main(argv: list[str] | None = None) -> None:
     codes = model.encode(images[:MOST_ENCODED]).mean
     directions = {name: mean_difference(codes, attributes[name]) for name in varied}
     z = model.prior.sample(sv.Noise(0).normal("prior", (6, model.latent_size)))
+    shades = plotting.Shades.of(x)
     figures = {
-        "samples": plotting.samples(model, 64),
-        "reconstructions": plotting.reconstructions(model, x_test),
-        "perturbations": plotting.attribute_traversal(model, numpy.zeros_like(z[0]), directions),
-        "interpolation": plotting.interpolation(model, z[:3], z[3:]),
+        "samples": plotting.samples(model, 64, shades=shades),
+        "reconstructions": plotting.reconstructions(model, x_test, shades=shades),
+        "perturbations": plotting.attribute_traversal(model, numpy.zeros_like(z[0]), directions, shades=shades),
+        "interpolation": plotting.interpolation(model, z[:3], z[3:], shades=shades),
         "training_curves": plotting.training_curves(history),
     }
     for name, figure in figures.items():
-        plotting.save_figure(figure, arguments.out / f"{name}.png")
-    print(f"left {', '.join(figures)} in {arguments.out}")
+        print(plotting.save_figure(figure, arguments.out / f"{name}.png"))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy
 
 import scratchvae as sv
-from scratchvae import plotting
+from pictures.gradient_variance import gradient_variance
 from scratchvae.errors import InputError
 from scratchvae.gradient_estimators import ESTIMATORS
+from scratchvae.plotting import save_figure
 
 
 def gradients(model: sv.VAE, x: numpy.ndarray, estimator: Callable, n_samples: int, n: int) -> numpy.ndarray:
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="ten estimates each, to see that it works")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
     arguments = parser.parse_args(argv)
-    draws, n, epochs = ((1, 2, 4), 10, 1) if arguments.quick else ((1, 2, 4, 8, 16, 32, 64), 500, 5)
+    n_samples, n, epochs = ((1, 2, 4), 10, 1) if arguments.quick else ((1, 2, 4, 8, 16, 32, 64), 500, 5)
 
     train, _ = sv.data.load("drawn-digits")
     model = sv.VAE.mlp(784, 2, (100,), "tanh", binarize="threshold")
@@ -52,19 +53,19 @@ def main(argv: list[str] | None = None) -> None:
 
     variances, values = {}, {}
     for name, estimator in ESTIMATORS.items():
-        estimates = {s: gradients(model, x, estimator, s, n) for s in draws if s > 1 or "baseline" not in name}
-        variances[name] = [float(estimates[s].var(axis=0, ddof=1).sum()) if s in estimates else None for s in draws]
+        estimates = {s: gradients(model, x, estimator, s, n) for s in n_samples if s > 1 or "baseline" not in name}
+        variances[name] = [float(estimates[s].var(axis=0, ddof=1).sum()) if s in estimates else None for s in n_samples]
         if 1 in estimates:
             bias_of_the_first_mean = -2 * model.latent_size
             values[name] = estimates[1][:, bias_of_the_first_mean]
     arguments.out.mkdir(parents=True, exist_ok=True)
-    result = {"draws": draws, "variance": variances}
+    result = {"draws": n_samples, "variance": variances}
     (arguments.out / "gradient_variance.json").write_text(json.dumps(result, indent=2) + "\n")
-    plotting.save_figure(plotting.gradient_variance(draws, variances, values), arguments.out / "gradient_variance.png")
-    print("draws" + "".join(f"{name:>28s}" for name in variances))
-    for i, s in enumerate(draws):
+    save_figure(gradient_variance(n_samples, variances, values), arguments.out / "gradient_variance.png")
+    print("samples of z" + "".join(f"{name:>28s}" for name in variances))
+    for i, s in enumerate(n_samples):
         row = (variances[name][i] for name in variances)
-        print(f"{s:5d}" + "".join(f"{'' if value is None else format(value, '.4g'):>28s}" for value in row))
+        print(f"{s:12d}" + "".join(f"{'' if value is None else format(value, '.4g'):>28s}" for value in row))
 
 
 if __name__ == "__main__":

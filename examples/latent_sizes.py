@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy
 
 import scratchvae as sv
-from scratchvae import plotting
+from pictures.latent_sizes import latent_comparison, latent_size_curve
 from scratchvae.errors import InputError
+from scratchvae.plotting import save_figure
 
 
 def measure(model: sv.VAE, x: numpy.ndarray, n_samples: int) -> dict[str, float]:
@@ -61,9 +62,9 @@ def main(argv: list[str] | None = None) -> None:
         results.append(measure(model, test.images[:n_test], n_samples) | {"seconds": sum(history["seconds"])})
 
     (arguments.out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    pictured = plotting.latent_comparison({k: models[k] for k in sizes if k <= 20}, image_shape=x.shape[1:])
-    plotting.save_figure(pictured, arguments.out / "latent_comparison.png")
-    plotting.save_figure(plotting.latent_size_curve(results), arguments.out / "latent_size_curve.png")
+    pictured = latent_comparison({k: models[k] for k in sizes if k <= 20}, x)
+    save_figure(pictured, arguments.out / "latent_comparison.png")
+    save_figure(latent_size_curve(results), arguments.out / "latent_size_curve.png")
     print(" K   log p(x)  +/-     ELBO     KL  active units   (nats per test image)")
     for row in results:
         print(

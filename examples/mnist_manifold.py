@@ -20,7 +20,7 @@ from scratchvae.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Train a VAE with a 2-D latent space and draw it.")
+    parser = argparse.ArgumentParser(description="Train a VAE with a 2-D latent space and draw pictures of it.")
     parser.add_argument("--quick", action="store_true", help="2,000 images and two epochs, to see that it works")
     parser.add_argument("--data", default=None, help="a data set's name or path (mnist; with --quick drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
@@ -35,15 +35,15 @@ def main(argv: list[str] | None = None) -> None:
     history = sv.fit(model, x, epochs=epochs, validation=test.images[:1000])
     sv.save(model, arguments.out / "mnist_manifold.npz")
 
+    shades = plotting.Shades.of(x)
     figures = {
-        "mnist_manifold": plotting.decoder_manifold(model, x.shape[1:]),
+        "mnist_manifold": plotting.decoder_manifold(model, x.shape[1:], shades=shades),
         "latent_scatter": plotting.latent_scatter(model, test.images, test.labels),
-        "reconstructions": plotting.reconstructions(model, test.images),
+        "reconstructions": plotting.reconstructions(model, test.images, shades=shades),
         "training_curves": plotting.training_curves(history),
     }
     for name, figure in figures.items():
-        plotting.save_figure(figure, arguments.out / f"{name}.png")
-    print(f"left {', '.join(figures)} in {arguments.out}")
+        print(plotting.save_figure(figure, arguments.out / f"{name}.png"))
 
 
 if __name__ == "__main__":

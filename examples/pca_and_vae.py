@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy
 
 import scratchvae as sv
-from scratchvae import plotting
+from pictures.latent_planes import latent_planes
 from scratchvae.errors import InputError
 from scratchvae.linear import PCA, PPCA
+from scratchvae.plotting import save_figure
 
 
 def trained(x: numpy.ndarray, hidden: tuple[int, ...], std: float, epochs: int, learning_rate: float) -> sv.VAE:
@@ -97,8 +98,8 @@ def main(argv: list[str] | None = None) -> None:
     ]
     few = [numpy.flatnonzero(labels == c)[0] for c in numpy.unique(labels)]
     pictured = {name: rows[few].reshape(-1, *shape) for name, rows in reconstructed.items()}
-    figure = plotting.latent_planes(codes, labels, captions, x_test[few].reshape(-1, *shape), pictured)
-    plotting.save_figure(figure, arguments.out / "pca_and_vae.png")
+    figure = latent_planes(codes, labels, captions, x_test[few].reshape(-1, *shape), pictured)
+    save_figure(figure, arguments.out / "pca_and_vae.png")
     results = {"squared_error": errors, "log_px": log_px, "elbo": elbo}
     (arguments.out / "pca_and_vae.json").write_text(json.dumps(results, indent=2) + "\n")
     print(f"{n_test} test digits, K = 2: mean squared error; log p(x) and ELBO in nats")

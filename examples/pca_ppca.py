@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy
 
-from scratchvae import plotting
+from pictures.pca_ppca import generative_view, principal_subspaces
 from scratchvae.errors import InputError
 from scratchvae.linear import PCA, PPCA
 from scratchvae.linear.pca import alternating_minimisation, as_on_the_slide, least_squares
+from scratchvae.plotting import save_figure
 
 SIGMAS = (1.0, 0.5, 0.1, 0.01, 0.001)
 
@@ -50,14 +51,14 @@ def main(argv: list[str] | None = None) -> None:
     for name, coordinates in (("z = W'x, as on the slide", as_on_the_slide), ("z = (W'W)⁻¹W'x", least_squares)):
         steps = islice(alternating_minimisation(x, w, coordinates), 12)
         errors[name] = numpy.array([error for _, _, pair in steps for error in pair]) / smallest
-    figure = plotting.principal_subspaces(plane, space, [PCA(1).fit(plane), PCA(2).fit(space)], errors)
-    plotting.save_figure(figure, arguments.out / "pca.png")
+    figure = principal_subspaces(plane, space, [PCA(1).fit(plane), PCA(2).fit(space)], errors)
+    save_figure(figure, arguments.out / "pca.png")
 
     ppca = PPCA(1).fit(plane)
     projected = (plane - ppca.mean_) @ ppca.components_.T
     limits = {sigma: with_unit_weight(ppca, sigma).transform(plane) for sigma in SIGMAS}
-    figure = plotting.generative_view(ppca, plane, 1.2, {sigma: limits[sigma] for sigma in SIGMAS[:3]})
-    plotting.save_figure(figure, arguments.out / "ppca.png")
+    figure = generative_view(ppca, plane, 1.2, {sigma: limits[sigma] for sigma in SIGMAS[:3]})
+    save_figure(figure, arguments.out / "ppca.png")
     print("error of alternating minimisation over the SVD's, after the last z and W steps")
     for name, values in errors.items():
         print(f"  {name:28s}{values[-2]:12.6f}{values[-1]:12.6f}")

@@ -127,14 +127,14 @@ def main(argv: list[str] | None = None) -> None:
             (arguments.out / "semi_supervised.json").write_text(json.dumps(results, indent=2) + "\n")
 
     rows = [int(numpy.argmax(test.labels == k)) for k in range(best.n_classes)]  # the first of every class
+    shades = plotting.Shades.of(x)
     figures = {
         "label_curve": plotting.label_curve(results),
-        "class_samples": plotting.class_conditional(best, image_shape=x.shape[1:]),
-        "analogies": plotting.analogies(best, test_x[rows], test.labels[rows]),
+        "class_samples": plotting.class_conditional(best, image_shape=x.shape[1:], shades=shades),
+        "analogies": plotting.analogies(best, test_x[rows], test.labels[rows], shades=shades),
     }
     for name, figure in figures.items():
-        plotting.save_figure(figure, arguments.out / f"{name}.png")
-    print(f"left {', '.join(figures)} in {arguments.out}")
+        print(plotting.save_figure(figure, arguments.out / f"{name}.png"))
 
 
 if __name__ == "__main__":

@@ -52,11 +52,12 @@ def main(argv: list[str] | None = None) -> None:
         results[std] |= {"seconds": sum(history["seconds"])}
 
     (arguments.out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    z = models["decoder"].encode(x_test[:6]).mean
+    model, shades = models["decoder"], plotting.Shades.of(x)
+    z = model.encode(x_test[:6]).mean
     figures = {
-        "uncertainty": plotting.uncertainty(models["decoder"], x_test),
-        "samples": plotting.samples(models["decoder"], 64),
-        "interpolation": plotting.interpolation(models["decoder"], z[:3], z[3:]),
+        "uncertainty": plotting.uncertainty(model, x_test, shades=shades),
+        "samples": plotting.samples(model, 64, shades=shades),
+        "interpolation": plotting.interpolation(model, z[:3], z[3:], shades=shades),
     }
     for name, figure in figures.items():
         plotting.save_figure(figure, arguments.out / f"{name}.png")

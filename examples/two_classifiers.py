@@ -1,9 +1,9 @@
 """A tale of two binary linear classifiers: logistic regression, p(y | x), and Gaussian naive Bayes, p(x | y) p(y).
 
 On drawn digits, ones against sevens, 7 x 7 noisy pixels: both with a decision boundary in the plane of the first two
-principal components; learning curves over 100 draws, which cross, since pixels are not independent given the class as
-naive Bayes has it; and digits drawn from naive Bayes of all ten classes. Naive Bayes shares its variances between the
-classes, which makes it linear too. Half a minute on two cores; --quick: seconds.
+principal components; learning curves over 100 samples of the rows, which cross, since pixels are not independent given
+the class as naive Bayes has it; and digits sampled from naive Bayes of all ten classes. Naive Bayes shares its
+variances between the classes, which makes it linear too. Half a minute on two cores; --quick: seconds.
 
 Where the curves cross is a matter of the prior: C = 1 is scikit-learn's default, and C = 10,000 nearly maximum
 likelihood, which needs many times as many rows as there are pixels to pass naive Bayes for good. Without noise (NOISE =
@@ -27,9 +27,10 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
-from scratchvae import plotting
+from pictures.two_classifiers import two_classifiers
 from scratchvae.errors import InputError
 from scratchvae.linear import PCA, GaussianNaiveBayes, LogisticRegression
+from scratchvae.plotting import save_figure
 
 NOISE = 0.15  # the standard deviation of what is added to pixels in [0, 1]
 SIZES = (6, 10, 20, 30, 50, 100, 200, 500, 1000, 3000)
@@ -58,35 +59,35 @@ def learning_curves(
     train: tuple[numpy.ndarray, numpy.ndarray],
     test: tuple[numpy.ndarray, numpy.ndarray],
     sizes: list[int],
-    n_draws: int,
+    n_samples: int,
 ) -> dict[str, list[tuple[float, float]]]:
-    """For each classifier and size the mean test error over draws of the training rows, and its standard error."""
+    """For each classifier and size the mean test error over samples of the training rows, and its standard error."""
     rng, curves = numpy.random.default_rng(0), {name: [] for name in CLASSIFIERS}
     x, y = train
     for n in sizes:
-        draws = []
-        while len(draws) < n_draws:
+        samples = []
+        while len(samples) < n_samples:
             rows = rng.permutation(len(x))[:n]
             if len(numpy.unique(y[rows])) == 2:
-                draws.append([1 - make().fit(x[rows], y[rows]).score(*test) for make in CLASSIFIERS.values()])
-        errors = numpy.array(draws).T
+                samples.append([1 - make().fit(x[rows], y[rows]).score(*test) for make in CLASSIFIERS.values()])
+        errors = numpy.array(samples).T
         for name, values in zip(CLASSIFIERS, errors, strict=True):
-            curves[name].append((float(values.mean()), float(values.std(ddof=1) / math.sqrt(n_draws))))
+            curves[name].append((float(values.mean()), float(values.std(ddof=1) / math.sqrt(n_samples))))
     return curves
 
 
-def imagined(train: sv.data.Dataset, n_draws: int = 3) -> numpy.ndarray:
-    """Of each class one digit of the data, the mean, and draws of naive Bayes.   (2 + n_draws, 10, 14, 14)"""
+def imagined(train: sv.data.Dataset, n_samples: int = 3) -> numpy.ndarray:
+    """Of each class one digit of the data, the mean, and samples of naive Bayes.   (2 + n_samples, 10, 14, 14)"""
     x = pixels(train, 14)
     model = GaussianNaiveBayes().fit(x, train.labels)
-    draws, classes = model.sample(500, seed=0)
-    rows = [[x[train.labels == c][0], model.theta_[c], *draws[classes == c][:n_draws]] for c in range(10)]
-    return numpy.clip(numpy.array(rows), 0, 1).swapaxes(0, 1).reshape(-1, 10, 14, 14)
+    samples, classes = model.sample(500, seed=0)
+    rows = [[x[train.labels == c][0], model.theta_[c], *samples[classes == c][:n_samples]] for c in range(10)]
+    return numpy.array(rows).swapaxes(0, 1).reshape(-1, 10, 14, 14)
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Logistic regression against Gaussian naive Bayes.")
-    parser.add_argument("--quick", action="store_true", help="30 draws for each point of the curves instead of 100")
+    parser.add_argument("--quick", action="store_true", help="30 samples for each point of the curves instead of 100")
     parser.add_argument("--data", default="drawn-digits", help="a data set's name or path (drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
@@ -101,8 +102,8 @@ def main(argv: list[str] | None = None) -> None:
         "Logistic regression: p(y | x)": LogisticRegression().fit(z, y[:400]),
         "Naive Bayes: p(x | y) p(y), at 1 and 2 standard deviations": GaussianNaiveBayes(True).fit(z, y[:400]),
     }
-    figure = plotting.two_classifiers(z, y[:400], models, sizes, curves, imagined(train))
-    plotting.save_figure(figure, arguments.out / "two_classifiers.png")
+    figure = two_classifiers(z, y[:400], models, sizes, curves, imagined(train))
+    save_figure(figure, arguments.out / "two_classifiers.png")
     (arguments.out / "two_classifiers.json").write_text(json.dumps({"sizes": sizes, "errors": curves}, indent=2) + "\n")
     print("test error in percent, and its standard error")
     print("rows" + "".join(f"{name:>34s}" for name in curves))

@@ -10,8 +10,8 @@ import numpy
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
 from scratchvae.binarization import binarize
-from scratchvae.distributions import Bernoulli
-from scratchvae.errors import InputError
+from scratchvae.distributions.distribution import as_likelihood
+from scratchvae.errors import InputError, whole_number
 from scratchvae.noise import Noise
 
 CHUNK_ENTRIES = 2**20
@@ -24,10 +24,10 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
     Returns
     -------
     dict with elbo, reconstruction, kl, elbo_standard_error (of the mean over datapoints), active_units, n and binarize.
-    With binarize "none" and a Bernoulli likelihood the figures are a cross-entropy on grey values; see `quantity`.
+    What these figures are for such data, a bound or a cross-entropy, `quantity` says.
     """
-    _check_count("evaluate", "n_samples", n_samples)
-    _check_count("evaluate", "batch_size", batch_size)
+    n_samples = whole_number("evaluate", "n_samples", n_samples, 1)
+    batch_size = whole_number("evaluate", "batch_size", batch_size, 1)
     x = prepared(model, x, seed)
     terms, means = [], []
     with no_grad():
@@ -65,7 +65,7 @@ def log_likelihood(
     Rows and samples are taken in chunks, so that memory stays bounded. Source: Burda, Grosse & Salakhutdinov (2016),
     section 5; Owen (2013), "Monte Carlo theory, methods and examples", section 9.
     """
-    _check_count("log_likelihood", "n_samples", n_samples)
+    n_samples = whole_number("log_likelihood", "n_samples", n_samples, 1)
     x = prepared(model, x, seed)
     draws = min(n_samples, 100)
     n_rows = _rows_at_once(model, x, draws)
@@ -95,7 +95,7 @@ def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.
     For a SemiSupervisedVAE. The softmax of a row is p(y | x) by the generative model, without the classifier; float64.
     """
     _check_classes("log_joint", model)
-    _check_count("log_joint", "n_samples", n_samples)
+    n_samples = whole_number("log_joint", "n_samples", n_samples, 1)
     x = prepared(model, x, seed)
     classes = array_module(x).arange(model.n_classes)[:, None]
     draws = min(n_samples, 100)
@@ -153,13 +153,11 @@ def bits_per_dimension(elbo: float, n_dimensions: int) -> float:
     return 8 - elbo / (n_dimensions * math.log(2))
 
 
-def quantity(model: Any) -> str:
-    """What the model's elbo is, in words, for every figure that is printed."""
-    if model.binarize == "none" and model.decoder.likelihood is Bernoulli:
-        return "Bernoulli cross-entropy on grey values, not a log-likelihood"
-    if model.binarize == "none":
-        return "lower bound of log p(x), a density of real numbers; 8-bit values are to be dequantised"
-    return f"lower bound of log p(x), binarize={model.binarize}"
+def quantity(model: Any, x: Any = None) -> str:
+    """What the model's elbo of the data x is, in words, for every figure that is printed; x is None if unknown."""
+    if model.binarize != "none":
+        return f"lower bound of log p(x), binarize={model.binarize}"
+    return as_likelihood(model.decoder.likelihood).quantity(x)
 
 
 def observations(model: Any, x: Any) -> Any:
@@ -181,8 +179,3 @@ def _rows_at_once(model: Any, x: Any, n_samples: int) -> int:
 def _check_classes(operation: str, model: Any) -> None:
     if not hasattr(model, "n_classes"):
         raise InputError(operation, "a model with classes", type(model).__name__, "sv.SemiSupervisedVAE.mlp()")
-
-
-def _check_count(operation: str, name: str, value: Any) -> None:
-    if not isinstance(value, (int, numpy.integer)) or value < 1:
-        raise InputError(operation, f"{name} of at least 1", repr(value))

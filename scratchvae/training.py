@@ -24,7 +24,8 @@ from scratchvae.evaluation import active_units, observations, prepared
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective, choose
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
-from scratchvae.run_directory import Metrics, Run, fingerprint
+from scratchvae.run_directory import Run
+from scratchvae.run_files import Metrics, defaults, fingerprint
 
 PROBED_STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
@@ -132,7 +133,7 @@ def fit(
     validation = None if validation is None else observations(model, validation)
     optimizer = _made(optimizer or Adam, model.parameters(), learning_rate=learning_rate, clip_norm=clip_norm)
     settings = {
-        "model": model.configuration or repr(model),
+        "model": (model.configuration or repr(model)) if run_dir else None,
         "data": fingerprint(x) if run_dir else None,
         "validation": fingerprint(validation) if run_dir and validation is not None else None,
         "batch_size": batch_size,
@@ -151,7 +152,7 @@ def fit(
     data = model.prepare_data(x, Noise(seed, device=model.device))
 
     with (
-        Run(run_dir, resume, settings, epochs, model, optimizer, terms) as run,
+        Run(run_dir, resume, settings, epochs, model, optimizer, terms, defaults(fit)) as run,
         _deferred_interrupt() as interrupted,
         _progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,
         numpy.errstate(all="ignore"),  # what overflows makes a term non-finite, and that stops the run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy
 import pytest
@@ -52,6 +53,8 @@ def mnist_dir(data_dir: Path) -> Path:
 def strict_gpu(monkeypatch: pytest.MonkeyPatch) -> object:
     """device="gpu" gives the strict stand-in for CuPy; the value is its module."""
     monkeypatch.setitem(sys.modules, "cupy", strict_array)
+    monkeypatch.setitem(sys.modules, "cupyx", ModuleType("cupyx"))
+    monkeypatch.setitem(sys.modules, "cupyx.scipy", SimpleNamespace(special=strict_array.special))
     return strict_array
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy
+import scipy.special
 
 ABSENT_FUNCTIONS = frozenset(
     "asmatrix block bmat busday_count busday_offset datetime_as_string datetime_data einsum_path errstate frompyfunc "
@@ -263,6 +264,9 @@ cuda = SimpleNamespace(
 linalg = SimpleNamespace(
     **{name: _on_device(getattr(numpy.linalg, name)) for name in "eigh inv lstsq norm qr slogdet solve svd".split()}
 )
+
+special = SimpleNamespace(**{name: _on_device(getattr(scipy.special, name)) for name in ("gammaincc", "gammaln")})
+"""What of cupyx.scipy.special the package asks for."""
 
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_on_device(numpy.lib.stride_tricks.as_strided)))
 

@@ -12,21 +12,22 @@ import pytest
 
 import scratchvae as sv
 from scratchvae.autodiff import Primitive
+from scratchvae.kinds import KINDS
 
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors backend noise object_arrays npz binarization minibatches
+    errors backend noise object_arrays npz replacement binarization minibatches
     autodiff
     ops gradcheck
     nn distributions gradient_estimators quadrature linear evaluation objectives models latent_space
-    optim checkpoint data run_directory training
-    checks plotting
+    optim checkpoint data run_files run_directory training
+    checks plotting kinds
     cli __main__
 """.split()
 PEERS = {"torch", "jax", "autograd", "sklearn", "tensorflow", "chainer"}
-AT_USE = {"scipy", "tqdm", "pooch", "filelock", "PIL", "cupy"}  # imported inside the function that needs them
-HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "torch"}
+AT_USE = {"scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "cupyx"}  # imported inside the function that needs them
+HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "cupyx", "torch"}
 
 
 def name_of(path):
@@ -110,9 +111,67 @@ def test_dependencies_are_imported_where_they_belong(path):
     for line, (root, *_), at_top in imports(path):
         where = f"{path.relative_to(PACKAGE.parent)}:{line} imports {root}"
         assert root not in PEERS, where
-        assert root != "matplotlib" or path.name == "plotting.py", where
+        assert root != "matplotlib" or name_of(path)[0] == "plotting", where
         assert root not in AT_USE or not at_top, f"{where} at the top of the file"
         assert root in sys.stdlib_module_names | {"scratchvae", "numpy", "matplotlib"} | AT_USE, where
+
+
+def conditions(tree):
+    """Every expression of a tree that decides something: of if, while, a comprehension, match and a comparison."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.If, ast.IfExp, ast.While)):
+            yield node.test
+        if isinstance(node, ast.comprehension):
+            yield from node.ifs
+        if isinstance(node, (ast.Compare, ast.Match)):
+            yield node
+
+
+def names_in_conditions(text):
+    """The names and the words that the conditions of a program contain."""
+    for condition in conditions(ast.parse(text)):
+        for node in ast.walk(condition):
+            if isinstance(node, (ast.Name, ast.Attribute)):
+                yield node.id if isinstance(node, ast.Name) else node.attr
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+KIND_NAMES = {
+    *KINDS,
+    *(kind.model.__name__ for kind in KINDS.values()),
+    *(type(kind).__name__ for kind in KINDS.values()),
+}
+NAMELESS = [
+    path
+    for path in FILES
+    if name_of(path)[:1] == ("cli",)
+    or name_of(path) in (("training",), ("evaluation",), ("checkpoint",), ("run_directory",))
+]
+
+
+@pytest.mark.parametrize("path", NAMELESS, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_condition_names_a_kind_of_model(path):
+    assert not KIND_NAMES & set(names_in_conditions(path.read_text()))
+
+
+def test_the_check_sees_a_kind_in_a_condition():
+    for text in ("x = 1 if kind == 'm2' else 2", "while type(m) is sv.VAE: pass", "[m for m in ms if m is StackedVAE]"):
+        assert KIND_NAMES & set(names_in_conditions(text)), text
+    assert len(NAMELESS) >= 9
+
+
+def test_a_command_and_a_file_are_a_sitting():
+    """Of the command line and the kinds: no file over 400 lines, no function over 80, train at most 30."""
+    lengths = {}
+    for path in FILES:
+        if name_of(path)[:1] in (("cli",), ("kinds",)):
+            text = path.read_text()
+            assert len(text.splitlines()) <= 400, path
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef):
+                    lengths[f"{path.stem}.{node.name}"] = node.end_lineno - node.lineno + 1
+    assert max(lengths.values()) <= 80 and lengths["train.train"] <= 30
 
 
 def run(code):
@@ -150,7 +209,7 @@ def test_there_is_no_drawer_for_odds_and_ends():
 def public_names():
     """(dotted name, object) of every public function, class and method that a module of the package defines."""
     for info in pkgutil.walk_packages([str(PACKAGE)], "scratchvae."):
-        if info.name.endswith(("__main__", "plotting")):
+        if info.name.endswith("__main__"):
             continue
         module = importlib.import_module(info.name)
         assert module.__doc__, info.name

@@ -168,9 +168,9 @@ MISTAKES = {
         "^MLP: expected an activation among relu, .*, received relu",
     ),
     "likelihood": (
-        lambda: small(likelihood="laplace"),
+        lambda: small(likelihood="student"),
         InputError,
-        '^VAE.mlp: expected likelihood "bernoulli" or "gaussian", received \'laplace\'',
+        "^VAE.mlp: expected a likelihood among bernoulli, gaussian, laplace, poisson, received 'student'$",
     ),
     "std word": (
         lambda: small(likelihood="gaussian", std="wide"),

@@ -23,7 +23,8 @@ from scratchvae.checks.row import Section, largest
 from scratchvae.distributions import Bernoulli, Categorical, Normal, kl
 from scratchvae.distributions.kl import DIVERGENCES
 from scratchvae.gradient_estimators import ESTIMATORS
-from scratchvae.models import VAE
+from scratchvae.models import LIKELIHOODS, VAE
+from scratchvae.models.networks import RealDecoder
 from scratchvae.noise import GivenNoise, Noise
 from scratchvae.quadrature import normal_nodes
 
@@ -39,25 +40,32 @@ EXAMPLES: dict[type, tuple[Any, Any]] = {
     Categorical: (Categorical(numpy.array([0.2, -1.0, 1.3])), Categorical(numpy.array([-0.6, 0.4, 0.8]))),
 }
 
+OUTPUTS = ([0.3, -0.8, -0.4, 0.2], [-0.5, 0.1, 0.3, -0.1])
+"""What a network gives for two entries of x in q and in p; a likelihood of one number an entry takes the first two."""
+
+
+def _decoded(decoder: Any, outputs: list[float]) -> Any:
+    """The distribution that a decoder makes of the outputs of its network."""
+    n = 2 * decoder.outputs_per_entry("decoder")
+    return decoder.of(lambda z: z, "decoder", 1)(numpy.array(outputs[:n]))
+
+
+EXAMPLES |= {
+    decoder.likelihood: tuple(_decoded(decoder, outputs) for outputs in OUTPUTS)
+    for decoder in LIKELIHOODS.values()
+    if decoder.likelihood not in EXAMPLES
+}
+
 # By the names of their rows.
 DISTRIBUTIONS: dict[str, Any] = {
     "Normal, 1-D": Normal(numpy.array([0.3]), numpy.array([-0.4])),
     **{kind.__name__: q for kind, (q, _) in EXAMPLES.items()},
 }
-CONTINUOUS = {name: q for name, q in DISTRIBUTIONS.items() if isinstance(q, Normal)}
-DISCRETE = {name: q for name, q in DISTRIBUTIONS.items() if name not in CONTINUOUS}
+WITH_ENTROPY = {name: q for name, q in DISTRIBUTIONS.items() if hasattr(q, "entropy")}
+NORMAL = {name: q for name, q in DISTRIBUTIONS.items() if isinstance(q, Normal)}
+FEW_VALUES = {name: q for name, q in DISTRIBUTIONS.items() if isinstance(q, (Bernoulli, Categorical))}
+OTHERS = {name: q for name, q in DISTRIBUTIONS.items() if name not in NORMAL | FEW_VALUES}
 PAIRS = {f"{q.__name__}, {p.__name__}": (EXAMPLES[q][0], EXAMPLES[p][1]) for q, p in DIVERGENCES}
-
-
-def events(distribution: Any) -> tuple[numpy.ndarray, numpy.ndarray | float]:
-    """Points x and weights w with E[f] = sum over the points of w p(x) f(x): the whole support, or a fine grid."""
-    if isinstance(distribution, Bernoulli):
-        return numpy.array(list(product([0.0, 1.0], repeat=distribution.shape[-1]))), 1.0
-    if isinstance(distribution, Categorical):
-        return numpy.arange(distribution.logits.shape[-1]), 1.0
-    axis = numpy.linspace(-12.0, 12.0, 241 if distribution.shape[-1] == 2 else 2401)
-    grid = numpy.meshgrid(*[axis] * distribution.shape[-1], indexing="ij")
-    return numpy.stack(grid, axis=-1).reshape(-1, distribution.shape[-1]), (axis[1] - axis[0]) ** len(grid)
 
 
 def on(device: str, distribution: Any) -> Any:
@@ -73,14 +81,14 @@ def log_prob(distribution: Any, x: numpy.ndarray, device: str) -> numpy.ndarray:
 @SECTION.row("{}: probabilities sum to 1", tolerance=1e-10, each=DISTRIBUTIONS)
 def total(distribution: Any, device: str = "cpu") -> float:
     """sum of p(x) over all x = 1"""
-    x, weight = events(distribution)
+    x, weight = distribution.quadrature()
     return abs((weight * numpy.exp(log_prob(distribution, x, device))).sum() - 1)
 
 
-@SECTION.row("{}: entropy", tolerance=1e-9, each=DISTRIBUTIONS)
+@SECTION.row("{}: entropy", tolerance=1e-9, each=WITH_ENTROPY)
 def entropy(distribution: Any, device: str = "cpu") -> float:
     """H = -E[log p(x)]"""
-    x, weight = events(distribution)
+    x, weight = distribution.quadrature()
     log_p = log_prob(distribution, x, device)
     return abs(-(weight * numpy.exp(log_p) * log_p).sum() - float(on(device, distribution).entropy()))
 
@@ -88,7 +96,7 @@ def entropy(distribution: Any, device: str = "cpu") -> float:
 @SECTION.row("{}: mean score is 0", tolerance=1e-10, each=DISTRIBUTIONS)
 def score(distribution: Any, device: str = "cpu") -> float:
     """E[d log p(x) / d parameter] = 0, for every parameter; relative to E|d log p(x) / d parameter| of order 1"""
-    x, weight = events(distribution)
+    x, weight = distribution.quadrature()
     probability = asarray(weight * numpy.exp(log_prob(distribution, x, device)), device)
     parameters = [Tensor(asarray(array, device)) for array in distribution.named_buffers().values()]
     options = {"event_ndim": distribution.event_ndim} if "event_ndim" in vars(distribution) else {}
@@ -96,12 +104,12 @@ def score(distribution: Any, device: str = "cpu") -> float:
     return largest(*grad(ops.sum(log_p * probability), parameters))
 
 
-@SECTION.row("{}: moments of draws", tolerance=1e-9, each=CONTINUOUS)
+@SECTION.row("{}: moments of draws", tolerance=1e-9, each=NORMAL)
 def normal_moments(distribution: Normal, device: str = "cpu") -> float:
     """Mean and standard deviation of m + s e, e ~ Normal(0, I), are those of the density p, and m and s themselves."""
 
     def moments(density: Normal, value: Callable[[numpy.ndarray], numpy.ndarray]) -> numpy.ndarray:
-        x, weight = events(density)
+        x, weight = density.quadrature()
         probability, value_of_x = (weight * numpy.exp(log_prob(density, x, device)))[:, None], value(x)
         mean = (probability * value_of_x).sum(axis=0)
         return numpy.array([mean, numpy.sqrt((probability * (value_of_x - mean) ** 2).sum(axis=0))])
@@ -113,11 +121,11 @@ def normal_moments(distribution: Normal, device: str = "cpu") -> float:
     return largest(draws - moments(distribution, lambda x: x), draws - parameters)
 
 
-@SECTION.row("{}: moments of draws", tolerance=2 / 100_000, each=DISCRETE)
+@SECTION.row("{}: moments of draws", tolerance=2 / 100_000, each=FEW_VALUES)
 def frequencies(distribution: Bernoulli | Categorical, device: str = "cpu", n: int = 100_000) -> float:
     """The share of each value among draws by evenly spaced u, to 1 / n by inverse CDF; p(x); and `mean`: all one."""
     u = (numpy.arange(n) + 0.5) / n
-    x, _ = events(distribution)
+    x, _ = distribution.quadrature()
     probability = numpy.exp(log_prob(distribution, x, device))
     if isinstance(distribution, Bernoulli):
         u, expected = numpy.repeat(u[:, None], distribution.shape[-1], axis=1), probability @ x
@@ -129,10 +137,30 @@ def frequencies(distribution: Bernoulli | Categorical, device: str = "cpu", n: i
     return largest(shares - expected, to_numpy(moved.mean) - expected)
 
 
+@SECTION.row("{}: moments of draws", tolerance=20 / 100_000, each=OTHERS)
+def expectations(distribution: Any, device: str = "cpu", n: int = 100_000) -> float:
+    """The draws by evenly spaced u, and `mean` and `std`, have the expectations that the density has, by quadrature.
+
+    Of an entry x: E[cos t x] and E[sin t x], which are bounded, so that the draws give them to some 1 / n.
+    """
+    moved = on(device, distribution)
+    u = numpy.repeat(((numpy.arange(n) + 0.5) / n)[:, None], distribution.shape[-1], axis=1)
+    draws = to_numpy(moved.sample(asarray(u, device)))
+    x, weight = distribution.quadrature()
+    probability = weight * numpy.exp(log_prob(distribution, x, device))
+    mean = probability @ x
+    errors = [mean - to_numpy(moved.mean)]
+    if hasattr(moved, "std"):
+        errors.append(numpy.sqrt(probability @ (x - mean) ** 2) - to_numpy(moved.std))
+    for t in (0.5, 1.0, 2.0):
+        errors += [wave(t * draws).mean(axis=0) - probability @ wave(t * x) for wave in (numpy.cos, numpy.sin)]
+    return largest(*errors)
+
+
 @SECTION.row("KL({})", tolerance=1e-9, each=PAIRS)
 def divergence(pair: tuple[Any, Any], device: str = "cpu") -> float:
     """KL(q || p) = E_q[log q(x) - log p(x)]"""
-    x, weight = events(pair[0])
+    x, weight = pair[0].quadrature(pair[1])
     log_q, log_p = (log_prob(distribution, x, device) for distribution in pair)
     expected = (weight * numpy.exp(log_q) * (log_q - log_p)).sum()
     return abs(expected - float(kl(*(on(device, distribution) for distribution in pair))))
@@ -179,8 +207,11 @@ def decoders(device: str = "cpu") -> float:
     output = to_numpy(model.decoder.network(z).data)
     with no_grad():
         errors = [to_numpy(model.decoder(z).mean) * (1 + numpy.exp(-output)) - 1]
-        for std in (0.1, 2.0):
-            model, _ = small_model(device, likelihood="gaussian", std=std)
+        model, _ = small_model(device, likelihood="poisson")
+        errors.append(to_numpy(model.decoder(z).mean) * (numpy.exp(-output) + 2.0**-24) - 1)
+        real = [name for name, decoder in LIKELIHOODS.items() if issubclass(decoder, RealDecoder)]
+        for likelihood, std in product(real, (0.1, 2.0)):
+            model, _ = small_model(device, likelihood=likelihood, std=std)
             errors += [
                 to_numpy(model.decoder(z).std) / std - 1,
                 to_numpy(model.decoder(z).mean - model.decoder.network(z)),

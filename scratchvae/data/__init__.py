@@ -34,6 +34,7 @@ from scratchvae.minibatches import minibatches
 
 __all__ = [
     "DATASETS",
+    "SPLITS",
     "Dataset",
     "dequantize",
     "dequantize_sketches",
@@ -52,6 +53,8 @@ __all__ = [
     "to_lines",
     "write_svg",
 ]
+
+SPLITS = ("random", "last")
 
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset, Dataset]]] = {
     "drawn-digits": lambda data_dir, seed: draw_digits(22_000, seed).cut(20_000),
@@ -130,9 +133,6 @@ def load(
     if "validation" not in parts:
         parts["train"], parts["validation"] = parts["train"].hold_out(validation, seed)
     return parts["train"], parts["validation"], parts["test"]
-
-
-SPLITS = ("random", "last")
 
 
 def _with_test_part(path: str | os.PathLike[str], rows: Dataset, split: str, seed: int) -> tuple[Dataset, Dataset]:

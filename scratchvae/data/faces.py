@@ -25,6 +25,7 @@ from scratchvae.data.files import as_images, find, read_arrays
 from scratchvae.data.mat import read_mat
 from scratchvae.errors import DataError
 from scratchvae.npz import NUMBERS, Archive, opened, readable
+from scratchvae.replacement import WriteError
 
 ARCHIVE, N_TEST = "celeba64_first3400.npz", 400
 """The first 3,400 images, prepared: of these the last 400 are the test part."""
@@ -203,7 +204,7 @@ def _crops(folder: Path, files: dict[str, tuple[int, int]]) -> numpy.ndarray:
         try:
             checkpoint.write(path, {"key": key}, {"images": images})
             return images
-        except checkpoint.WriteError as error:
+        except WriteError as error:
             failures.append(str(error))
     warnings.warn(f"the images of {folder} will have to be cropped again: {'; '.join(failures)}", stacklevel=2)
     return images

@@ -119,12 +119,13 @@ def labels_beside(path: str | os.PathLike[str]) -> Path | None:
 
 
 def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
-    """Pixels in [0, 1] as float32: (N, H, W, C) with channels last, or vectors (N, D).
+    """Images as float32: (N, H, W, C) with channels last, or vectors (N, D).
 
-    uint8 is divided by 255; (N, H, W) gets a channel. Anything else keeps its values, which must lie in [0, 1] already.
+    uint8 is taken for 8-bit pixels and divided by 255; (N, H, W) gets a channel. Anything else keeps its values, such
+    as counts of another type of integers: whether they suit a model, its likelihood says.
 
     Raises DataError, which begins with `operation`, for other shapes, channels that come first, no entries, no numbers,
-    NaN, infinity, and values outside [0, 1].
+    NaN, infinity and what float32 does not hold.
     """
     shape = array.shape
     if array.ndim not in (2, 3, 4):
@@ -147,9 +148,9 @@ def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
         if not finite.all():
             raise DataError(operation, "finite pixels", f"{array.size - finite.sum()} that are NaN or infinite")
         low, high = array.min(), array.max()
-        if low < 0 or high > 1:
-            hint = "divide by 255" if low >= 0 and high <= 255 else "rescale them: (x - x.min()) / (x.max() - x.min())"
-            raise DataError(operation, "pixels in [0, 1]", f"values from {low:g} to {high:g}", hint)
+        most = 2**24 if array.dtype.kind in "iu" else float(numpy.finfo(numpy.float32).max)
+        if max(abs(float(low)), abs(float(high))) > most:
+            raise DataError(operation, f"values that float32 holds, up to {most:g}", f"values from {low:g} to {high:g}")
         pixels = array.astype(numpy.float32)
     return pixels[..., None] if array.ndim == 3 else pixels
 

@@ -2,7 +2,10 @@
 
 from scratchvae.distributions.bernoulli import Bernoulli
 from scratchvae.distributions.categorical import Categorical
+from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.kl import kl, register_kl
+from scratchvae.distributions.laplace import Laplace
 from scratchvae.distributions.normal import Normal
+from scratchvae.distributions.poisson import Poisson
 
-__all__ = ["Bernoulli", "Categorical", "Normal", "kl", "register_kl"]
+__all__ = ["Bernoulli", "Categorical", "Distribution", "Laplace", "Normal", "Poisson", "kl", "register_kl"]

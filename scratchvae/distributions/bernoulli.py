@@ -4,20 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
+
 from scratchvae import ops
 from scratchvae.autodiff import no_grad
+from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.event import check_event, sum_event
-from scratchvae.nn import Module
+from scratchvae.distributions.integration import entries, product
+from scratchvae.errors import DataError
 
 
-class Bernoulli(Module):
+class Bernoulli(Distribution):
     """p(x) = product over the event of m^x (1 - m)^(1 - x),   m = sigmoid(logits),   x in {0, 1}
 
     logits: array or Tensor, (N, D). For x in between the same formula is a cross-entropy, not a log-likelihood.
     """
 
+    support = "values in [0, 1]"
+
     def __init__(self, logits: Any, event_ndim: int = 1) -> None:
         self.logits, self.event_ndim = logits, event_ndim
+
+    @classmethod
+    def check_data(cls, x: Any) -> None:
+        """Raise DataError for values outside [0, 1]."""
+        low, high = float(x.min()), float(x.max())
+        if low < 0 or high > 1:
+            hint = 'likelihood="gaussian" takes any real numbers' if low < 0 else f"divide by {_largest_pixel(high)}"
+            raise DataError("data for a Bernoulli likelihood", cls.support, f"values from {low:g} to {high:g}", hint)
+
+    @classmethod
+    def quantity(cls, x: Any = None) -> str:
+        """A bound for pixels that are 0 or 1; for grey values a cross-entropy, which no density normalises."""
+        cross_entropy = "Bernoulli cross-entropy on grey values, not a log-likelihood"
+        if x is None:
+            return f"{cross_entropy}, unless all values are 0 or 1"
+        return "lower bound of log p(x), values that are 0 or 1" if ((x == 0) | (x == 1)).all() else cross_entropy
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -43,3 +65,17 @@ class Bernoulli(Module):
     def entropy(self) -> Any:
         """H = sum over the event of log(1 + e^l) - m l, in nats.   (N,)"""
         return sum_event(ops.softplus(self.logits) - self.mean * self.logits, self)
+
+    def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
+        """As in Distribution; the sum over all x."""
+        both = numpy.array([0.0, 1.0]), numpy.ones(2)
+        return product(self, [both for _ in entries(self, self.logits)[0]])
+
+
+def _largest_pixel(high: float) -> str:
+    """What pixels up to `high` are to be divided by: bytes by 255, others by the largest value."""
+    if high == 255:
+        return "255"
+    if 128 <= high < 255:
+        return f"255 if these are 8-bit pixels, else by {high:g}, the largest value"
+    return f"{high:g}, the largest value"

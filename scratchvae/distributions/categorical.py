@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy
+
 from scratchvae import ops
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module
+from scratchvae.distributions.distribution import Distribution
 from scratchvae.errors import ShapeError
-from scratchvae.nn import Module
 
 
-class Categorical(Module):
+class Categorical(Distribution):
     """p(y = c) = pi_c,   pi = softmax(logits);   logits: array or Tensor, (N, C); y: integers from 0 to C - 1, (N,)"""
 
     event_ndim = 0
+    support = "integers from 0 to C - 1"
+    data_kinds = "iu"
 
     def __init__(self, logits: Any) -> None:
         self.logits = logits
@@ -50,3 +54,7 @@ class Categorical(Module):
     def entropy(self) -> Any:
         """H = -sum over c of pi_c log pi_c, in nats.   (N,)"""
         return -ops.sum(self.mean * ops.log_softmax(self.logits), axis=-1)
+
+    def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
+        """As in Distribution; the sum over all classes."""
+        return numpy.arange(self.logits.shape[-1]), numpy.ones(self.logits.shape[-1])

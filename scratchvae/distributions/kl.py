@@ -9,7 +9,9 @@ from scratchvae import ops
 from scratchvae.distributions.bernoulli import Bernoulli
 from scratchvae.distributions.categorical import Categorical
 from scratchvae.distributions.event import sum_event
+from scratchvae.distributions.laplace import Laplace
 from scratchvae.distributions.normal import Normal
+from scratchvae.distributions.poisson import Poisson
 from scratchvae.errors import InputError, ShapeError
 
 DIVERGENCES: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
@@ -51,6 +53,25 @@ def kl_normal_normal(q: Normal, p: Normal) -> Any:
     log_ratio = q.log_std - p.log_std
     distance = (q.mean - p.mean) * ops.exp(-p.log_std)
     return sum_event(0.5 * (ops.exp(2 * log_ratio) + ops.square(distance) - 1) - log_ratio, q)
+
+
+@register_kl(Laplace, Laplace)
+def kl_laplace_laplace(q: Laplace, p: Laplace) -> Any:
+    """sum of log b_p - log b_q + (b_q e^-d + |m_q - m_p|) / b_p - 1,   d = |m_q - m_p| / b_q
+
+    It is computed as e^c - 1 - c + e^c (d + e^-d - 1) with c = log b_q - log b_p: two terms that are never negative.
+    """
+    log_ratio = q.log_scale - p.log_scale
+    distance = ops.abs(q.mean - p.mean) * ops.exp(-q.log_scale)
+    moved = ops.exp(log_ratio) * (distance + ops.expm1(-distance))
+    return sum_event(ops.expm1(log_ratio) - log_ratio + moved, q)
+
+
+@register_kl(Poisson, Poisson)
+def kl_poisson_poisson(q: Poisson, p: Poisson) -> Any:
+    """sum of r_q (l_q - l_p) - r_q + r_p for rates r = e^l, which is r_q (c + e^-c - 1) with c = l_q - l_p"""
+    log_ratio = q.log_rate - p.log_rate
+    return sum_event(ops.exp(q.log_rate) * (log_ratio + ops.expm1(-log_ratio)), q)
 
 
 @register_kl(Bernoulli, Bernoulli)

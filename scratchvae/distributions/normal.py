@@ -7,11 +7,12 @@ from typing import Any
 
 from scratchvae import ops
 from scratchvae.autodiff import no_grad
+from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.event import check_event, sum_event
-from scratchvae.nn import Module
+from scratchvae.distributions.integration import on_the_line
 
 
-class Normal(Module):
+class Normal(Distribution):
     """p(x) = product over the event of (2 pi s^2)^(-1/2) exp(-(x - m)^2 / (2 s^2)),   m = mean, log s = log_std
 
     mean, log_std: arrays or Tensors, (N, K); log_std may have any shape that broadcasts to the mean's, as () for one
@@ -52,3 +53,7 @@ class Normal(Module):
     def entropy(self) -> Any:
         """H = sum over the event of log s + log(2 pi e) / 2, in nats.   (N,)"""
         return sum_event(ops.broadcast_to(self.log_std + 0.5 * math.log(2 * math.pi * math.e), self.shape), self)
+
+    def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
+        """As in Distribution; over m +- 12 s, in panels of 2 s."""
+        return on_the_line(self, others, ops.exp(self.log_std), reach=12.0, width=2.0)

@@ -1,17 +1,33 @@
 """The models of the deck."""
 
-from scratchvae.models.networks import BernoulliDecoder, ClassConditional, Classifier, GaussianDecoder, GaussianEncoder
+from scratchvae.models.networks import (
+    LIKELIHOODS,
+    BernoulliDecoder,
+    ClassConditional,
+    Classifier,
+    Decoder,
+    GaussianDecoder,
+    GaussianEncoder,
+    LaplaceDecoder,
+    OfLogCounts,
+    PoissonDecoder,
+)
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
 from scratchvae.models.stacked_vae import StackedVAE
 from scratchvae.models.vae import VAE
 
 __all__ = [
+    "LIKELIHOODS",
     "VAE",
     "BernoulliDecoder",
     "ClassConditional",
     "Classifier",
+    "Decoder",
     "GaussianDecoder",
     "GaussianEncoder",
+    "LaplaceDecoder",
+    "OfLogCounts",
+    "PoissonDecoder",
     "SemiSupervisedVAE",
     "StackedVAE",
 ]

@@ -12,12 +12,14 @@ import numpy
 from scratchvae.backend import array_module, device_of
 from scratchvae.binarization import MODES, binarize
 from scratchvae.distributions import Bernoulli, Normal
+from scratchvae.distributions.distribution import as_likelihood
 from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
+from scratchvae.models.configuration import Configured
 from scratchvae.nn import Module
 from scratchvae.noise import Noise
 
 
-class LatentVariableModel(Module):
+class LatentVariableModel(Configured):
     """p(x, z) = p(x | z) p(z),   q(z | x) approximates p(z | x): what VAE, SemiSupervisedVAE and StackedVAE share.
 
     A derived class has `prior`, p(z); `decoder`, with an attribute `likelihood`; `observed_shape` and `binarize`, as in
@@ -27,7 +29,6 @@ class LatentVariableModel(Module):
     observed_shape: Sequence[int] | None
     binarize: str
     objectives: ClassVar[dict[str, Any]]
-    configuration: dict[str, Any] | None = None
 
     def set_networks(
         self, encoder: Any, decoder: Any, latent_size: int, observed_shape: Sequence[int] | None, binarize: str
@@ -48,8 +49,7 @@ class LatentVariableModel(Module):
             raise InputError(kind, 'binarize="none" with a likelihood other than Bernoulli', repr(binarize))
         self.encoder, self.decoder, self.binarize = encoder, decoder, binarize
         self.observed_shape = None if observed_shape is None else tuple(observed_shape)
-        zeros = numpy.zeros(latent_size, dtype=numpy.float32)
-        self.prior = Normal(zeros, zeros)
+        self.prior = Normal(*numpy.zeros((2, latent_size), dtype=numpy.float32))
         if encoder.parameters():
             self.to(encoder.device)
 
@@ -92,12 +92,14 @@ class LatentVariableModel(Module):
     def observations(self, x: Any) -> Any:
         """x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape), the model's type
 
-        Raises DataError for integers, an empty set, NaN, infinities, and for values outside [0, 1] where the likelihood
-        is Bernoulli; DeviceError if x lies on another device than the model; ShapeError for rows of another size.
+        Raises DataError for an empty set, NaN, infinities, and for what the likelihood does not take: integers, unless
+        it is one of counts, and values outside its support. Raises DeviceError if x lies on another device than the
+        model, ShapeError for rows of another size.
         """
         if not hasattr(getattr(x, "dtype", None), "kind"):
             raise DataError("data", "a NumPy or CuPy array", type(x).__name__)
-        if x.dtype.kind != "f":
+        likelihood = as_likelihood(self.decoder.likelihood)
+        if x.dtype.kind not in likelihood.data_kinds:
             hint = "divide by 255: x.astype('float32') / 255" if x.dtype == numpy.uint8 else "x.astype('float32')"
             raise DataError("data", "floating-point numbers", str(x.dtype), hint)
         if x.shape[:1] in ((), (0,)):
@@ -108,12 +110,7 @@ class LatentVariableModel(Module):
         xp = array_module(x)
         if not bool(xp.isfinite(x).all()):
             raise DataError("data", "finite numbers", "NaN or infinity")
-        if self.decoder.likelihood is Bernoulli:
-            low, high = float(x.min()), float(x.max())
-            if low < 0 or high > 1:
-                received = f"values from {low:g} to {high:g}"
-                hint = "divide by 255" if low >= 0 and 1 < high <= 255 else ""
-                raise DataError("data for a Bernoulli likelihood", "values in [0, 1]", received, hint)
+        likelihood.check_data(x)
         return x.astype(self.dtype, copy=False)
 
     def prepare_data(self, x: Any, noise: Any) -> Any:

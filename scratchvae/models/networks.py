@@ -10,13 +10,14 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import Tensor
-from scratchvae.distributions import Bernoulli, Categorical, Normal
+from scratchvae.distributions import Bernoulli, Categorical, Distribution, Laplace, Normal, Poisson
 from scratchvae.errors import InputError
 from scratchvae.nn import Module, glorot_uniform
 from scratchvae.nn.linear import ACTIVATIONS, check_activation
 from scratchvae.noise import Noise
 
-SMALLEST_STD = 1e-3  # of a Gaussian likelihood; about the rounding error of 8-bit pixels, 1 / (255 sqrt(12))
+SMALLEST_STD = 1e-3  # of a Gaussian or Laplace likelihood; about the rounding error of 8-bit pixels, 1 / (255 sqrt(12))
+LARGEST_RATE = 2.0**24  # of a Poisson likelihood; up to here float32 holds every count
 INITIAL_STD = 0.3  # of one that is learned; about the deviation of grey values in [0, 1]
 
 
@@ -54,6 +55,19 @@ class Classifier(Module):
         return f"Categorical(logits = {self.network})"
 
 
+class OfLogCounts(Module):
+    """f(log(1 + x)),   x counts: the network f sees their size on the scale on which a Poisson decoder gives it"""
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+
+    def __call__(self, x: Any, *y: Any) -> Any:
+        return self.network(ops.log1p(x), *y)
+
+    def __repr__(self) -> str:
+        return f"{self.network} of log(1 + x)"
+
+
 class ClassConditional(Module):
     """f(x, y) = head(a(body(x) + y V)),   y the indicator of a class, (..., C);   V (C, H), a an activation
 
@@ -77,18 +91,43 @@ class ClassConditional(Module):
         return f"{self.head} of {self.activation}({self.body} + y ({entering}))"
 
 
-class BernoulliDecoder(Module):
-    """p(x | z) = Bernoulli(sigmoid(f(z))),   where the network f gives the logits
+class Decoder(Module):
+    """p(x | z) = likelihood(f(z)),   where the network f gives the parameters of the likelihood
 
-    network: (N, K) -> (N, D), or to the event_ndim axes of one x, three for images.
+    network: (N, K) -> (N, D), or to the event_ndim axes of one x, three for images. Where a likelihood takes two
+    numbers for each entry of x, the network gives them side by side on the last axis.
+
+    A subclass names its class of distributions, which says what data it takes; `LIKELIHOODS` names the subclasses.
+    """
+
+    likelihood: type[Distribution]
+
+    def __init__(self, network: Any, event_ndim: int = 1) -> None:
+        self.network, self.event_ndim = network, event_ndim
+
+    @classmethod
+    def of(cls, network: Any, std: float | str, event_ndim: int) -> Decoder:
+        """A decoder with this standard deviation, where the likelihood has one to set."""
+        return cls(network, event_ndim)
+
+    @classmethod
+    def outputs_per_entry(cls, std: float | str) -> int:
+        """How many numbers the network gives for one entry of x."""
+        return 1
+
+    @staticmethod
+    def reader(network: Any) -> Any:
+        """The network of an encoder or a classifier, as it reads data of this likelihood."""
+        return network
+
+
+class BernoulliDecoder(Decoder):
+    """p(x | z) = Bernoulli(sigmoid(f(z))),   where the network f gives the logits, (N, K) -> (N, D)
 
     Source: deck, 'The "hello world" of deep generative models'.
     """
 
     likelihood = Bernoulli
-
-    def __init__(self, network: Any, event_ndim: int = 1) -> None:
-        self.network, self.event_ndim = network, event_ndim
 
     def __call__(self, z: Any) -> Bernoulli:
         return Bernoulli(self.network(z), self.event_ndim)
@@ -97,40 +136,116 @@ class BernoulliDecoder(Module):
         return f"Bernoulli(logits = {self.network})"
 
 
-class GaussianDecoder(Module):
-    """p(x | z) = Normal(f(z), sigma^2 I),   where the network gives the mean
+class PoissonDecoder(Decoder):
+    """p(x | z) = Poisson(r),   where the network f gives the log rates, (N, K) -> (N, D)
 
-    network: as in BernoulliDecoder.
+    They are bounded from above, smoothly: log r = f - log(1 + exp(f - log s)) with s = 2^24, so that r < s.
+    """
 
-    std: a number; "learned": one learned number, 0.3 at first; "decoder": one per pixel, near 1 at first, and the
-    network, (N, K) -> (N, 2 D) or (N, H, W, 2 C), gives mean and raw log std side by side on the last axis. What is
+    likelihood = Poisson
+
+    @staticmethod
+    def reader(network: Any) -> Any:
+        """The network reads log(1 + x)."""
+        return OfLogCounts(network)
+
+    def __call__(self, z: Any) -> Poisson:
+        f = self.network(z)
+        return Poisson(f - ops.softplus(f - math.log(LARGEST_RATE)), self.event_ndim)
+
+    def __repr__(self) -> str:
+        return f"Poisson(log rate = {self.network})"
+
+
+class RealDecoder(Decoder):
+    """p(x | z) of mean f(z) and standard deviation sigma, x of real numbers: Gaussian or Laplace
+
+    std: sigma as a number; "learned": one learned number, 0.3 at first; "decoder": one per pixel, near 1 at first, and
+    the network, (N, K) -> (N, 2 D) or (N, H, W, 2 C), gives mean and raw log std side by side on the last axis. What is
     learned is bounded from below, smoothly: log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, so that
     sigma > s.
+    """
+
+    def __init__(self, network: Any, std: float | str = 0.1, event_ndim: int = 1) -> None:
+        super().__init__(network, event_ndim)
+        if std == "learned":
+            self.raw_log_std = Tensor(numpy.array(math.log(INITIAL_STD), dtype=numpy.float32))
+        elif isinstance(std, Real) and not isinstance(std, bool) and 0 < std < math.inf:
+            self.log_std = numpy.array(math.log(std), dtype=numpy.float32)
+        elif std != "decoder":
+            expected = 'std as a positive number, "learned" or "decoder"'
+            raise InputError(type(self).__name__, expected, repr(std))
+
+    @classmethod
+    def of(cls, network: Any, std: float | str, event_ndim: int) -> Decoder:
+        """A decoder with this standard deviation."""
+        return cls(network, std, event_ndim)
+
+    @classmethod
+    def outputs_per_entry(cls, std: float | str) -> int:
+        """Two where the network gives the standard deviation as well."""
+        return 2 if std == "decoder" else 1
+
+    @property
+    def std(self) -> float | str:
+        """The number, or "learned" or "decoder"; another one is another decoder."""
+        if "raw_log_std" in vars(self):
+            return "learned"
+        return math.exp(self.log_std) if "log_std" in vars(self) else "decoder"
+
+    def parameters_of_x(self, z: Any) -> tuple[Any, Any]:
+        """The mean and log sigma of every entry of x.   (N, K) -> (N, D), and (N, D) or ()"""
+        if self.std == "decoder":
+            mean, raw_log_std = _halves(self.network(z))
+            return mean, _bounded(raw_log_std)
+        return self.network(z), _bounded(self.raw_log_std) if self.std == "learned" else self.log_std
+
+    def __repr__(self) -> str:
+        std = self.std if isinstance(self.std, str) else f"{self.std:g}"
+        return f"{self.likelihood.__name__}(mean = {self.network}, std = {std})"
+
+
+class GaussianDecoder(RealDecoder):
+    """p(x | z) = Normal(f(z), sigma^2 I),   where the network f gives the mean
+
+    std: sigma, as in RealDecoder.
 
     Source: deck, "Variational Auto-Encoders".
     """
 
     likelihood = Normal
 
-    def __init__(self, network: Any, std: float | str = 0.1, event_ndim: int = 1) -> None:
-        self.network, self.std, self.event_ndim = network, std, event_ndim
-        if std == "learned":
-            self.raw_log_std = Tensor(numpy.array(math.log(INITIAL_STD), dtype=numpy.float32))
-        elif isinstance(std, Real) and not isinstance(std, bool) and 0 < std < math.inf:
-            self.log_std = numpy.array(math.log(std), dtype=numpy.float32)
-        elif std != "decoder":
-            raise InputError("GaussianDecoder", 'std as a positive number, "learned" or "decoder"', repr(std))
-
     def __call__(self, z: Any) -> Normal:
-        if self.std == "decoder":
-            mean, raw_log_std = _halves(self.network(z))
-            return Normal(mean, _bounded(raw_log_std), self.event_ndim)
-        log_std = _bounded(self.raw_log_std) if self.std == "learned" else self.log_std
-        return Normal(self.network(z), log_std, self.event_ndim)
+        return Normal(*self.parameters_of_x(z), self.event_ndim)
 
-    def __repr__(self) -> str:
-        std = self.std if isinstance(self.std, str) else f"{self.std:g}"
-        return f"Normal(mean = {self.network}, std = {std})"
+
+class LaplaceDecoder(RealDecoder):
+    """p(x | z) = product over the entries of Laplace(f(z), b),   b = sigma / sqrt(2),   f(z) the mean and the median
+
+    std: sigma, as in RealDecoder, and not the scale b: so the same number means the same spread as a Gaussian's.
+    """
+
+    likelihood = Laplace
+
+    def __call__(self, z: Any) -> Laplace:
+        mean, log_std = self.parameters_of_x(z)
+        return Laplace(mean, log_std - 0.5 * math.log(2), self.event_ndim)
+
+
+LIKELIHOODS: dict[str, type[Decoder]] = {
+    "bernoulli": BernoulliDecoder,
+    "gaussian": GaussianDecoder,
+    "laplace": LaplaceDecoder,
+    "poisson": PoissonDecoder,
+}
+"""Name -> the decoder of that likelihood."""
+
+
+def decoder_named(operation: str, name: str) -> type[Decoder]:
+    """The class in LIKELIHOODS. Raises InputError, in the name of the operation, for another name."""
+    if not isinstance(name, str) or name not in LIKELIHOODS:
+        raise InputError(operation, f"a likelihood among {', '.join(LIKELIHOODS)}", repr(name))
+    return LIKELIHOODS[name]
 
 
 def _bounded(raw_log_std: Any) -> Any:

@@ -13,9 +13,10 @@ from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray
 from scratchvae.distributions import Categorical, Normal, kl
 from scratchvae.errors import DataError, InputError
+from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.latent_variable_model import LatentVariableModel
-from scratchvae.models.networks import ClassConditional, Classifier, GaussianEncoder
-from scratchvae.models.vae import decoder_of, log_mean_exp, outputs_per_entry
+from scratchvae.models.networks import ClassConditional, Classifier, GaussianEncoder, decoder_named
+from scratchvae.models.vae import log_mean_exp
 from scratchvae.nn import MLP, ConvolutionalNetwork, Linear, Module, TransposedConvolutionalNetwork
 from scratchvae.noise import Noise
 from scratchvae.objectives import Record, each, semi_supervised
@@ -169,17 +170,19 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         self.set_networks(encoder, decoder, latent_size, observed_shape, binarize)
 
     @classmethod
+    @constructor
     def mlp(
         cls,
-        input_size: int = 784,
-        n_classes: int = 10,
-        latent_size: int = 50,
-        hidden: Sequence[int] = (500,),
+        input_size: Size = 784,
+        latent_size: Size = 50,
+        hidden: Sequence[Size] = (500,),
         activation: str = "relu",
         likelihood: str = "bernoulli",
         std: float | str = 0.1,
         binarize: str = "none",
         seed: int = 0,
+        *,
+        n_classes: Size = 10,
     ) -> SemiSupervisedVAE:
         """Of multilayer perceptrons: D -> hidden -> C; D and C -> hidden -> 2 K; C + K -> reversed hidden -> D.
 
@@ -187,69 +190,49 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         """
         if not isinstance(hidden, Sequence) or len(hidden) == 0:
             raise InputError("SemiSupervisedVAE.mlp", "hidden as widths, at least one", repr(hidden), "hidden=(500,)")
-        configuration = {name: value for name, value in locals().items() if name != "cls"} | {"hidden": list(hidden)}
-        outputs = outputs_per_entry("SemiSupervisedVAE.mlp", likelihood, std) * input_size
+        decoder = decoder_named("SemiSupervisedVAE.mlp", likelihood)
+        outputs = decoder.outputs_per_entry(std) * input_size
         noise, inner = Noise(seed), Noise(seed).child("encoder")
         body = Linear(input_size, hidden[0], inner.child("x"))
         head = MLP([*hidden, 2 * latent_size], inner.child("head"), activation)
-        networks = {
-            "classify": MLP([input_size, *hidden, n_classes], noise.child("classifier"), activation),
-            "encode": ClassConditional(body, head, (n_classes, hidden[0]), inner.child("y"), activation),
-            "decode": MLP([n_classes + latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation),
-        }
-        return cls._of(networks, (input_size,), {"constructor": "SemiSupervisedVAE.mlp"} | configuration)
+        classify = MLP([input_size, *hidden, n_classes], noise.child("classifier"), activation)
+        encode = ClassConditional(body, head, (n_classes, hidden[0]), inner.child("y"), activation)
+        decode = MLP([n_classes + latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
+        classifier, encoder = Classifier(decoder.reader(classify)), GaussianEncoder(decoder.reader(encode))
+        return cls(classifier, encoder, decoder.of(decode, std, 1), n_classes, latent_size, (input_size,), binarize)
 
     @classmethod
+    @constructor
     def convolutional(
         cls,
-        image_shape: Sequence[int] = (28, 28, 1),
-        n_classes: int = 10,
-        latent_size: int = 50,
-        channels: Sequence[int] = (32, 64),
-        hidden_size: int = 128,
+        image_shape: Sequence[Size] = (28, 28, 1),
+        latent_size: Size = 50,
+        channels: Sequence[Size] = (32, 64),
         activation: str = "relu",
         likelihood: str = "bernoulli",
         std: float | str = 0.1,
         binarize: str = "none",
         seed: int = 0,
+        *,
+        n_classes: Size = 10,
+        hidden_size: Size = 128,
     ) -> SemiSupervisedVAE:
         """Of convolutional networks for images (N, H, W, C), as in VAE.convolutional.
 
         The class meets the encoder in a layer of hidden_size units behind the convolutions, and the decoder beside z.
         """
-        configuration = {name: value for name, value in locals().items() if name != "cls"}
-        outputs = outputs_per_entry("SemiSupervisedVAE.convolutional", likelihood, std)
+        decoder = decoder_named("SemiSupervisedVAE.convolutional", likelihood)
         noise, inner = Noise(seed), Noise(seed).child("encoder")
         body = ConvolutionalNetwork(image_shape, channels, hidden_size, inner.child("x"), activation)
         head = Linear(hidden_size, 2 * latent_size, inner.child("head"))
-        output_shape = (*image_shape[:2], outputs * image_shape[2])
-        networks = {
-            "classify": ConvolutionalNetwork(image_shape, channels, n_classes, noise.child("classifier"), activation),
-            "encode": ClassConditional(body, head, (n_classes, hidden_size), inner.child("y"), activation),
-            "decode": TransposedConvolutionalNetwork(
-                n_classes + latent_size, channels, output_shape, noise.child("decoder"), activation
-            ),
-        }
-        configuration |= {"image_shape": list(image_shape), "channels": list(channels)}
-        return cls._of(networks, image_shape, {"constructor": "SemiSupervisedVAE.convolutional"} | configuration)
-
-    @classmethod
-    def _of(
-        cls, networks: dict[str, Module], observed_shape: Sequence[int], configuration: dict[str, Any]
-    ) -> SemiSupervisedVAE:
-        """A model of three networks, with the likelihood that the configuration names."""
-        model = cls(
-            Classifier(networks["classify"]),
-            GaussianEncoder(networks["encode"]),
-            decoder_of(networks["decode"], configuration, len(observed_shape)),
-            configuration["n_classes"],
-            configuration["latent_size"],
-            observed_shape,
-            configuration["binarize"],
+        classify = ConvolutionalNetwork(image_shape, channels, n_classes, noise.child("classifier"), activation)
+        encode = ClassConditional(body, head, (n_classes, hidden_size), inner.child("y"), activation)
+        output_shape = (*image_shape[:2], decoder.outputs_per_entry(std) * image_shape[2])
+        decode = TransposedConvolutionalNetwork(
+            n_classes + latent_size, channels, output_shape, noise.child("decoder"), activation
         )
-        if cls is SemiSupervisedVAE:  # a subclass is not what `load` would build
-            model.configuration = configuration
-        return model
+        classifier, encoder = Classifier(decoder.reader(classify)), GaussianEncoder(decoder.reader(encode))
+        return cls(classifier, encoder, decoder.of(decode, std, 3), n_classes, latent_size, image_shape, binarize)
 
     def supervised_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q(z | x, y)[log p(x | y, z)] and KL(q(z | x, y) || p(z)) - log p(y), whose difference is L(x, y), in nats.

@@ -10,8 +10,10 @@ import numpy
 from scratchvae import ops
 from scratchvae.autodiff import Tensor, no_grad
 from scratchvae.backend import array_module, to_numpy
-from scratchvae.distributions import Bernoulli, Normal
+from scratchvae.distributions import Distribution, Normal
+from scratchvae.distributions.distribution import as_likelihood
 from scratchvae.errors import InputError
+from scratchvae.models.configuration import Index, Size, constructor
 from scratchvae.models.semisupervised_vae import SemiSupervisedModel, SemiSupervisedVAE
 from scratchvae.models.vae import VAE
 
@@ -44,34 +46,33 @@ class StackedVAE(SemiSupervisedModel):
             raise InputError("StackedVAE", "a SemiSupervisedVAE as second", type(second).__name__)
         if second.observed_shape != (len(units),):
             raise InputError("StackedVAE", f"a second model of rows {(len(units),)}", str(second.observed_shape))
-        if second.decoder.likelihood is Bernoulli:
-            raise InputError("StackedVAE", "a second model of real numbers", "a Bernoulli likelihood", '"gaussian"')
+        likelihood = as_likelihood(second.decoder.likelihood)
+        if likelihood.support != Distribution.support:
+            received = f"a {likelihood.__name__} likelihood"
+            raise InputError("StackedVAE", "a second model of real numbers", received, '"gaussian"')
         self.first, self.second, self.units = first, second, units
         self.observed_shape, self.binarize = first.observed_shape, first.binarize
         if first.parameters():
             self.to(first.device, first.dtype)
 
     @classmethod
+    @constructor
     def mlp(
         cls,
         first: VAE,
-        units: Sequence[int],
-        n_classes: int = 10,
-        latent_size: int = 50,
-        hidden: Sequence[int] = (500,),
+        units: Sequence[Index],
+        latent_size: Size = 50,
+        hidden: Sequence[Size] = (500,),
         activation: str = "relu",
         seed: int = 0,
+        *,
+        n_classes: Size = 10,
     ) -> StackedVAE:
         """M2 of multilayer perceptrons, as in SemiSupervisedVAE.mlp; p(z1 | y, z2) has one deviation per unit."""
-        configuration = {name: value for name, value in locals().items() if name != "cls"}
         settings = {"n_classes": n_classes, "latent_size": latent_size, "hidden": hidden, "activation": activation}
         units = _checked(first, units)
         second = SemiSupervisedVAE.mlp(len(units), likelihood="gaussian", std="decoder", seed=seed, **settings)
-        model = cls(first, second, units)
-        if cls is StackedVAE and first.configuration is not None:
-            configuration |= {"first": first.configuration, "units": model.units.tolist(), "hidden": list(hidden)}
-            model.configuration = {"constructor": "StackedVAE.mlp"} | configuration
-        return model
+        return cls(first, second, units)
 
     def features(self, x: Any, noise: Any) -> tuple[Any, Any]:
         """A draw of z1 from q(z1 | x), the units that M2 takes: arrays.   (N, D) -> (N, units), (N,)

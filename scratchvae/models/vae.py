@@ -10,9 +10,10 @@ from scratchvae import ops
 from scratchvae.autodiff import no_grad
 from scratchvae.distributions import Normal, kl
 from scratchvae.errors import InputError
+from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.latent_variable_model import LatentVariableModel
-from scratchvae.models.networks import BernoulliDecoder, GaussianDecoder, GaussianEncoder
-from scratchvae.nn import MLP, ConvolutionalNetwork, Module, TransposedConvolutionalNetwork
+from scratchvae.models.networks import GaussianEncoder, decoder_named
+from scratchvae.nn import MLP, ConvolutionalNetwork, TransposedConvolutionalNetwork
 from scratchvae.noise import Noise
 from scratchvae.objectives import Record, each, elbo, importance_weighted
 
@@ -54,11 +55,12 @@ class VAE(LatentVariableModel):
         self.set_networks(encoder, decoder, latent_size, observed_shape, binarize)
 
     @classmethod
+    @constructor
     def mlp(
         cls,
-        input_size: int = 784,
-        latent_size: int = 20,
-        hidden: Sequence[int] = (400,),
+        input_size: Size = 784,
+        latent_size: Size = 20,
+        hidden: Sequence[Size] = (400,),
         activation: str = "relu",
         likelihood: str = "bernoulli",
         std: float | str = 0.1,
@@ -67,23 +69,25 @@ class VAE(LatentVariableModel):
     ) -> VAE:
         """A VAE of two multilayer perceptrons, D -> hidden -> 2 K and K -> reversed hidden -> D (or 2 D).
 
-        likelihood: "bernoulli", or "gaussian" with std as in GaussianDecoder. Weights are Glorot uniform, biases zero.
+        likelihood: a name in LIKELIHOODS: "bernoulli"; "gaussian" or "laplace", with std as in RealDecoder; "poisson".
+        Weights are Glorot uniform, biases zero.
         """
         if not isinstance(hidden, Sequence):
             raise InputError("VAE.mlp", "hidden as a sequence of widths", repr(hidden), "hidden=(400,)")
-        configuration = {name: value for name, value in locals().items() if name != "cls"} | {"hidden": list(hidden)}
-        outputs = outputs_per_entry("VAE.mlp", likelihood, std) * input_size
-        noise = Noise(seed)
-        encoder = MLP([input_size, *hidden, 2 * latent_size], noise.child("encoder"), activation)
-        decoder = MLP([latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
-        return cls._of(encoder, decoder, (input_size,), {"constructor": "VAE.mlp"} | configuration)
+        decoder, noise = decoder_named("VAE.mlp", likelihood), Noise(seed)
+        outputs = decoder.outputs_per_entry(std) * input_size
+        encode = MLP([input_size, *hidden, 2 * latent_size], noise.child("encoder"), activation)
+        decode = MLP([latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
+        encoder = GaussianEncoder(decoder.reader(encode))
+        return cls(encoder, decoder.of(decode, std, 1), latent_size, (input_size,), binarize)
 
     @classmethod
+    @constructor
     def convolutional(
         cls,
-        image_shape: Sequence[int] = (28, 28, 1),
-        latent_size: int = 20,
-        channels: Sequence[int] = (32, 64),
+        image_shape: Sequence[Size] = (28, 28, 1),
+        latent_size: Size = 20,
+        channels: Sequence[Size] = (32, 64),
         activation: str = "relu",
         likelihood: str = "bernoulli",
         std: float | str = 0.1,
@@ -95,26 +99,12 @@ class VAE(LatentVariableModel):
         Halves are rounded down, and sides must be at least 2^len(channels). The innermost step of both networks is
         Linear, and the decoder's others are the encoder's transposed. The rest is as in VAE.mlp.
         """
-        configuration = {name: value for name, value in locals().items() if name != "cls"}
-        outputs = outputs_per_entry("VAE.convolutional", likelihood, std)
-        noise = Noise(seed)
-        encoder = ConvolutionalNetwork(image_shape, channels, 2 * latent_size, noise.child("encoder"), activation)
-        output_shape = (*image_shape[:2], outputs * image_shape[2])
-        decoder = TransposedConvolutionalNetwork(
-            latent_size, channels, output_shape, noise.child("decoder"), activation
-        )
-        configuration |= {"image_shape": list(image_shape), "channels": list(channels)}
-        return cls._of(encoder, decoder, image_shape, {"constructor": "VAE.convolutional"} | configuration)
-
-    @classmethod
-    def _of(cls, encode: Module, decode: Module, observed_shape: Sequence[int], configuration: dict[str, Any]) -> VAE:
-        """A VAE of two networks, with the likelihood that the configuration names."""
-        decoder = decoder_of(decode, configuration, len(observed_shape))
-        latent_size, binarize = configuration["latent_size"], configuration["binarize"]
-        model = cls(GaussianEncoder(encode), decoder, latent_size, observed_shape, binarize)
-        if cls is VAE:  # a subclass is not what `load` would build
-            model.configuration = configuration
-        return model
+        decoder, noise = decoder_named("VAE.convolutional", likelihood), Noise(seed)
+        encode = ConvolutionalNetwork(image_shape, channels, 2 * latent_size, noise.child("encoder"), activation)
+        output_shape = (*image_shape[:2], decoder.outputs_per_entry(std) * image_shape[2])
+        decode = TransposedConvolutionalNetwork(latent_size, channels, output_shape, noise.child("decoder"), activation)
+        encoder = GaussianEncoder(decoder.reader(encode))
+        return cls(encoder, decoder.of(decode, std, 3), latent_size, image_shape, binarize)
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)"""
@@ -192,20 +182,6 @@ class VAE(LatentVariableModel):
             f"  p(x | z)  {self.decoder}    x ({observed})    {self.decoder.count():,} parameters\n"
             f"  q(z | x)  {self.encoder}    z ({self.latent_size},)    {self.encoder.count():,} parameters"
         )
-
-
-def outputs_per_entry(constructor: str, likelihood: str, std: float | str) -> int:
-    """How many numbers a decoder gives for one entry of x: two if the standard deviation is its own."""
-    if likelihood not in ("bernoulli", "gaussian"):
-        raise InputError(constructor, 'likelihood "bernoulli" or "gaussian"', repr(likelihood))
-    return 2 if likelihood == "gaussian" and std == "decoder" else 1
-
-
-def decoder_of(network: Module, configuration: dict[str, Any], event_ndim: int) -> BernoulliDecoder | GaussianDecoder:
-    """The network as a decoder, with the likelihood that the configuration names."""
-    if configuration["likelihood"] == "bernoulli":
-        return BernoulliDecoder(network, event_ndim)
-    return GaussianDecoder(network, configuration["std"], event_ndim)
 
 
 def log_mean_exp(log_w: Any) -> Any:

@@ -7,10 +7,38 @@ default the two sizes of a matrix, shape (fan_in, fan_out).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-from scratchvae.errors import ShapeError
+from scratchvae.errors import InputError, ShapeError
 from scratchvae.noise import Noise
+
+_budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
+
+
+class _Budget:
+    """How many weights an operation may draw, and how many it has asked for."""
+
+    def __init__(self, operation: str, limit: int) -> None:
+        self.operation, self.limit, self.n_weights = operation, limit, 0
+
+    def spend(self, n_weights: int) -> None:
+        self.n_weights += n_weights
+        if self.n_weights > self.limit:
+            expected = f"a model of at most {self.limit} parameters, as the arrays have entries"
+            raise InputError(self.operation, expected, f"sizes for {self.n_weights}", "a damaged file?")
+
+
+@contextmanager
+def at_most(operation: str, n_weights: int) -> Iterator[None]:
+    """Within it, InputError is raised before memory is taken for more weights than these, all initialisers together."""
+    before = _budget.set(_Budget(operation, n_weights))
+    try:
+        yield
+    finally:
+        _budget.reset(before)
 
 
 def glorot_uniform(noise: Noise, shape: tuple[int, ...], fans: tuple[float, float] | None = None) -> Any:
@@ -36,4 +64,7 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _uniform(noise: Noise, shape: tuple[int, ...], bound: float) -> Any:
+    budget = _budget.get()
+    if budget is not None:
+        budget.spend(math.prod(shape))
     return (2 * noise.uniform("weight", shape) - 1) * bound

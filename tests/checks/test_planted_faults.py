@@ -10,10 +10,12 @@ import math
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy
 import pytest
+from scipy.special import gammainc, gammaln
 
 import scratchvae as sv
 from scratchvae import evaluation, objectives, ops
@@ -24,7 +26,7 @@ from scratchvae.checks.gradient_table import primitives
 from scratchvae.checks.identities import EXAMPLES
 from scratchvae.checks.row import Row
 from scratchvae.cli import main
-from scratchvae.distributions import Bernoulli, Normal, event
+from scratchvae.distributions import Bernoulli, Laplace, Normal, Poisson, event, poisson
 from scratchvae.distributions.kl import DIVERGENCES
 from scratchvae.linear import (
     PPCA,
@@ -39,7 +41,14 @@ from scratchvae.linear import (
     ppca,
 )
 from scratchvae.minibatches import labelled_minibatches
-from scratchvae.models import BernoulliDecoder, GaussianDecoder, StackedVAE, latent_variable_model
+from scratchvae.models import (
+    BernoulliDecoder,
+    GaussianDecoder,
+    LaplaceDecoder,
+    PoissonDecoder,
+    StackedVAE,
+    latent_variable_model,
+)
 from scratchvae.noise import Noise
 
 LOG_2_PI = math.log(2 * math.pi)
@@ -74,6 +83,59 @@ def kl_normal(formula):
 
 
 true_kl = DIVERGENCES[Normal, Normal]
+
+
+def laplace_log_prob(formula):
+    """Plant another log density; formula of |x - mean|, log_scale."""
+
+    def log_prob(self, x):
+        return event.sum_event(formula(ops.abs(x - self.mean), self.log_scale), self)
+
+    return lambda monkeypatch: monkeypatch.setattr(Laplace, "log_prob", log_prob)
+
+
+def poisson_log_prob(formula):
+    """Plant another log probability; formula of x, log_rate, log x!."""
+
+    def log_prob(self, x):
+        return event.sum_event(formula(x, self.log_rate, gammaln(x + 1)), self)
+
+    return lambda monkeypatch: monkeypatch.setattr(Poisson, "log_prob", log_prob)
+
+
+def laplace_draws_from_one_tail(monkeypatch):
+    true = Laplace.sample
+    monkeypatch.setattr(Laplace, "sample", lambda self, u: true(self, numpy.minimum(u, 1 - u)))
+
+
+def poisson_draws_from_the_wrong_tail(monkeypatch):
+    monkeypatch.setattr(poisson, "_special", lambda x: SimpleNamespace(gammaincc=gammainc, gammaln=gammaln))
+
+
+def from_a_rate_that_is_the_log_rate(monkeypatch):
+    true = Poisson.sample
+    monkeypatch.setattr(Poisson, "sample", lambda self, u: true(Poisson(numpy.log(numpy.abs(self.log_rate))), u))
+
+
+def std_is_the_scale(monkeypatch):
+    monkeypatch.setattr(Laplace, "std", property(lambda self: ops.exp(self.log_scale)))
+
+
+def decoder_takes_std_for_the_scale(monkeypatch):
+    monkeypatch.setattr(LaplaceDecoder, "__call__", lambda self, z: Laplace(*self.parameters_of_x(z), self.event_ndim))
+
+
+def decoder_gives_the_rate(monkeypatch):
+    monkeypatch.setattr(
+        PoissonDecoder, "__call__", lambda self, z: Poisson(ops.log(ops.softplus(self.network(z))), self.event_ndim)
+    )
+
+
+def kl_of(kind, formula):
+    return lambda monkeypatch: monkeypatch.setitem(DIVERGENCES, (kind, kind), formula)
+
+
+true_kls = dict(DIVERGENCES)
 
 
 def bernoulli_log_prob(summed):
@@ -684,8 +746,52 @@ def test_fault(fault, monkeypatch):
         gradient_check()
 
 
-@pytest.mark.parametrize(("plant", "caught_by"), LINEAR_FAULTS.values(), ids=LINEAR_FAULTS)
-def test_fault_of_a_linear_model(plant, caught_by, monkeypatch):
+LAPLACE, POISSON = "Laplace: probabilities sum to 1", "Poisson: probabilities sum to 1"
+FAULTS_OF_LIKELIHOODS = {
+    "Laplace likelihood with a factor of two in b": (
+        laplace_log_prob(lambda d, s: -0.5 * d * ops.exp(-s) - s - math.log(2)),
+        LAPLACE,
+    ),
+    "Laplace likelihood without log 2": (laplace_log_prob(lambda d, s: -d * ops.exp(-s) - s), LAPLACE),
+    "Laplace likelihood without log b": (laplace_log_prob(lambda d, s: -d * ops.exp(-s) - math.log(2)), LAPLACE),
+    "Laplace likelihood of std in place of b": (
+        laplace_log_prob(lambda d, s: -d * ops.exp(-s) / math.sqrt(2) - s - 1.5 * math.log(2)),
+        "Laplace: moments of draws",
+    ),
+    "Laplace std that is b": (std_is_the_scale, "Laplace: moments of draws"),
+    "Laplace draws from one tail": (laplace_draws_from_one_tail, "Laplace: moments of draws"),
+    "Laplace KL with its arguments swapped": (
+        kl_of(Laplace, lambda q, p: true_kls[Laplace, Laplace](p, q)),
+        "KL(Laplace, Laplace)",
+    ),
+    "Laplace decoder that takes std for b": (
+        decoder_takes_std_for_the_scale,
+        "decoders: mean and standard deviation",
+    ),
+    "Poisson likelihood without log x!": (poisson_log_prob(lambda x, a, f: x * a - ops.exp(a)), POISSON),
+    "Poisson likelihood of the rate for its logarithm": (
+        poisson_log_prob(lambda x, a, f: x * ops.exp(a) - ops.exp(a) - f),
+        POISSON,
+    ),
+    "Poisson likelihood of the log rate for the rate": (
+        poisson_log_prob(lambda x, a, f: x * ops.log(ops.abs(a)) - ops.abs(a) - f),
+        "Poisson: moments of draws",
+    ),
+    "Poisson likelihood without the rate": (poisson_log_prob(lambda x, a, f: x * a - f), POISSON),
+    "Poisson draws from the wrong tail": (poisson_draws_from_the_wrong_tail, "Poisson: moments of draws"),
+    "Poisson draws of the log rate": (from_a_rate_that_is_the_log_rate, "Poisson: moments of draws"),
+    "Poisson KL with its arguments swapped": (
+        kl_of(Poisson, lambda q, p: true_kls[Poisson, Poisson](p, q)),
+        "KL(Poisson, Poisson)",
+    ),
+    "Poisson decoder that gives the rate": (decoder_gives_the_rate, "decoders: mean and standard deviation"),
+}
+
+
+@pytest.mark.parametrize(
+    ("plant", "caught_by"), (FAULTS_OF_LIKELIHOODS | LINEAR_FAULTS).values(), ids=FAULTS_OF_LIKELIHOODS | LINEAR_FAULTS
+)
+def test_fault_of_a_likelihood_or_a_linear_model(plant, caught_by, monkeypatch):
     assert outcome(caught_by).passed
     plant(monkeypatch)
     assert not outcome(caught_by).passed

@@ -12,8 +12,8 @@ import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae import cli
-from scratchvae.cli import PLOTS, main
+from scratchvae.cli import main
+from scratchvae.kinds import KINDS, pictures
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,8 +42,9 @@ def run(digits, tmp_path_factory):
 
 def test_train_leaves_a_run_directory(run):
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    pictures = {f"figures/{kind}.png" for kind in PLOTS if kind not in ("classes", "analogies")}
-    assert files == {".lock", "config.json", "options.json", "metrics.jsonl", "last.npz", "best.npz"} | pictures
+    figures = {f"figures/{picture.name}.png" for picture in KINDS["mlp"].pictures}
+    assert len(figures) == 8
+    assert files == {".lock", "config.json", "metrics.jsonl", "last.npz", "best.npz"} | figures
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
 
@@ -79,19 +80,19 @@ def test_directions_are_those_of_balanced_attributes_or_of_labels(rng, monkeypat
     images = numpy.zeros((40, 2, 2, 1), dtype=numpy.float32)
     shares = {"rare": 0.1, "none": 0.0, "half": 0.5, "many": 0.7}
     attributes = {name: numpy.arange(40) < 40 * share for name, share in shares.items()}
-    monkeypatch.setattr(cli, "MOST_ATTRIBUTES", 2)
-    assert list(cli._attributes(sv.data.Dataset(images, attributes=attributes))) == ["half", "many"]
-    monkeypatch.setattr(cli, "MOST_ENCODED", 20)
-    (one, two) = cli._attributes(sv.data.Dataset(images, labels=numpy.repeat([0, 1], 20))).values()
+    monkeypatch.setattr(pictures, "MOST_ATTRIBUTES", 2)
+    assert list(pictures.attributes(sv.data.Dataset(images, attributes=attributes))) == ["half", "many"]
+    monkeypatch.setattr(pictures, "MOST_ENCODED", 20)
+    (one, two) = pictures.attributes(sv.data.Dataset(images, labels=numpy.repeat([0, 1], 20))).values()
     assert len(one) == 20 and (one != two).all() and one.mean() == 0.5, "a sorted file"
-    assert cli._attributes(sv.data.Dataset(images, labels=numpy.zeros(40, dtype=int))) == {}
+    assert pictures.attributes(sv.data.Dataset(images, labels=numpy.zeros(40, dtype=int))) == {}
 
 
 def test_units_are_swept_and_pairs_interpolated_as_they_should_be():
     z = numpy.array([[1.0, 0.0, 5.0], [-1.0, 0.0, -5.0], [0.0, 0.1, 0.0], [1.0, 0.1, 1.0], [9.0, 9.0, 9.0]])
     assert z.var(axis=0).argsort().tolist() == [0, 1, 2]
-    assert cli._most_varied(z) == [2, 1, 0]
-    starts, ends = cli._pairs_with_arcs(z)
+    assert pictures.most_varied(z) == [2, 1, 0]
+    starts, ends = pictures.pairs_with_arcs(z)
     numpy.testing.assert_array_equal(starts, z[2:3])
     numpy.testing.assert_array_equal(ends, z[3:4])
 
@@ -123,6 +124,27 @@ def test_likelihoods_and_schedules(digits, tmp_path, capsys):
     assert "lower bound of log p(x), binarize=dynamic" in capsys.readouterr().out
 
 
+def test_counts_and_signed_data_of_a_file(tmp_path, capsys):
+    """And data that the likelihood refuses leave no directory behind."""
+    rng = numpy.random.default_rng(0)
+    numpy.save(tmp_path / "counts.npy", rng.poisson(4, (60, 8, 8)))
+    numpy.save(tmp_path / "signed.npy", rng.standard_normal((60, 8, 8)))
+    for name, likelihood, sentence in (
+        ("counts", "poisson", "lower bound of log p(x), a probability of counts"),
+        ("signed", "laplace", "lower bound of log p(x), a density of real numbers"),
+        ("signed", "gaussian", "lower bound of log p(x), a density of real numbers"),
+    ):
+        run = tmp_path / f"{name} {likelihood}"
+        assert train(str(tmp_path / f"{name}.npy"), run, "--likelihood", likelihood) == 0
+        assert f"({sentence})" in capsys.readouterr().out
+        assert main(["evaluate", str(run), "--importance-samples", "5"]) == 0
+        assert capsys.readouterr().out.count(f"({sentence})") == 2
+        refused = tmp_path / "refused"
+        assert train(str(tmp_path / f"{name}.npy"), refused) == 2
+        assert f"{name}.npy: data for a Bernoulli likelihood: expected values in [0, 1]" in capsys.readouterr().err
+        assert not refused.exists()
+
+
 def status_of(arguments):
     try:
         return main(arguments)
@@ -142,10 +164,13 @@ REFUSED = {
     "no file of faces": (["data", "faces", "--data-dir", "."], "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
     "no file of svhn": (["train", "--data", "svhn", "--data-dir", "."], "http://ufldl.stanford.edu/housenumbers/"),
     "no run": (["evaluate", "nowhere"], "expected a file"),
-    "no run to resume": (["train", "--resume", "nowhere"], "none with options.json in it"),
+    "no run to resume": (["train", "--resume", "nowhere"], "none with options in config.json"),
     "gpu": (["train", "--device", "gpu"], 'device="gpu": expected CuPy'),
     "gpu to check": (["check", "--device", "gpu"], 'device="gpu": expected CuPy'),
-    "std": (["train", "--likelihood", "gaussian", "--std", "wide"], "expected std as a positive number"),
+    "std": (
+        ["train", "--likelihood", "gaussian", "--std", "wide"],
+        "--std: expected a positive number, learned or decoder, received 'wide'",
+    ),
     "binarize": (["train", "--likelihood", "gaussian", "--binarize", "dynamic"], "a likelihood other than Bernoulli"),
     "epochs": (
         ["train", "--epochs", "0"],
@@ -210,7 +235,7 @@ def test_the_manifold_of_more_than_two_dimensions_is_refused(digits, tmp_path, c
     [
         ["train", "--epoch", "3"],
         ["fly"],
-        ["train", "--likelihood", "poisson"],
+        ["train", "--likelihood", "student"],
         ["train", "--objective", "iwea"],
         ["check", "all"],
         [],
@@ -249,7 +274,7 @@ def test_rows_that_are_no_images_and_one_latent_dimension(tmp_path, capsys):
 
 def test_a_run_without_a_finished_epoch_can_be_sampled_but_has_no_curves(run, tmp_path, capsys):
     (tmp_path / "run").mkdir()
-    for name in ("last.npz", "config.json", "options.json"):
+    for name in ("last.npz", "config.json"):
         (tmp_path / "run" / name).write_bytes((run / name).read_bytes())
     assert main(["plot", "samples", str(tmp_path / "run")]) == 0
     assert main(["plot", "curves", str(tmp_path / "run")]) == 2
@@ -278,7 +303,7 @@ def files_of(directory):
 
 
 def test_nothing_of_another_run_or_project_is_overwritten(run, digits, tmp_path, capsys):
-    for names in (["last.npz"], ["best.npz"], ["metrics.jsonl"], ["last.npz", "options.json"]):
+    for names in (["last.npz"], ["best.npz"], ["metrics.jsonl"], ["config.json"]):
         copy = tmp_path / "-".join(names)
         copy.mkdir()
         for name in names:
@@ -288,14 +313,14 @@ def test_nothing_of_another_run_or_project_is_overwritten(run, digits, tmp_path,
         assert files_of(copy) == before and "received one with a run" in capsys.readouterr().err
     project = tmp_path / "project"
     project.mkdir()
-    (project / "options.json").write_text('{"mine": 1}')
+    (project / "config.json").write_text('{"mine": 1}')
     assert train(digits, project) == 2
-    assert "received one with another options.json" in capsys.readouterr().err
-    assert (project / "options.json").read_text() == '{"mine": 1}'
+    assert "received one with a run" in capsys.readouterr().err
+    assert (project / "config.json").read_text() == '{"mine": 1}'
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-@pytest.mark.parametrize("name", ["options.json", "config.json", "metrics.jsonl", "last.npz"])
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "last.npz"])
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(name, run, tmp_path, capsys):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
@@ -308,10 +333,12 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(name, run, tmp_path, capsys
 def test_edited_options_that_name_an_option(run, tmp_path, capsys):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    options = json.loads((copy / "options.json").read_text())
-    (copy / "options.json").write_text(json.dumps(options | {"hidden": ["--help"]}))
+    config = json.loads((copy / "config.json").read_text())
+    config["options"]["hidden"] = ["--help"]
+    (copy / "config.json").write_text(json.dumps(config))
     assert main(["train", "--resume", str(copy)]) == 2
-    assert "expected hidden as whole numbers in options.json, received ['--help']" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"hidden in {copy / 'config.json'}: expected a whole number" in error and "received '--help'" in error
 
 
 @pytest.mark.parametrize("value", [10**400, 1.7e308, "NaN"])
@@ -351,5 +378,65 @@ def test_the_learning_rate_decays_by_its_factor_once_an_epoch(more, digits, tmp_
     rates = ["--learning-rate", "0.01", "--learning-rate-decay", "0.5", "--batch-size", "7"]
     assert train(digits, tmp_path / "run", *rates, *more) == 0
     configuration = json.loads((tmp_path / "run" / "config.json").read_text())
-    steps_per_epoch = sv.run_directory.read_history(tmp_path / "run")["step"][0]
+    steps_per_epoch = sv.run_files.read_history(tmp_path / "run")["step"][0]
     assert configuration["learning_rate"] == repr(sv.optim.ExponentialSchedule(0.01, 0.5 ** (1 / steps_per_epoch)))
+
+
+# ---- which rows are trained on, which choose best.npz, and which are scored
+
+
+@pytest.fixture(scope="module")
+def sorted_digits(tmp_path_factory):
+    """100 drawn digits sorted by class, a hundred zeros beside them, and 30 others in a file of their own."""
+    drawn = sv.data.draw_digits(130)
+    order = drawn.labels[:100].argsort(kind="stable")
+    folder = tmp_path_factory.mktemp("sorted")
+    numpy.savez(folder / "digits.npz", images=drawn.images[order], labels=drawn.labels[order])
+    numpy.savez(folder / "others.npz", images=drawn.images[100:], labels=drawn.labels[100:])
+    return folder
+
+
+def test_three_parts_and_the_score_is_of_the_one_that_chose_nothing(sorted_digits, tmp_path, capsys):
+    assert train(str(sorted_digits / "digits.npz"), tmp_path / "run", "--no-pictures") == 0
+    out = capsys.readouterr().out
+    assert "81 to train with, 9 to choose best.npz by, 10 to test with" in out and "mean of 10 " in out
+    rows = {
+        part: images.images
+        for part, images in zip(
+            ("train", "validation", "test"), sv.data.load(sorted_digits / "digits.npz", validation=0.1), strict=True
+        )
+    }
+    configuration = json.loads((tmp_path / "run" / "config.json").read_text())
+    for name, part in (("data", "train"), ("validation", "validation")):
+        expected = sv.run_files.fingerprint(rows[part].reshape(-1, 784))
+        assert configuration[name] == expected, part
+    model = sv.load(tmp_path / "run" / "last.npz")
+    assert f"ELBO {sv.evaluate(model, rows['test'])['elbo']:.2f} +-" in out
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] in out
+    assert not (tmp_path / "run" / "figures").exists()
+
+
+def test_the_test_part_may_choose_best_as_in_older_runs(sorted_digits, tmp_path, capsys):
+    options = ["--no-pictures", "--validation", "test", "--split", "last"]
+    assert train(str(sorted_digits / "digits.npz"), tmp_path / "run", *options) == 0
+    assert "90 to train with, 10 to choose best.npz by and to test with" in capsys.readouterr().out
+
+
+def test_a_held_out_file_is_scored_as_a_whole(sorted_digits, tmp_path, capsys):
+    assert train(str(sorted_digits / "digits.npz"), tmp_path / "run", "--no-pictures") == 0
+    capsys.readouterr()
+    path = str(sorted_digits / "others.npz")
+    assert main(["evaluate", str(tmp_path / "run"), "--data", path]) == 0
+    out = capsys.readouterr().out
+    scores = sv.evaluate(sv.load(tmp_path / "run"), numpy.load(path)["images"])
+    assert out.startswith(f"all of {path}: ELBO {scores['elbo']:.2f} +-") and "mean of 30 " in out
+    numpy.save(tmp_path / "one.npy", numpy.load(path)["images"][:1])
+    assert main(["evaluate", str(tmp_path / "run"), "--data", str(tmp_path / "one.npy")]) == 0
+    assert "mean of 1 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", ["0", "1", "-0.1", "half", "nan"])
+def test_a_validation_part_that_cannot_be(value, sorted_digits, tmp_path, capsys):
+    assert train(str(sorted_digits / "digits.npz"), tmp_path / "run", "--validation", value) == 2
+    assert "--validation: expected a number between 0 and 1, or test, received" in capsys.readouterr().err

@@ -25,7 +25,6 @@ from benchmarks import (
     step,
     timing,
 )
-from scratchvae import cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -199,15 +198,15 @@ def test_the_nearest_neighbour_is_that_of_scikit_learn(few_digits):
 
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
 def test_a_job_of_m2_is_a_command_that_goes_on_with_its_run(few_digits, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_draw_all", lambda *_: None)
+    monkeypatch.setattr("scratchvae.cli.train.draw_all", lambda *_: None)
     options = ["--rows", "m2", "--labels", "20", "--draws", "1"]
     reproduced(tmp_path, *options, "--epochs", "1")
-    assert "scratchvae train --data mnist --model m2 --latent 5" in capsys.readouterr().out
+    assert "scratchvae train --data mnist --validation test --model m2 --latent 5" in capsys.readouterr().out
     _, second = reproduced(tmp_path, *options, "--epochs", "2")
     assert f"--resume {tmp_path}/runs/m2-20-0" in capsys.readouterr().out
     assert second["command"].endswith("--labels 20 --seed 0 --epochs 2") and second["epochs"] == 2
     (directory,) = (tmp_path / "runs").iterdir()
-    seconds = sv.run_directory.read_history(directory)["seconds"]
+    seconds = sv.run_files.read_history(directory)["seconds"]
     assert len(seconds) == 2 and second["seconds"] == round(sum(seconds), 1), "those of the first epoch count"
     reproduce.main(["--list", "--out", str(tmp_path / "results.json"), "--rows", "m2"])
     out = capsys.readouterr().out
@@ -215,7 +214,7 @@ def test_a_job_of_m2_is_a_command_that_goes_on_with_its_run(few_digits, tmp_path
 
 
 def test_another_recipe_is_another_job_and_does_not_go_on_with_the_old_run(few_digits, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_draw_all", lambda *_: None)
+    monkeypatch.setattr("scratchvae.cli.train.draw_all", lambda *_: None)
     row = replace(reproduce.ROWS["m2"], method="--model m2 --hidden 9", epochs=1, alpha=None)
     monkeypatch.setitem(reproduce.ROWS, "m2", row)
     options = ["--rows", "m2", "--labels", "20", "--draws", "1"]
@@ -239,8 +238,11 @@ def test_what_a_job_would_take(name, monkeypatch):
 
 
 def test_one_m1_serves_all_that_is_built_on_it(few_digits, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_draw_all", lambda *_: None)
-    first, on_first = "--data mnist --model mlp --hidden 8 --latent 3 --epochs 2", "--model m1+m2 --latent 2 --hidden 5"
+    monkeypatch.setattr("scratchvae.cli.train.draw_all", lambda *_: None)
+    first, on_first = (
+        "--data mnist --validation test --model mlp --hidden 8 --latent 3 --epochs 2",
+        "--model m1+m2 --latent 2 --hidden 5",
+    )
     for name, changed in (("m1+m2", {"method": on_first, "epochs": 1}), ("m1 + linear", {})):
         monkeypatch.setitem(reproduce.ROWS, name, replace(reproduce.ROWS[name], first=first, **changed))
     options = ["--rows", "m1 + linear", "m1+m2", "--labels", "20", "--draws", "2"]

@@ -309,7 +309,10 @@ REFUSED = {
     "one number": ({"channels": 32}, r"channels as a sequence of counts, received 32 \(channels=\(32, 64\)\)"),
     "no count": ({"channels": (32, 0)}, "channels as a sequence of counts, received "),
     "activation": ({"activation": "swish"}, "an activation among relu"),
-    "likelihood": ({"likelihood": "laplace"}, 'likelihood "bernoulli" or "gaussian"'),
+    "likelihood": (
+        {"likelihood": "student"},
+        "a likelihood among bernoulli, gaussian, laplace, poisson, received 'student'",
+    ),
     "std": ({"likelihood": "gaussian", "std": "wide"}, "std as a positive number"),
     "latent": ({"latent_size": 0}, "sizes of at least 1"),
 }
@@ -347,7 +350,7 @@ def test_train_resume_evaluate_sample(digits, tmp_path, capsys):
     assert command(digits, tmp_path, "--model", "conv", "--channels", "4", "2", "--activation", "relu") == 0
     out = capsys.readouterr().out
     assert "ConvolutionalNetwork(28 x 28 x 1 -> 14 x 14 x 4 -> 7 x 7 x 2 -> 4, relu)" in out
-    options = json.loads((tmp_path / "run" / "options.json").read_text())
+    options = json.loads((tmp_path / "run" / "config.json").read_text())["options"]
     assert options["model"] == "conv" and options["channels"] == [4, 2]
     assert len(list((tmp_path / "run" / "figures").iterdir())) == 7  # no labels, no directions
     run = str(tmp_path / "run")

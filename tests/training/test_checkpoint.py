@@ -127,8 +127,10 @@ def test_a_model_on_the_gpu_is_saved_as_arrays_of_the_cpu(path, strict_gpu):
 def test_a_missing_file_and_a_directory(tmp_path):
     with pytest.raises(DataError, match=r"load .*none\.npz: expected a file, received nothing there"):
         sv.load(tmp_path / "none.npz")
-    with pytest.raises(DataError, match="load .*: expected a checkpoint .*torn or foreign"):
+    with pytest.raises(DataError, match=r"load .*last\.npz: expected a file, received nothing there"):
         sv.load(tmp_path)
+    sv.save(small(), tmp_path / "last.npz")
+    assert repr(sv.load(tmp_path)) == repr(small()), "a run directory stands for its last checkpoint"
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,12 @@ import pytest
 from test_resume import STEPS, Spy, arrays, assert_same_run, data, train, whole  # noqa: F401, a fixture
 
 import scratchvae as sv
-from scratchvae import checkpoint
-from scratchvae.checkpoint import WriteError
+from scratchvae import checkpoint, replacement
 from scratchvae.cli import main
 from scratchvae.errors import DataError, InputError
-from scratchvae.run_directory import RunDirectory, read_history
+from scratchvae.replacement import WriteError
+from scratchvae.run_directory import RunDirectory
+from scratchvae.run_files import read_history
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals and limits of POSIX")
 FILES = [".lock", "best.npz", "config.json", "last.npz", "metrics.jsonl"]
@@ -155,7 +156,7 @@ class Faults:
 
         monkeypatch.setattr(os, "fsync", flushed)
         monkeypatch.setattr(os, "replace", replaced)
-        for module in (checkpoint, sv.run_directory):
+        for module in (replacement, sv.run_directory):
             monkeypatch.setattr(module, "open", opened, raising=False)
 
     def tick(self, after=False):
@@ -271,14 +272,14 @@ def test_a_file_is_on_disk_before_its_name_and_then_the_directory(memory, monkey
 
     monkeypatch.setattr(os, "fsync", flushed)
     monkeypatch.setattr(os, "replace", replaced)
-    checkpoint.write_text(memory / "a.txt", "a")
+    replacement.write_text(memory / "a.txt", "a")
     assert order == ["file", "name", "directory"]
 
     def refused(*_):
         raise PermissionError(errno.EACCES, "no directory is opened here")
 
     monkeypatch.setattr(os, "open", refused)
-    checkpoint.write_text(memory / "a.txt", "b")
+    replacement.write_text(memory / "a.txt", "b")
     assert (memory / "a.txt").read_text() == "b", "where directories cannot be opened"
 
 
@@ -367,7 +368,7 @@ def test_a_second_process_is_refused(memory, capsys):
     while not (run_dir / "metrics.jsonl").exists():
         assert first.poll() is None
         time.sleep(0.01)
-    before = [(run_dir / name).read_bytes() for name in ("options.json", "config.json")]
+    before = (run_dir / "config.json").read_bytes()
     for second in (
         [*command, "--epochs", "5", "--seed", "1"],
         ["train", "--resume", str(run_dir), "--epochs", "2000000"],
@@ -385,7 +386,7 @@ def test_a_second_process_is_refused(memory, capsys):
     assert first.poll() is None
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    assert [(run_dir / name).read_bytes() for name in ("options.json", "config.json")] == before
+    assert (run_dir / "config.json").read_bytes() == before
     with RunDirectory(run_dir):
         pass  # the lock has gone with the process
 
@@ -409,8 +410,8 @@ def test_of_two_that_start_at_once_one_is_refused(memory):
     assert sorted(status for status, _, _ in ends) == [0, 2], ends
     won = [status for status, _, _ in ends].index(0)
     assert ends[1 - won][2].startswith("scratchvae: run directory ") and ends[1 - won][2].count("\n") == 1
-    for name in ("options.json", "config.json"):
-        assert json.loads((memory / "run" / name).read_text())["seed"] == 1 + won
+    config = json.loads((memory / "run" / "config.json").read_text())
+    assert config["seed"] == config["options"]["seed"] == 1 + won
 
 
 def test_the_same_process_is_refused_a_second_time(run_dir, whole):
@@ -431,17 +432,35 @@ def test_the_same_process_is_refused_a_second_time(run_dir, whole):
     train(run_dir, epochs=4, resume=True)
 
 
-def test_temporary_files_of_the_dead_are_removed(run_dir):
+WRITING = """
+import sys, time
+from pathlib import Path
+from scratchvae import replacement
+file = replacement._temporary_beside(Path(sys.argv[1]))
+print(file.name, flush=True)
+time.sleep(60)
+"""
+
+
+def test_temporary_files_of_the_dead_are_removed_and_those_of_the_living_stay(run_dir):
     train(run_dir, epochs=1)
-    dead = start("")
+    dead, living = (start(WRITING, run_dir / name) for name in ("last.npz", "best.npz"))
+    stale, written = (Path(process.stdout.readline().strip()) for process in (dead, living))
+    dead.kill()
     finish(dead)
-    stale = [run_dir / f".{name}.{dead.pid}" for name in ("last.npz", "best.npz", "config.json", "options.json")]
-    stale.append(run_dir / f".last.npz.{os.getpid()}")  # in a container every process may have the same number
-    kept = [run_dir / f".last.npz.{os.getppid()}", run_dir / f".notes.{dead.pid}", run_dir / ".last.npz.old"]
-    for path in stale + kept:
+    own = replacement._temporary_beside(run_dir / "config.json")  # of another thread, say
+    kept = [written, Path(own.name), run_dir / ".notes.1234", run_dir / ".last.npz.old", run_dir / f"a.{'0' * 16}"]
+    for path in kept[2:]:
         path.write_text("half")
+    os.mkfifo(run_dir / f".pipe.{'0' * 16}")
+    assert stale.exists() and stale.parent == run_dir
     train(run_dir, epochs=1, resume=True)
-    assert not any(path.exists() for path in stale) and all(path.exists() for path in kept)
+    assert not stale.exists() and all(path.exists() for path in kept)
+    living.kill()
+    finish(living)
+    own.close()
+    train(run_dir, epochs=1, resume=True)
+    assert not written.exists() and not Path(own.name).exists()
 
 
 # ---- torn, edited and foreign files
@@ -605,15 +624,17 @@ def test_edited_options_are_refused_by_the_command_line(memory, capsys):
     numpy.save(memory / "rows.npy", data())
     command = ["train", "--data", str(memory / "rows.npy"), "--hidden", "4", "--epochs", "1", "--quiet"]
     assert main([*command, "--run-dir", str(memory / "run")]) == 0
-    path = memory / "run" / "options.json"
-    options = json.loads(path.read_text())
+    path = memory / "run" / "config.json"
+    config = json.loads(path.read_text())
+    options = config.pop("options")
     texts = list(OTHER_TEXT)
     for name in ("data", "latent", "hidden", "activation", "likelihood", "std", "batch_size", "kl_warmup", "seed"):
-        texts += [
-            json.dumps(options | {name: value}).encode() for value in ("x", None, {"a": [1]}, [["a"]], -1, 10**400)
-        ]
+        for value in ("x", None, {"a": [1]}, [["a"]], -1, 10**400):
+            texts.append(json.dumps(config | {"options": options | {name: value}}).encode())
+    for value in ("x", None, 5, {"a": 1}, [-1], [1.5]):
+        texts.append(json.dumps(config | {"options": options | {"image_shape": value}}).encode())
+    texts += [json.dumps(config | {"options": value}).encode() for value in ("x", 5, [], {"model": "mpl"})]
     capsys.readouterr()
-    texts += [json.dumps(options | {"image_shape": value}).encode() for value in ("x", None, 5, {"a": 1}, [-1], [1.5])]
     for text in texts:
         path.write_bytes(text)
         assert main(["train", "--resume", str(memory / "run"), "--quiet"]) == 2, text

@@ -412,3 +412,142 @@ def test_a_run_whose_metrics_are_lost_is_refused(run_dir):
     (run_dir / "metrics.jsonl").unlink()
     with pytest.raises(DataError, match=r"expected the metrics of 2 epochs in metrics.jsonl, received those of 0"):
         train(run_dir, epochs=2, resume=True)
+
+
+# ---- numbers of NumPy, and runs of an older version
+
+
+def test_settings_that_are_numbers_of_numpy(run_dir, whole):
+    settings = {
+        "epochs": numpy.int64(2),
+        "batch_size": numpy.int32(12),
+        "seed": numpy.uint8(3),
+        "clip_norm": numpy.float64(5),
+    }
+    assert train(run_dir, n_samples=numpy.int64(1), **settings)[1]["epoch"] == [1, 2]
+    train(run_dir, epochs=numpy.uint16(3), resume=True)
+    assert_same_run(run_dir, whole)
+
+
+@pytest.mark.parametrize("epochs", [True, 2.0, numpy.float64(2), "2", numpy.bool_(True), None])
+def test_other_numbers_of_epochs_are_refused(epochs, run_dir):
+    with pytest.raises(InputError, match="fit: expected epochs of at least 1, received "):
+        train(run_dir, epochs=epochs)
+    assert not run_dir.exists()
+
+
+class Decaying(sv.optim.Adam):
+    """Adam of a later version, with one more setting."""
+
+    def __init__(self, parameters, learning_rate=1e-3, clip_norm=None, weight_decay=0.0):
+        super().__init__(parameters, learning_rate, clip_norm=clip_norm)
+        self.weight_decay = weight_decay
+
+
+Decaying.__name__ = "Adam"
+
+
+def test_a_new_setting_of_the_optimizer_counts_as_its_default_in_an_older_run(run_dir, whole):
+    train(run_dir, epochs=2)
+    with pytest.raises(InputError, match=r"'weight_decay': 0\.0.*, received .*'weight_decay': 0\.1"):
+        train(run_dir, resume=True, optimizer=partial(Decaying, weight_decay=0.1))
+    train(run_dir, resume=True, optimizer=Decaying)
+    assert_same_run(run_dir, whole)
+    assert json.loads((run_dir / "config.json").read_text())["optimizer"]["weight_decay"] == 0
+    train(run_dir, resume=True, optimizer=Decaying)
+    with pytest.raises(InputError, match="the settings of the run"):
+        train(run_dir, resume=True)
+
+
+def test_a_new_setting_of_a_constructor_counts_as_its_default_in_an_older_run(run_dir, whole, monkeypatch):
+    train(run_dir, epochs=2)
+    mlp, recorded = sv.VAE.mlp, json.loads((run_dir / "config.json").read_text())["model"]
+
+    def later(dropout=0.0, **arguments):
+        model = mlp(**arguments)
+        model.configuration = recorded | {"dropout": dropout}
+        return model
+
+    monkeypatch.setattr(sv.VAE, "mlp", staticmethod(later))
+    train(run_dir, resume=True)
+    assert_same_run(run_dir, whole)
+    monkeypatch.setattr(sv.VAE, "mlp", staticmethod(lambda **arguments: later(0.5, **arguments)))
+    with pytest.raises(InputError, match=r"resume .*'dropout': 0\.0.* received .*'dropout': 0\.5"):
+        train(run_dir, resume=True)
+
+
+def open_run(run_dir, resume, weight, default=None):
+    model = sv.VAE.mlp(4, 2, (3,))
+    optimizer = sv.optim.Adam(model.parameters())
+    settings = {"seed": 1} | ({} if weight is None else {"weight": weight})
+    return sv.run_directory.Run(
+        run_dir, resume, settings, 1, model, optimizer, numpy.zeros((1, 2)), {"weight": default}
+    )
+
+
+def test_a_new_setting_of_fit_counts_as_its_default_in_an_older_run(run_dir, monkeypatch):
+    with open_run(run_dir, False, None):
+        pass
+    with pytest.raises(InputError, match="'weight': None.* received .*'weight': 1"), open_run(run_dir, True, 1.0):
+        pass
+    write_text = sv.run_directory.write_text
+    with monkeypatch.context() as patch:  # killed after the checkpoint, before the configuration
+        patch.setattr(
+            sv.run_directory,
+            "write_text",
+            lambda path, text: 1 / 0 if "config" in path.name else write_text(path, text),
+        )
+        with pytest.raises(ZeroDivisionError), open_run(run_dir, True, 1.0, default=1.0):
+            pass
+    for _ in range(2):
+        with open_run(run_dir, True, 1.0, default=1.0):
+            pass
+    with pytest.raises(InputError, match="only epochs may grow"), open_run(run_dir, True, 2.0, default=1.0):
+        pass
+
+
+# ---- machines
+
+
+def test_fewer_processors_are_another_machine(run_dir, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    train(run_dir, epochs=1)
+    train(run_dir, epochs=2, resume=True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2})
+    with pytest.warns(UserWarning, match="other versions .*, 3 processors.* then, .*, 1 processors.* now"):
+        train(run_dir, epochs=3, resume=True)
+
+
+@pytest.mark.parametrize("name", ["blas", "simd", "OMP_NUM_THREADS", "MKL_NUM_THREADS"])
+def test_another_blas_or_instruction_set_is_another_machine(name, run_dir):
+    train(run_dir, epochs=1)
+    config = json.loads((run_dir / "config.json").read_text())
+    config["versions"][name] = "another"
+    (run_dir / "config.json").write_text(json.dumps(config))
+    with pytest.warns(UserWarning, match=f"other versions than before.*'{name}': 'another'"):
+        train(run_dir, epochs=2, resume=True)
+
+
+def test_an_older_run_that_did_not_record_its_blas_resumes_without_a_warning(run_dir):
+    train(run_dir, epochs=1)
+    config = json.loads((run_dir / "config.json").read_text())
+    config["versions"] = {name: config["versions"][name] for name in config["versions"].keys() - {"blas", "simd"}}
+    (run_dir / "config.json").write_text(json.dumps(config))
+    train(run_dir, epochs=2, resume=True)
+
+
+def test_options_of_the_caller_are_kept_and_a_run_that_has_only_them_is_not_begun(run_dir, whole):
+    with sv.run_directory.RunDirectory(run_dir, "resume this") as directory:
+        directory.begin({"colour": "red"})
+        assert not sv.run_files.has_begun(run_dir)
+        with pytest.raises(DataError, match="expected a run directory"):
+            train(run_dir, resume=True)
+        with pytest.raises(KeyboardInterrupt, match=r"to resume by `resume this`, or fit\("):
+            train(directory, rate=Spy(2, lambda: signal.raise_signal(signal.SIGINT)))
+    train(run_dir, resume=True)
+    assert json.loads((run_dir / "config.json").read_text())["options"] == {"colour": "red"}
+    assert_same_run(run_dir, whole)
+    with sv.run_directory.RunDirectory(run_dir) as directory, pytest.raises(InputError, match="one with a run"):
+        directory.begin({})
+    with sv.run_directory.RunDirectory(run_dir.parent) as directory, pytest.raises(InputError, match="one with a run"):
+        directory.begin({})  # its parent: a run with this one as a part

@@ -1,0 +1,170 @@
+"""evaluate, sample, plot, check and data: what the command line does with what is there."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+import scratchvae as sv
+from scratchvae.backend import device_module
+from scratchvae.cli.settings import kept_options, load_parts
+from scratchvae.data import Dataset
+from scratchvae.errors import InputError
+from scratchvae.evaluation import quantity
+from scratchvae.kinds import KINDS, Kind, Subject, kind_of
+from scratchvae.replacement import replace
+
+
+class CheckFailed(Exception):
+    """A row of `scratchvae check` does not meet its tolerance."""
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Print the scores of a trained model on the test part of its data."""
+    model, options = sv.load(arguments.run), kept_options(Path(arguments.run))
+    if arguments.data is None and not options:
+        raise InputError("evaluate", "--data, as the run does not say what to score", "none")
+    kind = KINDS[options["model"]] if options else kind_of(model)
+    part, test = held_out(arguments, options)
+    test = test if arguments.limit is None else test.cut(arguments.limit)[0]
+    x = kind.observations(test)
+    print_scores(kind, model, test, arguments.samples, arguments.seed, part)
+    n_samples = arguments.importance_samples
+    if n_samples is not None:
+        log_px, error, effective = sv.log_likelihood(model, x, n_samples, arguments.seed)
+        spread = log_px.std(ddof=1) / len(log_px) ** 0.5 if len(log_px) > 1 else numpy.inf
+        print(
+            f"log p(x) {log_px.mean():.2f} +- {spread:.2f} by {n_samples} importance samples, "
+            f"Monte Carlo's standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f} "
+            f"({quantity(model, x)})"
+        )
+        for line in kind.scores(model, test, arguments.seed, n_samples):
+            print(line)
+
+
+def held_out(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Dataset]:
+    """The data to score, and what they are called: the test part of a set or of the run's own data, or a whole file."""
+    if arguments.data is None:
+        return "test", load_parts(options, arguments.data_dir)[2]
+    if arguments.data in sv.data.DATASETS:
+        return "test", sv.data.load(arguments.data, arguments.data_dir or options.get("data_dir"))[1]
+    parts = sv.data.read(arguments.data, arguments.data_labels)
+    return ("test", parts["test"]) if "test" in parts else (f"all of {arguments.data}", parts["train"])
+
+
+def print_scores(kind: Kind, model: Any, test: Any, n_samples: int = 1, seed: int = 0, part: str = "test") -> None:
+    """Print the bound of a data set, by the name of the part that it is, and what else the kind scores."""
+    x = kind.observations(test)
+    scores = sv.evaluate(model, x, n_samples=n_samples, seed=seed)
+    line = f"ELBO {scores['elbo']:.2f} +- {scores['elbo_standard_error']:.2f} = {scores['reconstruction']:.2f}"
+    line += f" - KL {scores['kl']:.2f}, {scores['active_units']} of {model.latent_size} units active"
+    print(f"{part}: {line}, mean of {scores['n']:,} ({quantity(model, x)})")
+    for line in kind.scores(model, test, seed):
+        print(line)
+
+
+def sample(arguments: argparse.Namespace) -> None:
+    """Write decoder means of samples from the prior, as an array or as a picture."""
+    path = Path(arguments.out)
+    if path.suffix == ".npy" and not path.is_dir():
+        content = io.BytesIO()
+        numpy.save(content, sv.to_numpy(sv.load(arguments.run).sample(arguments.n, arguments.seed)))
+        replace(path, content.getbuffer())
+    else:
+        from scratchvae import plotting
+
+        path = plotting.picture_path(path)
+        shape = kept_options(Path(arguments.run)).get("image_shape")
+        model = sv.load(arguments.run)
+        plotting.save_figure(plotting.samples(model, arguments.n, arguments.seed, shape), path)
+    print(path)
+
+
+def plot(arguments: argparse.Namespace) -> None:
+    """Draw one picture of a run, or all that are possible."""
+    directory = Path(arguments.run)
+    options = kept_options(directory, needed=("data",))
+    kind, model, name = KINDS[options["model"]], sv.load(directory), arguments.picture
+    subject = Subject(model, directory, lambda: load_parts(options, arguments.data_dir)[::2])
+    if name == "all":
+        if arguments.out:
+            raise InputError("plot", "one picture with --out", "all")
+        draw_all(kind, subject)
+        return
+    pictures = {picture.name: picture for picture in kind.pictures}
+    if name not in pictures:
+        raise InputError(f"plot {name}", f"a picture among {', '.join(pictures)}", f"a {type(model).__name__}")
+    from scratchvae import plotting
+
+    path = plotting.picture_path(arguments.out or _picture_path(directory, name))
+    if not pictures[name].is_possible(subject):
+        raise InputError(f"plot {name}", pictures[name].needs, str(subject))
+    plotting.save_figure(pictures[name].figure(subject), path)
+    print(path)
+
+
+def draw_all(kind: Kind, subject: Subject) -> None:
+    """Save the pictures that a subject allows, and name the others."""
+    from scratchvae import plotting
+
+    for picture in kind.pictures:
+        if picture.is_possible(subject):
+            path = _picture_path(subject.directory, picture.name)
+            plotting.save_figure(picture.figure(subject), path)
+            print(path)
+        else:
+            print(f"no picture {picture.name}: it needs {picture.needs}, and there are {subject}")
+
+
+def _picture_path(directory: Path, name: str) -> Path:
+    return directory / "figures" / f"{name}.png"
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Print every row of the checks. Raises CheckFailed if one does not meet its tolerance."""
+    from scratchvae.checks.table import SECTIONS, outcomes
+
+    device_module(arguments.device)
+    started, n, failed = time.perf_counter(), 0, []
+    for section in SECTIONS:
+        print(f"{section:44}{'figure':>10}  tolerance")
+        for outcome in outcomes(section, arguments.device):
+            n += 1
+            verdict = "ok" if outcome.passed else f"FAILED {outcome.reason}"
+            print(
+                f"  {outcome.name:42}{outcome.figure:10.1e}  {outcome.tolerance:9.1e}  {verdict}".rstrip(), flush=True
+            )
+            if not outcome.passed:
+                failed.append(outcome.name)
+    seconds = time.perf_counter() - started
+    print(f"{n} checks on the {arguments.device}, {len(failed)} failed, {seconds:.0f} s (NumPy {numpy.__version__})")
+    if failed:
+        raise CheckFailed(f"check failed: {', '.join(failed)}")
+
+
+def data(arguments: argparse.Namespace) -> None:
+    """Print what a data set holds, and draw some of it."""
+    if arguments.out:
+        from scratchvae import plotting
+
+        path = plotting.picture_path(arguments.out)
+    train, test = sv.data.load(arguments.data, arguments.data_dir)
+    for name, part in (("train", train), ("test", test)):
+        x = part.images
+        print(f"{name:5s}  {x.shape} {x.dtype}, mean {x.mean():.4f}, from {x.min():g} to {x.max():g}")
+        if part.labels is not None:
+            labels, counts = numpy.unique(part.labels, return_counts=True)
+            print(f"       labels {', '.join(f'{k}: {n}' for k, n in zip(labels, counts, strict=True))}")
+    if train.factors:
+        print(f"factors {', '.join(train.factors)}")
+    if train.attributes:
+        print(f"attributes {', '.join(f'{name} {values.mean():.0%}' for name, values in train.attributes.items())}")
+    if arguments.out:
+        shades = plotting.Shades.of(train.images)
+        plotting.save_figure(plotting.images(train.images[:100], shades=shades), path)
+        print(path)

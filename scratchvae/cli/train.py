@@ -1,0 +1,133 @@
+"""scratchvae train: a run, from its options to its pictures."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import scratchvae as sv
+from scratchvae.cli.commands import draw_all, print_scores
+from scratchvae.cli.settings import load_parts, older_file, requested
+from scratchvae.data import Dataset
+from scratchvae.errors import DataError
+from scratchvae.evaluation import observations, quantity
+from scratchvae.kinds import Kind, Settings, Subject
+from scratchvae.run_directory import RunDirectory
+from scratchvae.run_files import has_begun, read_history
+from scratchvae.training import summary
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train a model, score it on the test part, and draw its pictures."""
+    kind, settings = requested(arguments)
+    kind.refuse(settings)
+    with TrainingRun(kind, settings, arguments.run_dir, arguments.resume, not arguments.quiet) as run:
+        train, validation, test = load_parts(settings)
+        kind.check(settings, train, test)
+        model = kind.build(settings, train, run.having(train, validation))
+        print(model.to(settings["device"]))
+        parts = parts_in_words(train, validation, test)
+        line = f"{settings['data']}: {parts}; {quantity(model, kind.observations(test))}"
+        print("\n".join([line, *kind.notes(settings, train)]), flush=True)
+        run.train(model, settings["epochs"])
+        history = read_history(run.directory)
+    print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
+    print_scores(kind, model, test)
+    if not arguments.no_pictures:
+        draw_all(kind, Subject(model, run.directory.path, lambda: (train, test)))
+
+
+def parts_in_words(train: Dataset, validation: Dataset, test: Dataset) -> str:
+    """How many rows each part has, and which part chooses the best checkpoint."""
+    if validation is test:
+        return f"{len(train):,} to train with, {len(test):,} to choose best.npz by and to test with"
+    return f"{len(train):,} to train with, {len(validation):,} to choose best.npz by, {len(test):,} to test with"
+
+
+class TrainingRun:
+    """A run under way: its directory, locked while this is entered, and the trainings of its parts and of itself.
+
+    A directory that is there is locked at once, so that another run is refused before data are loaded; one that is not
+    is made by the first training, so that a refusal leaves nothing behind.
+    """
+
+    def __init__(self, kind: Kind, settings: Settings, run_dir: str | None, resume: str | None, progress: bool) -> None:
+        self.kind, self.settings, self.resume, self.progress = kind, settings, resume is not None, progress
+        self.path = None if resume is None and run_dir is None else Path(resume or run_dir)
+        self._stack, self._begun = ExitStack(), False
+
+    def __enter__(self) -> TrainingRun:
+        with self._stack:
+            if self.path is not None and self.path.exists():
+                self._lock()
+                if not self.resume:
+                    self.directory.refuse_run()
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._stack.__exit__(*failure)
+
+    def having(self, train: Dataset, validation: Dataset) -> TrainingRun:
+        """This run, with its data."""
+        self.dataset, self.x = train, self.kind.observations(train)
+        self.validation = self.kind.observations(validation)
+        return self
+
+    def __call__(self, name: str, model: Any, epochs: int, **arguments: Any) -> None:
+        """Train a part of the run in a folder of its own, or resume its training there."""
+        self._begin(model)
+        print(model.to(self.settings["device"]), flush=True)
+        directory = RunDirectory(self.directory.path / name, self.directory.command)
+        self._fit(model, epochs, directory, has_begun(directory.path), arguments)
+
+    def train(self, model: Any, epochs: int) -> None:
+        """Train the model of the run itself, or resume its training."""
+        self._begin(model)
+        older = older_file(self.directory.path) if self.resume else None
+        self._fit(model, epochs, self.directory, self.settings.begun, self.kind.training(self.settings, self.dataset))
+        if older is not None:
+            older.unlink()  # its options are in config.json now
+
+    def _fit(self, model: Any, epochs: int, directory: Any, resume: bool, arguments: dict[str, Any]) -> None:
+        where = {"run_dir": directory, "resume": resume, "progress": self.progress}
+        sv.fit(model, self.x, epochs, validation=self.validation, **where, **arguments)
+
+    def _begin(self, model: Any) -> None:
+        """Lock the directory, and write down the options, once; before that the data are shown to the model."""
+        if self._begun:
+            return
+        for x in (self.x, self.validation):
+            try:
+                observations(model, x)
+            except DataError as error:
+                error.args = (f"{self.settings['data']}: {error}",)
+                raise
+        if self.path is None:
+            self.path = claim(self.settings["data"])
+        if not hasattr(self, "directory"):
+            self._lock()
+        shape = {"image_shape": list(self.x.shape[1:])}
+        options = {"model": self.kind.name} | dict(self.settings) | shape
+        if self.resume:
+            self.directory.options = options
+        else:
+            self.directory.begin(options)
+        self._begun = True
+
+    def _lock(self) -> None:
+        self.directory = self._stack.enter_context(RunDirectory(self.path, f"scratchvae train --resume {self.path}"))
+
+
+def claim(data: str) -> Path:
+    """The first free directory of runs/DATA-1, runs/DATA-2, ..., made here, so that no other job has the same one."""
+    for i in count(1):
+        path = Path("runs") / f"{Path(data).stem}-{i}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return path

@@ -1,0 +1,110 @@
+"""Counts of independent events."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.autodiff import no_grad
+from scratchvae.backend import array_module, device_of
+from scratchvae.distributions.distribution import Distribution
+from scratchvae.distributions.event import check_event, sum_event
+from scratchvae.distributions.integration import entries, product
+from scratchvae.errors import DataError
+
+
+class Poisson(Distribution):
+    """p(x) = product over the event of r^x e^(-r) / x!,   log r = log_rate,   x in {0, 1, 2, ...}
+
+    log_rate: array or Tensor, (N, D). The mean and the variance are r.
+    """
+
+    support = "whole numbers of at least 0"
+    data_kinds = "fiu"
+
+    def __init__(self, log_rate: Any, event_ndim: int = 1) -> None:
+        self.log_rate, self.event_ndim = log_rate, event_ndim
+
+    @classmethod
+    def check_data(cls, x: Any) -> None:
+        """Raise DataError for values that are no counts: negative ones, and those between whole numbers."""
+        wrong = x[(x < 0) | (x != array_module(x).floor(x))]
+        if wrong.size:
+            hint = "sv.data.load divides bytes of type uint8 by 255; another type of integers keeps its values"
+            is_grey = 0 <= float(x.min()) and float(x.max()) <= 1
+            value = f"{float(wrong[0]):g}"
+            raise DataError("data for a Poisson likelihood", cls.support, value, hint if is_grey else "")
+
+    @classmethod
+    def quantity(cls, x: Any = None) -> str:
+        """A bound of the probability of counts, whatever they are."""
+        return "lower bound of log p(x), a probability of counts"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the log rates."""
+        return self.log_rate.shape
+
+    @property
+    def mean(self) -> Any:
+        """r = exp(log_rate)"""
+        return ops.exp(self.log_rate)
+
+    def sample(self, noise: Any) -> Any:
+        """x = the first whole number whose cumulated probability exceeds uniform noise: an array.   (..., N, D)
+
+        By bisection within 12 sqrt(r) + 40 of r, where x always lies; the cumulated probability is the regularised
+        incomplete gamma function Q(x + 1, r), whose tails SciPy gives for rates up to 1e6. u = 0 counts as the middle
+        of its cell, as in `Laplace.sample`.
+        """
+        with no_grad():
+            rate = self.mean
+        xp = array_module(rate)
+        r, u = rate.astype(numpy.float64), xp.maximum(noise, float(xp.finfo(noise.dtype).eps) / 4)
+        spread = 12 * xp.sqrt(r) + 40
+        low, high = xp.maximum(xp.floor(r - spread), 0) - 1 + 0 * u, xp.ceil(r + spread) + 0 * u
+        for _ in range(math.ceil(math.log2(2 * float(spread.max()) + 2))):  # x lies above low and not above high
+            middle = xp.ceil((low + high) / 2)
+            exceeds = _special(r).gammaincc(middle + 1, r) > u
+            low, high = xp.where(exceeds, low, middle), xp.where(exceeds, middle, high)
+        return high.astype(rate.dtype)
+
+    def log_prob(self, x: Any) -> Any:
+        """log p(x) = sum over the event of x l - e^l - log x! for log rates l, in nats.   (N, D) -> (N,)
+
+        With d = l - log x it is computed as x (d - (e^d - 1)) - (log x! - x log x + x), which is small where p(x) is
+        large: the three terms above would lose digits of large counts to each other.
+        """
+        check_event("Poisson.log_prob", x, self)
+        x = x.astype(self.log_rate.dtype, copy=False)
+        d = self.log_rate - array_module(x).log(array_module(x).maximum(x, 1))
+        log_ratio = ops.where(x > 0, x * (d - ops.expm1(d)), -ops.exp(self.log_rate))
+        return sum_event(log_ratio - _stirling_error(x), self)
+
+    def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
+        """As in Distribution; the sum over the whole numbers within 12 sqrt(r) + 40 of r."""
+        rules = []
+        for r in entries(self, ops.exp(self.log_rate))[0]:
+            spread = 12 * math.sqrt(r) + 40
+            x = numpy.arange(max(math.floor(r - spread), 0), math.ceil(r + spread) + 1.0)
+            rules.append((x, numpy.ones(len(x))))
+        return product(self, rules)
+
+
+def _stirling_error(x: Any) -> Any:
+    """log x! - x log x + x for whole numbers x: about log(2 pi x) / 2, and 0 for 0. By float64, in the type of x."""
+    xp = array_module(x)
+    n = x.astype(numpy.float64)
+    return (_special(n).gammaln(n + 1) - n * xp.log(xp.maximum(n, 1)) + n).astype(x.dtype)
+
+
+def _special(x: Any) -> Any:
+    """The special functions of the library that x comes from."""
+    if device_of(x) == "cpu":
+        from scipy import special
+    else:
+        from cupyx.scipy import special
+    return special

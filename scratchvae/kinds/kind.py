@@ -1,0 +1,180 @@
+"""A kind of model: what it takes and refuses, how it is built and trained, and which pictures it has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scratchvae.backend import device_module
+from scratchvae.data import DATASETS, SPLITS, Dataset
+from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, data_set, path, share_or_test
+from scratchvae.kinds.pictures import Picture
+from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
+
+DATA = Option(
+    "data",
+    f"data set: {', '.join(DATASETS)}, or the path of a .npy, .npz or idx file",
+    "drawn-digits",
+    data_set,
+    resumable=True,
+)
+
+DATA_DIR = Option(
+    "data_dir",
+    "folder with the files of a named set; mnist alone is downloaded, once",
+    conversion=path,
+    metavar="DIR",
+    usual="$SCRATCHVAE_DATA",
+    resumable=True,
+)
+
+DATA_LABELS = Option(
+    "data_labels", "file of the labels of the images in a file", conversion=path, metavar="FILE", resumable=True
+)
+
+COMMON = (
+    DATA,
+    DATA_DIR,
+    DATA_LABELS,
+    Option(
+        "split",
+        "test part of a file without test images: a tenth of the rows, drawn at random, or the last tenth",
+        "random",
+        choices=SPLITS,
+        older="last",
+    ),
+    Option(
+        "validation",
+        "what chooses best.npz: a share of the training part, which is then not trained on, or test, the test part",
+        0.1,
+        share_or_test,
+        metavar="SHARE",
+        older="test",
+    ),
+    Option("epochs", "passes over the training data", 30, COUNT, metavar="N", resumable=True),
+    Option("batch_size", "images per step", 128, COUNT, metavar="M"),
+    Option("learning_rate", "learning rate of Adam", 2e-3, POSITIVE, metavar="RATE"),
+    Option(
+        "learning_rate_decay",
+        "factor by which the learning rate falls in an epoch, a little at every step",
+        1.0,
+        POSITIVE,
+        metavar="FACTOR",
+    ),
+    Option("kl_weight", "weight of the KL in training", 1.0, NOT_NEGATIVE, metavar="WEIGHT"),
+    Option("kl_warmup", "steps over which the weight of the KL grows from 0", 0, FROM_ZERO, metavar="STEPS"),
+    Option("samples", "samples of z per image", 1, COUNT, metavar="S"),
+    Option(
+        "objective",
+        "what is maximised: the ELBO, or the importance-weighted bound (log of the mean of S weights)",
+        "elbo",
+        choices=("elbo", "iwae"),
+    ),
+    Option("clip_norm", "largest norm of the gradient", None, POSITIVE, metavar="NORM"),
+    Option("seed", "seed of weights, order and noise", 0, FROM_ZERO, metavar="SEED"),
+    Option("device", "where to compute", "cpu", choices=("cpu", "gpu")),
+)
+"""The options that every kind takes."""
+
+
+@dataclass(frozen=True)
+class Settings(Mapping[str, Any]):
+    """The value of every option of one run, by name.
+
+    Parameters
+    ----------
+    by_name : dict
+    given : names of the options that were named now, not when the run was begun
+    begun : bool
+        Whether a run is resumed that has trained its parts and then begun itself.
+    """
+
+    by_name: Mapping[str, Any]
+    given: frozenset[str] = frozenset()
+    begun: bool = False
+
+    def __getitem__(self, name: str) -> Any:
+        return self.by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_name)
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+
+class Kind:
+    """A kind of model; `kinds/__init__.py` has a line for each.
+
+    Attributes
+    ----------
+    name : str, the value of --model
+    summary : str, for the help of --model
+    model : the class of the models that it builds
+    options : those that it takes, with COMMON among them
+    pictures : those that it has, in the order in which they are drawn
+    """
+
+    name: str
+    summary: str
+    model: type
+    options: tuple[Option, ...] = COMMON
+    pictures: tuple[Picture, ...] = ()
+
+    def complete(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The options of a new run, with those defaults that depend on other options."""
+        return values
+
+    def refuse(self, settings: Settings) -> None:
+        """Raise InputError for settings that do not go together. Called before data are loaded."""
+        device_module(settings["device"])
+
+    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
+        """Raise DataError or InputError for data that this kind does not take. Called before anything is written."""
+
+    def observations(self, dataset: Dataset) -> Any:
+        """What the model observes of a data set: an array x whose first axis counts the data."""
+        raise NotImplementedError
+
+    def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> Any:
+        """The model to train.
+
+        part(name, model, epochs, **arguments) trains a model that this one needs, with these arguments of `fit`, in a
+        folder of the run, or resumes its training there. part.directory is the run's own.
+        """
+        raise NotImplementedError
+
+    def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
+        """The arguments of `fit` that the settings determine, but for data, epochs and directory."""
+        return {
+            "batch_size": settings["batch_size"],
+            "learning_rate": learning_rate(settings, len(train)),
+            "kl_weight": kl_weight(settings),
+            "n_samples": settings["samples"],
+            "objective": settings["objective"],
+            "clip_norm": settings["clip_norm"],
+            "seed": settings["seed"],
+        }
+
+    def notes(self, settings: Settings, train: Dataset) -> list[str]:
+        """What a person reads before the training, beside the model and the data."""
+        return []
+
+    def scores(self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0) -> list[str]:
+        """What is printed below the bound of a data set; with n_samples, below log p(x) by so many samples."""
+        return []
+
+
+def learning_rate(settings: Mapping[str, Any], n_rows: int) -> float | Schedule:
+    """The learning rate of `fit` for epochs of so many rows."""
+    rate, decay = settings["learning_rate"], settings["learning_rate_decay"]
+    n_steps = math.ceil(n_rows / settings["batch_size"])
+    return rate if decay == 1 else ExponentialSchedule(rate, decay ** (1 / n_steps))
+
+
+def kl_weight(settings: Mapping[str, Any]) -> float | Schedule:
+    """The weight of the KL, which may grow from 0."""
+    weight, n_steps = settings["kl_weight"], settings["kl_warmup"]
+    return LinearSchedule(0.0, weight, n_steps) if n_steps else weight

@@ -1,0 +1,207 @@
+"""Models that learn from few labels: M2, and M2 on the latent variables of a VAE, M1+M2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+import scratchvae as sv
+from scratchvae.data import Dataset
+from scratchvae.errors import DataError, InputError
+from scratchvae.evaluation import prepared
+from scratchvae.kinds import pictures
+from scratchvae.kinds.kind import COMMON, Settings, learning_rate
+from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, Option, path
+from scratchvae.kinds.vae import ACTIVATION, CHANNELS, HIDDEN, LATENT, LIKELIHOOD, ImageKind, MultilayerVAE
+from scratchvae.objectives import usual_alpha
+
+LABELS = Option(
+    "labels", "number of images that keep their label, the same number of each class", None, COUNT, metavar="N"
+)
+ALPHA = Option(
+    "alpha",
+    "weight of the classification loss",
+    None,
+    NOT_NEGATIVE,
+    metavar="ALPHA",
+    usual="0.1 x images / labelled images",
+)
+M1 = Option(
+    "m1",
+    "run or checkpoint file of a VAE to use as M1, instead of training one",
+    conversion=path,
+    metavar="RUN",
+    resumable=True,
+)
+M1_EPOCHS = Option(
+    "m1_epochs",
+    "passes over the data to train M1",
+    conversion=COUNT,
+    metavar="N",
+    usual="as many as --epochs",
+    resumable=True,
+)
+OF_M1 = (*(option.name for option in LIKELIHOOD), "kl_warmup", "m1_epochs")
+"""The options of m1+m2 that M1 alone takes."""
+
+
+class SemiSupervisedKind(ImageKind):
+    """A kind of model that learns from images, some of which have a label."""
+
+    pictures = pictures.WITH_CLASSES
+
+    def refuse(self, settings: Settings) -> None:
+        """Raise InputError also where the number of labels is missing, and for another objective than J~."""
+        if settings["labels"] is None:
+            raise InputError("train", f"--labels N with --model {self.name}", "none")
+        if settings["objective"] != "elbo":
+            raise InputError("train", f"--objective elbo with --model {self.name}", settings["objective"])
+        super().refuse(settings)
+
+    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
+        """Raise DataError for images without labels, for too few of them, and for others in the test part."""
+        labels(settings, train)
+        if test.labels is not None and not 0 <= test.labels.min() <= test.labels.max() <= train.labels.max():
+            received = f"classes from {test.labels.min()} to {test.labels.max()}"
+            raise DataError(f"test labels of {settings['data']}", f"classes from 0 to {train.labels.max()}", received)
+
+    def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
+        """The arguments of `fit`; an epoch is a pass through the larger of the two sets."""
+        y = labels(settings, train)
+        n_rows = int(max((y >= 0).sum(), (y < 0).sum()))
+        of_labels = {"labels": y, "alpha": settings["alpha"], "learning_rate": learning_rate(settings, n_rows)}
+        return super().training(settings, train) | of_labels
+
+    def notes(self, settings: Settings, train: Dataset) -> list[str]:
+        """How many labels there are, and alpha."""
+        alpha = settings["alpha"]
+        alpha = usual_alpha(settings["labels"], len(train)) if alpha is None else alpha
+        return [f"{settings['labels']:,} labels, drawn by seed {settings['seed']}; alpha = {alpha:.4g}"]
+
+    def scores(self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0) -> list[str]:
+        """The share of the images that the model takes for another class, with its standard error, if they have one."""
+        if dataset.labels is None:
+            return []
+        error = sv.classification_error(model, dataset.images, dataset.labels, n_samples, seed)
+        spread = 100 * (error * (1 - error) / len(dataset)) ** 0.5
+        way = f"p(y | x) from {n_samples} importance samples of each class" if n_samples else "q(y | x)"
+        return [f"test error {100 * error:.2f} +- {spread:.2f} % of {len(dataset):,}, by {way}"]
+
+
+class MultilayerM2(SemiSupervisedKind):
+    """M2 of multilayer perceptrons."""
+
+    name, summary = "m2", "mlp, with labels for some images"
+    model = sv.SemiSupervisedVAE
+    options = (*COMMON, LABELS, ALPHA, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
+
+    def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SemiSupervisedVAE:
+        """SemiSupervisedVAE.mlp for images of this size."""
+        size, hidden = train.images[0].size, settings["hidden"]
+        return sv.SemiSupervisedVAE.mlp(size, n_classes=n_classes(train), hidden=hidden, **self.arguments(settings))
+
+    def smallest(self, settings: Settings) -> sv.SemiSupervisedVAE:
+        """A model with these settings, but of one unit in each layer."""
+        arguments = self.arguments(settings) | {"latent_size": 1}
+        return sv.SemiSupervisedVAE.mlp(1, n_classes=1, hidden=[1] * len(settings["hidden"]), **arguments)
+
+
+class ConvolutionalM2(SemiSupervisedKind):
+    """M2 of convolutional networks."""
+
+    name, summary = "m2-conv", "conv, with labels for some images"
+    model = sv.SemiSupervisedVAE
+    options = (*COMMON, LABELS, ALPHA, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
+
+    def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SemiSupervisedVAE:
+        """SemiSupervisedVAE.convolutional for images of this shape."""
+        arguments = self.arguments(settings) | {"n_classes": n_classes(train), "channels": settings["channels"]}
+        return sv.SemiSupervisedVAE.convolutional(list(train.images.shape[1:]), **arguments)
+
+    def smallest(self, settings: Settings) -> sv.SemiSupervisedVAE:
+        """A model with these settings, but of one unit in each layer."""
+        arguments = self.arguments(settings) | {"latent_size": 1, "n_classes": 1, "channels": [1], "hidden_size": 1}
+        return sv.SemiSupervisedVAE.convolutional((2, 2, 1), **arguments)
+
+
+class M1M2(SemiSupervisedKind):
+    """M1+M2: a VAE, M1, and then M2 on its latent variables."""
+
+    name, summary = "m1+m2", "mlp, and then m2 on its latent variables"
+    model = sv.StackedVAE
+    options = (*MultilayerM2.options, M1, M1_EPOCHS)
+
+    def complete(self, values: dict[str, Any]) -> dict[str, Any]:
+        """M1 is trained for as many epochs as M2, where nothing else is said."""
+        if values["m1"] is not None:
+            return values
+        return values | {"m1_epochs": values["m1_epochs"] or values["epochs"]}
+
+    def refuse(self, settings: Settings) -> None:
+        """Raise InputError also for another M1 than the run has, and for options of an M1 that is there already."""
+        if settings["hidden"] == []:
+            raise InputError("train", "--hidden with at least one width for m1+m2", "none")
+        given = [option for option in self.options if option.name in settings.given]
+        changed = ", ".join(f"{option.flag} {settings[option.name]}" for option in given if option in (M1, M1_EPOCHS))
+        if settings.begun and changed:
+            raise InputError("train", "the M1 of the run, in which M2 has begun", changed, "--epochs may grow")
+        refused = ", ".join(option.flag for option in given if option.name in OF_M1)
+        if settings["m1"] is not None and refused:
+            raise InputError("train", "either --m1 or options of an M1 to train", f"--m1 and {refused}")
+        super().refuse(settings)
+        if settings["m1"] is not None and not settings.begun:
+            trained(settings["m1"])
+
+    def smallest(self, settings: Settings) -> sv.VAE:
+        """An M1 with these settings, but of one unit in each layer."""
+        return MultilayerVAE().smallest(settings)
+
+    def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.StackedVAE:
+        """M2 on the active units of M1, which is that of the run, the one that --m1 names, or trained now."""
+        m1, units = self._m1(settings, train, part)
+        names = {"n_classes": n_classes(train), "latent_size": settings["latent"], "hidden": settings["hidden"][-1:]}
+        names |= {name: settings[name] for name in ("activation", "seed")}
+        return sv.StackedVAE.mlp(m1, units, **names)
+
+    def _m1(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> tuple[sv.VAE, Any]:
+        """M1, and the units that M2 takes of it."""
+        if settings.begun:
+            stacked = sv.load(part.directory)
+            if type(stacked) is not sv.StackedVAE:
+                raise DataError(f"resume {part.directory.path}", "a StackedVAE", f"a {type(stacked).__name__}")
+            return stacked.first, stacked.units
+        if settings["m1"] is not None:
+            m1 = trained(settings["m1"])
+            m1.rows(train.images[:1])
+            m1.to(settings["device"])
+        else:
+            vae = MultilayerVAE()
+            m1 = vae.build(settings, train, part)
+            part("m1", m1, settings["m1_epochs"], **vae.training(settings, train))
+        return m1, sv.active_units(m1, prepared(m1, train.images, settings["seed"]))
+
+    def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
+        """The arguments of `fit` for M2, whose KL does not grow from 0."""
+        return super().training(settings, train) | {"kl_weight": settings["kl_weight"]}
+
+
+def labels(settings: Settings, train: Dataset) -> numpy.ndarray:
+    """The labels that --labels leaves of the training images, -1 elsewhere."""
+    if train.labels is None:
+        raise DataError(f"labels of {settings['data']}", "a label for each image", "none", "an .npz may hold labels")
+    return sv.data.label_subset(train.labels, settings["labels"], settings["seed"])
+
+
+def n_classes(train: Dataset) -> int:
+    """C, for classes from 0 to C - 1."""
+    return int(train.labels.max()) + 1
+
+
+def trained(run: str) -> sv.VAE:
+    """The VAE of a run or a file, as M1. Raises InputError for another model."""
+    m1 = sv.load(run)
+    if type(m1) is not sv.VAE:
+        raise InputError("train", "a VAE as --m1", f"a {type(m1).__name__}")
+    return m1

@@ -1,0 +1,102 @@
+"""Variational autoencoders of images: of perceptrons, and of convolutional networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import scratchvae as sv
+from scratchvae import binarization
+from scratchvae.data import Dataset
+from scratchvae.kinds import pictures
+from scratchvae.kinds.kind import COMMON, Kind, Settings
+from scratchvae.kinds.option import COUNT, Option, deviation
+from scratchvae.models import LIKELIHOODS
+
+LATENT = Option("latent", "number of latent dimensions, K", 2, COUNT, metavar="K")
+HIDDEN = Option(
+    "hidden",
+    "widths of the encoder's hidden layers; the decoder has them in reverse",
+    [300, 150],
+    COUNT,
+    metavar="H",
+    several="*",
+)
+CHANNELS = Option(
+    "channels",
+    "channels after each stride-2 convolution; the decoder has them in reverse",
+    [32, 64],
+    COUNT,
+    metavar="C",
+    several="+",
+)
+ACTIVATION = Option(
+    "activation", "activation of hidden layers", "tanh", choices=tuple(sorted(sv.nn.linear.ACTIVATIONS))
+)
+LIKELIHOOD = (
+    Option("likelihood", "likelihood p(x | z)", "bernoulli", choices=tuple(LIKELIHOODS)),
+    Option(
+        "std",
+        "standard deviation of gaussian and laplace: a number, learned, or decoder (one for each pixel)",
+        0.1,
+        deviation,
+    ),
+    Option("binarize", "how grey values become Bernoulli data", "none", choices=binarization.MODES),
+)
+
+
+class ImageKind(Kind):
+    """A kind of model whose data are images, and whose constructor takes the arguments of VAE."""
+
+    def observations(self, dataset: Dataset) -> Any:
+        """x (N, H, W, C) in [0, 1], or vectors (N, D)."""
+        return dataset.images
+
+    def arguments(self, settings: Settings) -> dict[str, Any]:
+        """What the constructors of all such models take."""
+        names = ("activation", "likelihood", "std", "binarize", "seed")
+        return {"latent_size": settings["latent"]} | {name: settings[name] for name in names}
+
+    def refuse(self, settings: Settings) -> None:
+        """Raise InputError for what the constructor refuses, whatever the data: a model of the least size is built."""
+        super().refuse(settings)
+        self.smallest(settings)
+
+    def smallest(self, settings: Settings) -> Any:
+        """A model with these settings, but of one unit in each layer."""
+        raise NotImplementedError
+
+
+class MultilayerVAE(ImageKind):
+    """A VAE of two multilayer perceptrons."""
+
+    name, summary = "mlp", "a VAE of perceptrons"
+    model = sv.VAE
+    options = (*COMMON, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
+    pictures = pictures.OF_A_VAE
+
+    def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
+        """VAE.mlp for images of this size."""
+        return sv.VAE.mlp(train.images[0].size, hidden=settings["hidden"], **self.arguments(settings))
+
+    def smallest(self, settings: Settings) -> sv.VAE:
+        """A model with these settings, but of one unit in each layer."""
+        return sv.VAE.mlp(1, hidden=[1] * len(settings["hidden"]), **self.arguments(settings) | {"latent_size": 1})
+
+
+class ConvolutionalVAE(ImageKind):
+    """A VAE of convolutional networks."""
+
+    name, summary = "conv", "a VAE of convolutions"
+    model = sv.VAE
+    options = (*COMMON, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
+    pictures = pictures.OF_A_VAE
+
+    def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
+        """VAE.convolutional for images of this shape."""
+        shape = list(train.images.shape[1:])
+        return sv.VAE.convolutional(shape, channels=settings["channels"], **self.arguments(settings))
+
+    def smallest(self, settings: Settings) -> sv.VAE:
+        """A model with these settings, but of one unit in each layer."""
+        return sv.VAE.convolutional((2, 2, 1), channels=[1], **self.arguments(settings) | {"latent_size": 1})

@@ -1,0 +1,41 @@
+"""Figures of models, of training, and of the engine's graph.
+
+Every function returns a matplotlib Figure made without pyplot: no state, no window, no choice of backend. `save_figure`
+writes it and returns the path. `Shades` say how numbers become grey values or colours; all pictures of one data set
+have the same, `shades = Shades.of(train.images)`, and without any a function finds them itself.
+"""
+
+from scratchvae.plotting.canvas import Shades, image_grid, picture_path, save_figure
+from scratchvae.plotting.curves import label_curve, training_curves
+from scratchvae.plotting.graph import graph
+from scratchvae.plotting.images import analogies, class_conditional, images, reconstructions, samples, uncertainty
+from scratchvae.plotting.latent import (
+    attribute_traversal,
+    decoder_manifold,
+    interpolation,
+    latent_grid,
+    latent_scatter,
+    unit_sweep,
+)
+
+__all__ = [
+    "Shades",
+    "analogies",
+    "attribute_traversal",
+    "class_conditional",
+    "decoder_manifold",
+    "graph",
+    "image_grid",
+    "images",
+    "interpolation",
+    "label_curve",
+    "latent_grid",
+    "latent_scatter",
+    "picture_path",
+    "reconstructions",
+    "samples",
+    "save_figure",
+    "training_curves",
+    "uncertainty",
+    "unit_sweep",
+]

@@ -1,0 +1,140 @@
+"""Images, and what a model makes of them or generates.
+
+x is an array of images (N, H, W, C), or of rows (N, D) with image_shape (H, W) or (H, W, C); by default, or with (D,),
+rows are squares of one channel. Images that a model returns are the means of p(x | z). Without `shades` they are found
+from x, or where there is no x from what the model generates; hand `Shades.of(train.images)` to all pictures of one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from scratchvae.backend import asarray, to_numpy
+from scratchvae.errors import InputError
+from scratchvae.plotting.canvas import (
+    Shades,
+    as_images,
+    shades_of_model,
+    show_classes,
+    show_rows,
+    show_sources,
+    show_square,
+    write_note,
+)
+
+
+def images(x: Any, image_shape: Sequence[int] | None = None, shades: Shades | None = None) -> Figure:
+    """Images in a square, row by row.   x, image_shape, shades: as at the top of this file
+
+    Raises ShapeError for rows of another size than image_shape, and InputError for no rows, NaN and infinity.
+    """
+    pictures = as_images(x, image_shape)
+    figure = Figure(figsize=(6.4, 6.4), layout="constrained", dpi=150)
+    show_square(figure.add_subplot(), pictures, shades or Shades.of(pictures))
+    return figure
+
+
+def samples(
+    model: Any,
+    n: int = 100,
+    seed: int = 0,
+    image_shape: Sequence[int] | None = None,
+    shades: Shades | None = None,
+) -> Figure:
+    """The means of p(x | z) for n samples z ~ p(z).   image_shape, shades: as at the top of this file"""
+    return images(model.sample(n, seed), image_shape, shades or shades_of_model(model))
+
+
+def reconstructions(
+    model: Any, x: Any, n: int = 10, image_shape: Sequence[int] | None = None, shades: Shades | None = None
+) -> Figure:
+    """The first n rows of x, and below each the mean of p(x | z) at the mean of q(z | x).
+
+    x, image_shape, shades: as at the top of this file
+    """
+    originals = as_images(x[:n], image_shape)
+    x = asarray(x[:n], model.device)
+    pictures = numpy.concatenate([originals, as_images(model.reconstruct(x), image_shape)])
+    figure = Figure(figsize=(0.9 * len(originals) + 1.4, 2.1), layout="constrained", dpi=150)
+    show_rows(figure.add_subplot(), pictures, ["original", "reconstruction"], shades or Shades.of(originals))
+    return figure
+
+
+def uncertainty(model: Any, x: Any, n: int = 12, shades: Shades | None = None) -> Figure:
+    """The first n images of x, and below each the mean and the standard deviation of p(x | z), z the mean of q(z | x).
+
+    x: images (N, H, W, C); the standard deviation is the mean over the channels, dark where it is small. For a Gaussian
+    likelihood whose decoder gives one for each pixel; raises InputError for another.
+    """
+    if getattr(model.decoder, "std", None) != "decoder":
+        raise InputError("uncertainty", 'a Gaussian likelihood with std="decoder"', str(model.decoder))
+    originals = as_images(x[:n])
+    likelihood = model.decode(model.encode(asarray(x[:n], model.device)).mean)
+    pair = numpy.concatenate([originals, as_images(likelihood.mean)])
+    std = to_numpy(likelihood.std).mean(axis=-1)
+    shades = shades or Shades.of(originals)
+    cells = numpy.concatenate([shades.colours(pair), colormaps["magma"](std / std.max())[..., :3]])
+    figure = Figure(figsize=(0.9 * len(originals) + 2.2, 3.1), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    show_rows(axes, cells, ["x", "mean of $p(x\\,|\\,z)$", "its std"], Shades())
+    write_note(axes, shades.note(pair))
+    scale = figure.colorbar(ScalarMappable(Normalize(0, std.max()), "magma"), ax=axes, fraction=0.02, pad=0.01)
+    scale.outline.set_visible(False)
+    return figure
+
+
+def class_conditional(
+    model: Any, n: int = 8, seed: int = 0, image_shape: Sequence[int] | None = None, shades: Shades | None = None
+) -> Figure:
+    """The means of p(x | y, z) for n samples z ~ p(z), a row each, and every class y, a column each.
+
+    image_shape, shades: as at the top of this file.   Source: deck, "Class-conditional simulation".
+    """
+    n_classes = _n_classes("class_conditional", model)
+    z = model.prior_draws(n, seed)
+    y = asarray(numpy.tile(numpy.arange(n_classes), (n, 1)), model.device)
+    means = to_numpy(model.decode(z[:, None].repeat(n_classes, axis=1), y).mean)
+    pictures = as_images(means.reshape(n * n_classes, -1), image_shape)
+    figure = Figure(figsize=(0.6 * n_classes + 0.6, 0.6 * n + 0.4), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    show_classes(axes, pictures, n_classes, shades or shades_of_model(model))
+    axes.set_ylabel("one $z \\sim p(z)$ in each row")
+    return figure
+
+
+def analogies(
+    model: Any,
+    x: Any,
+    labels: Any = None,
+    image_shape: Sequence[int] | None = None,
+    shades: Shades | None = None,
+) -> Figure:
+    """Each row of x, and beside it the means of p(x | y, z) of every class y at the z that was inferred from it.
+
+    z is the mean of q(z | x, y) at the row's label, or without labels at its most probable class. x, image_shape,
+    shades: as at the top of this file.
+
+    Source: deck, "Style transfer, or visual analogies"; Kingma et al. (2014), figure 1.
+    """
+    n_classes = _n_classes("analogies", model)
+    sources = as_images(x, image_shape)
+    n, shades = len(sources), shades or Shades.of(sources)
+    means = to_numpy(model.analogies(asarray(x, model.device), labels))
+    figure = Figure(figsize=(0.6 * n_classes + 1.6, 0.6 * n + 0.7), layout="constrained", dpi=150)
+    left, right = figure.subplots(1, 2, width_ratios=(1, n_classes))
+    show_sources(left, sources, shades)
+    show_classes(right, as_images(means.reshape(n * n_classes, -1), sources.shape[1:]), n_classes, shades)
+    return figure
+
+
+def _n_classes(operation: str, model: Any) -> int:
+    if not hasattr(model, "n_classes"):
+        raise InputError(operation, "a model with classes", type(model).__name__)
+    return model.n_classes

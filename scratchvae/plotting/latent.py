@@ -1,0 +1,260 @@
+"""A latent space: where the encoder puts the data, and what the decoder makes of its points.
+
+image_shape: (H, W) or (H, W, C); by default, or with (D,), rows are squares of one channel. Without `shades` they are
+found from what the model generates; hand `Shades.of(train.images)` to all pictures of one run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from scratchvae import latent_space
+from scratchvae.backend import asarray, to_numpy
+from scratchvae.errors import InputError, ShapeError
+from scratchvae.plotting.canvas import (
+    Shades,
+    as_images,
+    enlarge_labels,
+    image_grid,
+    numbers,
+    shades_of_model,
+    show,
+    show_rows,
+)
+
+MOST_POINTS = 5000  # of a scatter plot
+MARKERS = "o^sDvPX"  # of ten classes each
+MOST_CLASSES = 10 * len(MARKERS)
+
+
+def latent_grid(n: int) -> numpy.ndarray:
+    """z = F^-1((i + 1/2) / n), i = 0, ..., n - 1, along both axes: the middles of cells of equal prior probability.
+
+    F is the distribution function of Normal(0, 1). float32, (n, n, 2); z1 grows to the right, z2 upwards.
+    """
+    from scipy.special import ndtri
+
+    z = ndtri((numpy.arange(n) + 0.5) / n).astype(numpy.float32)
+    return numpy.stack(numpy.meshgrid(z, z[::-1]), axis=-1)
+
+
+def decoder_manifold(
+    model: Any, image_shape: Sequence[int] | None = None, n: int = 20, shades: Shades | None = None
+) -> Figure:
+    """The mean of p(x | z) for z on `latent_grid`: the whole of a 2-D latent space as the prior sees it.
+
+    image_shape, shades: as at the top of this file. Raises InputError for a latent space of another dimension.
+
+    Source: deck, 'The "hello world" of deep generative models'; Kingma & Welling (2014),
+    figure 4.
+    """
+    from scipy.special import ndtr
+
+    if model.latent_size != 2 or hasattr(model, "n_classes"):
+        received = f"a {model.latent_size}-D one" + (" with classes" if hasattr(model, "n_classes") else "")
+        raise InputError("decoder_manifold", "a 2-D latent space", received, "samples shows any")
+    z = latent_grid(n).reshape(-1, 2)
+    means = as_images(model.decode(asarray(z, model.device)).mean, image_shape)
+    figure = Figure(figsize=(6.4, 6.6), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    show(axes, image_grid(means, n), shades or shades_of_model(model), extent=(0, 1, 0, 1))
+    ticks = numpy.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5])
+    axes.set_xticks(ndtr(ticks), [f"${tick:g}$" for tick in ticks])
+    axes.set_yticks(ndtr(ticks), [f"${tick:g}$" for tick in ticks])
+    axes.set(xlabel="$z_1$", ylabel="$z_2$")
+    axes.set_title("Mean of $p(x\\,|\\,z)$, cells of equal prior probability", fontsize=12)
+    enlarge_labels(axes)
+    return figure
+
+
+# ---- where the data are
+
+
+def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
+    """The means of q(z | x) of at most 5,000 rows, evenly chosen, coloured by label.
+
+    Of more than two latent units the two whose means vary most are shown, and named on the axes. Labels are classes,
+    each with a name near the median of its points, or where they are fractions or more than MOST_CLASSES different
+    numbers, a scale. A row whose label is NaN or infinite is grey.
+
+    Raises InputError for no rows, fewer than two latent units, and too many classes, and ShapeError unless there is a
+    label for each row.
+    """
+    if len(x) == 0:
+        raise InputError("latent_scatter", "at least one row", "none")
+    step = math.ceil(len(x) / MOST_POINTS)
+    means = numbers("latent_scatter", model.encode(asarray(x[::step], model.device)).mean)
+    if means.shape[1] < 2:
+        raise InputError("latent_scatter", "at least two latent units", str(means.shape[1]))
+    variances = means.var(axis=0)
+    first, second = sorted(numpy.argsort(-variances, kind="stable")[:2])
+    means = means[:, [first, second]]
+    figure = Figure(figsize=(7.2, 6.4), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    if labels is None:
+        axes.scatter(*means.T, s=5, color=colormaps["tab10"](0), alpha=0.7, linewidths=0)
+    else:
+        labels = to_numpy(labels)
+        if labels.shape != (len(x),):
+            raise ShapeError("latent_scatter", f"labels of shape ({len(x)},), one for each row", str(labels.shape))
+        _scatter_labelled(axes, means, labels[::step])
+    for axis, unit in ((axes.xaxis, first), (axes.yaxis, second)):
+        note = f"  (of {len(variances)} units; variance {variances[unit]:.2g})" if len(variances) > 2 else ""
+        axis.set_label_text(f"mean of $z_{{{unit + 1}}}${note}")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_title("Means of $q(z\\,|\\,x)$", fontsize=12)
+    enlarge_labels(axes)
+    return figure
+
+
+def _scatter_labelled(axes: Axes, points: numpy.ndarray, labels: numpy.ndarray) -> None:
+    """Points (N, 2) in the colours of their labels, with a legend of classes, or a bar of numbers."""
+    known = numpy.isfinite(labels) if labels.dtype.kind == "f" else numpy.ones(len(labels), dtype=bool)
+    if not known.all():
+        axes.scatter(*points[~known].T, s=5, color="lightgrey", linewidths=0, label="no label")
+    points, labels = points[known], labels[known]
+    if labels.dtype.kind == "O":
+        labels = labels.astype(str)
+    classes = numpy.unique(labels)
+    fractions = labels.dtype.kind == "f" and (labels != numpy.round(labels)).any()
+    if fractions or (len(classes) > MOST_CLASSES and labels.dtype.kind in "iuf"):
+        shown = axes.scatter(*points.T, s=5, c=labels, cmap="viridis", linewidths=0)
+        axes.figure.colorbar(shown, ax=axes, label="label", shrink=0.8)
+        return
+    if len(classes) > MOST_CLASSES:
+        raise InputError("latent_scatter", f"at most {MOST_CLASSES} classes", str(len(classes)))
+    names = [str(int(label) if labels.dtype.kind == "f" else label) for label in classes]
+    names = [(name if len(name) <= 20 else f"{name[:19]}…").replace("$", "\\$") for name in names]
+    groups = [points[labels == label] for label in classes]
+    for i, (group, name) in enumerate(zip(groups, names, strict=True)):
+        look = {"color": colormaps["tab10"](i % 10), "marker": MARKERS[i // 10]}
+        axes.scatter(*group.T, s=5 if len(classes) <= 10 else 9, alpha=0.7, linewidths=0, label=name, **look)
+    if len(classes) > 1 or not known.all():
+        columns = max(1, math.ceil(len(classes) / 20))
+        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        axes.legend(title="label", markerscale=4 if columns == 1 else 2.5, ncols=columns, frameon=False, **beside)
+        axes.figure.set_figwidth(7.2 + 0.8 * (columns - 1))
+    if len(classes) > 1:
+        name_groups(axes, groups, names, inches=5)
+
+
+def name_groups(axes: Axes, groups: Sequence[numpy.ndarray], names: Sequence[str], inches: float) -> None:
+    """Write each name on the point of its group (N, 2) that is nearest to the median and covers no other name.
+
+    A name that has no such point is left to the legend. inches: the length of the axes.
+    """
+    size = 17 if len(groups) <= 10 and max(map(len, names)) <= 3 else 12
+    inch = 1.1 * max(numpy.ptp(numpy.concatenate(groups), axis=0).max() / inches, 1e-6)  # in units of the data
+    spots: list[numpy.ndarray] = []
+    boxes: list[numpy.ndarray] = []
+    for i, (points, name) in enumerate(zip(groups, names, strict=True)):
+        box = inch * size / 72 * numpy.array([0.75 * len(name), 1.1])
+        free = numpy.ones(len(points), dtype=bool)
+        for spot, other in zip(spots, boxes, strict=True):
+            free &= (abs(points - spot) > (box + other) / 2).any(axis=1)
+        if free.any():
+            distances = numpy.linalg.norm(points - numpy.median(points, axis=0), axis=1)
+            spots.append(points[numpy.where(free, distances, numpy.inf).argmin()])
+            boxes.append(box)
+            text = axes.text(*spots[-1], name, fontsize=size, weight="bold", ha="center", va="center")
+            text.set(color=colormaps["tab10"](i % 10), path_effects=[withStroke(linewidth=3, foreground="white")])
+
+
+# ---- what lies along a way
+
+
+def attribute_traversal(
+    model: Any,
+    z: Any,
+    directions: Mapping[str, Any],
+    amounts: Sequence[float] = (-1.5, -1, -0.5, 0, 0.5, 1, 1.5),
+    image_shape: Sequence[int] | None = None,
+    shades: Shades | None = None,
+) -> Figure:
+    """The mean of p(x | z + a v) for each direction v, a row each, by its name, and each amount a.
+
+    z: a point, (K,), of NumPy, as the directions, which `scratchvae.latent_space.mean_difference` finds. image_shape,
+    shades: as at the top of this file.
+
+    Source: deck, "Perturbations in latent space".
+    """
+    a = numpy.array(amounts, dtype=numpy.float32)
+    rows = [latent_space.traversal(z, direction, a) for direction in directions.values()]
+    names = [name.replace("_", " ") for name in directions]
+    columns = [f"{amount:+g}" if amount else "z" for amount in amounts]
+    title = "Mean of $p(x\\,|\\,z + a v)$ along the direction $v$ of each attribute"
+    return _decoded_rows(model, rows, names, columns, title, image_shape, shades)
+
+
+def interpolation(
+    model: Any,
+    starts: Any,
+    ends: Any,
+    n: int = 9,
+    image_shape: Sequence[int] | None = None,
+    shades: Shades | None = None,
+) -> Figure:
+    """The mean of p(x | z) from each start to its end, (P, K) of NumPy: along a line, and below it along an arc.
+
+    image_shape, shades: as at the top of this file. Raises what `spherical_interpolation` raises.
+
+    Source: White (2016), "Sampling generative networks".
+    """
+    interpolations = latent_space.linear_interpolation, latent_space.spherical_interpolation
+    ways = [interpolate(starts, ends, n) for interpolate in interpolations]
+    rows = [way[i] for i in range(len(starts)) for way in ways]
+    names, columns = ["line", "arc"] * len(starts), [f"{t:.2g}" for t in numpy.linspace(0, 1, n)]
+    title = "Mean of $p(x\\,|\\,z(t))$"
+    return _decoded_rows(model, rows, names, columns, title, image_shape, shades)
+
+
+def unit_sweep(
+    model: Any,
+    z: Any,
+    units: Sequence[int],
+    values: Sequence[float] = (-3, -2, -1, 0, 1, 2, 3),
+    image_shape: Sequence[int] | None = None,
+    shades: Shades | None = None,
+) -> Figure:
+    """The mean of p(x | z) with one unit of z after another, a row each, at each of the values.
+
+    z: a point, (K,), of NumPy. image_shape, shades: as at the top of this file.
+    """
+    v = numpy.array(values, dtype=numpy.float32)
+    rows = [latent_space.sweep(z, unit, v) for unit in units]
+    names, columns = [f"$z_{{{unit + 1}}}$" for unit in units], [f"{value:g}" for value in values]
+    title = "Mean of $p(x\\,|\\,z)$, one unit of $z$ set"
+    return _decoded_rows(model, rows, names, columns, title, image_shape, shades)
+
+
+def _decoded_rows(
+    model: Any,
+    rows: Sequence[Any],
+    names: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    image_shape: Sequence[int] | None,
+    shades: Shades | None,
+) -> Figure:
+    """Decoder means of rows of points, (T, K) each, with the name of each row on its left and of each column below."""
+    if not rows or any(row.shape != (len(columns), model.latent_size) for row in rows):
+        received = ", ".join(str(row.shape) for row in rows) or "none"
+        raise ShapeError("rows of images", f"rows of {len(columns)} points of {model.latent_size} units", received)
+    n = len(columns)
+    pictures = as_images(model.decode(asarray(numpy.concatenate(rows), model.device)).mean, image_shape)
+    cell, left, below, above = 0.95, 0.25 + 0.095 * max(map(len, names)), 0.5, 0.45  # inches
+    width, height = left + cell * n + 0.1, below + cell * len(rows) + above
+    figure = Figure(figsize=(width, height), dpi=150)
+    axes = figure.add_axes((left / width, below / height, cell * n / width, cell * len(rows) / height))
+    show_rows(axes, pictures, names, shades or shades_of_model(model))
+    axes.set_xticks(numpy.arange(n) + 0.5, columns)
+    axes.set_title(title, fontsize=12)
+    return figure

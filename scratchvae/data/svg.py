@@ -22,6 +22,7 @@ from scratchvae.backend import to_numpy
 from scratchvae.data.sketches import LARGEST, simplify, to_lines
 from scratchvae.errors import DataError, InputError
 from scratchvae.npz import opened, readable
+from scratchvae.replacement import write_text
 
 LARGEST_FILE, MOST_POINTS = 2**22, 2**20
 """The most bytes of a file that is read, and the most points of its lines."""
@@ -86,7 +87,7 @@ def write_svg(path: str | os.PathLike[str], sketches: Any, columns: int | None =
 
     `read_svg` reads the same sketches back, to 6 digits.
 
-    Raises InputError for what is no array of sketches.
+    Raises InputError for what is no array of sketches, WriteError if the file cannot be written.
     """
     sketches = to_numpy(sketches)
     if sketches.ndim != 3 or sketches.shape[2] != 5 or not sketches.size:
@@ -102,10 +103,11 @@ def write_svg(path: str | os.PathLike[str], sketches: Any, columns: int | None =
         paths.append(f'<path class="sketch" transform="translate({x:.6g} {y:.6g})" d="{d}"/>')
     width, height = cell * min(columns, len(drawings)), cell * -(-len(drawings) // columns)
     style = 'fill="none" stroke="black" stroke-linecap="round" stroke-linejoin="round"'
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.6g} {height:.6g}">\n')
-        file.write(f'<g {style} stroke-width="{cell / 60:.6g}">\n')
-        file.write("\n".join([*paths, "</g>", "</svg>", ""]))
+    head = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.6g} {height:.6g}">',
+        f'<g {style} stroke-width="{cell / 60:.6g}">',
+    ]
+    write_text(path, "\n".join([*head, *paths, "</g>", "</svg>", ""]))
 
 
 def _path(line: numpy.ndarray) -> str:

@@ -6,9 +6,11 @@ import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae.data import from_lines, read, to_lines, write_svg
+from scratchvae.cli import main
+from scratchvae.data import from_lines, read, read_svg, to_lines, write_svg
 from scratchvae.data.sketch_files import LONGEST_LINE, holds_drawings, read_drawings
 from scratchvae.errors import DataError, InputError
+from scratchvae.kinds.option import data_set
 
 
 def random_drawings(rng, n):
@@ -248,3 +250,41 @@ def test_which_paths_hold_drawings(tmp_path):
         read_drawings(tmp_path / "empty.svg")
     with pytest.raises(InputError, match="labels beside a file of arrays"):
         sv.data.load(tmp_path / "a.json", labels=tmp_path / "a.npz")
+
+
+# ---- on the command line
+
+
+def test_the_command_line_describes_sketches(tmp_path, rng, capsys):
+    lines = [rng.integers(0, 99, (n, 2)) for n in (*[5] * 9, 3, 252)]
+    path = ndjson(tmp_path / "a.ndjson", [record([line]) for line in lines])
+    assert main(["data", str(path), "--out", str(tmp_path / "a.svg")]) == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    train, _ = sv.data.load(path)
+    deviation = train.sketches[train.sketches[:, :, 4] == 0][:, :2].std()
+    rows = (train.sketches[:, :, 4] == 0).sum() / 9
+    assert first == (
+        f"train  9 sketches of {rows:.1f} rows, at most 4, and 1.0 lines; standard deviation of the offsets "
+        f"{deviation:.2f}, all whole numbers; 1 left out, too long or without a line"
+    )
+    assert others[-1] == str(tmp_path / "a.svg")
+    assert numpy.allclose(from_lines(read_svg(tmp_path / "a.svg")), train.sketches, atol=0.01)
+    assert main(["data", str(path), "--out", str(tmp_path / "a.png")]) == 2
+    assert "expected --out with the suffix .svg for sketches" in capsys.readouterr().err
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("options", [["mlp"], ["conv"], ["m2", "--labels", "10"], ["m1+m2", "--labels", "10"]])
+def test_models_of_images_refuse_sketches(tmp_path, rng, capsys, options):
+    path = ndjson(tmp_path / "a.ndjson", [record(drawing) for drawing in random_drawings(rng, 20)])
+    command = ["train", "--model", *options, "--data", str(path), "--run-dir", str(tmp_path / "run")]
+    assert main(command) == 2
+    assert f"--model {options[0]}: expected images, received sketches" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_is_kept_by_its_absolute_path(tmp_path, monkeypatch):
+    (tmp_path / "drawings").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert data_set("drawings") == str((tmp_path / "drawings").resolve())
+    assert data_set("drawn-digits") == "drawn-digits" and data_set("nothing") == "nothing"

@@ -13,7 +13,7 @@ from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
 from scratchvae.checkpoint import load, save
 from scratchvae.distributions import kl
-from scratchvae.evaluation import active_units, classification_error, evaluate, log_likelihood
+from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
 from scratchvae.gradcheck import GradientError, check_gradients
 from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
 from scratchvae.noise import Noise
@@ -37,6 +37,7 @@ __all__ = [
     "classification_error",
     "data",
     "distributions",
+    "elbo",
     "elementwise",
     "evaluate",
     "fit",

@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy
 
-from scratchvae.backend import array_module, device_of, to_numpy
+from scratchvae.arrays import as_floats, is_foreign, type_name
+from scratchvae.backend import MODULE_OF_TYPE, array_module, device_of, to_numpy
 from scratchvae.errors import DeviceError, InputError, ShapeError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -48,11 +49,9 @@ class Tensor:
     __array_priority__ = 1000.0  # and so does CuPy
 
     def __init__(self, data: Array) -> None:
-        data = data if hasattr(data, "dtype") else numpy.asarray(data)
         if isinstance(data, Tensor):
             raise InputError("Tensor", "an array", "a Tensor", "x.data is its array")
-        if data.dtype.kind != "f":
-            raise InputError("Tensor", "an array of floating-point numbers", f"{data.dtype}", 'x.astype("float32")')
+        data = as_floats("Tensor", data)
         self.data, self.primitive, self.arguments, self.arrays, self.options = data, None, (), (), {}
         self.birth = next(_births)
 
@@ -62,7 +61,7 @@ class Tensor:
     size = property(lambda self: self.data.size, doc="The number of entries.")
 
     def get(self) -> numpy.ndarray:
-        """The value as a NumPy array; `sv.to_numpy(x)` calls this, for Tensors and CuPy arrays alike."""
+        """The value as a NumPy array, as `sv.to_numpy(x)` has it for Tensors and CuPy arrays alike."""
         return to_numpy(self.data)
 
     def __array__(self, *_: Any, **__: Any) -> numpy.ndarray:
@@ -79,6 +78,11 @@ class Tensor:
 
     def __repr__(self) -> str:
         return f"Tensor({self.primitive or 'leaf'}, shape={self.shape}, {self.dtype}, {device_of(self.data)})"
+
+
+@to_numpy.register
+def _(x: Tensor) -> numpy.ndarray:
+    return to_numpy(x.data)
 
 
 class Primitive:
@@ -114,6 +118,8 @@ class Primitive:
             raise InputError(str(self), "Tensors by position", "one by name")
         try:
             data = self.function(*arrays, **options)
+            if type(data) not in MODULE_OF_TYPE:
+                array_module(data)
         except (TypeError, ValueError) as error:
             explained = self._explain(error, arrays)
             if explained is error:
@@ -127,7 +133,10 @@ class Primitive:
         return node
 
     def _explain(self, error: Exception, arrays: list[Any]) -> Exception:
-        """The error in the package's form where arrays of different devices or shapes met, else the error itself."""
+        """The error in the package's form where libraries, devices or shapes do not fit, else the error itself."""
+        foreign = next((x for x in arrays if is_foreign(x)), None)
+        if foreign is not None:
+            return InputError(str(self), "an array or a number", type_name(foreign), "sv.to_numpy(x)")
         arrays = [x for x in arrays if hasattr(x, "shape")]
         devices = [device_of(x) for x in arrays]
         if len(set(devices)) > 1:

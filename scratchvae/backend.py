@@ -6,28 +6,30 @@ side by side in one process. CuPy is imported only when a caller asks for `devic
 
 from __future__ import annotations
 
+import functools
 import sys
 from types import ModuleType
 from typing import Any
 
 import numpy
 
+from scratchvae.arrays import as_array, is_array, is_cupy, type_name
 from scratchvae.errors import DeviceError, InputError
 
-_MODULE_OF_TYPE: dict[type, ModuleType] = {numpy.ndarray: numpy, float: numpy, int: numpy, bool: numpy}
+MODULE_OF_TYPE: dict[type, ModuleType] = {numpy.ndarray: numpy, float: numpy, int: numpy, bool: numpy}
+"""Every type of array and number that `array_module` has met."""
 
 
 def array_module(x: Any, *others: Any) -> ModuleType:
-    """The module whose functions compute on x: the root of the package that x's type comes from.
+    """The module whose functions compute on x: NumPy's for its arrays and for numbers, CuPy's for its arrays.
 
-    A Python number belongs nowhere: where others are given, they decide instead.
+    A Python number belongs nowhere: where others are given, they decide instead. Raises InputError for what is neither.
     """
-    module = _MODULE_OF_TYPE.get(type(x))
+    module = MODULE_OF_TYPE.get(type(x))
     if module is None:
-        root = type(x).__module__.partition(".")[0]
-        if root == "builtins":
-            raise InputError("array_module", "an array or a number", type(x).__name__)
-        module = _MODULE_OF_TYPE[type(x)] = sys.modules[root]
+        if not is_array(x):
+            raise InputError("array_module", "an array or a number", type_name(x))
+        module = MODULE_OF_TYPE[type(x)] = sys.modules["cupy"] if is_cupy(x) else numpy
     if others and isinstance(x, (int, float)):
         return array_module(*others)
     return module
@@ -62,16 +64,18 @@ def device_of(x: Any) -> str:
 
 
 def asarray(x: Any, device: str = "cpu") -> Any:
-    """x as an array on the device; copied only if it lies elsewhere."""
-    module = device_module(device)
-    if array_module(x) is module:
-        return module.asarray(x)
-    return module.asarray(to_numpy(x))
+    """x as an array on the device; copied only if it lies elsewhere. Raises DataError for what is no array."""
+    module, x = device_module(device), as_array("array", x)
+    return module.asarray(x if array_module(x) is module else to_numpy(x))
 
 
+@functools.singledispatch
 def to_numpy(x: Any) -> numpy.ndarray:
-    """x as a NumPy array: the one way to unwrap a Tensor or to bring an array home from the GPU."""
-    return x.get() if hasattr(x, "get") else numpy.asarray(x)
+    """x as a NumPy array: the one way to unwrap a Tensor or to bring an array home from the GPU.
+
+    Raises DataError for what is no array.
+    """
+    return x.get() if is_cupy(x) else as_array("to_numpy", x)
 
 
 def synchronize(device: str) -> None:

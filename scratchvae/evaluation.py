@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from scratchvae.arrays import is_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
 from scratchvae.binarization import binarize
@@ -26,29 +27,50 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
     dict with elbo, reconstruction, kl, elbo_standard_error (of the mean over datapoints), active_units, n and binarize.
     What these figures are for such data, a bound or a cross-entropy, `quantity` says.
     """
-    n_samples = whole_number("evaluate", "n_samples", n_samples, 1)
-    batch_size = whole_number("evaluate", "batch_size", batch_size, 1)
+    n_samples = whole_number("evaluate", "n_samples", n_samples)
+    batch_size = whole_number("evaluate", "batch_size", batch_size)
     x = prepared(model, x, seed)
-    terms, means = [], []
-    with no_grad():
-        batch_size = min(batch_size, 8 * _rows_at_once(model, x, n_samples))
-        for batch, start in enumerate(range(0, len(x), batch_size)):
-            part = x[start : start + batch_size]
-            terms.append(
-                to_numpy(array_module(x).stack(model.elbo_terms(part, Noise(seed, batch, model.device), n_samples)))
-            )
-            means.append(to_numpy(model.encode(part).mean))
-    reconstruction, kl = numpy.concatenate(terms, axis=1).astype(numpy.float64)
-    elbo = reconstruction - kl
+    batches = _batches(model, x, n_samples, batch_size)
+    reconstruction, kl = _elbo_terms(model, batches, n_samples, seed)
+    means = numpy.concatenate([to_numpy(model.encode(batch).mean) for batch in batches])
+    values = reconstruction - kl
     return {
-        "elbo": float(elbo.mean()),
+        "elbo": float(values.mean()),
         "reconstruction": float(reconstruction.mean()),
         "kl": float(kl.mean()),
-        "elbo_standard_error": float(elbo.std(ddof=1) / math.sqrt(len(elbo))) if len(elbo) > 1 else math.inf,
-        "active_units": len(_varied(numpy.concatenate(means))),
-        "n": len(elbo),
+        "elbo_standard_error": float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.inf,
+        "active_units": len(_varied(means)),
+        "n": len(values),
         "binarize": model.binarize,
     }
+
+
+def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0) -> numpy.ndarray:
+    """L(x) of every row of x, in nats: a lower bound of log p(x), low where the model finds a row unlikely.   (N,)
+
+    The rows are checked, moved to the model's device and binarised as for every score, and the mean of the values is
+    the elbo of `evaluate`. `model.elbo(x, noise)` is the equation alone, without checks: fast, and differentiable.
+    """
+    n_samples = whole_number("elbo", "n_samples", n_samples)
+    batches = _batches(model, prepared(model, x, seed), n_samples)
+    reconstruction, kl = _elbo_terms(model, batches, n_samples, seed)
+    return reconstruction - kl
+
+
+def _batches(model: Any, x: Any, n_samples: int, batch_size: int = 1000) -> list[Any]:
+    """The rows of x, as many at a time as memory allows."""
+    size = min(batch_size, 8 * _rows_at_once(model, x, n_samples))
+    return [x[start : start + size] for start in range(0, len(x), size)]
+
+
+def _elbo_terms(model: Any, batches: list[Any], n_samples: int, seed: int) -> numpy.ndarray:
+    """E_q[log p(x | z)] and KL(q(z | x) || p(z)) of every row, each batch with a noise of its own.   (2, N), float64"""
+    with no_grad():
+        terms = [
+            [to_numpy(term) for term in model.elbo_terms(x, Noise(seed, step, model.device), n_samples)]
+            for step, x in enumerate(batches)
+        ]
+    return numpy.concatenate(terms, axis=1).astype(numpy.float64)
 
 
 def log_likelihood(
@@ -65,28 +87,37 @@ def log_likelihood(
     Rows and samples are taken in chunks, so that memory stays bounded. Source: Burda, Grosse & Salakhutdinov (2016),
     section 5; Owen (2013), "Monte Carlo theory, methods and examples", section 9.
     """
-    n_samples = whole_number("log_likelihood", "n_samples", n_samples, 1)
-    x = prepared(model, x, seed)
-    draws = min(n_samples, 100)
-    n_rows = _rows_at_once(model, x, draws)
-    sums, squares = [], []
-    step = 0
-    with no_grad():
-        for start in range(0, len(x), n_rows):
-            part, log_sum, log_square = x[start : start + n_rows], -numpy.inf, -numpy.inf
-            for done in range(0, n_samples, draws):
-                noise = Noise(seed, step, model.device)
-                log_w = to_numpy(model.log_weights(part, noise, min(draws, n_samples - done))).astype(numpy.float64)
-                log_sum = numpy.logaddexp(log_sum, numpy.logaddexp.reduce(log_w, axis=0))
-                log_square = numpy.logaddexp(log_square, numpy.logaddexp.reduce(2 * log_w, axis=0))
-                step += 1
-            sums.append(log_sum)
-            squares.append(log_square)
-    log_sum, log_square = numpy.concatenate(sums), numpy.concatenate(squares)
+    n_samples = whole_number("log_likelihood", "n_samples", n_samples)
+    log_sum, log_square = _summed_weights(model, prepared(model, x, seed), model.log_weights, n_samples, seed)
     effective_sample_size = numpy.exp(2 * log_sum - log_square)
     relative_variance = numpy.maximum(n_samples / effective_sample_size - 1, 0)
-    standard_error = numpy.sqrt(relative_variance / (n_samples - 1)) if n_samples > 1 else numpy.full(len(x), numpy.inf)
+    infinite = numpy.full(len(log_sum), numpy.inf)
+    standard_error = numpy.sqrt(relative_variance / (n_samples - 1)) if n_samples > 1 else infinite
     return log_sum - math.log(n_samples), standard_error, effective_sample_size
+
+
+def _summed_weights(model: Any, x: Any, log_weights: Any, n_samples: int, seed: int) -> tuple[Any, Any]:
+    """log of the sum of w_s over the samples, and of that of w_s^2, for every row, in float64.   (..., N), (..., N)
+
+    log_weights(rows, noise, n_samples) gives log w_s, (S, ..., rows). Rows and samples are taken in chunks, so that
+    memory stays bounded; every chunk has a noise of its own.
+    """
+    n_draws = min(n_samples, 100)
+    n_rows = _rows_at_once(model, x, n_draws)
+    sums: list[Any] = []
+    step = 0
+    with no_grad():
+        for rows in (x[start : start + n_rows] for start in range(0, len(x), n_rows)):
+            log_sums: list[Any] = [-numpy.inf, -numpy.inf]
+            for done in range(0, n_samples, n_draws):
+                noise = Noise(seed, step, model.device)
+                log_w = to_numpy(log_weights(rows, noise, min(n_draws, n_samples - done))).astype(numpy.float64)
+                parts = [numpy.logaddexp.reduce(power * log_w, axis=0) for power in (1, 2)]
+                log_sums = [numpy.logaddexp(a, b) for a, b in zip(log_sums, parts, strict=True)]
+                step += 1
+            sums.append(log_sums)
+    log_sum, log_square = (numpy.concatenate(part, axis=-1) for part in zip(*sums, strict=True))
+    return log_sum, log_square
 
 
 def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.ndarray:
@@ -95,22 +126,15 @@ def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.
     For a SemiSupervisedVAE. The softmax of a row is p(y | x) by the generative model, without the classifier; float64.
     """
     _check_classes("log_joint", model)
-    n_samples = whole_number("log_joint", "n_samples", n_samples, 1)
+    n_samples = whole_number("log_joint", "n_samples", n_samples)
     x = prepared(model, x, seed)
     classes = array_module(x).arange(model.n_classes)[:, None]
-    draws = min(n_samples, 100)
-    n_rows = _rows_at_once(model, x, draws)
-    parts, step = [], 0
-    with no_grad():
-        for start in range(0, len(x), n_rows):
-            part, log_sum = x[start : start + n_rows], -numpy.inf
-            for done in range(0, n_samples, draws):
-                noise = Noise(seed, step, model.device)
-                log_w = to_numpy(model.joint_log_weights(part, classes, noise, min(draws, n_samples - done)))
-                log_sum = numpy.logaddexp(log_sum, numpy.logaddexp.reduce(log_w.astype(numpy.float64), axis=0))
-                step += 1
-            parts.append(log_sum)
-    return numpy.concatenate(parts, axis=1).T - math.log(n_samples)
+
+    def log_weights(rows: Any, noise: Any, n_samples: int) -> Any:
+        return model.joint_log_weights(rows, classes, noise, n_samples)
+
+    log_sum, _ = _summed_weights(model, x, log_weights, n_samples, seed)
+    return log_sum.T - math.log(n_samples)
 
 
 def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, seed: int = 0) -> float:
@@ -162,7 +186,7 @@ def quantity(model: Any, x: Any = None) -> str:
 
 def observations(model: Any, x: Any) -> Any:
     """Data as the model takes them: moved to its device, and checked."""
-    return model.observations(asarray(x, model.device) if hasattr(x, "dtype") else x)
+    return model.observations(asarray(x, model.device) if is_array(x) or model.device != "cpu" else x)
 
 
 def prepared(model: Any, x: Any, seed: int) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from scratchvae import ops
+from scratchvae.arrays import as_floats
 from scratchvae.autodiff import Tensor, grad
 from scratchvae.backend import asarray, device_of, to_numpy
 from scratchvae.errors import InputError
@@ -42,7 +43,7 @@ def check_gradients(function: Callable[..., Any], *inputs: Any, order: int = 2, 
     """
     if not isinstance(order, int) or order < 1:
         raise InputError("check_gradients", "order of at least 1", repr(order))
-    leaves = [x if isinstance(x, Tensor) else Tensor(asarray(x, device_of(x)).copy()) for x in inputs]
+    leaves = [x if isinstance(x, Tensor) else Tensor(as_floats("check_gradients", x).copy()) for x in inputs]
     for x in leaves:
         if x.dtype != numpy.float64:
             raise InputError("check_gradients", "float64 inputs", str(x.dtype), "rounding hides errors in float32")

@@ -1,8 +1,8 @@
 """Ways through a latent space: directions that carry an attribute, lines between points, one unit after another.
 
-All functions take and give points z as arrays of floating-point numbers, of NumPy or CuPy; `model.encode(x).mean` finds
-some, and `model.decode(z).mean` shows what lies there. They raise InputError for what is no such array, ShapeError for
-shapes that do not fit, and DeviceError for arrays on different devices.
+All functions take and give points z as arrays of floating-point numbers, of NumPy, CuPy or what converts to them;
+`model.encode(x).mean` finds some, and `model.decode(z).mean` shows what lies there. They raise DataError for what is no
+such array, ShapeError for shapes that do not fit, and DeviceError for arrays on different devices.
 
 Source: deck, "Perturbations in latent space".
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any
 
-from scratchvae.autodiff import Tensor
+from scratchvae.arrays import as_array, as_floats
 from scratchvae.backend import array_module, device_of
-from scratchvae.errors import DeviceError, InputError, ShapeError
+from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
 from scratchvae.linear import LogisticRegression
 
 
@@ -28,8 +28,10 @@ def mean_difference(z: Any, attribute: Any) -> Any:
     Source: Larsen, Sonderby, Larochelle & Winther (2016), "Autoencoding beyond pixels using a learned similarity
     metric": visual attribute vectors.
     """
-    _check_arrays("mean_difference", z)
-    _check_arrays("mean_difference", attribute, kind="b", hint="attribute > 0 makes some")
+    (z,), attribute = _points("mean_difference", z), as_array("mean_difference", attribute)
+    if attribute.dtype.kind != "b":
+        received, hint = str(attribute.dtype), "attribute > 0 makes some"
+        raise DataError("mean_difference", "an array of truth values", received, hint)
     if z.ndim != 2 or attribute.shape != z.shape[:1]:
         raise ShapeError("mean_difference", "z (N, K) and an attribute (N,)", f"{z.shape} and {attribute.shape}")
     _check_devices("mean_difference", z, attribute)
@@ -49,13 +51,13 @@ def logistic_direction(z: Any, attribute: Any, C: float = 1.0) -> Any:
     Raises what mean_difference raises.
     """
     d = mean_difference(z, attribute)
-    w = LogisticRegression(C).fit(z, attribute.astype(int)).coef_[0]
+    w = LogisticRegression(C).fit(z, as_array("logistic_direction", attribute).astype(int)).coef_[0]
     return w * ((w @ d) / (w @ w))
 
 
 def traversal(z: Any, direction: Any, amounts: Any) -> Any:
     """z + a v for each amount a.   (..., K), (K,), (T,) -> (..., T, K)"""
-    _check_arrays("traversal", z, direction, amounts)
+    z, direction, amounts = _points("traversal", z, direction, amounts)
     if z.ndim < 1 or direction.shape != z.shape[-1:] or amounts.ndim != 1:
         received = f"{z.shape}, {direction.shape} and {amounts.shape}"
         raise ShapeError("traversal", "z (..., K), a direction (K,) and amounts (T,)", received)
@@ -68,6 +70,7 @@ def linear_interpolation(start: Any, end: Any, n: int) -> Any:
     Between independent draws of the prior in many dimensions, its middle is nearer to the origin than almost all draws,
     whose distance is about sqrt(K).
     """
+    start, end = _points("linear_interpolation", start, end)
     t = _steps("linear_interpolation", start, end, n)
     return (1 - t) * start[..., None, :] + t * end[..., None, :]
 
@@ -80,6 +83,7 @@ def spherical_interpolation(start: Any, end: Any, n: int) -> Any:
     Raises InputError for points at the origin or in opposite directions, see `has_arc`.
     Source: Shoemake (1985), "Animating rotation with quaternion curves"; White (2016), "Sampling generative networks".
     """
+    start, end = _points("spherical_interpolation", start, end)
     t = _steps("spherical_interpolation", start, end, n)
     xp, arc = array_module(start), has_arc(start, end)
     if not bool(arc.all()):
@@ -95,12 +99,12 @@ def spherical_interpolation(start: Any, end: Any, n: int) -> Any:
 
 def has_arc(start: Any, end: Any) -> Any:
     """Whether one arc from start to end is the shortest: cos w > -0.999.   (..., K), (..., K) -> (...), truth values"""
-    return _cosine(start, end) > -0.999
+    return _cosine(*_points("has_arc", start, end)) > -0.999
 
 
 def sweep(z: Any, unit: int, values: Any) -> Any:
     """z with its entry `unit` at each of the values, all others kept.   (..., K), int, (T,) -> (..., T, K)"""
-    _check_arrays("sweep", z, values)
+    z, values = _points("sweep", z, values)
     if not isinstance(unit, Integral) or not 0 <= unit < z.shape[-1]:
         raise InputError("sweep", f"a unit from 0 to {z.shape[-1] - 1}", repr(unit))
     swept = array_module(z).repeat(z[..., None, :], len(values), axis=-2)
@@ -119,7 +123,6 @@ def _cosine(start: Any, end: Any) -> Any:
 
 def _steps(operation: str, start: Any, end: Any, n: int) -> Any:
     """t = 0, 1 / (n - 1), ..., 1 as a column, in the type of the points.   (n, 1)"""
-    _check_arrays(operation, start, end)
     if start.shape != end.shape:
         raise ShapeError(operation, "two points of one shape (..., K)", f"{start.shape} and {end.shape}")
     if not isinstance(n, Integral) or isinstance(n, bool) or n < 2:
@@ -127,17 +130,11 @@ def _steps(operation: str, start: Any, end: Any, n: int) -> Any:
     return array_module(start).linspace(0, 1, n, dtype=start.dtype)[:, None]
 
 
-KINDS = {"f": "floating-point numbers", "b": "truth values"}
-
-
-def _check_arrays(operation: str, *arrays: Any, kind: str = "f", hint: str = "") -> None:
-    """Raise InputError for what is no array of this kind, DeviceError for arrays on different devices."""
-    for x in arrays:
-        received = None if isinstance(x, Tensor) else getattr(x, "dtype", None)
-        if getattr(received, "kind", None) != kind:
-            name = type(x).__name__ if received is None else str(received)
-            raise InputError(operation, f"an array of {KINDS[kind]}", name, hint)
-    _check_devices(operation, *arrays)
+def _points(operation: str, *arrays: Any) -> list[Any]:
+    """The arrays, of floating-point numbers and on one device."""
+    points = [as_floats(operation, x) for x in arrays]
+    _check_devices(operation, *points)
+    return points
 
 
 def _check_devices(operation: str, *arrays: Any) -> None:

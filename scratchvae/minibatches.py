@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from scratchvae.backend import asarray
+from scratchvae.backend import asarray, to_numpy
 from scratchvae.noise import Noise
 
 
@@ -20,13 +20,14 @@ def minibatches(n: int, size: int, noise: Noise) -> Iterator[Any]:
     return (order[start : start + size] for start in range(0, n, size))
 
 
-def labelled_minibatches(labels: numpy.ndarray, size: int, noise: Noise) -> Iterator[tuple[Any, Any]]:
+def labelled_minibatches(labels: Any, size: int, noise: Noise) -> Iterator[tuple[Any, Any]]:
     """For every step the row numbers of labelled rows, then of others, and the labels of the former.
 
     labels: (N,), negative where a label is not known. An epoch parts a random permutation of the larger set into
     minibatches, as `minibatches` does; permutations of the smaller one follow each other, and every minibatch takes the
     next `size` rows, or as many as the set has.
     """
+    labels = to_numpy(labels)
     known, unknown = numpy.flatnonzero(labels >= 0), numpy.flatnonzero(labels < 0)
     n = max(len(known), len(unknown))
     pieces = (_pieces(rows, n, size, noise.child(name)) for name, rows in (("known", known), ("unknown", unknown)))

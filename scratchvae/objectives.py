@@ -17,6 +17,7 @@ from typing import Any
 import numpy
 
 from scratchvae import ops
+from scratchvae.arrays import as_array
 from scratchvae.backend import to_numpy
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.evaluation import evaluate, log_likelihood
@@ -173,7 +174,8 @@ def semi_supervised(model: Any, labels: Any = None, alpha: float | None = None) 
         raise InputError("fit", "alpha as a number of at least 0, with labels", received)
     if labels is None:
         return elbo(model)
-    labels = to_numpy(model.labels(labels, getattr(labels, "shape", ())[:1], lowest=-1))
+    labels = as_array("labels", labels)
+    labels = to_numpy(model.labels(labels, labels.shape[:1], lowest=-1))
     missing = sorted(set(range(model.n_classes)) - set(labels.tolist()))
     if missing:
         raise DataError("labels", "a labelled row of every class", f"none of class {', '.join(map(str, missing))}")

@@ -184,9 +184,13 @@ def read(
 
 
 def _holds_sketches(array: numpy.ndarray) -> bool:
-    """Whether an array has sketches: arrays, or rows of three or five numbers that are no pixels in [0, 1]."""
+    """Whether an array has sketches: arrays, or rows of three or five numbers that end with a pen, no pixels in [0, 1].
+
+    A pen is a column of 0 and 1, or three such columns.
+    """
     if array.dtype == object:
         return True
     if array.ndim != 3 or array.shape[2] not in (3, 5) or array.dtype.kind not in "if" or not array.size:
         return False
-    return not (array.min() >= 0 and array.max() <= 1)
+    pen = array[:, :, 2:]
+    return bool(((pen == 0) | (pen == 1)).all()) and not (array.min() >= 0 and array.max() <= 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scratchvae.arrays import as_floats
 from scratchvae.backend import array_module
 from scratchvae.errors import DataError
 
@@ -18,9 +19,9 @@ def dequantize(images: Any, noise: Any) -> Any:
     Raises DataError for what is no floating-point array, an empty one, and values outside [0, 1].
     Source: Theis, van den Oord & Bethge (2016), "A note on the evaluation of generative models", section 3.1.
     """
-    if getattr(getattr(images, "dtype", None), "kind", None) != "f" or images.size == 0:
-        received = f"{images.dtype} {images.shape}" if hasattr(images, "dtype") else type(images).__name__
-        raise DataError("dequantize", "an array of floating-point numbers", received, "divide bytes by 255")
+    images = as_floats("dequantize", images)
+    if images.size == 0:
+        raise DataError("dequantize", "at least one image", f"shape {images.shape}")
     low, high = float(images.min()), float(images.max())
     if not 0 <= low <= high <= 1:
         raise DataError("dequantize", "values in [0, 1]", f"values from {low:g} to {high:g}", "divide bytes by 255")

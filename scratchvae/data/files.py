@@ -124,18 +124,18 @@ def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
     uint8 is taken for 8-bit pixels and divided by 255; (N, H, W) gets a channel. Anything else keeps its values, such
     as counts of another type of integers: whether they suit a model, its likelihood says.
 
-    Raises DataError, which begins with `operation`, for other shapes, channels that come first, no entries, no numbers,
-    NaN, infinity and what float32 does not hold.
+    Raises DataError, which begins with `operation`, for other shapes, N or channels in another place, no entries, no
+    numbers, NaN, infinity and what float32 does not hold.
     """
     shape = array.shape
     if array.ndim not in (2, 3, 4):
         raise DataError(operation, "images (N, H, W, C) or (N, H, W), or vectors (N, D)", f"the shape {shape}")
     if array.size == 0:
         raise DataError(operation, "at least one image", f"an empty array of shape {shape}")
-    if array.ndim == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3):
-        raise DataError(
-            operation, "images (N, H, W, C)", f"the shape {shape}", "channels come last: x.transpose(0, 2, 3, 1)"
-        )
+    if array.ndim == 4 and shape[3] not in (1, 3) and (shape[1] in (1, 3) or shape[2] in (1, 3)):
+        channels_first = "channels come last: x.transpose(0, 2, 3, 1)"
+        hint = channels_first if shape[1] in (1, 3) else "N comes first: x.transpose(3, 0, 1, 2)"
+        raise DataError(operation, "images (N, H, W, C)", f"the shape {shape}", hint)
     if array.dtype.kind not in "buif":
         raise DataError(operation, "numbers", f"values of type {array.dtype}")
     if array.dtype == numpy.uint8:

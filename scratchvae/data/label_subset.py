@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 
+from scratchvae.arrays import as_array
 from scratchvae.errors import DataError, InputError
 from scratchvae.noise import Noise
 
@@ -18,11 +19,13 @@ def label_subset(labels: Any, n: int, seed: int = 0) -> numpy.ndarray:
     Raises InputError for an n below the number of classes, and DataError for labels that are not integers from 0 on,
     and for a class with fewer rows than are asked for.
     """
-    if not hasattr(labels, "dtype") or labels.dtype.kind not in "iu" or labels.ndim != 1 or len(labels) == 0:
-        shape, kind = getattr(labels, "shape", None), getattr(labels, "dtype", type(labels).__name__)
-        raise DataError("label_subset", "integers of shape (N,)", f"{kind} of shape {shape}")
+    labels = as_array("label_subset", labels)
+    if labels.dtype.kind not in "iu" or labels.ndim != 1 or len(labels) == 0:
+        raise DataError("label_subset", "integers of shape (N,)", f"{labels.dtype} of shape {labels.shape}")
     if labels.min() < 0:
         raise DataError("label_subset", "classes from 0 on", f"the label {labels.min()}")
+    if labels.min() == 1:
+        raise DataError("label_subset", "classes from 0 on", f"labels from 1 to {labels.max()}", "labels - 1")
     n_classes = int(labels.max()) + 1
     if not isinstance(n, (int, numpy.integer)) or isinstance(n, bool) or n < n_classes:
         raise InputError("label_subset", f"at least one label for each of {n_classes} classes", repr(n))

@@ -24,6 +24,9 @@ ARRAY, PACKED = 14, 15
 VALUES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 """Type of an element -> the type of its values."""
 
+LETTERS = {1: "ascii", 2: "ascii", 4: "utf-16-{}", 16: "utf-8", 17: "utf-16-{}", 18: "utf-32-{}"}
+"""Type of an element that holds a name -> how its letters are stored; Matlab itself writes the first type only."""
+
 CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 """Class of an array -> the type of its values, which may be stored in a narrower one."""
 
@@ -52,10 +55,11 @@ def read_mat(path: str | os.PathLike[str], *names: str) -> list[numpy.ndarray]:
             if kind != ARRAY:
                 raise ValueError(f"an element of type {kind}")
             name, array = _array(data, order)
+            if array is None:
+                continue
             if name in found:
                 raise ValueError(f"two arrays are named {name}")
-            if array is not None:
-                found[name] = array
+            found[name] = array
         missing = [name for name in names if name not in found]
         if missing:
             raise DataError(operation, f"arrays of real numbers {', '.join(names)}", f"none of {', '.join(missing)}")
@@ -88,19 +92,25 @@ def _unpacked(data: memoryview, order: str, operation: str) -> tuple[int, memory
 
 
 def _array(content: memoryview, order: str) -> tuple[str, numpy.ndarray | None]:
-    """The name and the values; None for what is no array of real numbers."""
-    parts = []
-    for expected in (6, 5, 1):
-        kind, data, content = _element(content, order)
-        if kind != expected:
-            raise ValueError(f"an element of type {kind} within an array")
-        parts.append(numpy.frombuffer(data, order + VALUES[kind]))
-    flags, shape, letters = parts
-    name, kind_of_array = letters.tobytes().decode("ascii"), int(flags[0]) & 0xFF
-    if kind_of_array not in CLASSES or flags[0] & COMPLEX:
-        return name, None
+    """The name and the values; no name and None for what is no array of real numbers, such as a string object."""
+    kind, data, content = _element(content, order)
+    if kind not in (5, 6) or len(data) < 4:
+        raise ValueError(f"an element of type {kind} in place of an array's flags")
+    (flags,) = struct.unpack(f"{order}I", data[:4])
+    if flags & 0xFF not in CLASSES or flags & COMPLEX:
+        return "", None
+    kind, data, content = _element(content, order)
+    if kind not in (5, 6):
+        raise ValueError(f"an element of type {kind} in place of an array's sizes")
+    shape = numpy.frombuffer(data, order + "i4")  # other programs mark them as unsigned, which they fit in as well
+    kind, data, content = _element(content, order)
+    if kind not in LETTERS:
+        raise ValueError(f"an element of type {kind} in place of an array's name")
+    name = bytes(data).decode(LETTERS[kind].format("le" if order == "<" else "be"))
     kind, data, _ = _element(content, order)
-    stored, wanted = numpy.dtype(order + VALUES[kind]), numpy.dtype(CLASSES[kind_of_array])
+    if kind not in VALUES:
+        raise ValueError(f"{name}: values of type {kind}")
+    stored, wanted = numpy.dtype(order + VALUES[kind]), numpy.dtype(CLASSES[flags & 0xFF])
     if min(shape, default=-1) < 0 or math.prod(shape.tolist()) * stored.itemsize != len(data):
         raise ValueError(f"{name}: {len(data)} bytes for the shape {tuple(shape.tolist())}")
     values = numpy.frombuffer(data, stored).astype(wanted, casting="safe", copy=False)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from scratchvae import ops
+from scratchvae.arrays import scaling
 from scratchvae.autodiff import no_grad
 from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.event import check_event, sum_event
@@ -30,7 +31,7 @@ class Bernoulli(Distribution):
         """Raise DataError for values outside [0, 1]."""
         low, high = float(x.min()), float(x.max())
         if low < 0 or high > 1:
-            hint = 'likelihood="gaussian" takes any real numbers' if low < 0 else f"divide by {_largest_pixel(high)}"
+            hint = 'likelihood="gaussian" takes any real numbers' if low < 0 else scaling(low, high)
             raise DataError("data for a Bernoulli likelihood", cls.support, f"values from {low:g} to {high:g}", hint)
 
     @classmethod
@@ -70,12 +71,3 @@ class Bernoulli(Distribution):
         """As in Distribution; the sum over all x."""
         both = numpy.array([0.0, 1.0]), numpy.ones(2)
         return product(self, [both for _ in entries(self, self.logits)[0]])
-
-
-def _largest_pixel(high: float) -> str:
-    """What pixels up to `high` are to be divided by: bytes by 255, others by the largest value."""
-    if high == 255:
-        return "255"
-    if 128 <= high < 255:
-        return f"255 if these are 8-bit pixels, else by {high:g}, the largest value"
-    return f"{high:g}, the largest value"

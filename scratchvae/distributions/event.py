@@ -18,3 +18,24 @@ def check_event(operation: str, x: Any, distribution: Any) -> None:
     event = distribution.shape[-distribution.event_ndim :] if distribution.event_ndim else ()
     if x.shape[x.ndim - distribution.event_ndim :] != event:
         raise ShapeError(operation, f"x of shape (..., {', '.join(map(str, event))})", str(x.shape))
+
+
+def of_shape(network: str, distribution: Any, shape: tuple[int, ...]) -> Any:
+    """The distribution that a network gave, if its shape is as the model needs it. Raises ShapeError if it is not."""
+    received = getattr(distribution, "shape", shape)  # a distribution of a user's own need not have a shape
+    if received != shape:
+        raise ShapeError(network, f"a distribution of shape {shape}", str(received))
+    return distribution
+
+
+def log_prob(likelihood: Any, x: Any, z: Any) -> Any:
+    """log p(x | z), in nats, one number for each z.   x (N, ...), z (..., N, K) -> (..., N)
+
+    Raises ShapeError for a likelihood of another shape than x, and for one that does not sum over all axes of an x.
+    """
+    batch = z.shape[:-1]
+    log_p = of_shape("decoder", likelihood, (*batch, *x.shape[1:])).log_prob(x)
+    if log_p.shape != batch:
+        hint = f"event_ndim={x.ndim - 1} makes one event of the axes of one x"
+        raise ShapeError("decoder", f"a log_prob with one number for each x, shape {batch}", str(log_p.shape), hint)
+    return log_p

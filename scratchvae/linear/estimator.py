@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any
 
+import numpy
+
 from scratchvae import ops
+from scratchvae.arrays import as_array, as_floats
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.noise import Noise
@@ -23,9 +26,10 @@ class Estimator:
     """A model in scikit-learn's conventions, without scikit-learn.
 
     The constructor only stores its parameters; `fit` checks them and the data, returns the model, and leaves what it
-    found in attributes whose names end in "_". Data are NumPy or CuPy arrays of float32 or float64, (N, D), one row
-    for each x; what comes out is of the same kind and type. Nothing that is handed in is changed. A pipeline of
-    scikit-learn takes a class derived from one of these and from scikit-learn's BaseEstimator.
+    found in attributes whose names end in "_". Data are (N, D), one row for each x, of float32 or float64: an array of
+    NumPy or CuPy, or what converts to one of NumPy's. What comes out is an array of the same kind and type. Nothing
+    that is handed in is changed. A pipeline of scikit-learn takes a class derived from one of these and from
+    scikit-learn's BaseEstimator.
 
     Attributes
     ----------
@@ -53,7 +57,7 @@ class Estimator:
 
     def _rows_to_fit(self, X: Any) -> Any:
         operation = f"{type(self).__name__}.fit"
-        _check_rows(operation, X)
+        X = _finite_rows(operation, X)
         xp = array_module(X)
         if not float(abs(X).max()) < (float(xp.finfo(X.dtype).max) / X.size) ** 0.5:
             raise DataError(operation, f"numbers whose squares can be added up in {X.dtype}", "larger ones")
@@ -62,7 +66,7 @@ class Estimator:
     def _rows(self, method: str, X: Any) -> Any:
         """X, if the model is fitted and X has the columns that it was fitted to."""
         operation = self._fitted(method)
-        _check_rows(operation, X)
+        X = _finite_rows(operation, X)
         if X.shape[1] != self.n_features_in_:
             raise ShapeError(operation, f"rows of {self.n_features_in_} columns, as those of fit", f"shape {X.shape}")
         return X
@@ -136,7 +140,7 @@ class Classifier(Estimator):
     def score(self, X: Any, y: Any) -> float:
         """The share of rows whose class is predicted."""
         predicted = self.predict(X)
-        return float((predicted == _labels(f"{type(self).__name__}.score", X, y)).mean())
+        return float((predicted == _labels(f"{type(self).__name__}.score", predicted, y)).mean())
 
 
 class Factorization(Estimator):
@@ -174,9 +178,9 @@ class Factorization(Estimator):
     def _weights(self, method: str, A: Any) -> Any:
         """A, if it is made of rows of K numbers."""
         operation, k = self._fitted(method), len(self.dictionary_)
-        if not hasattr(A, "dtype") or A.dtype.kind != "f" or A.shape[-1:] != (k,):
-            received = f"shape {A.shape}, {A.dtype}" if hasattr(A, "dtype") else type(A).__name__
-            raise ShapeError(operation, f"floating-point rows of {k} columns", received)
+        A = as_floats(operation, A)
+        if A.shape[-1:] != (k,):
+            raise ShapeError(operation, f"rows of {k} columns", f"shape {A.shape}")
         return A
 
     def _random_start(self, name: str, shape: tuple[int, ...], like: Any, kind: str = "normal") -> Any:
@@ -224,21 +228,23 @@ def with_signs(axes: Any) -> Any:
     return axes * xp.where(largest < 0, -1.0, 1.0).astype(axes.dtype)
 
 
-def _check_rows(operation: str, X: Any) -> None:
-    if str(getattr(X, "dtype", "")) not in ("float32", "float64"):
-        received = str(getattr(X, "dtype", type(X).__name__))
-        raise DataError(operation, "an array of floating-point numbers, float32 or float64", received)
+def _finite_rows(operation: str, X: Any) -> Any:
+    """X as an array (N, D) of finite numbers, float32 or float64."""
+    X = as_floats(operation, X)
+    if X.dtype not in (numpy.float32, numpy.float64):
+        raise DataError(operation, "an array of float32 or float64", str(X.dtype), 'X.astype("float64")')
     if X.ndim != 2 or 0 in X.shape:
         raise ShapeError(operation, "rows (N, D), at least one", f"shape {X.shape}")
     if not bool(array_module(X).isfinite(X).all()):
         raise DataError(operation, "finite numbers", "NaN or infinity")
+    return X
 
 
 def _labels(operation: str, X: Any, y: Any) -> Any:
-    """y, if it has one label for each row of X."""
-    shape = getattr(y, "shape", None)
-    if shape is None or array_module(y) is not array_module(X) or shape != (len(X),):
-        received = type(y).__name__ if shape is None else f"shape {shape} of {array_module(y).__name__}"
+    """y as an array, if it has one label for each row of X and lies where X does."""
+    y = as_array(operation, y)
+    if array_module(y) is not array_module(X) or y.shape != (len(X),):
+        received = f"shape {y.shape} of {array_module(y).__name__}"
         raise ShapeError(operation, f"labels as an array ({len(X)},) of {array_module(X).__name__}", received)
     if y.dtype.kind not in "biuUS" and not (y.dtype.kind == "f" and bool((y == y.round()).all())):
         raise DataError(operation, "labels that are whole numbers or strings", f"others, {y.dtype}")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from scratchvae.arrays import as_floats
 from scratchvae.backend import array_module
 from scratchvae.errors import DataError, ShapeError
 from scratchvae.linear.estimator import Factorization, centre, principal_axes
@@ -58,9 +59,9 @@ class FastICA(Factorization):
             expected = f"rows that vary in at least n_components = {k} directions"
             raise DataError("FastICA.fit", expected, "rows that do not", "fewer components")
         std = singular_values[:, None] / math.sqrt(n)
-        W = self._random_start("W", (k, k), like=X) if start is None else start
-        if getattr(W, "shape", None) != (k, k):
-            raise ShapeError("FastICA.fit", f"a start of shape {(k, k)}", str(getattr(W, "shape", type(W).__name__)))
+        W = self._random_start("W", (k, k), like=X) if start is None else as_floats("FastICA.fit", start)
+        if W.shape != (k, k):
+            raise ShapeError("FastICA.fit", f"a start of shape {(k, k)}", str(W.shape))
         W, n_iter = self._iterate(fixed_point(centred @ (axes / std).T, W))
         self.mean_, self.whitening_ = mean, axes / std
         self.components_, self.mixing_ = W @ self.whitening_, (std * axes).T @ W.T

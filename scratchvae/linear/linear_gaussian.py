@@ -36,7 +36,7 @@ class LinearGaussian(Factorization):
         centred = self._rows(method, X) - self.mean_
         scaled = self.weight_.T / self.noise_variance_
         precision = 1 + (scaled * self.weight_.T).sum(axis=1)
-        return Normal(centred @ (scaled.T / precision), -0.5 * array_module(X).log(precision))
+        return Normal(centred @ (scaled.T / precision), -0.5 * array_module(precision).log(precision))
 
     def likelihood(self, Z: Any) -> Normal:
         """p(x | z) = Normal(W z + mu, Psi).   (N, K) -> Normal over (N, D)"""
@@ -53,6 +53,7 @@ class LinearGaussian(Factorization):
 
         At the posterior's mean, where the squares stay small. It is the density of Normal(mu, W W' + Psi).
         """
+        X = self._rows("score_samples", X)
         posterior = self._posterior("score_samples", X)
         z = posterior.mean
         zero = array_module(X).zeros((), dtype=X.dtype)

@@ -73,7 +73,7 @@ class LogisticRegression(Classifier):
         scores = self._rows(method, X) @ self.coef_.T + self.intercept_
         if len(self.classes_) > 2:
             return scores
-        return array_module(X).concatenate([scores * 0, scores], axis=1)
+        return array_module(scores).concatenate([scores * 0, scores], axis=1)
 
 
 def newton(X: Any, Y: Any, Q: Any, penalty: float) -> Iterator[tuple[Any, float]]:

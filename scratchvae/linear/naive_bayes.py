@@ -83,7 +83,8 @@ class GaussianNaiveBayes(Classifier):
         return self.theta_[y] + xp.sqrt(self.var_[y]) * e, self.classes_[y]
 
     def _scores(self, method: str, X: Any) -> Any:
-        X, xp = self._rows(method, X), array_module(X)
+        X = self._rows(method, X)
+        xp = array_module(X)
         constants = xp.log(self.class_prior_) - 0.5 * xp.log(2 * math.pi * self.var_).sum(axis=1)
         distances = [((X - theta) ** 2 / var).sum(axis=1) for theta, var in zip(self.theta_, self.var_, strict=True)]
         return constants - 0.5 * xp.stack(distances, axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from scratchvae.arrays import as_floats
 from scratchvae.backend import array_module
 from scratchvae.errors import DataError, ShapeError
 from scratchvae.linear.estimator import Factorization, rises
@@ -59,11 +60,11 @@ class NMF(Factorization):
         _check_not_negative("NMF.fit", X)
         n, d = X.shape
         k = self._count("n_components", self.n_components, min(n, d), f", the smaller of N = {n} and D = {d}")
-        A, B = start or (self._random_factor("A", (n, k), X), self._random_factor("B", (k, d), X))
+        start = start or (self._random_factor("A", (n, k), X), self._random_factor("B", (k, d), X))
+        A, B = (as_floats("NMF.fit", factor) for factor in start)
         for factor, shape in ((A, (n, k)), (B, (k, d))):
-            if getattr(factor, "shape", None) != shape:
-                received = str(getattr(factor, "shape", type(factor).__name__))
-                raise ShapeError("NMF.fit", f"a start of shapes {(n, k)} and {(k, d)}", received)
+            if factor.shape != shape:
+                raise ShapeError("NMF.fit", f"a start of shapes {(n, k)} and {(k, d)}", str(factor.shape))
             _check_not_negative("NMF.fit", factor)
         (A, B), n_iter = self._iterate(rises(multiplicative_updates(X, A, B)))
         self.components_, self.mean_ = B, array_module(X).zeros(d, dtype=X.dtype)

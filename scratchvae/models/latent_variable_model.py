@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy
 
+from scratchvae.arrays import as_array, as_floats
 from scratchvae.backend import array_module, device_of
 from scratchvae.binarization import MODES, binarize
 from scratchvae.distributions import Bernoulli, Normal
@@ -77,14 +78,13 @@ class LatentVariableModel(Configured):
         reordered = min(len(given), len(shape)) > 1 and [n for n in given if n > 1] != [n for n in shape if n > 1]
         if x.ndim < 2 or math.prod(given) != math.prod(shape) or reordered:
             hint = "channels come last: x.transpose(0, 2, 3, 1)" if given[1:] + given[:1] == shape else ""
+            hint = "rows come first: x.transpose(3, 0, 1, 2)" if x.shape[:3] == shape and x.ndim == 4 else hint
             raise ShapeError("VAE", f"rows of {' x '.join(map(str, shape))} entries", f"shape {x.shape}", hint)
         return x.reshape(x.shape[0], *shape)
 
     def latents(self, z: Any) -> Any:
-        """z, checked: the entrance for latent variables.   (..., K) -> the same. Raises InputError and ShapeError."""
-        if not hasattr(z, "dtype") or z.dtype.kind != "f":
-            received = str(getattr(z, "dtype", type(z).__name__))
-            raise InputError("decode", "an array of floating-point numbers", received)
+        """z as an array, checked: the entrance for latent variables.   (..., K). Raises DataError and ShapeError."""
+        z = as_floats("decode", z)
         if z.shape[-1:] != self.prior.shape:
             raise ShapeError("decode", f"z of shape (..., {self.latent_size})", str(z.shape))
         return z
@@ -92,16 +92,12 @@ class LatentVariableModel(Configured):
     def observations(self, x: Any) -> Any:
         """x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape), the model's type
 
-        Raises DataError for an empty set, NaN, infinities, and for what the likelihood does not take: integers, unless
-        it is one of counts, and values outside its support. Raises DeviceError if x lies on another device than the
-        model, ShapeError for rows of another size.
+        Raises DataError for what is no array, an empty set, NaN, infinities, and for what the likelihood does not take:
+        integers, unless it is one of counts, and values outside its support. Raises DeviceError if x lies on another
+        device than the model, ShapeError for rows of another size.
         """
-        if not hasattr(getattr(x, "dtype", None), "kind"):
-            raise DataError("data", "a NumPy or CuPy array", type(x).__name__)
-        likelihood = as_likelihood(self.decoder.likelihood)
-        if x.dtype.kind not in likelihood.data_kinds:
-            hint = "divide by 255: x.astype('float32') / 255" if x.dtype == numpy.uint8 else "x.astype('float32')"
-            raise DataError("data", "floating-point numbers", str(x.dtype), hint)
+        values, likelihood = as_array("data", x), as_likelihood(self.decoder.likelihood)
+        x = values if values.dtype.kind in likelihood.data_kinds else as_floats("data", x)
         if x.shape[:1] in ((), (0,)):
             raise DataError("data", "at least one row", f"shape {x.shape}")
         if device_of(x) != self.device:

@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 import numpy
 
 from scratchvae import ops
+from scratchvae.arrays import as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray
 from scratchvae.distributions import Categorical, Normal, kl
+from scratchvae.distributions.event import log_prob, of_shape
 from scratchvae.errors import DataError, InputError
 from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.latent_variable_model import LatentVariableModel
@@ -75,6 +77,7 @@ class SemiSupervisedModel(LatentVariableModel):
         Source: deck, "Semi-supervised objective function"; Kingma et al. (2014), equation 9.
         """
         if record is each:  # training has checked all labels before; to look at them would wait for the GPU
+            y = as_array("labels", y)
             y = self.labels(y, (min(len(y), len(x)),))
         reconstruction, divergence, log_q = self.objective_terms(x, y, noise, n_samples)
         log_q = ops.pad(log_q, ((0, len(x) - len(y)),))  # zero for the others
@@ -87,6 +90,7 @@ class SemiSupervisedModel(LatentVariableModel):
 
     def reconstruct(self, x: Any) -> Any:
         """The mean of p(x | y, z) at the most probable y and the mean of q(z | x, y), an array in the shape of x."""
+        x = as_array("data", x)
         y = self.classify(x)
         return self.decode(self.encode(x, y).mean, y).mean.reshape(x.shape)
 
@@ -114,17 +118,21 @@ class SemiSupervisedModel(LatentVariableModel):
     def labels(self, y: Any, shape: tuple[int, ...], lowest: int = 0) -> Any:
         """Labels as the model takes them, checked: the entrance for y. On the model's device, as int64.
 
-        Raises DataError for another shape, other than integers, and integers outside lowest, ..., C - 1.
+        Raises DataError for what is no array, another shape, other than integers, and integers outside lowest, ...,
+        C - 1.
         """
-        if not hasattr(getattr(y, "dtype", None), "kind"):
-            raise DataError("labels", "a NumPy or CuPy array", type(y).__name__)
+        y = as_array("labels", y)
         if y.dtype.kind not in "iu":
-            raise DataError("labels", "integers", str(y.dtype), "labels.astype(int)" if y.dtype.kind == "f" else "")
+            hint = "labels.astype(int)" if y.dtype.kind == "f" else ""
+            hint = "an unknown label is -1, not NaN" if hint and bool((y != y).any()) else hint
+            raise DataError("labels", "integers", str(y.dtype), hint)
         if tuple(y.shape) != tuple(shape):
             raise DataError("labels", f"an array of shape {tuple(shape)}, one for each row", str(tuple(y.shape)))
         if y.size and not lowest <= int(y.min()) <= int(y.max()) < self.n_classes:
             received = f"values from {int(y.min())} to {int(y.max())}"
-            raise DataError("labels", f"classes from {lowest} to {self.n_classes - 1}", received)
+            from_one = int(y.max()) == self.n_classes and not bool((y == 0).any())
+            hint = "labels - 1 counts from 0" + (", and -1 stays" if int(y.min()) < 0 else "") if from_one else ""
+            raise DataError("labels", f"classes from {lowest} to {self.n_classes - 1}", received, hint)
         return asarray(y, self.device).astype(numpy.int64, copy=False)
 
 
@@ -240,8 +248,8 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         x (N, D), y (N,) -> (N,) twice.   y (C, 1), every class for every row -> (C, N) twice
         """
         x = self.rows(x)
-        q, _, likelihood = self._inferred(x, y, noise, n_samples)
-        return ops.mean(likelihood.log_prob(x), axis=0), kl(q, self.prior) - self.class_prior.log_prob(y)
+        q, z, likelihood = self._inferred(x, y, noise, n_samples)
+        return ops.mean(log_prob(likelihood, x, z), axis=0), kl(q, self.prior) - self.class_prior.log_prob(y)
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | y, z)] and KL(q(y, z | x) || p(y, z)), whose difference is U(x), in nats.   -> (N,), (N,)"""
@@ -272,7 +280,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         """
         x = self.rows(x)
         q, z, likelihood = self._inferred(x, y, noise, n_samples)
-        return likelihood.log_prob(x) + self.class_prior.log_prob(y) + self.prior.log_prob(z) - q.log_prob(z)
+        return log_prob(likelihood, x, z) + self.class_prior.log_prob(y) + self.prior.log_prob(z) - q.log_prob(z)
 
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
         """log of the sum over y of p(x, y, z_y) / q(z_y | x, y) for draws z_y of q(z | x, y), in nats.   -> (S, N)
@@ -283,7 +291,8 @@ class SemiSupervisedVAE(SemiSupervisedModel):
 
     def _inferred(self, x: Any, y: Any, noise: Any, n_samples: int) -> tuple[Normal, Any, Any]:
         """q(z | x, y), draws z of it, (S, ..., N, K), and p(x | y, z)."""
-        q = self.encoder(x, self._indicator(y))
+        shape = (*numpy.broadcast_shapes(y.shape, x.shape[:1]), self.latent_size)
+        q = of_shape("encoder", self.encoder(x, self._indicator(y)), shape)
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
         return q, z, self.decoder(self._beside(y, z))
 

@@ -12,6 +12,7 @@ from scratchvae.autodiff import Tensor, no_grad
 from scratchvae.backend import array_module, to_numpy
 from scratchvae.distributions import Distribution, Normal
 from scratchvae.distributions.distribution import as_likelihood
+from scratchvae.distributions.event import log_prob, of_shape
 from scratchvae.errors import InputError
 from scratchvae.models.configuration import Index, Size, constructor
 from scratchvae.models.semisupervised_vae import SemiSupervisedModel, SemiSupervisedVAE
@@ -82,9 +83,9 @@ class StackedVAE(SemiSupervisedModel):
         """
         with no_grad():
             x = self.first.rows(x)
-            q = self.first.encoder(x)
+            q = of_shape("encoder", self.first.encoder(x), (len(x), self.first.latent_size))
             z1 = q.reparameterize(noise.normal("z1", q.shape))
-            log_w = self.first.decoder(z1).log_prob(x) + self.first.prior.log_prob(z1) - q.log_prob(z1)
+            log_w = log_prob(self.first.decoder(z1), x, z1) + self.first.prior.log_prob(z1) - q.log_prob(z1)
             taken = z1[:, self.units]
             return taken, log_w - Normal(0 * taken, 0 * taken).log_prob(taken)
 
@@ -177,7 +178,7 @@ def _checked(first: Any, units: Any) -> numpy.ndarray:
     """Latent units of a VAE, as int64. Raises InputError for what is neither."""
     if not isinstance(first, VAE):
         raise InputError("StackedVAE", "a VAE as first", type(first).__name__)
-    units = numpy.asarray(to_numpy(units) if hasattr(units, "dtype") else units)
+    units = to_numpy(units)
     if units.shape == (0,):
         hint = "if none is active, its posterior has collapsed"
         raise InputError("StackedVAE", "at least one unit of the first model", "none", hint)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from scratchvae import ops
+from scratchvae.arrays import as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.distributions import Normal, kl
+from scratchvae.distributions.event import log_prob, of_shape
 from scratchvae.errors import InputError
 from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.latent_variable_model import LatentVariableModel
@@ -109,9 +111,9 @@ class VAE(LatentVariableModel):
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)"""
         x = self.rows(x)
-        q = self.encoder(x)
+        q = of_shape("encoder", self.encoder(x), (len(x), self.latent_size))
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return ops.mean(self.decoder(z).log_prob(x), axis=0), kl(q, self.prior)
+        return ops.mean(log_prob(self.decoder(z), x, z), axis=0), kl(q, self.prior)
 
     def elbo(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """L(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,)
@@ -131,9 +133,9 @@ class VAE(LatentVariableModel):
         The mean of the second estimates KL(q(z | x) || p(z)).
         """
         x = self.rows(x)
-        q = self.encoder(x)
+        q = of_shape("encoder", self.encoder(x), (len(x), self.latent_size))
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return self.decoder(z).log_prob(x), q.log_prob(z) - self.prior.log_prob(z)
+        return log_prob(self.decoder(z), x, z), q.log_prob(z) - self.prior.log_prob(z)
 
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """log w = log p(x | z) + log p(z) - log q(z | x) for draws z of q(z | x), in nats.   (N, D) -> (S, N)
@@ -168,6 +170,7 @@ class VAE(LatentVariableModel):
 
     def reconstruct(self, x: Any) -> Any:
         """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x."""
+        x = as_array("data", x)
         return self.decode(self.encode(x).mean).mean.reshape(x.shape)
 
     def sample(self, n: int, seed: int = 0) -> Any:

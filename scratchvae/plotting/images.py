@@ -16,6 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from scratchvae.arrays import as_array
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import InputError
 from scratchvae.plotting.canvas import (
@@ -59,8 +60,8 @@ def reconstructions(
 
     x, image_shape, shades: as at the top of this file
     """
-    originals = as_images(x[:n], image_shape)
-    x = asarray(x[:n], model.device)
+    x = as_array("reconstructions", x)[:n]
+    originals, x = as_images(x, image_shape), asarray(x, model.device)
     pictures = numpy.concatenate([originals, as_images(model.reconstruct(x), image_shape)])
     figure = Figure(figsize=(0.9 * len(originals) + 1.4, 2.1), layout="constrained", dpi=150)
     show_rows(figure.add_subplot(), pictures, ["original", "reconstruction"], shades or Shades.of(originals))
@@ -75,8 +76,9 @@ def uncertainty(model: Any, x: Any, n: int = 12, shades: Shades | None = None) -
     """
     if getattr(model.decoder, "std", None) != "decoder":
         raise InputError("uncertainty", 'a Gaussian likelihood with std="decoder"', str(model.decoder))
-    originals = as_images(x[:n])
-    likelihood = model.decode(model.encode(asarray(x[:n], model.device)).mean)
+    x = as_array("uncertainty", x)[:n]
+    originals = as_images(x)
+    likelihood = model.decode(model.encode(asarray(x, model.device)).mean)
     pair = numpy.concatenate([originals, as_images(likelihood.mean)])
     std = to_numpy(likelihood.std).mean(axis=-1)
     shades = shades or Shades.of(originals)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from scratchvae import latent_space
+from scratchvae.arrays import as_array
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.plotting.canvas import (
@@ -88,6 +89,7 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
     Raises InputError for no rows, fewer than two latent units, and too many classes, and ShapeError unless there is a
     label for each row.
     """
+    x = as_array("latent_scatter", x)
     if len(x) == 0:
         raise InputError("latent_scatter", "at least one row", "none")
     step = math.ceil(len(x) / MOST_POINTS)

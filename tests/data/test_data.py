@@ -223,7 +223,7 @@ def test_other_values_are_kept_for_a_likelihood_to_judge(values):
 )
 def test_data_of_a_file_are_judged_by_the_likelihood(values, likelihood, sentence, tmp_path):
     numpy.save(tmp_path / "x.npy", values.reshape(10, 4))
-    train, _ = sv.data.load(tmp_path / "x.npy")
+    train, _ = sv.data.load(tmp_path / "x.npy", split="last")
     model = sv.VAE.mlp(4, 2, (3,), likelihood=likelihood)
     if sentence is None:
         assert math.isfinite(sv.evaluate(model, train.images)["elbo"])
@@ -249,6 +249,8 @@ def test_shapes_of_images(shape, expected):
             r"received the shape \(6, 3, 8, 8\) \(channels come last: x.transpose\(0, 2, 3, 1\)",
         ),
         (numpy.zeros((6, 1, 8, 8)), r"channels come last: x.transpose\(0, 2, 3, 1\)"),
+        (numpy.zeros((8, 9, 3, 6)), r"received the shape \(8, 9, 3, 6\) \(N comes first: x.transpose\(3, 0, 1, 2\)"),
+        (numpy.zeros((8, 9, 1, 6)), r"N comes first: x.transpose\(3, 0, 1, 2\)"),
         (numpy.zeros(6), r"expected images .* received the shape \(6,\)"),
         (numpy.zeros((0, 8, 8)), r"expected at least one image, received an empty array of shape \(0, 8, 8\)"),
         (numpy.array([[0, numpy.nan]]), "expected finite pixels, received 1 that are NaN or infinite"),

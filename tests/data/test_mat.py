@@ -46,7 +46,7 @@ def array(
     """An element with an array of class uint8 and the shape (2, 2)."""
     flags = struct.pack(f"{order}2I", other.get("flags", 9), 0)
     shape = struct.pack(f"{order}2i", *other.get("shape", (2, 2)))
-    parts = [(6, flags), (other.get("shape_kind", 5), shape), (1, name), (stored, values)]
+    parts = [(6, flags), (other.get("shape_kind", 5), shape), (other.get("name_kind", 1), name), (stored, values)]
     return element(14, b"".join(element(kind, content, order) for kind, content in parts), order)
 
 
@@ -75,6 +75,40 @@ def test_values_may_be_stored_in_a_narrower_type_than_their_class(tmp_path: Path
     assert read_mat(path, "X")[0].dtype == numpy.float64
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind, encoding", [(16, "utf-8"), (17, "utf-16"), (18, "utf-32")])
+def test_other_programs_mark_sizes_as_unsigned_and_write_names_as_unicode(tmp_path, order, kind, encoding):
+    path, suffix = tmp_path / "a.mat", "" if kind == 16 else {"<": "-le", ">": "-be"}[order]
+    name = "größe".encode(encoding + suffix)
+    path.write_bytes(HEADER[order] + array(order=order, shape_kind=6, name=name, name_kind=kind))
+    assert read_mat(path, "größe")[0].tolist() == [[1, 3], [2, 4]]
+
+
+def test_string_objects_beside_an_array_are_passed_over(tmp_path: Path) -> None:
+    """Of class 17: behind the flags there is no shape, but the names of the variable, of a system and of a class."""
+    words = b"".join(element(1, word) for word in (b"title", b"MCOS", b"string"))
+    string = element(14, element(6, struct.pack("<2I", 17, 0)) + words + array())
+    path = tmp_path / "a.mat"
+    path.write_bytes(HEADER["<"] + string + array() + packed(string))
+    assert read_mat(path, "X")[0].tolist() == [[1, 3], [2, 4]]
+    with pytest.raises(DataError, match="received none of title"):
+        read_mat(path, "title")
+
+
+def test_truth_values_are_read_as_0_and_1(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    path.write_bytes(HEADER["<"] + array(bytes([0, 1, 1, 0]), flags=0x209))
+    assert read_mat(path, "X")[0].tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(("file", "name"), [("miuint32_for_miint32", "an_array"), ("miutf8_array_name", "array_name")])
+def test_the_odd_files_of_scipys_own_tests(file: str, name: str) -> None:
+    path = Path(scipy.io.matlab.__file__).parent / "tests" / "data" / f"{file}.mat"
+    if not path.is_file():
+        pytest.skip("SciPy was installed without its tests")
+    numpy.testing.assert_array_equal(read_mat(path, name)[0], scipy.io.loadmat(path)[name])
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -94,9 +128,12 @@ def test_values_may_be_stored_in_a_narrower_type_than_their_class(tmp_path: Path
         (HEADER["<"] + array(bytes(5)), r"X: 5 bytes for the shape \(2, 2\)"),
         (HEADER["<"] + array(shape=(-2, -2)), r"X: 4 bytes for the shape \(-2, -2\)"),
         (HEADER["<"] + array(shape=(2**31 - 1, 2**31 - 1)), r"X: 4 bytes for the shape"),
-        (HEADER["<"] + array(shape_kind=6), "an element of type 6 within an array"),
+        (HEADER["<"] + array(shape_kind=7), "an element of type 7 in place of an array's sizes"),
+        (HEADER["<"] + array(name_kind=5), "an element of type 5 in place of an array's name"),
+        (HEADER["<"] + element(14, element(5, bytes(2))), "an element of type 5 in place of an array's flags"),
+        (HEADER["<"] + array(name=b"\xff", name_kind=16), "cannot be read: 'utf-8' codec"),
         (HEADER["<"] + array(bytes(32), stored=9), "Cannot cast"),
-        (HEADER["<"] + array(stored=99), "cannot be read: 99"),
+        (HEADER["<"] + array(stored=99), "cannot be read: X: values of type 99"),
         (HEADER["<"] + array(name=b"\xff"), "cannot be read: 'ascii' codec"),
         (HEADER["<"] + array(flags=0x809), "received none of X"),
         (HEADER["<"] + packed(array())[:-6], "cannot be read"),

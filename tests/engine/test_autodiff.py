@@ -336,7 +336,9 @@ def test_a_tensor_aliases_its_array(rng):
     "array", [numpy.arange(3), numpy.array([True]), numpy.array([1j]), numpy.array(["a"]), [1, 2], 3]
 )
 def test_other_types_are_refused(array):
-    with pytest.raises(InputError, match=r"Tensor: expected an array of floating-point numbers, received .*astype"):
+    with pytest.raises(
+        InputError, match=r"Tensor: expected an array of floating-point numbers, received .*(float32|x\.real)"
+    ):
         Tensor(array)
 
 

@@ -351,8 +351,9 @@ OVERLAP = numpy.array([[0.0, 1], [1, 0], [2, 2], [3, 1], [4, 5], [5, 4]]), numpy
     ("rows", "error", "sentence"),
     [
         (numpy.full((4, 3), numpy.nan), DataError, "finite numbers, received NaN or infinity"),
-        (numpy.ones((4, 3), dtype=int), DataError, "float32 or float64, received int64"),
-        ([[1.0, 2.0]], DataError, "received list"),
+        (numpy.ones((4, 3), dtype=int), DataError, "floating-point numbers, received int64"),
+        (numpy.ones((4, 3), dtype="f2"), DataError, "float32 or float64, received float16"),
+        ([[1.0, 2.0], [3.0]], DataError, "an array, received a list that does not become one"),
         (numpy.ones(3), ShapeError, r"rows \(N, D\), at least one, received shape \(3,\)"),
         (numpy.ones((0, 3)), ShapeError, r"received shape \(0, 3\)"),
         (numpy.full((4, 3), 1e200), DataError, "numbers whose squares can be added up in float64"),
@@ -426,7 +427,7 @@ def test_one_column_that_a_factor_explains_alone_is_a_maximum(rng):
     ("start", "error", "sentence"),
     [
         (numpy.eye(3), ShapeError, r"a start of shape \(2, 2\), received \(3, 3\)"),
-        ([[1, 0], [0, 1]], ShapeError, r"a start of shape \(2, 2\), received list"),
+        ([[1, 0], [0, 1]], DataError, "floating-point numbers, received int64"),
     ],
 )
 def test_a_start_of_fast_ica(start, error, sentence, x):
@@ -456,8 +457,8 @@ def test_too_few_steps_are_said(kind, x, labels):
 @pytest.mark.parametrize(
     ("y", "error", "sentence"),
     [
-        ([0, 1, 0, 1, 0, 1], ShapeError, r"labels as an array \(6,\) of numpy, received list"),
-        (None, ShapeError, "received NoneType"),
+        (None, DataError, "expected an array, received NoneType"),
+        (numpy.array(["a", None] * 3), DataError, "labels that are whole numbers or strings, received others, object"),
         (numpy.zeros(5, int), ShapeError, r"received shape \(5,\) of numpy"),
         (numpy.zeros((6, 1), int), ShapeError, r"received shape \(6, 1\)"),
         (numpy.full(6, 0.5), DataError, "labels that are whole numbers or strings, received others, float64"),

@@ -200,14 +200,14 @@ def test_real_numbers_are_taken_by_densities_and_counts_in_any_type():
     for name in ("gaussian", "laplace"):
         model = sv.VAE.mlp(2, 1, (3,), likelihood=name)
         assert model.observations(signed).dtype == numpy.float32
-        with pytest.raises(DataError, match="^data: expected floating-point numbers, received int64"):
+        with pytest.raises(DataError, match="^data: expected an array of floating-point numbers, received int64"):
             model.observations(signed.astype(int))
     counts = sv.VAE.mlp(2, 1, (3,), likelihood="poisson")
     for dtype in ("u1", "i8", "f4", "f8"):
         x = numpy.array([[0, 255]], dtype=dtype)
         assert counts.observations(x).tolist() == [[0, 255]] and counts.observations(x).dtype == numpy.float32
         assert sv.evaluate(counts, x) == sv.evaluate(counts, x.astype("f"))
-    with pytest.raises(DataError, match="expected floating-point numbers, received bool"):
+    with pytest.raises(DataError, match="expected an array of floating-point numbers, received bool"):
         counts.observations(counts.observations(x) > 0)
 
 

@@ -560,14 +560,14 @@ MISTAKES = {
         lambda x: train((x, Y), labels=Y.astype(float)),
         r"^labels: expected integers, received float64 \(labels.astype\(int\)\)$",
     ),
-    "a list": (lambda x: train((x, Y), labels=Y.tolist()), "^labels: expected a NumPy or CuPy array, received list$"),
+    "text": (lambda x: train((x, Y), labels="Y"), "^labels: expected an array, received str$"),
     "too few": (
         lambda x: train((x, Y), labels=Y[:9]),
         r"^labels: expected an array of shape \(45,\), one for each row, received \(9,\)$",
     ),
     "outside": (
         lambda x: train((x, Y), labels=Y + 1),
-        "^labels: expected classes from -1 to 2, received values from 1 to 3$",
+        r"^labels: expected classes from -1 to 2, received values from 1 to 3 \(labels - 1 counts from 0\)$",
     ),
     "below": (lambda x: train((x, Y), labels=Y - 2), "^labels: expected classes from -1 to 2, received values from -2"),
     "a class without a row": (
@@ -601,7 +601,19 @@ MISTAKES = {
     ),
     "no labels": (
         lambda x: label_subset(None, 6),
-        r"^label_subset: expected integers of shape \(N,\), received NoneType",
+        "^label_subset: expected an array, received NoneType$",
+    ),
+    "classes from one on": (
+        lambda x: label_subset(Y + 1, 6),
+        r"^label_subset: expected classes from 0 on, received labels from 1 to 3 \(labels - 1\)$",
+    ),
+    "classes from one on, and unknown ones": (
+        lambda x: train((x, Y), labels=numpy.where(Y == 0, -1, Y + 1)),
+        r"received values from -1 to 3 \(labels - 1 counts from 0, and -1 stays\)$",
+    ),
+    "other classes too large": (
+        lambda x: train((x, Y), labels=numpy.where(Y == 1, 3, Y)),
+        "^labels: expected classes from -1 to 2, received values from 0 to 3$",
     ),
     "negative labels": (
         lambda x: label_subset(Y - 1, 6),
@@ -638,9 +650,9 @@ MISTAKES = {
         lambda x: small(input_size=10).supervised(x, numpy.zeros((len(x), 1), int), sv.Noise(0)),
         "^labels: expected an array of shape .*, one for each row, received ",
     ),
-    "a list of labels": (
-        lambda x: small(input_size=10).objective(x, [0, 1], sv.Noise(0), 1.0),
-        "^labels: expected a NumPy or CuPy array, received list$",
+    "no labels in J~": (
+        lambda x: small(input_size=10).objective(x, None, sv.Noise(0), 1.0),
+        "^labels: expected an array, received NoneType$",
     ),
     "an unknown class in J~": (
         lambda x: small(input_size=10).objective(x, numpy.array([0, C]), sv.Noise(0), 1.0),

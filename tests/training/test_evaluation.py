@@ -22,6 +22,41 @@ def inexact(ppca, rng):  # noqa: F811
     return model, x, log_px
 
 
+# ---- the ELBO of every row
+
+
+@pytest.mark.parametrize("mode", ["none", "threshold", "static", "dynamic"])
+def test_elbo_is_the_models_bound_of_every_row_binarised_as_for_every_score(rng, mode):
+    model = sv.VAE.mlp(6, K, (4,), binarize=mode)
+    x = rng.uniform(size=(2007, 6)).astype(numpy.float32)
+    values = sv.elbo(model, x, n_samples=2, seed=3)
+    assert values.shape == (2007,) and values.dtype == numpy.float64
+    rows = binarize(x, mode, sv.Noise(3))
+    with sv.no_grad():
+        for batch, start in enumerate((0, 1000, 2000)):
+            part = slice(start, start + 1000)
+            numpy.testing.assert_allclose(values[part], model.elbo(rows[part], sv.Noise(3, batch), 2), rtol=1e-5)
+    scores = sv.evaluate(model, x, n_samples=2, seed=3)
+    assert values.mean() == pytest.approx(scores["elbo"], rel=1e-12)
+    assert stats.sem(values) == pytest.approx(scores["elbo_standard_error"], rel=1e-10)
+
+
+def test_elbo_finds_the_row_that_is_unlike_the_others(ppca):  # noqa: F811
+    model, x, *_ = ppca
+    odd = x.copy()
+    odd[3] += 10
+    assert sv.elbo(model, odd).argmin() == 3
+
+
+def test_elbo_checks_what_it_is_given():
+    model = sv.VAE.mlp(6, K, (4,))
+    for x, sentence in ((numpy.full((3, 6), 2.0), r"values in \[0, 1\]"), (numpy.ones((3, 5)), "rows of 6 entries")):
+        with pytest.raises(InputError, match=sentence):
+            sv.elbo(model, x)
+    with pytest.raises(InputError, match="^elbo: expected n_samples of at least 1, received 0$"):
+        sv.elbo(model, numpy.ones((3, 6)), n_samples=0)
+
+
 # ---- evaluate
 
 

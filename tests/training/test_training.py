@@ -465,7 +465,7 @@ def test_a_run_directory_holds_all_that_a_reader_needs(x, tmp_path):
         {"optimizer": "adam"},
         {"clip_norm": 0.0},
         {"validation": numpy.ones((3, 9))},
-        {"validation": [[0.5] * D]},
+        {"validation": [[0.5] * D, [0.5]]},
         {"device": "tpu"},
     ],
     ids=str,

@@ -6,7 +6,8 @@ import numpy
 import pytest
 
 from scratchvae.data import draw_sketches, from_lines, read_svg, write_svg
-from scratchvae.data.svg import LARGEST_FILE, path_lines
+from scratchvae.data.svg import LARGEST_FILE
+from scratchvae.data.svg_path import path_lines
 from scratchvae.errors import DataError, InputError
 
 

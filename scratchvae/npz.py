@@ -21,12 +21,16 @@ from typing import IO, Any
 import numpy
 
 from scratchvae.errors import DataError
+from scratchvae.object_arrays import parse_object_array
 
 BOMB_SIZE, BOMB_RATIO = 2**28, 100
 """What unpacks to more than BOMB_SIZE bytes, and to more than BOMB_RATIO times its packed size, is not unpacked."""
 
 NUMBERS = "biufc"
 """The kinds of NumPy type that are numbers."""
+
+OBJECTS = "O"
+"""The kind of an array of arrays, read where it is asked for, by `scratchvae.object_arrays`."""
 
 NPY_HEADERS = {
     (1, 0): numpy.lib.format.read_array_header_1_0,
@@ -123,8 +127,9 @@ class Archive:
 def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBERS) -> numpy.ndarray:
     """The array in a .npy stream of `length` bytes, read to its end; in the machine's byte order.
 
-    Raises DataError, which begins with `operation`, for another format, Python objects (never unpickled), records, a
-    type that is not among `kinds`, and values fewer or more than the header promises.
+    Raises DataError, which begins with `operation`, for another format, Python objects (never unpickled) other than the
+    arrays that OBJECTS allows, records, a type that is not among `kinds`, and values fewer or more than the header
+    promises.
     """
     form = "an array in the .npy format"
     with readable(operation, form), warnings.catch_warnings():
@@ -134,6 +139,9 @@ def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBER
             raise DataError(operation, "version 1.0 or 2.0 of the .npy format", ".".join(map(str, version)))
         shape, column_major, dtype = NPY_HEADERS[version](Bounded(stream))
         held = length - stream.tell()
+    if dtype.kind == OBJECTS and OBJECTS in kinds:
+        with readable(operation, "an array of arrays"):
+            return parse_object_array(b"".join(iter(lambda: stream.read(LARGEST_READ), b"")), shape, operation)
     if dtype.hasobject:
         hint = "reading Python objects can run code; save one plain array"
         raise DataError(operation, "an array of numbers", "an array of Python objects", hint)

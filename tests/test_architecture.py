@@ -17,7 +17,7 @@ from scratchvae.kinds import KINDS
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors arrays backend noise npz replacement binarization minibatches
+    errors arrays backend noise object_arrays npz replacement binarization minibatches
     operators autodiff
     ops gradcheck
     nn distributions gradient_estimators quadrature linear evaluation objectives models latent_space

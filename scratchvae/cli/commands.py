@@ -147,6 +147,21 @@ def check(arguments: argparse.Namespace) -> None:
         raise CheckFailed(f"check failed: {', '.join(failed)}")
 
 
+def _images_in_words(part: Dataset) -> str:
+    x = part.images
+    return f"{x.shape} {x.dtype}, mean {x.mean():.4f}, from {x.min():g} to {x.max():g}"
+
+
+def _sketches_in_words(part: Dataset) -> str:
+    facts = sv.data.describe_sketches(part.sketches)
+    words = (
+        f"{facts['sketches']:,} sketches of {facts['rows']:.1f} rows, at most {facts['longest']}, and "
+        f"{facts['lines']:.1f} lines; standard deviation of the offsets {facts['scale']:.2f}"
+    )
+    words += ", all whole numbers" if facts["whole_numbers"] else ""
+    return words + (f"; {part.omissions} left out, too long or without a line" if part.omissions else "")
+
+
 def data(arguments: argparse.Namespace) -> None:
     """Print what a data set holds, and draw some of it."""
     if arguments.out:
@@ -155,8 +170,7 @@ def data(arguments: argparse.Namespace) -> None:
         path = plotting.picture_path(arguments.out)
     train, test = sv.data.load(arguments.data, arguments.data_dir)
     for name, part in (("train", train), ("test", test)):
-        x = part.images
-        print(f"{name:5s}  {x.shape} {x.dtype}, mean {x.mean():.4f}, from {x.min():g} to {x.max():g}")
+        print(f"{name:5s}  {_images_in_words(part) if part.sketches is None else _sketches_in_words(part)}")
         if part.labels is not None:
             labels, counts = numpy.unique(part.labels, return_counts=True)
             print(f"       labels {', '.join(f'{k}: {n}' for k, n in zip(labels, counts, strict=True))}")
@@ -164,7 +178,12 @@ def data(arguments: argparse.Namespace) -> None:
         print(f"factors {', '.join(train.factors)}")
     if train.attributes:
         print(f"attributes {', '.join(f'{name} {values.mean():.0%}' for name, values in train.attributes.items())}")
-    if arguments.out:
+    if arguments.out and train.sketches is not None:
+        if path.suffix.lower() != ".svg":
+            raise InputError("data", "--out with the suffix .svg for sketches", str(path))
+        sv.data.write_svg(path, train.sketches[:100])
+        print(path)
+    elif arguments.out:
         shades = plotting.Shades.of(train.images)
         plotting.save_figure(plotting.images(train.images[:100], shades=shades), path)
         print(path)

@@ -6,15 +6,28 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy
+
 from scratchvae.data.dataset import Dataset
-from scratchvae.data.dequantization import dequantize
+from scratchvae.data.dequantization import dequantize, dequantize_sketches
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.faces import load_faces, load_frey_faces
 from scratchvae.data.files import as_images, as_labels, labels_beside, read_arrays
 from scratchvae.data.label_subset import label_subset
 from scratchvae.data.mnist import load_mnist
+from scratchvae.data.sketch_files import SUFFIXES, holds_drawings, read_drawings
+from scratchvae.data.sketches import (
+    MOST_ROWS,
+    as_sketches,
+    describe_sketches,
+    draw_sketches,
+    from_lines,
+    simplify,
+    to_lines,
+)
 from scratchvae.data.street_digits import draw_street_digits
+from scratchvae.data.svg import read_svg, write_svg
 from scratchvae.data.svhn import load_svhn
 from scratchvae.errors import DataError, InputError
 from scratchvae.minibatches import minibatches
@@ -24,13 +37,21 @@ __all__ = [
     "SPLITS",
     "Dataset",
     "dequantize",
+    "dequantize_sketches",
+    "describe_sketches",
     "draw_digits",
     "draw_faces",
+    "draw_sketches",
     "draw_street_digits",
+    "from_lines",
     "label_subset",
     "load",
     "minibatches",
     "read",
+    "read_svg",
+    "simplify",
+    "to_lines",
+    "write_svg",
 ]
 
 SPLITS = ("random", "last")
@@ -39,6 +60,7 @@ DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset
     "drawn-digits": lambda data_dir, seed: draw_digits(22_000, seed).cut(20_000),
     "drawn-faces": lambda data_dir, seed: draw_faces(11_000, seed).cut(10_000),
     "street-digits": lambda data_dir, seed: draw_street_digits(22_000, seed).cut(20_000),
+    "drawn-sketches": lambda data_dir, seed: draw_sketches(22_000, seed).cut(20_000),
     "mnist": lambda data_dir, seed: load_mnist(data_dir),
     "faces": lambda data_dir, seed: load_faces(data_dir),
     "frey-faces": lambda data_dir, seed: load_frey_faces(data_dir),
@@ -54,10 +76,11 @@ def load(
     validation: float | None = None,
     split: str = "random",
     labels: str | os.PathLike[str] | None = None,
+    most: float = MOST_ROWS,
 ) -> tuple[Dataset, ...]:
     """(train, test), or (train, validation, test).
 
-    images: float32, (N, H, W, C) or (N, D); labels: int64 (N,) or None
+    images: float32, (N, H, W, C) or (N, D); or sketches: float32, (N, T, 5); labels: int64 (N,) or None
 
     Parameters
     ----------
@@ -65,11 +88,15 @@ def load(
         "drawn-digits": 20,000 and 2,000 images drawn by the package, no two of them the same draw.
         "drawn-faces": 10,000 and 1,000 faces, likewise, 64 x 64 in colour, with attributes such as smiling and glasses.
         "street-digits": 20,000 and 2,000 house numbers, likewise, 32 x 32 in colour; labels: the digit in the middle.
+        "drawn-sketches": 20,000 and 2,000 sketches, the pen strokes of drawn digits.
         "mnist": 60,000 and 10,000 images, downloaded once unless the files are found, see `data_dir`.
         "faces", "frey-faces", "svhn": the files that `load_faces`, `load_frey_faces` and `load_svhn` read; nothing is
         downloaded.
         The path of a .npy, .npz or idx file: `read_arrays` and `as_images` in scratchvae/data/files.py say what it may
         hold. An idx file of images finds its labels beside it, as MNIST's files are named.
+        Sketches: the path of an .ndjson, .json or .svg file, or of a folder of .svg files, see `read_drawings` in
+        scratchvae/data/sketch_files.py; or of a .npy or .npz file such as magenta's, see `as_sketches` in
+        scratchvae/data/sketches.py.
     data_dir : path, optional
         Where the files of a named set lie; by default the folder that the variable SCRATCHVAE_DATA names.
     seed : int
@@ -82,6 +109,8 @@ def load(
         tenth, as for frames of a film. In both cases at least one row.
     labels : path, optional
         The file of the labels, for a file of images alone.
+    most : int
+        Sketches of more rows than these are left out of a file, and counted as `omissions`.
 
     Where there are labels, what is drawn at random has the same share of every class.
 
@@ -96,7 +125,7 @@ def load(
             raise InputError("load", "labels beside a file of yours", f"labels and the data set {name}")
         parts = dict(zip(("train", "test"), DATASETS[name](data_dir, seed), strict=True))
     else:
-        parts = read(name, labels)
+        parts = read(name, labels, most)
         if "test" not in parts:
             parts["train"], parts["test"] = _with_test_part(name, parts["train"], split, seed)
     if validation is None:
@@ -108,17 +137,27 @@ def load(
 
 def _with_test_part(path: str | os.PathLike[str], rows: Dataset, split: str, seed: int) -> tuple[Dataset, Dataset]:
     if len(rows) == 1:
-        raise DataError(f"images of {path}", "at least two, one to train with and one to test with", "one")
+        operation = f"{'images' if rows.sketches is None else 'sketches'} of {path}"
+        raise DataError(operation, "at least two, one to train with and one to test with", "one")
     return rows.hold_out(0.1, seed) if split == "random" else rows.cut(len(rows) - max(1, len(rows) // 10))
 
 
-def read(path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None) -> dict[str, Dataset]:
-    """The parts that a .npy, .npz or idx file has, as they are: "train", and of an .npz also "validation" and "test".
+def read(
+    path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None, most: float = MOST_ROWS
+) -> dict[str, Dataset]:
+    """The parts that a file has, as they are: "train", and of an .npz also "validation" and "test".
 
-    labels: the file of the labels, for a file of images alone. Raises as `load` does.
+    labels: the file of the labels, for a file of images alone;   most: as for `load`, which says what may be read.
+    Raises as `load` does.
     """
+    if holds_drawings(path):
+        if labels is not None:
+            raise InputError("load", "labels beside a file of arrays", f"labels and {os.fspath(path)}")
+        return {"train": read_drawings(path, most)}
     if not Path(path).is_file():
-        expected = f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file"
+        expected = (
+            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, or of drawings ({', '.join(SUFFIXES)})"
+        )
         raise InputError("load", expected, repr(os.fspath(path)))
     arrays = read_arrays(path)
     labels = labels or labels_beside(path)
@@ -128,11 +167,30 @@ def read(path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = N
     for part, prefix in (("train", ""), ("validation", "valid_"), ("test", "test_")):
         if f"{prefix}images" not in arrays:
             continue
-        images = as_images(arrays[f"{prefix}images"], f"{prefix}images of {path}".replace("_", " "))
-        y = arrays.get(f"{prefix}labels")
-        y = None if y is None else as_labels(y, len(images), f"{prefix}labels of {labels or path}".replace("_", " "))
+        array, y = arrays[f"{prefix}images"], arrays.get(f"{prefix}labels")
+        if y is not None:
+            y = as_labels(y, len(array), f"{prefix}labels of {labels or path}".replace("_", " "))
+        if _holds_sketches(arrays["images"]):
+            sketches, keep = as_sketches(array, f"{prefix}sketches of {path}".replace("_", " "), most)
+            y = None if y is None else y[keep]
+            parts[part] = Dataset(labels=y, sketches=sketches, omissions=int((~keep).sum()))
+            continue
+        images = as_images(array, f"{prefix}images of {path}".replace("_", " "))
         parts[part] = Dataset(images, y)
         if images.shape[1:] != parts["train"].images.shape[1:]:
             expected = f"{part} images of shape {parts['train'].images.shape[1:]}, as the training images"
             raise DataError(f"{part} images of {path}", expected, f"{images.shape[1:]}")
     return parts
+
+
+def _holds_sketches(array: numpy.ndarray) -> bool:
+    """Whether an array has sketches: arrays, or rows of three or five numbers that end with a pen, no pixels in [0, 1].
+
+    A pen is a column of 0 and 1, or three such columns.
+    """
+    if array.dtype == object:
+        return True
+    if array.ndim != 3 or array.shape[2] not in (3, 5) or array.dtype.kind not in "if" or not array.size:
+        return False
+    pen = array[:, :, 2:]
+    return bool(((pen == 0) | (pen == 1)).all()) and not (array.min() >= 0 and array.max() <= 1)

@@ -14,14 +14,14 @@ from scratchvae.noise import Noise
 
 @dataclass(frozen=True)
 class Dataset:
-    """N images, with what is known about each of them.
+    """N images, or N sketches, with what is known about each of them.
 
     Parameters
     ----------
-    images : float32 in [0, 1], shape (N, H, W, C)
+    images : float32 in [0, 1], shape (N, H, W, C), or None for sketches
         Channels come last. A user's file may hold vectors instead, (N, D).
     labels : int64, shape (N,), or None
-        The class of each image, from 0.
+        The class of each image or sketch, from 0.
     factors : dict of float32 arrays, shape (N,) each
         The style that each image was drawn with, by name; empty where it is not known.
     strokes : list of N lists of float32 arrays, shape (T, 2) each, or None
@@ -29,25 +29,38 @@ class Dataset:
         the centre of images[n, row, column] is the point (column, row).
     attributes : dict of bool arrays, shape (N,) each
         What is true of each image and what is not, by name; empty where it is not known.
+    sketches : float32, shape (N, T, 5), or None
+        Rows (dx, dy, down, up, end) as in scratchvae/data/sketches.py.
+    omissions : int
+        How many sketches the file has besides, that are too long or have no line.
     """
 
-    images: numpy.ndarray
+    images: numpy.ndarray | None = None
     labels: numpy.ndarray | None = None
     factors: dict[str, numpy.ndarray] = field(default_factory=dict)
     strokes: list[list[numpy.ndarray]] | None = None
     attributes: dict[str, numpy.ndarray] = field(default_factory=dict)
+    sketches: numpy.ndarray | None = None
+    omissions: int = 0
+
+    @property
+    def observations(self) -> numpy.ndarray:
+        """The sketches where there are any, else the images: what a model of these data is trained on, (N, ...)."""
+        return self.images if self.sketches is None else self.sketches
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.observations)
 
     def take(self, rows: Any) -> Dataset:
-        """The images of these rows, a slice or row numbers, with all that is known of them."""
+        """The images or sketches of these rows, a slice or row numbers, with all that is known of them."""
         return Dataset(
-            self.images[rows],
+            None if self.images is None else self.images[rows],
             None if self.labels is None else self.labels[rows],
             {name: values[rows] for name, values in self.factors.items()},
             None if self.strokes is None else [self.strokes[row] for row in numpy.arange(len(self))[rows]],
             {name: values[rows] for name, values in self.attributes.items()},
+            None if self.sketches is None else self.sketches[rows],
+            self.omissions,
         )
 
     def cut(self, n: int) -> tuple[Dataset, Dataset]:

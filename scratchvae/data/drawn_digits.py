@@ -126,20 +126,31 @@ def draw_digits(n: int, seed: int = 0) -> Dataset:
 
     Raises InputError if n is not a positive integer.
     """
-    if not isinstance(n, (int, numpy.integer)) or n < 1:
-        raise InputError("draw_digits", "a positive integer n", repr(n))
-    noise = Noise(seed)
-    labels, factors = draw_labels(n, noise), draw_factors(FACTORS, n, noise)
-    place = (SIDE - 1) / 2 + 0.3 * noise.normal("place", (n, 1, 2))
+    labels, factors, groups = draw_strokes(n, seed)
     images = numpy.empty((n, SIDE, SIDE, 1), dtype=numpy.float32)
     strokes: list[list[numpy.ndarray]] = [[] for _ in range(n)]
-    for rows, lines in write_digits(labels, factors, noise):
+    for rows, lines in groups:
         thickness, softness = factors["thickness"][rows, None], factors["softness"][rows, None]
-        lines = _place(lines, thickness, place[rows])
         images[rows, :, :, 0] = rasterise(lines, thickness, softness, SIDE)
         for i, row in enumerate(rows):
             strokes[row] = [line[i] for line in lines]
     return Dataset(images, labels, factors, strokes)
+
+
+def draw_strokes(
+    n: int, seed: int
+) -> tuple[numpy.ndarray, dict[str, numpy.ndarray], Iterator[tuple[numpy.ndarray, list[numpy.ndarray]]]]:
+    """The labels (n,) and factors of n digits, and the groups (rows (M,), their strokes in pixels, (M, T, 2) each).
+
+    Raises InputError if n is not a positive integer.
+    """
+    if not isinstance(n, (int, numpy.integer)) or n < 1:
+        raise InputError("draw_digits", "a positive integer n", repr(n))
+    noise = Noise(seed)
+    labels, factors = draw_labels(n, noise), draw_factors(FACTORS, n, noise)
+    place, thickness = (SIDE - 1) / 2 + 0.3 * noise.normal("place", (n, 1, 2)), factors["thickness"][:, None]
+    groups = write_digits(labels, factors, noise)
+    return labels, factors, ((rows, _place(lines, thickness[rows], place[rows])) for rows, lines in groups)
 
 
 def draw_labels(n: int, noise: Noise) -> numpy.ndarray:

@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy
 
 from scratchvae.errors import DataError
-from scratchvae.npz import Archive, opened, read_npy, read_values, readable, refuse_bomb
+from scratchvae.npz import NUMBERS, OBJECTS, Archive, opened, read_npy, read_values, readable, refuse_bomb
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 """The third byte of an IDX file -> the type of its values."""
 
 NPZ_NAMES = {
-    "images": "x_train",
-    "labels": "y_train",
-    "valid_images": "x_valid",
-    "valid_labels": "y_valid",
-    "test_images": "x_test",
-    "test_labels": "y_test",
+    "images": ("x_train", "train"),
+    "labels": ("y_train",),
+    "valid_images": ("x_valid", "valid"),
+    "valid_labels": ("y_valid",),
+    "test_images": ("x_test", "test"),
+    "test_labels": ("y_test",),
 }
-"""Name of an array in an .npz file -> the other name that it may have there."""
+"""Name of an array in an .npz file -> the other names that it may have there; those of sketches are magenta's."""
 
 DEFLATE_RATIO = 1032
 """The most bytes that deflate makes of one: it spends at least two bits on 258 bytes."""
@@ -77,28 +77,33 @@ def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
     """The arrays of a .npy, .npz or idx file by name: images; from an .npz all that NPZ_NAMES lists.
 
-    An array that is alone in an .npz may have any name.
+    An array that is alone in an .npz may have any name. Sketches may be an array of arrays, of type object.
 
-    Raises DataError for a missing or damaged file, Python objects (never unpickled), and an .npz without images.
+    Raises DataError for a missing or damaged file, other Python objects (never unpickled), and an .npz without images.
     """
     operation, suffix = f"reading {path}", Path(path).suffix.lower()
     if suffix == ".npy":
         with readable(operation, "a .npy file"), opened(path) as file:
-            return {"images": read_npy(file, os.fstat(file.fileno()).st_size, operation)}
+            return {"images": read_npy(file, os.fstat(file.fileno()).st_size, operation, NUMBERS + OBJECTS)}
     if suffix != ".npz":
         return {"images": read_idx(path)}
     with readable(operation, "an .npz file"), opened(path) as file:
         archive = Archive(file, operation)
         held = list(archive.members)
         chosen = {
-            name: next((known for known in (name, other) if known in held), None) for name, other in NPZ_NAMES.items()
+            name: next((known for known in (name, *others) if known in held), None)
+            for name, others in NPZ_NAMES.items()
         }
         if len(held) == 1:
             chosen = {"images": held[0]}
         if chosen["images"] is None:
             names = ", ".join(held) or "(none)"
             raise DataError(operation, "an array named images or x_train", f"arrays named {names}")
-        return {name: archive.read(known) for name, known in chosen.items() if known is not None}
+        return {
+            name: archive.read(known, NUMBERS + OBJECTS if name.endswith("images") else NUMBERS)
+            for name, known in chosen.items()
+            if known is not None
+        }
 
 
 def labels_beside(path: str | os.PathLike[str]) -> Path | None:

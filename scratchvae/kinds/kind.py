@@ -15,7 +15,8 @@ from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
 
 DATA = Option(
     "data",
-    f"data set: {', '.join(DATASETS)}, or the path of a .npy, .npz or idx file",
+    f"data set: {', '.join(DATASETS)}, or the path of a .npy, .npz or idx file; of sketches also .ndjson, .json, .svg, "
+    "or a folder of .svg files",
     "drawn-digits",
     data_set,
     resumable=True,

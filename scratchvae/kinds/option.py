@@ -29,8 +29,8 @@ def path(value: Any) -> str:
 
 
 def data_set(value: Any) -> str:
-    """The name of a data set, or the absolute path of a file."""
-    return value if word(value) in DATASETS or not Path(value).is_file() else str(Path(value).resolve())
+    """The name of a data set, or the absolute path of a file or a folder."""
+    return value if word(value) in DATASETS or not Path(value).exists() else str(Path(value).resolve())
 
 
 def share_or_test(value: Any) -> float | str:

@@ -62,6 +62,7 @@ class SemiSupervisedKind(ImageKind):
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
         """Raise DataError for images without labels, for too few of them, and for others in the test part."""
+        super().check(settings, train, test)
         labels(settings, train)
         if test.labels is not None and not 0 <= test.labels.min() <= test.labels.max() <= train.labels.max():
             received = f"classes from {test.labels.min()} to {test.labels.max()}"

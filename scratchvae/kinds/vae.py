@@ -8,6 +8,7 @@ from typing import Any
 import scratchvae as sv
 from scratchvae import binarization
 from scratchvae.data import Dataset
+from scratchvae.errors import DataError
 from scratchvae.kinds import pictures
 from scratchvae.kinds.kind import COMMON, Kind, Settings
 from scratchvae.kinds.option import COUNT, Option, deviation
@@ -49,8 +50,14 @@ class ImageKind(Kind):
     """A kind of model whose data are images, and whose constructor takes the arguments of VAE."""
 
     def observations(self, dataset: Dataset) -> Any:
-        """x (N, H, W, C) in [0, 1], or vectors (N, D)."""
+        """x (N, H, W, C) in [0, 1], or vectors (N, D). Raises DataError for sketches."""
+        if dataset.images is None:
+            raise DataError(f"--model {self.name}", "images", "sketches")
         return dataset.images
+
+    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
+        """Raise DataError for data that are no images."""
+        self.observations(train)
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
         """What the constructors of all such models take."""

@@ -236,7 +236,7 @@ SIZES: dict[str, tuple[float, dict[str, float], Callable[[numpy.ndarray], numpy.
     "eye_opening": (5.4 * 0.64, {}, lambda x: part(x, 0.98 * WHITE, SKIN[0], slice(29, 36), slice(29, 30))),
     "brow_height": (-1.6, {}, lambda x: middle(amount(x, 0.8 * HAIR, SKIN[0], slice(24, 29), slice(26, 27)), 1)),
     "glasses": (1.0, {}, lambda x: middle(amount(x, FRAME, SKIN[0], slice(35, 40), slice(25, 28)), 1)),
-    "hair_length": (24.0, {}, lambda x: part(x, 0.78 * HAIR, WHITE, slice(39, 64), slice(18, 19))),
+    "hair_length": (24.0, {}, lambda x: part(x, 0.78 * HAIR, x[0, 45, 2], slice(39, 64), slice(20, 21))),
     "hair_volume": (2 * 1.8, {}, lambda x: amount(x, HAIR, x[0, 24, 2], slice(24, 25), slice(8, 56)).sum(axis=(1, 2))),
     "fringe": (3.0, {}, lambda x: part(x, HAIR, SKIN[0], slice(20, 30), slice(31, 32))),
     "beard": (6.0, {}, lambda x: part(x, 0.74 * HAIR, SKIN[0], slice(42, 58), slice(31, 32))),

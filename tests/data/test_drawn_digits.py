@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from pathlib import Path
 
 import numpy
@@ -10,7 +11,7 @@ import pytest
 from scipy import stats
 
 from scratchvae.data.dataset import Dataset
-from scratchvae.data.drawn_digits import FACTORS, draw_digits, write_digits
+from scratchvae.data.drawn_digits import FACTORS, SKELETONS, draw_digits, write_digits
 from scratchvae.errors import InputError
 from scratchvae.noise import Noise
 
@@ -108,6 +109,18 @@ def test_the_distributions_are_those_of_the_table(digits: Dataset) -> None:
         inside = (values > low) & (values < high)
         share = stats.norm.cdf(values[inside], mean, deviation)
         assert abs(share - numpy.linspace(0, 1, len(values))[inside]).max() < 0.05, name
+
+
+def test_variants_of_a_digit_have_their_shares() -> None:
+    """Without style each variant has one form; 500 draws of a share w differ from it by sqrt(w (1 - w) / 500)."""
+    plain = {name: numpy.full(5000, float(name == "width"), numpy.float32) for name in FACTORS}
+    labels = numpy.repeat(numpy.arange(10), 500)
+    forms = [b"|".join(line.tobytes() for line in lines) for lines in strokes(labels, plain)]
+    for digit, weights in SKELETONS.items():
+        counts = sorted(Counter(forms[500 * digit : 500 * digit + 500]).values())
+        shares = numpy.sort([*weights.values()]) / sum(weights.values())
+        assert len(counts) == len(weights)
+        assert (abs(numpy.array(counts) / 500 - shares) < 4 * numpy.sqrt(shares * (1 - shares) / 500)).all(), digit
 
 
 GEOMETRY = ("balance", "taper", "bend", "width", "slant", "rotation")

@@ -364,7 +364,7 @@ def test_the_decoder_mirrors_the_widths_of_the_encoder():
     model = sv.VAE.mlp(7, 2, hidden=(5, 3))
     widths = [[layer.weight.shape for layer in part.network.layers] for part in (model.encoder, model.decoder)]
     assert widths == [[(7, 5), (5, 3), (3, 4)], [(2, 3), (3, 5), (5, 7)]]
-    model = sv.SemiSupervisedVAE.mlp(7, 2, hidden=(5, 3), n_classes=4)
+    model = sv.SemiSupervisedVAE.mlp(7, 4, 2, hidden=(5, 3))
     widths = [[layer.weight.shape for layer in part.network.layers] for part in (model.classifier, model.decoder)]
     assert widths == [[(7, 5), (5, 3), (3, 4)], [(6, 3), (3, 5), (5, 7)]]
     assert [layer.weight.shape for layer in model.encoder.network.head.layers] == [(5, 3), (3, 4)]

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is imported: pytest starts a process for each core
+
 import numpy
 import pytest
 import strict_array

@@ -258,7 +258,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         return self._over_classes(x, self.classifier(x), noise, n_samples)
 
     def _over_classes(self, x: Any, q: Categorical, noise: Any, n_samples: int) -> tuple[Any, Any]:
-        """The sum over y of q(y | x) times each term of L(x, y), and of the second the entropy of q(y | x) less."""
+        """Both terms of L(x, y), averaged over q(y | x); the entropy of q(y | x) is subtracted from the second."""
         weight = ops.transpose(q.mean)
         reconstruction, divergence = self.supervised_terms(x, self._every_class(x), noise, n_samples)
         return ops.sum(weight * reconstruction, axis=0), ops.sum(weight * divergence, axis=0) - q.entropy()

@@ -20,7 +20,6 @@ import scratchvae as sv
 from scratchvae.backend import device_module
 from scratchvae.errors import DeviceError
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what runs in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

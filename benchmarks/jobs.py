@@ -1,7 +1,7 @@
 """Jobs that are run once, and the files that keep their results.
 
-A job is what describes it: its row, seed, epochs, command, ... Its result is the same with the device, the seconds and
-the figures. A results file is a list of results, one a line. A job that is described otherwise is another job.
+A job is identified by its description (row, seed, epochs, command, ...); changing any of these makes it a new job. Its
+result is the description with the device, the seconds and the figures. A results file is a list of results, one a line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Job = dict[str, Any]
 
 
 class Results:
-    """What has been measured, as a file of results says."""
+    """The results in a file of results."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -46,10 +46,10 @@ class Results:
 
 
 def command(program: str, arguments: Iterable[Any]) -> str:
-    """What a shell takes."""
+    """A program and its arguments as one line for a shell."""
     return f"{program} {shlex.join(map(str, arguments))}"
 
 
 def arguments_of(command: str, program: str) -> list[str]:
-    """The way back."""
+    """The arguments in such a line."""
     return shlex.split(command.removeprefix(program))

@@ -16,7 +16,7 @@ from scratchvae.errors import InputError, whole_number
 from scratchvae.noise import Noise
 
 CHUNK_ENTRIES = 2**20
-"""Of samples x classes x rows x pixels: log_likelihood decodes as many at a time, evaluate eight times as many."""
+"""Upper bound on samples x classes x rows x pixels decoded at once by log_likelihood; evaluate uses 8 times this."""
 
 
 def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000) -> dict[str, Any]:

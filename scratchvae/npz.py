@@ -138,7 +138,7 @@ def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBER
         if version not in NPY_HEADERS:
             raise DataError(operation, "version 1.0 or 2.0 of the .npy format", ".".join(map(str, version)))
         shape, column_major, dtype = NPY_HEADERS[version](Bounded(stream))
-        held = length - stream.tell()
+        n_bytes = length - stream.tell()
     if dtype.kind == OBJECTS and OBJECTS in kinds:
         with readable(operation, "an array of arrays"):
             return parse_object_array(b"".join(iter(lambda: stream.read(LARGEST_READ), b"")), shape, operation)
@@ -149,28 +149,28 @@ def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBER
         raise DataError(operation, "an array of numbers" if kinds == NUMBERS else "text", f"values of type {dtype}")
     if min(shape, default=0) < 0 or len(shape) > 64:
         raise DataError(operation, form, f"one of shape {shape}")
-    values = read_values(stream, shape[::-1] if column_major else shape, dtype, held, operation)
+    values = read_values(stream, shape[::-1] if column_major else shape, dtype, n_bytes, operation)
     return values.T if column_major else values
 
 
 def read_values(
-    stream: IO[bytes], shape: tuple[int, ...], dtype: numpy.dtype, held: int | None, operation: str
+    stream: IO[bytes], shape: tuple[int, ...], dtype: numpy.dtype, n_bytes: int | None, operation: str
 ) -> numpy.ndarray:
     """The array of that shape that a stream holds to its end, in the machine's byte order.
 
-    held: the number of bytes left in the stream; None where nobody knows, and the caller has bounded the promise.
+    n_bytes: how many are left in the stream; None if unknown, and the caller has then checked the promised size.
 
-    Raises DataError, before it allocates anything if `held` is given, for values fewer or more than promised.
+    Raises DataError, before it allocates anything if `n_bytes` is known, for values fewer or more than promised.
     """
     promised = math.prod(shape) * dtype.itemsize
-    if held is None or held == promised:
+    if n_bytes is None or n_bytes == promised:
         content = numpy.empty(promised, numpy.uint8)
-        held = 0
-        while n := stream.readinto(content[held : held + 2**20]):
-            held += n
-        held += len(stream.read(1))
-    if held != promised:
-        received = "more" if held > promised else f"only {held}; it is truncated"
+        n_bytes = 0
+        while n := stream.readinto(content[n_bytes : n_bytes + 2**20]):
+            n_bytes += n
+        n_bytes += len(stream.read(1))
+    if n_bytes != promised:
+        received = "more" if n_bytes > promised else f"only {n_bytes}; it is truncated"
         expected = f"{promised} bytes" if promised < 2**64 else "more than 2^64 bytes"
         raise DataError(operation, f"{expected} of values for the shape {shape} in its header", received)
     if dtype.kind == "b" and content.max(initial=0) > 1:

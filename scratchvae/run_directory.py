@@ -198,7 +198,7 @@ class Run:
         return f"the last checkpoint is {self.directory / 'last.npz'}"
 
     def how_to_resume(self) -> str:
-        """The clause above, plus the command, if there is one, and the call that resume the run."""
+        """The clause above, plus the call that resumes the run, and the command if the run was started by one."""
         if self.directory is None or not has_begun(self.directory):
             return self.last_checkpoint()
         command = f"`{self._entered.command}`, or " if self._entered and self._entered.command else ""

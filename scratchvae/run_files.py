@@ -36,14 +36,14 @@ def has_begun(directory: Path) -> bool:
 
 def refuse_run(directory: Path) -> None:
     """Raise InputError for a directory with anything of a run in it, but for the start of one that died at once."""
-    begun = has_begun(directory) or any((directory / name).exists() for name in ("metrics.jsonl", "best.npz"))
+    holds_run = has_begun(directory) or any((directory / name).exists() for name in ("metrics.jsonl", "best.npz"))
     last = directory / "last.npz"
-    if not begun and last.exists():
+    if not holds_run and last.exists():
         try:
-            begun = checkpoint.read(last)[0].get("step") != 0
+            holds_run = checkpoint.read(last)[0].get("step") != 0
         except DataError:
-            begun = True
-    if begun:
+            holds_run = True
+    if holds_run:
         raise InputError(f"run directory {directory}", "an empty one", "one with a run", "resume, or name another")
 
 

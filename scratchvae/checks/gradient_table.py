@@ -621,8 +621,8 @@ def check_unwanted(case: Case, device: str = "cpu") -> None:
             grad(loss, [x])
         finally:
             primitive.rules, primitive.together = rules, together
-        taken = {i for i, argument in enumerate(node.arguments) if argument is x}
-        _require(recorder.asked == taken, f"{primitive}: rules {recorder.asked} asked for, not {taken}")
+        positions = {i for i, argument in enumerate(node.arguments) if argument is x}
+        _require(recorder.asked == positions, f"{primitive}: rules {recorder.asked} asked for, not {positions}")
 
 
 @SECTION.row("adjoint: {}", tolerance=1e-14, each=ADJOINT_PAIRS)

@@ -30,7 +30,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
     kind = KINDS[options["model"]] if options else kind_of(model)
-    part, test = held_out(arguments, options)
+    part, test = data_to_score(arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
     print_scores(kind, model, test, arguments.samples, arguments.seed, part)
@@ -47,7 +47,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             print(line)
 
 
-def held_out(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Dataset]:
+def data_to_score(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Dataset]:
     """The data to score, and what they are called: the test part of a set or of the run's own data, or a whole file."""
     if arguments.data is None:
         return "test", load_parts(options, arguments.data_dir)[2]

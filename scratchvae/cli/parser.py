@@ -68,7 +68,7 @@ def _add_train(added: Any) -> None:
         train,
         "train a VAE and leave a run directory",
         "Train a model, score it on the test part of the data, and leave a run directory: config.json, metrics.jsonl, "
-        "checkpoints (last.npz, and best.npz by the test part), figures/.",
+        "checkpoints (last.npz, and best.npz by the validation part), figures/.",
     )
     group = command.add_argument_group("options")
     first = next(iter(KINDS))

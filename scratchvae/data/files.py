@@ -89,15 +89,15 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
         return {"images": read_idx(path)}
     with readable(operation, "an .npz file"), opened(path) as file:
         archive = Archive(file, operation)
-        held = list(archive.members)
+        members = list(archive.members)
         chosen = {
-            name: next((known for known in (name, *others) if known in held), None)
+            name: next((known for known in (name, *others) if known in members), None)
             for name, others in NPZ_NAMES.items()
         }
-        if len(held) == 1:
-            chosen = {"images": held[0]}
+        if len(members) == 1:
+            chosen = {"images": members[0]}
         if chosen["images"] is None:
-            names = ", ".join(held) or "(none)"
+            names = ", ".join(members) or "(none)"
             raise DataError(operation, "an array named images or x_train", f"arrays named {names}")
         return {
             name: archive.read(known, NUMBERS + OBJECTS if name.endswith("images") else NUMBERS)

@@ -1,4 +1,4 @@
-"""Which rows keep their label, where only a few shall."""
+"""The choice of the rows that keep their label, where only a few do."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from scratchvae.noise import Noise
 
 
 def label_subset(labels: Any, n: int, seed: int = 0) -> numpy.ndarray:
-    """The labels of n rows, drawn once by the seed and the same number of each class; -1 for all other rows.   (N,)
+    """The labels of n rows that the seed chooses, the same number of each class, and -1 for all other rows.   (N,)
 
-    Classes are 0, ..., the largest label. Where they do not divide n some of them, drawn too, have one row more.
+    Classes are 0, ..., the largest label. If n is not a multiple of the number of classes,
+    randomly chosen classes get one extra row.
 
     Raises InputError for an n below the number of classes, and DataError for labels that are not integers from 0 on,
     and for a class with fewer rows than are asked for.

@@ -1,4 +1,4 @@
-"""The deck's first half, in scikit-learn's estimator conventions: two classifiers, and five models X ~ A B."""
+"""The first half of the course deck in scikit-learn's conventions: two classifiers, and five models X ~ A B."""
 
 from scratchvae.linear.estimator import ConvergenceWarning
 from scratchvae.linear.factor_analysis import FactorAnalysis

@@ -1,4 +1,4 @@
-"""The models of the deck."""
+"""The models of the course deck, which docs/deck.md introduces."""
 
 from scratchvae.models.networks import (
     LIKELIHOODS,

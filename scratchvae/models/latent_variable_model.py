@@ -73,12 +73,12 @@ class LatentVariableModel(Configured):
 
         Images become vectors and the other way round; images of another height, width or depth are refused.
         """
-        shape, given = self.observed_shape, x.shape[1:]
-        if shape is None or given == shape:
+        shape, received = self.observed_shape, x.shape[1:]
+        if shape is None or received == shape:
             return x
-        reordered = min(len(given), len(shape)) > 1 and [n for n in given if n > 1] != [n for n in shape if n > 1]
-        if x.ndim < 2 or math.prod(given) != math.prod(shape) or reordered:
-            hint = "channels come last: x.transpose(0, 2, 3, 1)" if given[1:] + given[:1] == shape else ""
+        reordered = min(len(received), len(shape)) > 1 and [n for n in received if n > 1] != [n for n in shape if n > 1]
+        if x.ndim < 2 or math.prod(received) != math.prod(shape) or reordered:
+            hint = "channels come last: x.transpose(0, 2, 3, 1)" if received[1:] + received[:1] == shape else ""
             hint = "rows come first: x.transpose(3, 0, 1, 2)" if x.shape[:3] == shape and x.ndim == 4 else hint
             raise ShapeError("VAE", f"rows of {' x '.join(map(str, shape))} entries", f"shape {x.shape}", hint)
         return x.reshape(x.shape[0], *shape)

@@ -185,6 +185,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
     def mlp(
         cls,
         input_size: Size = 784,
+        n_classes: Size = 10,
         latent_size: Size = 50,
         hidden: Sequence[Size] = (500,),
         activation: str = "relu",
@@ -192,8 +193,6 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         std: float | str = 0.1,
         binarize: str = "none",
         seed: int = 0,
-        *,
-        n_classes: Size = 10,
     ) -> SemiSupervisedVAE:
         """Of multilayer perceptrons: D -> hidden -> C; D and C -> hidden -> 2 K; C + K -> reversed hidden -> D.
 
@@ -217,16 +216,15 @@ class SemiSupervisedVAE(SemiSupervisedModel):
     def convolutional(
         cls,
         image_shape: Sequence[Size] = (28, 28, 1),
+        n_classes: Size = 10,
         latent_size: Size = 50,
         channels: Sequence[Size] = (32, 64),
+        hidden_size: Size = 128,
         activation: str = "relu",
         likelihood: str = "bernoulli",
         std: float | str = 0.1,
         binarize: str = "none",
         seed: int = 0,
-        *,
-        n_classes: Size = 10,
-        hidden_size: Size = 128,
     ) -> SemiSupervisedVAE:
         """Of convolutional networks for images (N, H, W, C), as in VAE.convolutional.
 
@@ -260,7 +258,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         return self._over_classes(x, self.classifier(x), noise, n_samples)
 
     def _over_classes(self, x: Any, q: Categorical, noise: Any, n_samples: int) -> tuple[Any, Any]:
-        """The sum over y of q(y | x) times each term of L(x, y), and of the second the entropy of q(y | x) less."""
+        """Both terms of L(x, y), averaged over q(y | x); the entropy of q(y | x) is subtracted from the second."""
         weight = ops.transpose(q.mean)
         reconstruction, divergence = self.supervised_terms(x, self._every_class(x), noise, n_samples)
         return ops.sum(weight * reconstruction, axis=0), ops.sum(weight * divergence, axis=0) - q.entropy()

@@ -62,12 +62,11 @@ class StackedVAE(SemiSupervisedModel):
         cls,
         first: VAE,
         units: Sequence[Index],
+        n_classes: Size = 10,
         latent_size: Size = 50,
         hidden: Sequence[Size] = (500,),
         activation: str = "relu",
         seed: int = 0,
-        *,
-        n_classes: Size = 10,
     ) -> StackedVAE:
         """M2 of multilayer perceptrons, as in SemiSupervisedVAE.mlp; p(z1 | y, z2) has one deviation per unit."""
         settings = {"n_classes": n_classes, "latent_size": latent_size, "hidden": hidden, "activation": activation}
@@ -76,44 +75,44 @@ class StackedVAE(SemiSupervisedModel):
         return cls(first, second, units)
 
     def features(self, x: Any, noise: Any) -> tuple[Any, Any]:
-        """A draw of z1 from q(z1 | x), the units that M2 takes: arrays.   (N, D) -> (N, units), (N,)
+        """The units of a draw z1 ~ q(z1 | x) that M2 models, and M1's log weight: arrays.   (N, D) -> (N, units), (N,)
 
-        And log p(x | z1) + log p(z1) - log q(z1 | x) - log Normal(units; 0, I): the log weight of M1 without its prior
-        of these units, whose place M2 takes. In nats; the sum with a bound of log p(units) is one of log p(x).
+        The log weight is log p(x | z1) + log p(z1) - log q(z1 | x) - log Normal(units; 0, I), in nats: it excludes the
+        prior of the units that M2 models. Adding a bound on log p(units) gives a bound on log p(x).
         """
         with no_grad():
             x = self.first.rows(x)
             q = of_shape("encoder", self.first.encoder(x), (len(x), self.first.latent_size))
             z1 = q.reparameterize(noise.normal("z1", q.shape))
             log_w = log_prob(self.first.decoder(z1), x, z1) + self.first.prior.log_prob(z1) - q.log_prob(z1)
-            taken = z1[:, self.units]
-            return taken, log_w - Normal(0 * taken, 0 * taken).log_prob(taken)
+            units = z1[:, self.units]
+            return units, log_w - Normal(0 * units, 0 * units).log_prob(units)
 
     def supervised_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | z1) + log p(z1 | y, z2) - log q(z1 | x)] and KL(q(z2 | z1, y) || p(z2)) - log p(y), in nats.
 
         Their difference is L(x, y); of one draw of z1 and n_samples of z2. Shapes as in SemiSupervisedVAE.
         """
-        taken, log_w = self.features(x, noise)
-        reconstruction, divergence = self.second.supervised_terms(taken, y, noise, n_samples)
+        units, log_w = self.features(x, noise)
+        reconstruction, divergence = self.second.supervised_terms(units, y, noise, n_samples)
         return reconstruction + log_w, divergence
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """The same with q(y | z1) in place of y, and KL(q(y, z2 | z1) || p(y, z2)): the terms of U(x), in nats."""
-        taken, log_w = self.features(x, noise)
-        reconstruction, divergence = self.second.elbo_terms(taken, noise, n_samples)
+        units, log_w = self.features(x, noise)
+        reconstruction, divergence = self.second.elbo_terms(units, noise, n_samples)
         return reconstruction + log_w, divergence
 
     def objective_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
         """The terms of L for labelled rows, then of U for the others, and log q(y | z1), as in SemiSupervisedVAE."""
-        taken, log_w = self.features(x, noise)
-        reconstruction, divergence, log_q = self.second.objective_terms(taken, y, noise, n_samples)
+        units, log_w = self.features(x, noise)
+        reconstruction, divergence, log_q = self.second.objective_terms(units, y, noise, n_samples)
         return reconstruction + log_w, divergence, log_q
 
     def joint_log_weights(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> Any:
         """log of p(x, z1, y, z2) / q(z1, z2 | x, y) for draws of z1 and z2, as in SemiSupervisedVAE, in nats."""
         return self._of_every_draw(
-            lambda taken, noise: self.second.joint_log_weights(taken, y, noise), x, noise, n_samples
+            lambda units, noise: self.second.joint_log_weights(units, y, noise), x, noise, n_samples
         )
 
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
@@ -124,7 +123,7 @@ class StackedVAE(SemiSupervisedModel):
         """What M2's log_weights gives for each of n_samples draws of z1, and the log weight of M1."""
         draws = [noise.child(f"draw {s}") for s in range(n_samples)]
         parts = [(self.features(x, draw), draw) for draw in draws]
-        return ops.concatenate([log_w + log_weights(taken, draw) for (taken, log_w), draw in parts])
+        return ops.concatenate([log_w + log_weights(units, draw) for (units, log_w), draw in parts])
 
     def classify(self, x: Any) -> Any:
         """The most probable class by q(y | z1) at the mean z1 of q(z1 | x): integers, an array.   (N, ...) -> (N,)"""
@@ -136,9 +135,9 @@ class StackedVAE(SemiSupervisedModel):
 
     def decode(self, z: Any, y: Any) -> Any:
         """p(x | z1) at the mean z1 of p(z1 | y, z).   z (..., K), y (...) -> distribution over (..., D)"""
-        taken = self.second.decode(z, y).mean
-        z1 = array_module(taken).zeros((*taken.shape[:-1], self.first.latent_size), dtype=taken.dtype)
-        z1[..., self.units] = taken
+        units = self.second.decode(z, y).mean
+        z1 = array_module(units).zeros((*units.shape[:-1], self.first.latent_size), dtype=units.dtype)
+        z1[..., self.units] = units
         return self.first.decode(z1)
 
     def _means(self, x: Any) -> Any:
@@ -170,8 +169,8 @@ class StackedVAE(SemiSupervisedModel):
 
     def __repr__(self) -> str:
         parts = f"first   {self.first}\nsecond  {self.second}".replace("\n", "\n  ")
-        taken = f"{len(self.units)} of {self.first.latent_size} latent units of the first"
-        return f"{type(self).__name__}, the second of {taken}\n  {parts}"
+        units = f"{len(self.units)} of {self.first.latent_size} latent units of the first"
+        return f"{type(self).__name__}, the second of {units}\n  {parts}"
 
 
 def _checked(first: Any, units: Any) -> numpy.ndarray:

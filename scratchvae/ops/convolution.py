@@ -165,14 +165,14 @@ def _columns(
         shape = [len(range(n)[part]) for n, part in zip((len(x), rows), block, strict=True)]
         if columns is None:  # no block is larger than the first
             columns = xp.empty((*shape, places, *kernel_size, channels), dtype=x.dtype)
-        held = columns[: shape[0], : shape[1]]
+        patches = columns[: shape[0], : shape[1]]
         if compiled:
             above = top - block[1].start * stride[0]
             sizes = height, width, channels, shape[1], places, *kernel_size, *stride, above, left
-            im2col(xp)(x[block[0]], *sizes, held)
+            im2col(xp)(x[block[0]], *sizes, patches)
         else:
-            held[...] = windows[block]
-        yield block, held.reshape(-1, math.prod(kernel_size) * channels)
+            patches[...] = windows[block]
+        yield block, patches.reshape(-1, math.prod(kernel_size) * channels)
 
 
 def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any:
@@ -189,11 +189,11 @@ def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any
 
 def _blocks(n: int, rows: int, row_bytes: int, device: str) -> Iterator[tuple[slice, slice]]:
     """Slices of n images, and of their rows where one image has too many, whose columns take at most COLUMN_BYTES."""
-    held = max(1, COLUMN_BYTES[device] // row_bytes)
-    images = max(1, held // rows)
+    most_rows = max(1, COLUMN_BYTES[device] // row_bytes)
+    images = max(1, most_rows // rows)
     for i in range(0, n, images):
-        for j in range(0, rows, held):
-            yield slice(i, i + images), slice(j, j + held)
+        for j in range(0, rows, most_rows):
+            yield slice(i, i + images), slice(j, j + most_rows)
 
 
 def _with_margins(x: Any, margins: Margins) -> Any:
@@ -293,8 +293,8 @@ def margins_of(
     if isinstance(padding, str) and padding == "same":
         totals = [max(0, (-(-n // s) - 1) * s + k - n) for n, k, s in zip(size, kernel, stride, strict=False)]
         return [(total // 2, total - total // 2) for total in totals]
-    given = 0 if isinstance(padding, str) and padding == "valid" else padding
-    sides = given if isinstance(given, (tuple, list)) else (given, given)
+    value = 0 if isinstance(padding, str) and padding == "valid" else padding
+    sides = value if isinstance(value, (tuple, list)) else (value, value)
     margins = [tuple(side) if isinstance(side, (tuple, list)) else (side, side) for side in sides]
     if len(margins) != 2 or not all(
         len(margin) == 2 and all(isinstance(n, Integral) and n >= 0 for n in margin) for margin in margins

@@ -621,10 +621,10 @@ FAULTS_OF_M2 = {
         the_same_labelled_rows_at_every_step, "M2: J~ by minibatches is unbiased", "-"
     ),
     "M1+M2: M2 beside M1's prior, not in its place": Fault(
-        edited(StackedVAE, "features", " - Normal(0 * taken, 0 * taken).log_prob(taken)", ""), WEIGHTS_OF_STACK, "-"
+        edited(StackedVAE, "features", " - Normal(0 * units, 0 * units).log_prob(units)", ""), WEIGHTS_OF_STACK, "-"
     ),
     "M1+M2: no prior of the units that M2 does not take": Fault(
-        edited(StackedVAE, "features", "Normal(0 * taken, 0 * taken).log_prob(taken)", "self.first.prior.log_prob(z1)"),
+        edited(StackedVAE, "features", "Normal(0 * units, 0 * units).log_prob(units)", "self.first.prior.log_prob(z1)"),
         WEIGHTS_OF_STACK,
         "-",
     ),

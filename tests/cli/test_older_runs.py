@@ -44,6 +44,7 @@ def resume(run, *more):
 def fresh(name, directory, epochs):
     """A run of today's code by the command that made the older one, of two epochs."""
     options = ["--batch-size", "16", "--seed", "3", "--epochs", str(epochs), "--run-dir", str(directory)]
+    options += ["--split", "last", "--validation", "test"]
     assert main(["train", *DATA, *COMMANDS[name], *options, "--quiet", "--no-pictures"]) == 0
     return arrays(directory / "last.npz")
 
@@ -78,7 +79,8 @@ def test_its_options_move_to_the_one_configuration_file(name, run):
     assert not (run / "options.json").exists()
     options = json.loads((run / "config.json").read_text())["options"]
     assert options["epochs"] == 3 and options["image_shape"] == [8, 8, 1] and options["std"] == 0.1
-    moved = options.keys() - {"epochs", "std", "data"}
+    assert (options["split"], options["validation"], options["data_labels"]) == ("last", "test", None)
+    moved = (options.keys() & before.keys()) - {"epochs", "std", "data"}
     assert {key: options[key] for key in moved} == {key: before[key] for key in moved}
     assert resume(run, "--epochs", "4") == 0 and read_history(run)["epoch"][-1] == 4
 

@@ -12,9 +12,11 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("i", [0, 1, 2, 3])
-def test_the_readmes_examples_run(i):
-    block = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[0].read_text(), re.M | re.S)[i]
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[0].read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_the_readmes_examples_run(block):
     names = {}
     exec(block.replace("epochs=10", "epochs=1, progress=False"), names)
     model, test = names["model"], names.get("test")
@@ -32,6 +34,24 @@ def test_files_that_a_document_names_exist(document):
     assert not [path for path in linked if not (document.parent / path).exists()]
     named = re.findall(r"`((?:scratchvae|tests|examples|benchmarks|docs|\.ci)/[\w./]+)`", text)
     assert not [path for path in named if not (ROOT / path).exists() and path != "scratchvae/linear"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_names_stand_in_the_files_that_a_document_names(document):
+    text = document.read_text()
+    for name, path in re.findall(r"`([\w.]+)` in `((?:scratchvae|tests)/[\w/]+\.py)`", text):
+        assert re.search(rf"\b{name.split('.')[-1]}\b", (ROOT / path).read_text()), f"{name} is not in {path}"
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    assert not [name for name in re.findall(r"`(test_\w+)`", text) if not re.search(rf"\b{name}\b", tests)]
+
+
+def test_the_deck_table_has_every_slide_that_a_docstring_names():
+    table = (ROOT / "docs" / "deck.md").read_text()
+    for path in [path for folder in ("scratchvae", "examples") for path in (ROOT / folder).rglob("*.py")]:
+        text = re.sub(r"\s+", " ", path.read_text())
+        for titles in re.findall(r'Source: deck, ((?:"[^"]+"(?:, | and | to )?)+)', text):
+            for title in re.findall(r'"([^"]+)"', titles):
+                assert title in table, f"{path.name} names the slide {title}"
 
 
 def test_names_that_the_deck_table_points_to_exist():

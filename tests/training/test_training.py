@@ -9,6 +9,7 @@ import numpy
 import pytest
 
 import scratchvae as sv
+from scratchvae import checkpoint
 from scratchvae.backend import asarray
 from scratchvae.binarization import binarize
 from scratchvae.errors import DeviceError, InputError
@@ -310,6 +311,11 @@ def test_twenty_digits_are_learnt_by_heart():
 def test_posterior_collapse_is_warned_of(x):
     with pytest.warns(sv.PosteriorCollapseWarning, match=r"posterior collapse: KL [\d.e-]+ nats, 0 active units"):
         sv.fit(small(), numpy.full_like(x, 0.5), epochs=30, batch_size=9, learning_rate=0.02, **quiet)
+
+
+def test_of_equal_scores_the_first_is_the_best(x, tmp_path):
+    sv.fit(small(), x, epochs=3, batch_size=9, validation=x, run_dir=tmp_path, optimizer=freeze, **quiet)
+    assert [checkpoint.read(tmp_path / name)[0]["step"] for name in ("best.npz", "last.npz")] == [5, 15]
 
 
 @pytest.mark.parametrize(("m", "collapsed"), [(0.44, True), (0.46, False)])

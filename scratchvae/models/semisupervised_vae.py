@@ -195,7 +195,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         *,
         n_classes: Size = 10,
     ) -> SemiSupervisedVAE:
-        """Of multilayer perceptrons: D -> hidden -> C; D and C -> hidden -> 2 K; C + K -> reversed hidden -> D.
+        """A model of multilayer perceptrons: D -> hidden -> C; D and C -> hidden -> 2 K; C + K -> reversed hidden -> D.
 
         At least one hidden layer. The rest is as in VAE.mlp.
         """
@@ -228,7 +228,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         n_classes: Size = 10,
         hidden_size: Size = 128,
     ) -> SemiSupervisedVAE:
-        """Of convolutional networks for images (N, H, W, C), as in VAE.convolutional.
+        """A model of convolutional networks for images (N, H, W, C), as in VAE.convolutional.
 
         The class meets the encoder in a layer of hidden_size units behind the convolutions, and the decoder beside z.
         """

@@ -94,7 +94,7 @@ def lstm(
 
 
 class _Intermediates(NamedTuple):
-    """What the forward pass keeps for the backward pass, by rows.
+    """The arrays that the forward pass keeps for the backward pass, by rows.
 
     gates: i, f, o and g side by side, (R, 4 H); cells, c, and tanh_cells, the last tanh, (R, H). Of the normalisations:
     the normalised blocks (R, 4, H) and cells (R, H), and one over their deviations, (R, 4, 1) and (R, 1).

@@ -108,7 +108,7 @@ class Digits:
 
 
 def m2(latent_size: int = 8, seed: int = 0) -> sv.SemiSupervisedVAE:
-    return sv.SemiSupervisedVAE.mlp(D, latent_size, HIDDEN, "relu", binarize="dynamic", seed=seed, n_classes=C)
+    return sv.SemiSupervisedVAE.mlp(D, C, latent_size, HIDDEN, "relu", binarize="dynamic", seed=seed)
 
 
 def vae(latent_size: int = 8, seed: int = 0, hidden: tuple[int, ...] = HIDDEN) -> sv.VAE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -12,9 +13,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is imported: pytes
 import numpy
 import pytest
 import strict_array
+from builders import D, K, LinearGaussian, N, Part
+from scipy import stats
 
+import scratchvae as sv
 from scratchvae.backend import device_module
 from scratchvae.errors import DeviceError
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _has_gpu() -> bool:
@@ -72,3 +79,19 @@ def device(request: pytest.FixtureRequest) -> str:
     if request.param == "strict":
         request.getfixturevalue("strict_gpu")
     return "cpu" if request.param == "cpu" else "gpu"
+
+
+@pytest.fixture
+def ppca(rng):
+    """Probabilistic PCA with orthogonal columns, whose exact posterior is diagonal; and log p(x) of some rows.
+
+    M = W W' + t^2 I is diagonal,   q(z | x) = Normal(M^-1 W (x - c), t^2 M^-1),   p(x) = Normal(c, W' W + t^2 I)
+    """
+    columns = numpy.linalg.qr(rng.standard_normal((D, K)))[0]
+    weight, centre, std = (columns * [1.7, 0.6]).T, rng.standard_normal(D), 0.4
+    m = numpy.diag(weight @ weight.T) + std**2
+    whole = LinearGaussian(weight, centre, std, weight.T / m, std / numpy.sqrt(m))
+    model = sv.VAE(Part(whole, "encode"), Part(whole, "decode"), K).to(dtype=numpy.float64)
+    x = rng.standard_normal((N, D)) * 1.5
+    log_px = stats.multivariate_normal(centre, weight.T @ weight + std**2 * numpy.eye(D)).logpdf(x)
+    return model, x, log_px, (weight, centre, std)

@@ -164,7 +164,7 @@ def test_floats_keep_their_width(taken):
 
 
 def test_models_take_it(taken):
-    model, m2 = sv.VAE.mlp(D, 2, (4,)), sv.SemiSupervisedVAE.mlp(D, 2, (4,), n_classes=2)
+    model, m2 = sv.VAE.mlp(D, 2, (4,)), sv.SemiSupervisedVAE.mlp(D, 2, 2, (4,))
     same(model.encode(taken(ROWS)).mean, model.encode(ROWS).mean)
     same(model.reconstruct(taken(ROWS)), model.reconstruct(ROWS))
     z = ROWS[:, :2]
@@ -178,7 +178,7 @@ def test_models_take_it(taken):
     assert error == sv.classification_error(m2, ROWS, LABELS)
     settings = {"epochs": 1, "batch_size": 16, "progress": False}
     histories = [
-        sv.fit(sv.SemiSupervisedVAE.mlp(D, 2, (4,), n_classes=2), x, labels=y, validation=x, **settings)
+        sv.fit(sv.SemiSupervisedVAE.mlp(D, 2, 2, (4,)), x, labels=y, validation=x, **settings)
         for x, y in ((ROWS, LABELS), (taken(ROWS), taken(LABELS)))
     ]
     assert histories[0]["elbo"] == histories[1]["elbo"]
@@ -222,7 +222,7 @@ def test_ways_through_latent_space_take_it(taken):
 
 
 def test_pictures_take_it(taken):
-    model, m2 = sv.VAE.mlp(D, 2, (4,)), sv.SemiSupervisedVAE.mlp(D, 2, (4,), n_classes=2)
+    model, m2 = sv.VAE.mlp(D, 2, (4,)), sv.SemiSupervisedVAE.mlp(D, 2, 2, (4,))
     axes = plotting.latent_scatter(model, taken(ROWS), taken(LABELS)).axes[0]
     for y, points in enumerate(axes.collections):
         same(points.get_offsets(), model.encode(ROWS).mean[LABELS == y])

@@ -314,7 +314,7 @@ def epochs_of_fit(device: str = "cpu", n_samples: int = 2) -> float:
 def small_stack(device: str = "cpu") -> tuple[StackedVAE, Any]:
     """M2 with one latent unit on the second of two latent units of a VAE, 3 classes, in float64, and 2 rows."""
     first = VAE.mlp(4, latent_size=2, hidden=(3,), activation="tanh").to(dtype=numpy.float64)
-    model = StackedVAE.mlp(first, [1], 1, (3,), "tanh", n_classes=N_CLASSES).to(dtype=numpy.float64)
+    model = StackedVAE.mlp(first, [1], N_CLASSES, 1, (3,), "tanh").to(dtype=numpy.float64)
     rng = numpy.random.default_rng(1)
     for parameter in model.named_parameters().values():
         parameter.data[...] = 0.3 * rng.standard_normal(parameter.shape)

@@ -185,6 +185,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
     def mlp(
         cls,
         input_size: Size = 784,
+        n_classes: Size = 10,
         latent_size: Size = 50,
         hidden: Sequence[Size] = (500,),
         activation: str = "relu",
@@ -192,8 +193,6 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         std: float | str = 0.1,
         binarize: str = "none",
         seed: int = 0,
-        *,
-        n_classes: Size = 10,
     ) -> SemiSupervisedVAE:
         """A model of multilayer perceptrons: D -> hidden -> C; D and C -> hidden -> 2 K; C + K -> reversed hidden -> D.
 
@@ -217,16 +216,15 @@ class SemiSupervisedVAE(SemiSupervisedModel):
     def convolutional(
         cls,
         image_shape: Sequence[Size] = (28, 28, 1),
+        n_classes: Size = 10,
         latent_size: Size = 50,
         channels: Sequence[Size] = (32, 64),
+        hidden_size: Size = 128,
         activation: str = "relu",
         likelihood: str = "bernoulli",
         std: float | str = 0.1,
         binarize: str = "none",
         seed: int = 0,
-        *,
-        n_classes: Size = 10,
-        hidden_size: Size = 128,
     ) -> SemiSupervisedVAE:
         """A model of convolutional networks for images (N, H, W, C), as in VAE.convolutional.
 

@@ -62,12 +62,11 @@ class StackedVAE(SemiSupervisedModel):
         cls,
         first: VAE,
         units: Sequence[Index],
+        n_classes: Size = 10,
         latent_size: Size = 50,
         hidden: Sequence[Size] = (500,),
         activation: str = "relu",
         seed: int = 0,
-        *,
-        n_classes: Size = 10,
     ) -> StackedVAE:
         """M2 of multilayer perceptrons, as in SemiSupervisedVAE.mlp; p(z1 | y, z2) has one deviation per unit."""
         settings = {"n_classes": n_classes, "latent_size": latent_size, "hidden": hidden, "activation": activation}

@@ -267,7 +267,7 @@ def test_a_run_is_found_from_any_folder(tmp_path, monkeypatch):
 
 def test_a_kind_is_known_by_its_models():
     assert kind_of(sv.VAE.mlp(4, 2, (3,))) is KINDS["mlp"]
-    assert kind_of(sv.SemiSupervisedVAE.mlp(4, 2, (3,), n_classes=2)) is KINDS["m2"]
+    assert kind_of(sv.SemiSupervisedVAE.mlp(4, 2, 2, (3,))) is KINDS["m2"]
     with pytest.raises(InputError, match="kind of model: expected a model among mlp, conv, .*, received int$"):
         kind_of(3)
 

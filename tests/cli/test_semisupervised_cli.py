@@ -179,7 +179,7 @@ def test_labels_of_a_users_file(arrays, sentence, digits, tmp_path, monkeypatch,
 
 @pytest.fixture
 def model():
-    return sv.SemiSupervisedVAE.mlp(16, 2, (8,), n_classes=3)
+    return sv.SemiSupervisedVAE.mlp(16, 3, 2, (8,))
 
 
 def test_class_conditional_samples_stand_below_their_class(model):
@@ -202,7 +202,7 @@ def test_analogies_stand_beside_their_source(model, rng):
 
 @pytest.mark.parametrize("draw", [plotting.class_conditional, lambda m, x: plotting.analogies(m, x, numpy.arange(3))])
 def test_a_model_is_drawn_wherever_it_lies(draw, device, rng, tmp_path):
-    model = sv.SemiSupervisedVAE.mlp(16, 2, (8,), n_classes=3).to(device)
+    model = sv.SemiSupervisedVAE.mlp(16, 3, 2, (8,)).to(device)
     x = rng.random((3, 4, 4, 1), dtype=numpy.float32)
     figure = draw(model) if draw is plotting.class_conditional else draw(model, x)
     plotting.save_figure(figure, tmp_path / "figure.png")

@@ -196,7 +196,7 @@ def test_ten_vaes_as_one_model_have_the_bound_of_the_class(conditional_models, r
 
 
 def test_an_encoder_that_ignores_the_class_is_one_of_x_alone_and_stays_so(conditional_models, rng):
-    model = sv.SemiSupervisedVAE.mlp(12, 3, (5,), n_classes=4)
+    model = sv.SemiSupervisedVAE.mlp(12, 4, 3, (5,))
     count, x, y = model.count(), rng.random((40, 12), dtype=numpy.float32), numpy.arange(40) % 4
     conditional_models["ignoring_class"](model)
     assert model.count() == count - 4 * 5

@@ -28,9 +28,9 @@ SETTINGS = {
 CONSTRUCTORS = {
     "mlp": lambda **settings: sv.VAE.mlp(D, 2, (5,), **settings),
     "convolutional": lambda **settings: sv.VAE.convolutional(SHAPE, 2, (3,), **settings),
-    "m2": lambda **settings: sv.SemiSupervisedVAE.mlp(D, 2, (5,), n_classes=3, **settings),
+    "m2": lambda **settings: sv.SemiSupervisedVAE.mlp(D, 3, 2, (5,), **settings),
     "m2 convolutional": lambda **settings: sv.SemiSupervisedVAE.convolutional(
-        SHAPE, 2, (3,), n_classes=3, hidden_size=6, **settings
+        SHAPE, 3, 2, (3,), hidden_size=6, **settings
     ),
 }
 
@@ -254,10 +254,10 @@ def test_a_decoder_of_ones_own_refuses_what_its_likelihood_does():
 def test_m2_of_a_stack_takes_real_numbers_alone():
     first = sv.VAE.mlp(4, 2)
     for name in ("bernoulli", "poisson"):
-        second = sv.SemiSupervisedVAE.mlp(1, 2, (3,), likelihood=name)
+        second = sv.SemiSupervisedVAE.mlp(1, 10, 2, (3,), likelihood=name)
         with pytest.raises(InputError, match=f"a second model of real numbers, received a {name.capitalize()} likeli"):
             sv.StackedVAE(first, second, [0])
-    assert sv.StackedVAE(first, sv.SemiSupervisedVAE.mlp(1, 2, (3,), likelihood="laplace"), [0]).latent_size == 2
+    assert sv.StackedVAE(first, sv.SemiSupervisedVAE.mlp(1, 10, 2, (3,), likelihood="laplace"), [0]).latent_size == 2
 
 
 # ---- what its ELBO is called

@@ -21,7 +21,7 @@ C, D, K1, K2, N, UNITS = 3, 6, 4, 2, 5, [2, 0]
 
 def stack(dtype=numpy.float64, **settings):
     first = sv.VAE.mlp(D, K1, (4,), "tanh", seed=1)
-    model = sv.StackedVAE.mlp(first, UNITS, K2, (5,), "tanh", seed=2, n_classes=C, **settings).to(dtype=dtype)
+    model = sv.StackedVAE.mlp(first, UNITS, C, K2, (5,), "tanh", seed=2, **settings).to(dtype=dtype)
     rng = numpy.random.default_rng(3)
     for parameter in model.named_parameters().values():
         parameter.data += (0.3 * rng.standard_normal(parameter.shape)).astype(dtype)
@@ -137,7 +137,7 @@ def test_the_second_model_joins_the_first_on_its_device_and_in_its_type(dtype, d
     if device == "gpu":
         request.getfixturevalue("strict_gpu")
     first = sv.VAE.mlp(D, K1, (4,)).to(device, dtype)
-    model = sv.StackedVAE.mlp(first, UNITS, K2, (5,), n_classes=C)
+    model = sv.StackedVAE.mlp(first, UNITS, C, K2, (5,))
     assert (model.device, model.dtype, model.second.prior.mean.dtype) == (device, dtype, dtype)
     x, labels = labelled_rows(rng)
     sv.fit(model, asarray(x, device), epochs=1, labels=labels, progress=False)
@@ -174,7 +174,7 @@ def test_training_learns_the_classes(rng):
     x = special.expit(4 * rng.standard_normal((C, 30))[y] + 2 * rng.standard_normal((60, 30))).astype(numpy.float32)
     first = sv.VAE.mlp(30, K1, (20,))
     sv.fit(first, x, epochs=60, batch_size=20, learning_rate=5e-3, progress=False)
-    model = sv.StackedVAE.mlp(first, sv.active_units(first, x), K2, (20,), n_classes=C)
+    model = sv.StackedVAE.mlp(first, sv.active_units(first, x), C, K2, (20,))
     labels = numpy.where(numpy.arange(60) < 6, y, -1)
     sv.fit(model, x, epochs=60, batch_size=20, learning_rate=5e-3, labels=labels, alpha=10.0, progress=False)
     assert sv.classification_error(model, x, y) < 0.1
@@ -230,7 +230,7 @@ def test_units_that_a_file_holds_are_checked(units, tmp_path):
 
 MISTAKES = {
     "a first model with classes": (
-        lambda: sv.StackedVAE.mlp(sv.SemiSupervisedVAE.mlp(4, 2, (3,), n_classes=2), [0]),
+        lambda: sv.StackedVAE.mlp(sv.SemiSupervisedVAE.mlp(4, 2, 2, (3,)), [0]),
         "^StackedVAE: expected a VAE as first, received SemiSupervisedVAE$",
     ),
     "a second model without": (
@@ -243,12 +243,12 @@ MISTAKES = {
     ),
     "one unit as a number": (lambda: sv.StackedVAE.mlp(sv.VAE.mlp(4, 2), 0), "a sequence of units of the first model"),
     "a second model of bits": (
-        lambda: sv.StackedVAE(sv.VAE.mlp(4, 2), sv.SemiSupervisedVAE.mlp(1, 2, (3,), n_classes=2), [0]),
+        lambda: sv.StackedVAE(sv.VAE.mlp(4, 2), sv.SemiSupervisedVAE.mlp(1, 2, 2, (3,)), [0]),
         "^StackedVAE: expected a second model of real numbers, received a Bernoulli likelihood",
     ),
     "floats": (lambda: sv.StackedVAE.mlp(sv.VAE.mlp(4, 2), [0.5]), "distinct units from 0 to 1, received 0.5"),
     "another size": (
-        lambda: sv.StackedVAE(sv.VAE.mlp(4, 2), sv.SemiSupervisedVAE.mlp(2, 2, (3,), n_classes=2), [0]),
+        lambda: sv.StackedVAE(sv.VAE.mlp(4, 2), sv.SemiSupervisedVAE.mlp(2, 2, 2, (3,)), [0]),
         r"^StackedVAE: expected a second model of rows \(1,\), received \(2,\)$",
     ),
     "iwae": (lambda: sv.fit(stack(), numpy.ones((4, D)), objective="iwae"), "an objective among elbo for a StackedVAE"),

@@ -213,7 +213,7 @@ def test_a_hundred_steps_of_m2():
     y = rng.permutation(numpy.arange(120) % 4)
     x = (rng.random((120, 30)) < 1 / (1 + numpy.exp(-3 * rng.standard_normal((4, 30))[y]))).astype(float)
     labels = sv.data.label_subset(y, 20, seed=0)
-    model = sv.SemiSupervisedVAE.mlp(30, 3, (16,), "softplus", n_classes=4).to(dtype=numpy.float64)
+    model = sv.SemiSupervisedVAE.mlp(30, 4, 3, (16,), "softplus").to(dtype=numpy.float64)
     start = {name: array.copy() for name, array in model.state().items()}
     twin = TwinOfM2(model)
     optimizer = torch.optim.Adam(twin.parameters.values(), lr=0.01)

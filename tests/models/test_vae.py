@@ -4,76 +4,15 @@ import math
 
 import numpy
 import pytest
+from builders import LIKELIHOODS, D, K, N, small
 from scipy import special, stats
 
 import scratchvae as sv
 from scratchvae.distributions import Bernoulli, Normal
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.models.networks import SMALLEST_STD, BernoulliDecoder, GaussianDecoder, GaussianEncoder
-from scratchvae.nn import Linear, Module
+from scratchvae.nn import Linear
 from scratchvae.noise import GivenNoise
-
-D, K, N = 6, 2, 5
-LIKELIHOODS = {
-    "bernoulli": {"likelihood": "bernoulli"},
-    "fixed std": {"likelihood": "gaussian", "std": 0.3},
-    "learned std": {"likelihood": "gaussian", "std": "learned"},
-    "decoder std": {"likelihood": "gaussian", "std": "decoder"},
-}
-
-
-class LinearGaussian(Module):
-    """q(z | x) = Normal((x - c) A, diag(s^2)),   p(x | z) = Normal(z W + c, t^2 I)"""
-
-    def __init__(self, weight, centre, std, inverse, posterior_std):
-        self.likelihood = Normal
-        self.weight, self.centre, self.log_std = sv.Tensor(weight), centre, numpy.array(math.log(std))
-        self.inverse, self.posterior_log_std = sv.Tensor(inverse), numpy.log(posterior_std)
-
-    def encode(self, x):
-        mean = (x - self.centre) @ self.inverse
-        return Normal(mean, self.posterior_log_std + 0 * mean)
-
-    def decode(self, z):
-        return Normal(z @ self.weight + self.centre, self.log_std)
-
-
-class Part(Module):
-    """One half of a LinearGaussian as the encoder or the decoder of a VAE."""
-
-    likelihood = Normal
-
-    def __init__(self, whole, name):
-        self.whole, self.name = whole, name
-
-    def __call__(self, x):
-        return getattr(self.whole, self.name)(x)
-
-
-@pytest.fixture
-def ppca(rng):
-    """Probabilistic PCA with orthogonal columns, whose exact posterior is diagonal; and log p(x) of some rows.
-
-    M = W W' + t^2 I is diagonal,   q(z | x) = Normal(M^-1 W (x - c), t^2 M^-1),   p(x) = Normal(c, W' W + t^2 I)
-    """
-    columns = numpy.linalg.qr(rng.standard_normal((D, K)))[0]
-    weight, centre, std = (columns * [1.7, 0.6]).T, rng.standard_normal(D), 0.4
-    m = numpy.diag(weight @ weight.T) + std**2
-    whole = LinearGaussian(weight, centre, std, weight.T / m, std / numpy.sqrt(m))
-    model = sv.VAE(Part(whole, "encode"), Part(whole, "decode"), K).to(dtype=numpy.float64)
-    x = rng.standard_normal((N, D)) * 1.5
-    log_px = stats.multivariate_normal(centre, weight.T @ weight + std**2 * numpy.eye(D)).logpdf(x)
-    return model, x, log_px, (weight, centre, std)
-
-
-def small(kind, dtype=numpy.float64, **settings):
-    """A VAE of a few units whose biases are not zero."""
-    settings = {"input_size": D, "latent_size": K, "hidden": (4,), "activation": "tanh"} | LIKELIHOODS[kind] | settings
-    model = sv.VAE.mlp(**settings).to(dtype=numpy.float64)
-    noise = numpy.random.default_rng(3)
-    for x in model.parameters():
-        x.data += 0.3 * noise.standard_normal(x.shape)
-    return model.to(dtype=dtype)
 
 
 @pytest.fixture
@@ -364,7 +303,7 @@ def test_the_decoder_mirrors_the_widths_of_the_encoder():
     model = sv.VAE.mlp(7, 2, hidden=(5, 3))
     widths = [[layer.weight.shape for layer in part.network.layers] for part in (model.encoder, model.decoder)]
     assert widths == [[(7, 5), (5, 3), (3, 4)], [(2, 3), (3, 5), (5, 7)]]
-    model = sv.SemiSupervisedVAE.mlp(7, 2, hidden=(5, 3), n_classes=4)
+    model = sv.SemiSupervisedVAE.mlp(7, 4, 2, hidden=(5, 3))
     widths = [[layer.weight.shape for layer in part.network.layers] for part in (model.classifier, model.decoder)]
     assert widths == [[(7, 5), (5, 3), (3, 4)], [(6, 3), (3, 5), (5, 7)]]
     assert [layer.weight.shape for layer in model.encoder.network.head.layers] == [(5, 3), (3, 4)]

@@ -24,7 +24,7 @@ def model() -> sv.VAE:
 
 @pytest.fixture
 def model_of_classes() -> sv.SemiSupervisedVAE:
-    return sv.SemiSupervisedVAE.mlp(16, 2, (8,), n_classes=3)
+    return sv.SemiSupervisedVAE.mlp(16, 3, 2, (8,))
 
 
 def cells(axes, size: int = 4) -> numpy.ndarray:
@@ -155,7 +155,7 @@ PICTURES = {
 
 
 def with_classes() -> sv.SemiSupervisedVAE:
-    return sv.SemiSupervisedVAE.mlp(16, 2, (8,), n_classes=3)
+    return sv.SemiSupervisedVAE.mlp(16, 3, 2, (8,))
 
 
 @pytest.mark.parametrize("name", PICTURES)

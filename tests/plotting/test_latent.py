@@ -87,7 +87,7 @@ def test_decoder_manifold_needs_two_dimensions():
     with pytest.raises(InputError, match="expected a 2-D latent space, received a 3-D one"):
         plotting.decoder_manifold(small_model(3))
     with pytest.raises(InputError, match="received a 2-D one with classes"):
-        plotting.decoder_manifold(sv.SemiSupervisedVAE.mlp(16, 2, (6,), n_classes=3))
+        plotting.decoder_manifold(sv.SemiSupervisedVAE.mlp(16, 3, 2, (6,)))
 
 
 # ---- ways through the space

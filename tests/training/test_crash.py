@@ -1,7 +1,5 @@
 """The machine dies, the disk is full, a second process comes, a file is torn: nothing that was written is lost."""
 
-# ruff: noqa: F811, for fixtures that are imported
-
 import errno
 import json
 import os
@@ -16,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy
 import pytest
-from test_resume import STEPS, Spy, arrays, assert_same_run, data, train, whole  # noqa: F401, a fixture
+from builders import STEPS, Spy, arrays, assert_same_run, data, train
 
 import scratchvae as sv
 from scratchvae import checkpoint, replacement
@@ -38,7 +36,8 @@ def start_or_resume(run_dir, **settings):
 
 def start(code, *arguments, **settings):
     """A process of its own group, with the package and these tests on its path."""
-    paths = [str(Path(sv.__file__).parents[1]), str(Path(__file__).parent)]
+    here = Path(__file__).parent
+    paths = [str(Path(sv.__file__).parents[1]), str(here), str(here.parent)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -4,8 +4,8 @@ import math
 
 import numpy
 import pytest
+from builders import K, small
 from scipy import special, stats
-from test_vae import K, ppca, small  # noqa: F401
 
 import scratchvae as sv
 from scratchvae.binarization import binarize
@@ -14,7 +14,7 @@ from scratchvae.evaluation import active_units, bits_per_dimension, quantity
 
 
 @pytest.fixture
-def inexact(ppca, rng):  # noqa: F811
+def inexact(ppca, rng):
     """PPCA with a posterior that is somewhat wrong and wider than the exact one, so that the weights stay bounded."""
     model, x, log_px, _ = ppca
     model.encoder.whole.inverse.data *= 0.95
@@ -41,7 +41,7 @@ def test_elbo_is_the_models_bound_of_every_row_binarised_as_for_every_score(rng,
     assert stats.sem(values) == pytest.approx(scores["elbo_standard_error"], rel=1e-10)
 
 
-def test_elbo_finds_the_row_that_is_unlike_the_others(ppca):  # noqa: F811
+def test_elbo_finds_the_row_that_is_unlike_the_others(ppca):
     model, x, *_ = ppca
     odd = x.copy()
     odd[3] += 10
@@ -181,7 +181,7 @@ def test_the_standard_error_is_that_of_repetitions(inexact):
 
 
 @pytest.mark.parametrize("chunk", [1, 700, 2**20])
-def test_with_the_exact_posterior_chunks_do_not_matter(ppca, monkeypatch, chunk):  # noqa: F811
+def test_with_the_exact_posterior_chunks_do_not_matter(ppca, monkeypatch, chunk):
     model, x, log_px, _ = ppca
     monkeypatch.setattr("scratchvae.evaluation.CHUNK_ENTRIES", chunk)
     received, standard_error, effective_sample_size = sv.log_likelihood(model, x, n_samples=230)
@@ -190,7 +190,7 @@ def test_with_the_exact_posterior_chunks_do_not_matter(ppca, monkeypatch, chunk)
     numpy.testing.assert_allclose(effective_sample_size, 230, rtol=1e-9)
 
 
-def test_no_two_chunks_share_their_noise(ppca, monkeypatch):  # noqa: F811
+def test_no_two_chunks_share_their_noise(ppca, monkeypatch):
     model, x, _, _ = ppca
     seen = []
     monkeypatch.setattr(

@@ -10,84 +10,11 @@ from pathlib import Path
 
 import numpy
 import pytest
+from builders import EPOCHS, STEPS, Spy, arrays, assert_same_run, data, train, without_seconds
 
 import scratchvae as sv
 from scratchvae.errors import DataError, InputError
 from scratchvae.optim import SGD, LinearSchedule
-
-EPOCHS, STEPS = 3, 4  # 45 rows in batches of 12: the last batch of an epoch has 9 rows
-ENDLESS = 10**9
-
-
-def data(seed=0):
-    rng = numpy.random.default_rng(seed)
-    x = 1 / (1 + numpy.exp(-4 * rng.standard_normal((45, 2)) @ rng.standard_normal((2, 10))))
-    return x.astype(numpy.float32)
-
-
-class Spy:
-    """A learning rate that counts the steps, and at one of them does something else first."""
-
-    def __init__(self, step=ENDLESS, action=None):
-        self.step, self.action = step, action
-
-    def __call__(self, step):
-        if step == self.step:
-            self.action()
-        return 0.02 * 0.95**step
-
-    def __repr__(self):
-        return "0.02 * 0.95**step"
-
-
-def train(run_dir, epochs=EPOCHS, resume=False, rate=None, x=None, **settings):
-    model = sv.VAE.mlp(input_size=10, latent_size=2, hidden=(8,), activation="tanh", binarize="dynamic")
-    x = data() if x is None else x
-    settings = {"batch_size": 12, "seed": 3, "clip_norm": 5.0, "kl_weight": LinearSchedule(0.2, 1.0, 6)} | settings
-    history = sv.fit(
-        model,
-        x,
-        epochs=epochs,
-        learning_rate=rate or Spy(),
-        validation=x[:20],
-        run_dir=run_dir,
-        resume=resume,
-        progress=False,
-        **settings,
-    )
-    return model, history
-
-
-def without_seconds(run_dir):
-    metrics = run_dir / "metrics.jsonl"
-    lines = metrics.read_text().splitlines() if metrics.exists() else []
-    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
-
-
-def arrays(path):
-    with numpy.load(path) as file:
-        return {name: file[name].tobytes() for name in file.files if name != "header"}
-
-
-def assert_same_run(run_dir, whole):
-    """Parameters, the state of the optimiser, the terms of the last epoch, the best checkpoint and the metrics."""
-    for name in ("last.npz", "best.npz"):
-        assert arrays(run_dir / name) == arrays(whole / name), name
-    assert without_seconds(run_dir) == without_seconds(whole)
-    assert sorted(path.name for path in run_dir.iterdir() if not path.name.startswith(".")) == [
-        "best.npz",
-        "config.json",
-        "last.npz",
-        "metrics.jsonl",
-    ]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """An uninterrupted run."""
-    run_dir = tmp_path_factory.mktemp("whole")
-    train(run_dir)
-    return run_dir
 
 
 @pytest.fixture
@@ -110,10 +37,11 @@ def test_two_runs_are_one(run_dir, whole):
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
-import test_resume
+import builders
+from pathlib import Path
 def kill(): os.kill(os.getpid(), signal.SIGKILL)
 {plan}
-test_resume.train(test_resume.Path({run_dir!r}), rate=test_resume.Spy(*spy))
+builders.train(Path({run_dir!r}), rate=builders.Spy(*spy))
 """
 AT_STEP = "spy = ({step}, kill)"
 AT_REPLACE = """
@@ -129,7 +57,7 @@ os.replace = killing
 
 
 def kill_and_resume(run_dir, plan, resume=True):
-    script = KILLED.format(tests=str(Path(__file__).parent), run_dir=str(run_dir), plan=plan)
+    script = KILLED.format(tests=str(Path(__file__).parents[1]), run_dir=str(run_dir), plan=plan)
     package = str(Path(sv.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])}
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+from scipy import special
 
 import scratchvae as sv
 from scratchvae.cli import main
@@ -57,10 +58,41 @@ def test_train_prints_the_model_and_labels_its_figures(digits, tmp_path, capsys)
     assert "of 3 units active" in out and "no picture manifold: it needs a 2-D latent space" in out
 
 
-def test_evaluate(run, capsys):
-    assert main(["evaluate", str(run), "--importance-samples", "20", "--limit", "5"]) == 0
-    out = capsys.readouterr().out
-    assert "mean of 5" in out and "by 20 importance samples" in out
+def test_evaluate_prints_what_the_definitions_give(run, digits, capsys):
+    """Every figure of both lines, from the rows' terms and the log weights of one batch."""
+    options = ["--importance-samples", "20", "--limit", "5", "--seed", "3", "--samples", "4"]
+    assert main(["evaluate", str(run), *options]) == 0
+    model, x = sv.load(run), sv.data.load(digits, validation=0.1)[2].images[:5].reshape(5, 784)
+    n = len(x)
+    with sv.no_grad():
+        reconstruction, kl = model.elbo_terms(x, sv.Noise(3), 4)
+        log_w = numpy.asarray(model.log_weights(x, sv.Noise(3), 20), dtype=float)
+    values = reconstruction - kl
+    n_active = (model.encode(x).mean.var(axis=0) > 0.01).sum()
+    log_px = special.logsumexp(log_w, axis=0) - numpy.log(20)
+    w = special.softmax(log_w, axis=0)
+    effective = 1 / (w**2).sum(axis=0)
+    error = numpy.std(20 * w, axis=0, ddof=1) / 20**0.5
+    words = "(Bernoulli cross-entropy on grey values, not a log-likelihood)"
+    assert capsys.readouterr().out.splitlines() == [
+        f"test: ELBO {values.mean():.2f} +- {values.std(ddof=1) / n**0.5:.2f} = {reconstruction.mean():.2f}"
+        f" - KL {kl.mean():.2f}, {n_active} of 2 units active, mean of 5 {words}",
+        f"log p(x) {log_px.mean():.2f} +- {log_px.std(ddof=1) / n**0.5:.2f} by 20 importance samples, Monte Carlo's "
+        f"standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f} {words}",
+    ]
+
+
+def test_train_prints_the_terms_of_the_last_epoch_and_the_scores_of_evaluate(digits, tmp_path, capsys):
+    options = ["--objective", "iwae", "--samples", "3", "--no-pictures"]
+    assert train(digits, tmp_path / "run", *options) == 0
+    *_, of_training, of_test = capsys.readouterr().out.splitlines()
+    epoch = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert of_training == (
+        f"after 2 epochs: ELBO {epoch['elbo']:.2f} = {epoch['reconstruction']:.2f} - KL {epoch['kl']:.2f}, "
+        f"bound {epoch['bound']:.2f}, {epoch['active_units']} active, validation ELBO {epoch['validation_elbo']:.2f}"
+    )
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == of_test
 
 
 def test_sample_writes_a_picture_or_an_array(run, tmp_path):

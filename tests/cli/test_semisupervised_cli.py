@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae import plotting
+from scratchvae import evaluation, plotting
 from scratchvae.cli import main
 from scratchvae.data import label_subset
 
@@ -65,10 +65,21 @@ def test_train_prints_labels_alpha_and_the_test_error(path, digits, tmp_path, ca
     assert json.loads((tmp_path / "other" / "config.json").read_text())["alpha"] == 3
 
 
-def test_evaluate_prints_the_test_error_of_both_classifiers(run, capsys):
-    assert main(["evaluate", str(run), "--importance-samples", "5", "--limit", "15"]) == 0
-    out = capsys.readouterr().out
-    assert "% of 15, by q(y | x)\n" in out and "% of 15, by p(y | x) from 5 importance samples of each class\n" in out
+def test_evaluate_prints_the_test_error_of_both_classifiers(run, digits, tmp_path, capsys):
+    """Each with the standard error of a share, sqrt(p (1 - p) / n), of labels that are right for each now and then."""
+    model, x, n = sv.load(run), digits.images[180:], 20
+    classes = [model.classify(model.rows(x)), evaluation.log_joint(model, x, 5, seed=3).argmax(axis=1)]
+    labels = numpy.choose(numpy.arange(n) % 4, [*classes, classes[1], (classes[0] + classes[1] + 1) % 10])
+    numpy.savez(tmp_path / "others.npz", images=x, labels=labels)
+    options = ["--data", str(tmp_path / "others.npz"), "--importance-samples", "5", "--seed", "3"]
+    assert main(["evaluate", str(run), *options]) == 0
+    _, by_q, _, by_p = capsys.readouterr().out.splitlines()
+    ways = ("q(y | x)", "p(y | x) from 5 importance samples of each class")
+    for line, predicted, way in zip((by_q, by_p), classes, ways, strict=True):
+        share = (predicted != labels).mean()
+        assert 0 < share < 1
+        spread = numpy.sqrt(share * (1 - share) / n)
+        assert line == f"test error {100 * share:.2f} +- {100 * spread:.2f} % of 20, by {way}"
 
 
 def test_sample_and_plot(run, tmp_path, capsys):

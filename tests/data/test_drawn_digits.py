@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from pathlib import Path
 
 import numpy
 import pytest
+from scipy import stats
 
 from scratchvae.data.dataset import Dataset
-from scratchvae.data.drawn_digits import FACTORS, draw_digits
+from scratchvae.data.drawn_digits import FACTORS, SKELETONS, draw_digits, write_digits
 from scratchvae.errors import InputError
+from scratchvae.noise import Noise
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,74 @@ def test_factors_act_on_the_image(digits: Dataset) -> None:
     assert correlation_within_digits(digits, aspect, digits.factors["width"]) > 0.4
     ink_per_length = digits.images.sum(axis=(1, 2, 3)) / stroke_length(digits)
     assert correlation_within_digits(digits, ink_per_length, digits.factors["thickness"]) > 0.95
+
+
+def test_the_distributions_are_those_of_the_table(digits: Dataset) -> None:
+    """The share of 2,000 values below any number is within 0.05 of that of the clipped normal distribution (0.01 %)."""
+    for name, (mean, deviation, low, high) in FACTORS.items():
+        values = numpy.sort(digits.factors[name])
+        inside = (values > low) & (values < high)
+        share = stats.norm.cdf(values[inside], mean, deviation)
+        assert abs(share - numpy.linspace(0, 1, len(values))[inside]).max() < 0.05, name
+
+
+def test_variants_of_a_digit_have_their_shares() -> None:
+    """Without style each variant has one form; 500 draws of a share w differ from it by sqrt(w (1 - w) / 500)."""
+    plain = {name: numpy.full(5000, float(name == "width"), numpy.float32) for name in FACTORS}
+    labels = numpy.repeat(numpy.arange(10), 500)
+    forms = [b"|".join(line.tobytes() for line in lines) for lines in strokes(labels, plain)]
+    for digit, weights in SKELETONS.items():
+        counts = sorted(Counter(forms[500 * digit : 500 * digit + 500]).values())
+        shares = numpy.sort([*weights.values()]) / sum(weights.values())
+        assert len(counts) == len(weights)
+        assert (abs(numpy.array(counts) / 500 - shares) < 4 * numpy.sqrt(shares * (1 - shares) / 500)).all(), digit
+
+
+GEOMETRY = ("balance", "taper", "bend", "width", "slant", "rotation")
+
+
+@pytest.mark.parametrize("factors", [*((name,) for name in GEOMETRY), GEOMETRY], ids=[*GEOMETRY, "all"])
+def test_strokes_have_the_factors_of_the_digit(digits: Dataset, factors: tuple[str, ...]) -> None:
+    """Of the same wobbled skeleton the equations of the module make the strokes, up to their scale and place."""
+    n, one = 100, numpy.ones(100, numpy.float32)
+    wobble = {"wobble": digits.factors["wobble"][:n]}
+    plain = {name: one if name == "width" else 0 * one for name in GEOMETRY} | wobble
+    style = plain | {name: digits.factors[name][:n] for name in factors}
+    if factors == GEOMETRY:
+        placed = digits.strokes
+    else:
+        placed = strokes(digits.labels[:n], style)
+    for i, lines in enumerate(strokes(digits.labels[:n], plain)):
+        balance, taper, bend, width, slant, rotation = (float(style[name][i]) for name in GEOMETRY)
+        u, v = numpy.concatenate(lines).astype(float).T
+        v = v + balance * (1 / 4 - v**2)
+        u = u * (1 + taper * v) + bend * (1 / 4 - v**2)
+        u = width * u - slant * v
+        turned = numpy.exp(1j * rotation) * (u + 1j * v)  # from u to v, which points down: clockwise
+        received = numpy.concatenate(placed[i]).astype(float) @ [1, 1j]
+        expected, received = turned - turned.mean(), received - received.mean()
+        scale = (expected.conj() @ received).real / (abs(expected) ** 2).sum()
+        numpy.testing.assert_allclose(received, scale * expected, atol=2e-5 * scale)
+
+
+def strokes(labels: numpy.ndarray, factors: dict[str, numpy.ndarray]) -> list[list[numpy.ndarray]]:
+    """The strokes of digits with these factors, in heights of the digit; the pen trembles as in draw_digits(n, 3)."""
+    written: list[list[numpy.ndarray]] = [[] for _ in labels]
+    for rows, lines in write_digits(labels, factors, Noise(3)):
+        for i, row in enumerate(rows):
+            written[row] = [line[i] for line in lines]
+    return written
+
+
+@pytest.mark.parametrize("wobble", [0.2, 1.4])
+def test_control_points_wobble_by_as_many_twentieths_of_the_height(wobble: float) -> None:
+    """The ends of a stroke are control points: they move apart sideways by sqrt(2) wobble (n = 500: 3.2 %)."""
+    factors = {name: numpy.full(500, float(name == "width"), numpy.float32) for name in FACTORS}
+    plain, wobbled = (
+        numpy.array([line[0, 0] - line[-1, 0] for line, *_ in strokes(numpy.ones(500, int), factors | {"wobble": w})])
+        for w in numpy.full((2, 500), [[0], [wobble]], numpy.float32)
+    )
+    assert (20 * (wobbled - plain)).std() == pytest.approx(2**0.5 * wobble, rel=0.13)
 
 
 def test_ink_is_the_smoothed_distance_to_the_strokes(digits: Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy
 import pytest
@@ -10,7 +11,17 @@ import pytest
 import scratchvae as sv
 from scratchvae.cli import main
 from scratchvae.data.dataset import Dataset
-from scratchvae.data.drawn_faces import ATTRIBUTES, FACTORS, LIPS, draw_faces, paint
+from scratchvae.data.drawn_faces import (
+    ATTRIBUTES,
+    COLD_HAIR,
+    FACTORS,
+    FRAME,
+    LIPS,
+    SKIN,
+    WARM_HAIR,
+    draw_faces,
+    paint,
+)
 from scratchvae.errors import InputError
 
 PLACES = {
@@ -145,6 +156,116 @@ def test_every_factor_acts(faces: Dataset, factor: str) -> None:
     low, high = FACTORS[factor][-1]
     before, after = (paint(factors | {factor: numpy.full(50, end, numpy.float32)}) for end in (low, (low + high) / 2))
     assert (abs(after - before).max(axis=3) > 0.02).sum(axis=(1, 2)).min() >= 3
+
+
+PLAIN = dict.fromkeys(FACTORS, 0.0) | {
+    "smile": 0.7,
+    "eye_opening": 0.8,
+    "hair_darkness": 1.0,
+    "shirt_hue": 0.6,
+    "background_hue": 0.3,
+    "face_width": 12.75,
+}
+"""The factors of a face from the front, with black hair, light skin and a mouth nearly closed."""
+
+
+def sweep(factor: str, values: numpy.ndarray, **fixed: float) -> numpy.ndarray:
+    """Plain faces that differ in one factor."""
+    factors = {name: numpy.full(len(values), value, numpy.float32) for name, value in (PLAIN | fixed).items()}
+    return paint(factors | {factor: values.astype(numpy.float32)})
+
+
+@pytest.mark.parametrize(
+    ("factor", "row", "column"),
+    [("background_hue", 2, 2), ("shirt_hue", 62, 20), ("hat_hue", 15, 28), ("eye_hue", 32, 38)],
+)
+def test_hues_are_those_of_the_pixels(factor: str, row: int, column: int) -> None:
+    """Red 0, yellow 1/6, green 1/3, cyan 1/2, blue 2/3, magenta 5/6, by the angle in the plane of colours."""
+    hues = numpy.arange(6) / 6
+    red, green, blue = sweep(factor, hues, hat=0.8)[:, row, column].T.astype(float)
+    angle = numpy.arctan2(3**0.5 * (green - blue), 2 * red - green - blue) / (2 * numpy.pi)
+    numpy.testing.assert_allclose((angle - hues + 0.5) % 1, 0.5, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("factor", "row", "warmth", "colours"),
+    [("skin_darkness", 28, 0, SKIN), ("hair_darkness", 20, 0, COLD_HAIR), ("hair_darkness", 20, 1, WARM_HAIR)],
+)
+def test_skin_and_hair_darken_by_their_factors(factor: str, row: int, warmth: int, colours: tuple) -> None:
+    received = sweep(factor, numpy.arange(4) / 3, hair_warmth=warmth)[:, row, 31]
+    numpy.testing.assert_allclose(received, colours, atol=1e-3)
+
+
+def test_hair_becomes_warmer_by_its_factor() -> None:
+    values = numpy.linspace(0, 1, 5)
+    received = sweep("hair_warmth", values, hair_darkness=1 / 3)[:, 20, 31]
+    expected = numpy.outer(1 - values, COLD_HAIR[1]) + numpy.outer(values, WARM_HAIR[1])
+    numpy.testing.assert_allclose(received, expected, atol=1e-3)
+
+
+def amount(images: numpy.ndarray, colour: object, ground: object, rows: slice, columns: slice) -> numpy.ndarray:
+    """How much of each pixel of a part has the one colour rather than that of the ground, in [0, 1]."""
+    way = numpy.subtract(numpy.ravel(colour), ground)
+    return numpy.clip((images[:, rows, columns] - ground) @ way / (way @ way), 0, 1)
+
+
+def middle(weights: numpy.ndarray, axis: int) -> numpy.ndarray:
+    """The mean row or column of the weights (N, H, W), counted from the first."""
+    other = weights.sum(axis=3 - axis)
+    return other @ numpy.arange(other.shape[1]) / other.sum(axis=1)
+
+
+def lips(images: numpy.ndarray, columns: slice = slice(14, 50)) -> numpy.ndarray:
+    return amount(images, LIPS, SKIN[0], slice(36, 48), columns)
+
+
+def part(images: numpy.ndarray, colour: object, ground: object, rows: slice, columns: slice) -> numpy.ndarray:
+    """How many pixels of a part, on the mean of its columns, have the one colour."""
+    return amount(images, colour, ground, rows, columns).mean(axis=2).sum(axis=1)
+
+
+HAIR, RED, WHITE = numpy.array(COLD_HAIR[-1]), numpy.array([0.78, 0.312, 0.312]), numpy.ones(3)
+
+SIZES: dict[str, tuple[float, dict[str, float], Callable[[numpy.ndarray], numpy.ndarray]]] = {
+    "smile": (3.2 * 0.75**2, {}, lambda x: middle(lips(x, slice(31, 33)), 1) - middle(lips(x, slice(27, 28)), 1)),
+    "mouth_opening": (
+        0.75 * (1.7 - 1.1 * 0.4),
+        {"smile": -0.4},
+        lambda x: part(x, 0.45 * LIPS.ravel(), LIPS.ravel(), slice(36, 48), slice(31, 33)),
+    ),
+    "eye_opening": (5.4 * 0.64, {}, lambda x: part(x, 0.98 * WHITE, SKIN[0], slice(29, 36), slice(29, 30))),
+    "brow_height": (-1.6, {}, lambda x: middle(amount(x, 0.8 * HAIR, SKIN[0], slice(24, 29), slice(26, 27)), 1)),
+    "glasses": (1.0, {}, lambda x: middle(amount(x, FRAME, SKIN[0], slice(35, 40), slice(25, 28)), 1)),
+    "hair_length": (24.0, {}, lambda x: part(x, 0.78 * HAIR, x[0, 45, 2], slice(39, 64), slice(20, 21))),
+    "hair_volume": (2 * 1.8, {}, lambda x: amount(x, HAIR, x[0, 24, 2], slice(24, 25), slice(8, 56)).sum(axis=(1, 2))),
+    "fringe": (3.0, {}, lambda x: part(x, HAIR, SKIN[0], slice(20, 30), slice(31, 32))),
+    "beard": (6.0, {}, lambda x: part(x, 0.74 * HAIR, SKIN[0], slice(42, 58), slice(31, 32))),
+    "hat": (7.0, {}, lambda x: part(x, RED, x[0, 6, 2], slice(0, 13), slice(28, 29))),
+    "face_width": (2.0, {}, lambda x: (abs(x - x[:, :, :1])[:, 32:38].max(axis=3) > 0.1).sum(axis=2).mean(axis=1)),
+    "turn": (
+        -0.42 * 13.35,
+        {"mouth_opening": 0.0},
+        lambda x: middle((abs(x[:, 36:48] - LIPS.ravel()).max(axis=3) < 0.1).astype(float), 2),
+    ),
+}
+"""Factor -> pixels for one unit of it, factors that are not plain, and where a picture shows it."""
+
+
+@pytest.mark.parametrize("factor", SIZES)
+def test_places_and_sizes_are_those_of_the_pixels(factor: str) -> None:
+    slope, fixed, measure = SIZES[factor]
+    (low, _), (_, high) = FACTORS[factor][0], FACTORS[factor][-1]
+    if low == 0 and len(FACTORS[factor]) == 2:
+        low, high = 0.5, 0.8 if factor == "hair_length" else high  # longer hair falls on the shirt
+    values = numpy.linspace(low, high, 13)
+    received = measure(sweep(factor, values, **fixed))
+    assert numpy.corrcoef(values, received)[0, 1] * numpy.sign(slope) > 0.9
+    assert numpy.polyfit(values, received, 1)[0] == pytest.approx(slope, rel=0.12)
+
+
+def test_each_factor_is_measured() -> None:
+    measured = {*SIZES, "background_hue", "shirt_hue", "hat_hue", "eye_hue", "skin_darkness", "hair_darkness"}
+    assert measured | {"hair_warmth"} == FACTORS.keys()
 
 
 def test_edges_are_soft(faces: Dataset) -> None:

@@ -328,6 +328,13 @@ def test_updates_of_nmf_never_raise_the_error_and_keep_signs(x, rng):
     assert (numpy.diff([figure for _, figure in path]) > -1e-14).all()
 
 
+def test_updates_of_nmf_are_least_squares_of_one_component_in_any_unit(rng):
+    """With K = 1 each is the closed form, x'b / b'b and a'x / a'a: also for columns a million times smaller."""
+    X = numpy.outer(rng.random(20) + 0.1, rng.random(6) + 0.1) * numpy.array([1, 1e-3, 1e-6, 1, 1e-6, 1e-2])
+    (A, B), _ = next(nmf.multiplicative_updates(X, numpy.ones((20, 1)), rng.random((1, 6)) * X.max(axis=0)))
+    numpy.testing.assert_allclose(A @ B, X, rtol=1e-12)
+
+
 def test_nmf_finds_parts_that_are_there(rng):
     """Two parts that never share a column are found exactly; rows and columns of zeros stay zero."""
     parts = numpy.array([[1.0, 2, 0, 0, 0], [0, 0, 3, 1, 0]])

@@ -9,6 +9,7 @@ import numpy
 import pytest
 
 import scratchvae as sv
+from scratchvae import checkpoint
 from scratchvae.backend import asarray
 from scratchvae.binarization import binarize
 from scratchvae.errors import DeviceError, InputError
@@ -254,6 +255,17 @@ def test_binarize(x, mode):
     assert numpy.array_equal(epochs[0], epochs[1]) is (mode != "dynamic") and len(grey) == N
 
 
+def test_a_pixel_is_1_above_one_half_and_as_often_as_its_value_says():
+    """Of 40,000 pixels a share within four standard deviations, 0.01; 0 and 1 never change."""
+    halves = numpy.array([0.0, 0.49, 0.5, numpy.nextafter(numpy.float32(0.5), 1), 1.0], dtype=numpy.float32)
+    assert binarize(halves, "threshold", None).tolist() == [0, 0, 0, 1, 1]
+    values = numpy.array([0.0, 0.2, 0.5, 0.9, 1.0], dtype=numpy.float32)
+    for mode in ("static", "dynamic"):
+        x = binarize(numpy.broadcast_to(values, (40_000, 5)), mode, sv.Noise(1))
+        assert x.dtype == numpy.float32 and set(x.ravel().tolist()) == {0, 1}
+        assert abs(x.mean(axis=0) - values).max() < 0.01 and x[:, [0, 4]].std(axis=0).max() == 0
+
+
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
 def test_the_seed_decides_everything_and_nothing_else_does(x):
     def trained(**settings):
@@ -299,6 +311,30 @@ def test_twenty_digits_are_learnt_by_heart():
 def test_posterior_collapse_is_warned_of(x):
     with pytest.warns(sv.PosteriorCollapseWarning, match=r"posterior collapse: KL [\d.e-]+ nats, 0 active units"):
         sv.fit(small(), numpy.full_like(x, 0.5), epochs=30, batch_size=9, learning_rate=0.02, **quiet)
+
+
+def test_of_equal_scores_the_first_is_the_best(x, tmp_path):
+    sv.fit(small(), x, epochs=3, batch_size=9, validation=x, run_dir=tmp_path, optimizer=freeze, **quiet)
+    assert [checkpoint.read(tmp_path / name)[0]["step"] for name in ("best.npz", "last.npz")] == [5, 15]
+
+
+@pytest.mark.parametrize(("m", "collapsed"), [(0.44, True), (0.46, False)])
+def test_a_posterior_has_collapsed_below_a_tenth_of_a_nat(m, collapsed, recwarn):
+    """Means -m and m of a unit whose standard deviation is 1: the KL is m^2 / 2, 0.097 and 0.106 nats."""
+    model = sv.VAE.mlp(input_size=1, latent_size=1, hidden=())
+    layer = model.encoder.network.layers[0]
+    layer.weight.data[:], layer.bias.data[:] = [[2 * m, 0]], [-m, 0]
+    history = sv.fit(model, numpy.arange(20.0)[:, None] % 2, epochs=1, optimizer=freeze, **quiet)
+    assert history["kl"] == pytest.approx([m**2 / 2], rel=1e-5) and history["active_units"] == [1]
+    assert [str(warning.message)[:18] for warning in recwarn] == ["posterior collapse"] * collapsed
+
+
+def test_active_units_are_counted_on_the_first_500_rows(monkeypatch):
+    rows = []
+    monkeypatch.setattr("scratchvae.training.active_units", lambda model, x: rows.append(numpy.array(x)) or [0])
+    x = numpy.random.default_rng(0).random((600, D), dtype=numpy.float32)
+    sv.fit(small(), x, epochs=1, batch_size=300, learning_rate=0.02, **quiet)
+    numpy.testing.assert_array_equal(rows, [x[:500]])
 
 
 # ---- it stops

@@ -26,7 +26,7 @@ OUR_AXES, THEIR_AXES = (2, 3, 1, 0), (3, 2, 0, 1)
 
 
 def main(arguments: list[str]) -> None:
-    """Train by PyTorch, score both, and write what came out. Needs torch (extra `bench`)."""
+    """Train by PyTorch, score both, and write the results. Needs torch (extra `bench`)."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks faces", description=__doc__.split("\n")[0])
     parser.add_argument("--model", required=True, help="what examples/faces.py left, faces.npz")
     parser.add_argument("--data", default="faces")

@@ -101,7 +101,7 @@ def initial_model(train: numpy.ndarray, seed: int) -> sv.VAE:
 def fit(
     model: sv.VAE, train: numpy.ndarray, objective: str, k: int, stages: int, seed: int, run_dir: Path | None = None
 ) -> sv.VAE:
-    """Train by `scratchvae.fit`, from where the run directory has come to."""
+    """Train by `scratchvae.fit`, from the last checkpoint of the run directory."""
     rate = partial(learning_rate, steps_per_epoch=math.ceil(len(train) / BATCH_SIZE))
     optimizer = partial(sv.optim.Adam, eps=EPS)
     options = {"learning_rate": rate, "optimizer": optimizer, "n_samples": k, "objective": objective}

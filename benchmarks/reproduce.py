@@ -1,13 +1,13 @@
-"""The published tables of MNIST, row by row: jobs that can be stopped and taken up again.
+"""The published tables of MNIST, row by row, as resumable jobs.
 
 usage: python -m benchmarks reproduce [--rows NAME ...] [--labels N ...] [--draws N] [--epochs N] [--device DEVICE]
                                       [--data-dir DIR] [--runs DIR] [--out FILE] [--figure FILE] [--list]
 
-Two tables: test errors with few labels, and likelihoods. A job is one draw of the labels, or one seed. What is trained
-for long is a command, of `scratchvae train` or of another benchmark, which is printed, leaves a run directory in --runs
-and goes on there when it is asked for again. Every result is written to its file as soon as it is there, with the
-command, and is not measured again. --list runs nothing: it says what the jobs that are left would take, by the time of
-a few steps, and prints the tables as far as they have come, as the documents have them.
+There are two tables: test errors with few labels, and likelihoods. A job is one choice of the labels, or one seed. A
+long training is a command of `scratchvae train` or of another benchmark; it is printed, leaves a run directory in
+--runs, and is resumed there when the job is run again. Every result is written to its file at once, with its command,
+and is not measured again. --list runs nothing: it estimates the time of the remaining jobs from a few steps, and prints
+the tables from the results so far, as the documents show them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ N = 60_000
 LABELS, DRAWS, STEPS = (100, 600, 1000, 3000), 3, 3000
 BATCH_SIZES = {"m2": 50, "m1+m2": 100, "m1+m2, convolutional": 100}
 STEPS_OF_ALL = (6000, 12_000, 18_000)
-"""With all N labels: that which is best on 10,000 training images held out."""
+"""With all N labels: the number that is best on 10,000 training images that are held out."""
 
 # ---- test errors with few labels
 
@@ -87,7 +87,7 @@ def _part(dataset: sv.data.Dataset, rows: numpy.ndarray) -> sv.data.Dataset:
 def steps_of_training(
     train: sv.data.Dataset, seed: int, hidden: tuple[int, ...]
 ) -> Iterator[tuple[int, sv.models.Classifier]]:
-    """A classifier after one step, two, and so on for ever."""
+    """A classifier after one step, after two, and so on without end."""
     classifier = sv.models.Classifier(sv.nn.MLP([784, *hidden, 10], sv.Noise(seed), "softplus"))
     optimizer = sv.optim.Adam(classifier.parameters(), learning_rate=1e-3)
     while True:
@@ -99,7 +99,7 @@ def steps_of_training(
 
 
 def error_after(fitted: Iterator[tuple[int, sv.models.Classifier]], steps: int, test: sv.data.Dataset) -> float:
-    """The error in percent of a classifier that has come so far."""
+    """The error in percent of a classifier after n steps."""
     classifier = next(classifier for step, classifier in fitted if step == steps)
     with sv.no_grad():
         return 100 * float((classifier(test.images).logits.argmax(axis=1) != test.labels).mean())
@@ -217,7 +217,7 @@ def error_job(name: str, n_labels: int, draw: int, epochs: int | None = None) ->
 
 
 def trained(job: Job, test: sv.data.Dataset, options: argparse.Namespace) -> dict[str, Any]:
-    """What a command of `scratchvae train` comes to, which is taken up again if it was begun; of m1+m2, with --m1.
+    """The figures of a command of `scratchvae train`, whose run is resumed if it is there; for m1+m2, with --m1.
 
     Its run directory is named by a checksum of its settings, too, so that another recipe does not go on with this run.
     """
@@ -232,14 +232,14 @@ def trained(job: Job, test: sv.data.Dataset, options: argparse.Namespace) -> dic
 
 
 def trained_first(settings: str, options: argparse.Namespace) -> Path:
-    """The run of an M1, which sees no label: one for all that is built on it, trained if it is not there."""
+    """The run of an M1, which sees no label and is shared by all models on it; it is trained if it is not there."""
     arguments = shlex.split(settings)
     epochs = arguments[arguments.index("--epochs") :][:2]
     return _run(arguments, epochs, Path(options.runs) / f"m1-{zlib.crc32(settings.encode()):08x}", options)
 
 
 def _run(arguments: list[str], epochs: list[str], directory: Path, options: argparse.Namespace) -> Path:
-    """The run directory of a command of `scratchvae train`, begun, taken up again, or left alone if it is finished."""
+    """The run directory of a command of `scratchvae train`, started, resumed, or left as it is if it is finished."""
     if any(directory.rglob("config.json")):
         if (directory / "metrics.jsonl").exists() and len(read_history(directory)["epoch"]) == int(epochs[1]):
             return directory
@@ -275,7 +275,7 @@ def results_by_labels(name: str, options: argparse.Namespace) -> dict[int, list[
 
 
 def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """What of that table can be drawn: mean and half of the 95 % interval, where there is one, of few labels."""
+    """The part of that table for a figure: mean and half of the 95 % interval, if there is one, for few labels."""
     for name in (name for name in options.rows if name in ROWS):
         for n, found in results_by_labels(name, options).items():
             values = [result["error"] for result in found if result is not None]
@@ -289,7 +289,7 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """A row of the table of likelihoods: jobs of another benchmark, and which of their figures is told."""
+    """A row of the table of likelihoods: jobs of another benchmark, and the name of the figure that is shown."""
 
     title: str
     benchmark: ModuleType
@@ -340,7 +340,7 @@ def likelihoods(options: argparse.Namespace) -> Iterator[str]:
 
 
 def jobs(name: str, options: argparse.Namespace) -> list[Job]:
-    """Those of a row that are asked for."""
+    """The jobs of a row that are asked for."""
     if name in LIKELIHOODS:
         return LIKELIHOODS[name].jobs
     draws = range(options.draws)
@@ -381,7 +381,7 @@ def main(arguments: list[str]) -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Run what has not been run."""
+    """Run the jobs that have not been run."""
     data = sv.data.load("mnist", options.data_dir)
     data_dir = ["--data-dir", options.data_dir] if options.data_dir else []
     for name in options.rows:
@@ -404,7 +404,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def left(options: argparse.Namespace) -> Iterator[str]:
-    """For each row, what has not been run, and what the commands among it would take on this machine."""
+    """For each row, the jobs that have not been run, and the time that their commands would take on this machine."""
     for name in options.rows:
         results = results_of(name, options)
         waiting = [job for job in jobs(name, options) if results.of(job) is None]
@@ -415,7 +415,7 @@ def left(options: argparse.Namespace) -> Iterator[str]:
 
 
 def projected_seconds(job: Job) -> float:
-    """What the training of a job would take on this machine; 0 for the short ones."""
+    """The time that the training of a job would take on this machine; 0 for short ones."""
     if job["row"] in iwae.ROWS:
         return seconds_of_iwae(job["row"]) * job["epochs"] * -(-N // iwae.BATCH_SIZE)
     name = job["row"].removesuffix(", alpha 0")
@@ -465,7 +465,7 @@ def _seconds(model: Any, objective: Callable[..., Any], n: int = 3) -> float:
 
 
 def _over_seeds(results: list[Job | None], figure: str) -> str:
-    """The mean and half of its 95 % interval, as far as the jobs have come; nothing without any job."""
+    """The mean and half of its 95 % interval over the results so far; empty without results."""
     values = [result[figure] for result in results if result is not None]
     if not values:
         return "not run" if results else ""

@@ -1,7 +1,8 @@
 """One training step of a VAE, 784-400-20 relu, batch 128, float32: the engine, NumPy by hand, PyTorch and JAX.
 
 Each takes the same batch and noise, computes the mean ELBO and all gradients, and updates by Adam. The column
-"gradients" leaves Adam out.
+"gradients" leaves Adam out. All run in one process, where the thread pools of the libraries compete: ratios between
+libraries are indications, and the README does not repeat them.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def type_name(x: Any) -> str:
 
 
 def scaling(low: float, high: float) -> str:
-    """What brings values from low to high into [0, 1], as a hint."""
+    """The operation that brings values from low to high into [0, 1], as a hint."""
     if low < 0:
         return "rescale them: (x - x.min()) / (x.max() - x.min())"
     if high == 255:
@@ -135,7 +135,7 @@ def _numbers_of_columns(operation: str, x: Any, values: numpy.ndarray) -> numpy.
 
 
 def _to_floats(x: Any, dtype: numpy.dtype) -> str:
-    """What the caller can write to make floating-point numbers of x, which has become an array of this type."""
+    """The expression that makes floating-point numbers of x, which has become an array of this type."""
     if dtype.kind in "mM" or dtype.names:
         return ""
     if dtype.kind == "c":

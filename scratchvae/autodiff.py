@@ -225,7 +225,7 @@ def grad(
 
 
 def _path(loss: Tensor, wanted: Sequence[Tensor]) -> list[tuple[Tensor, list[int]]]:
-    """The nodes between what is wanted and the loss, oldest first, each with the arguments that lead on to it."""
+    """The nodes between the wanted inputs and the loss, oldest first, each with the arguments that lead on to it."""
     oldest = min((x.birth for x in wanted), default=loss.birth)
     seen, waiting, ancestors = {id(loss)}, [loss], []
     while waiting:

@@ -1,4 +1,4 @@
-"""Which array library computes: the data decides.
+"""The array library that computes, which the data decides.
 
 `array_module(x)` is `numpy` for NumPy arrays and `cupy` for CuPy arrays; there is no global switch, so both can work
 side by side in one process. CuPy is imported only when a caller asks for `device="gpu"`.

@@ -1,4 +1,4 @@
-"""How grey values become data of a Bernoulli likelihood."""
+"""Binarization: how grey values become data of a Bernoulli likelihood."""
 
 from __future__ import annotations
 

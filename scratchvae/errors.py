@@ -17,7 +17,7 @@ def one_line(sentence: str) -> str:
 
 
 class InputError(ValueError):
-    """Something given by the caller does not fit.   "operation: expected ..., received ... (hint)"
+    """An argument of the caller does not fit.   "operation: expected ..., received ... (hint)"
 
     The message is one line of printable characters, whatever a damaged file put into it; others are escaped.
 

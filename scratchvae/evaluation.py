@@ -1,4 +1,4 @@
-"""What a trained model is worth: the ELBO, log p(x) by importance sampling, and the latent units that are used."""
+"""Scores of a trained model: the ELBO, log p(x) by importance sampling, and the latent units that are used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
     Returns
     -------
     dict with elbo, reconstruction, kl, elbo_standard_error (of the mean over datapoints), active_units, n and binarize.
-    What these figures are for such data, a bound or a cross-entropy, `quantity` says.
+    `quantity` says what these figures are for such data: a bound or a cross-entropy.
     """
     n_samples = whole_number("evaluate", "n_samples", n_samples)
     batch_size = whole_number("evaluate", "batch_size", batch_size)
@@ -178,7 +178,7 @@ def bits_per_dimension(elbo: float, n_dimensions: int) -> float:
 
 
 def quantity(model: Any, x: Any = None) -> str:
-    """What the model's elbo of the data x is, in words, for every figure that is printed; x is None if unknown."""
+    """A sentence that says what the model's ELBO of the data x is, for every printed figure; x is None if unknown."""
     if model.binarize != "none":
         return f"lower bound of log p(x), binarize={model.binarize}"
     return as_likelihood(model.decoder.likelihood).quantity(x)
@@ -196,7 +196,7 @@ def prepared(model: Any, x: Any, seed: int) -> Any:
 
 
 def _rows_at_once(model: Any, x: Any, n_samples: int) -> int:
-    """How many rows of x are decoded at a time, n_samples times, for every class if there are any."""
+    """The number of rows of x that are decoded at once, n_samples times, for every class if there are classes."""
     return max(1, CHUNK_ENTRIES // (n_samples * getattr(model, "n_classes", 1) * math.prod(x.shape[1:])))
 
 

@@ -21,11 +21,11 @@ def minibatches(n: int, size: int, noise: Noise) -> Iterator[Any]:
 
 
 def labelled_minibatches(labels: Any, size: int, noise: Noise) -> Iterator[tuple[Any, Any]]:
-    """For every step the row numbers of labelled rows, then of others, and the labels of the former.
+    """The row numbers of every minibatch, labelled rows first, and the labels of these.
 
-    labels: (N,), negative where a label is not known. An epoch parts a random permutation of the larger set into
-    minibatches, as `minibatches` does; permutations of the smaller one follow each other, and every minibatch takes the
-    next `size` rows, or as many as the set has.
+    labels: (N,), negative where a label is not known. An epoch divides a random permutation of the larger set into
+    minibatches, as `minibatches` does. The smaller set is cycled through, in a new order each time: every minibatch
+    takes its next `size` rows, or as many as it has.
     """
     labels = to_numpy(labels)
     known, unknown = numpy.flatnonzero(labels >= 0), numpy.flatnonzero(labels < 0)
@@ -36,7 +36,7 @@ def labelled_minibatches(labels: Any, size: int, noise: Noise) -> Iterator[tuple
 
 
 def _pieces(rows: numpy.ndarray, n: int, size: int, noise: Noise) -> list[numpy.ndarray]:
-    """As many pieces as n rows give: of n rows in a random order, of fewer in one order after another."""
+    """As many pieces of row numbers as n rows give; fewer rows are cycled through, in a new order each time."""
     n_pieces, size = -(-n // size), min(size, len(rows))
     n_orders = 1 if len(rows) in (0, n) else -(-n_pieces * size // len(rows))
     order = numpy.concatenate([rows[noise.permutation(f"order {i}", len(rows))] for i in range(n_orders)])

@@ -114,7 +114,7 @@ class GivenNoise:
             raise ShapeError("GivenNoise", f"a request that {array.shape} broadcasts to", str(shape)) from None
 
     def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
-        """The same as `normal`: what the numbers are is the caller's affair."""
+        """The same as `normal`: the caller decides what the numbers are."""
         return self.normal(name, shape)
 
     def child(self, name: str) -> GivenNoise:

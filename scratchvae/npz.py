@@ -188,7 +188,7 @@ def refuse_bomb(operation: str, unpacked: int, packed: int) -> None:
 
 @contextmanager
 def readable(operation: str, form: str) -> Iterator[Any]:
-    """What the standard library and NumPy raise about damaged bytes becomes a DataError."""
+    """Turn what the standard library and NumPy raise about damaged bytes into a DataError."""
     try:
         yield
     except DataError:

@@ -148,13 +148,13 @@ class Machine:
         self.memo[len(self.memo) if place is None else place] = self.stack[-1]
 
     def push_name(self, text: str) -> None:
-        """What stands for a name, if it is one of NAMES."""
+        """Push what stands for a name. Raises Refusal for a name that is not one of NAMES."""
         if text not in NAMES:
             raise Refusal(f"the name {text}")
         self.stack.append(NAMES[text])
 
     def push_name_of_parts(self) -> None:
-        """The same for a module and a name that lie on the stack."""
+        """Replace a module and a name on the stack by what stands for them."""
         module, name = self.pop(2)
         if not (isinstance(module, str) and isinstance(name, str)):
             raise Refusal("a name that is no text")

@@ -91,7 +91,7 @@ class Objective:
         return n
 
     def batches(self, n: int, size: int, noise: Noise) -> list[tuple[Any, ...]]:
-        """For every step of an epoch the rows of its minibatch, and what else `value` takes behind x."""
+        """The rows of every minibatch of an epoch, each with the further arguments of `value` behind x."""
         return [(rows,) for rows in minibatches(n, size, noise)]
 
     def value(self, x: Any, noise: Any, n_samples: int, kl_weight: float) -> tuple[Any, dict[str, Any]]:
@@ -104,7 +104,7 @@ class Objective:
         return value, {"bound": value} | means
 
     def scores(self, model: Any, x: Any, n_samples: int, seed: int) -> dict[str, Any]:
-        """What validation data are worth: `evaluate`, and where training ascends another bound the mean of that."""
+        """The scores of validation data: `evaluate`, and the mean of the bound where training ascends another one."""
         return evaluate(model, x, seed=seed)
 
 
@@ -125,7 +125,7 @@ def importance_weighted(model: Any) -> Objective:
 
 
 class _MeansOfParts(Means):
-    """Of the labelled rows and of the others, by their shares of all N: N^s / N times a mean, N^u / N times another."""
+    """A mean over labelled rows times N^s / N plus one over the others times N^u / N, for every term."""
 
     def __init__(self, n: int, n_labelled: int, share: float) -> None:
         super().__init__(n)

@@ -99,7 +99,7 @@ class Optimizer:
             x.data = view
 
     def step(self) -> None:
-        """Update the parameters by what stands in `gradients`."""
+        """Update the parameters by the values in `gradients`."""
         if any(x.data is not view for x, view in zip(self.parameters, self._parameter_views, strict=True)):
             hint = "make the optimizer after model.to(...) and load"
             raise InputError(type(self).__name__, "parameters as this optimizer holds them", "one moved since", hint)

@@ -84,7 +84,7 @@ class RunDirectory(os.PathLike):
 
 
 class Run:
-    """Where training stands: `step` of all steps, `seconds` of the epoch so far, and the `history` of whole epochs.
+    """The state of training: `step` of all steps, `seconds` of the epoch so far, and the `history` of whole epochs.
 
     With a directory it also lives there, and locks it while it is entered: config.json, metrics.jsonl, last.npz, and
     best.npz (by the objective on the validation data). The metrics of an epoch are written before its checkpoint, and
@@ -210,7 +210,7 @@ class Run:
             error.outlook = f"all that was written before is intact; {self.how_to_resume()}"
 
     def _arrays(self) -> dict[str, numpy.ndarray]:
-        """What a checkpoint holds of the model, the epoch under way and the optimiser."""
+        """The arrays of a checkpoint: those of the model, the epoch under way and the optimiser."""
         arrays = checkpoint.model_arrays(self.model) | {"terms": to_numpy(self.terms)}
         return arrays | {f"optimizer/{name}": to_numpy(array) for name, array in self.optimizer.state.items()}
 

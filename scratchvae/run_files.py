@@ -1,4 +1,4 @@
-"""What the files of a run say: the configuration, the metrics, and whether a run has begun."""
+"""The files of a run: the configuration, the metrics, and whether a run has begun."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
 
 
 def read_history(directory: str | os.PathLike[str]) -> dict[str, list[float]]:
-    """What `fit` returned, from a run's directory; a last line that was being written is left out.
+    """The history that `fit` returned, read from a run's directory; an unfinished last line is left out.
 
     Raises DataError if no epoch has been finished there, or if something else stands among the lines.
     """
@@ -77,7 +77,7 @@ def read_history(directory: str | os.PathLike[str]) -> dict[str, list[float]]:
 
 
 def read_metrics(directory: Path) -> list[Metrics | None]:
-    """The lines of metrics.jsonl, None for one that does not hold the numbers that the first one names."""
+    """The lines of metrics.jsonl, None for a line without the numbers that the first one names."""
     path, lines, content = directory / "metrics.jsonl", [], b""
     if path.exists():
         with readable(f"read {path}", "the metrics of a run"), opened(path, largest=2**28) as file:
@@ -136,7 +136,7 @@ def completed(settings: Any, names: Any, defaults: Any) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """What else the last bits of a result depend on: programs, the machine, and how many threads share a sum."""
+    """What the last bits depend on besides the settings: programs, the machine, and the number of threads."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     build = numpy.show_config(mode="dicts")
     blas = build.get("Build Dependencies", {}).get("blas", {})

@@ -1,1 +1,1 @@
-"""What must hold, as data and functions: the gradient table and the identities, for the tests and for users."""
+"""The checks that users run by `scratchvae check`, and that the tests run: gradients, identities and exact models."""

@@ -15,7 +15,7 @@ Function = TypeVar("Function", bound=Callable[..., float])
 
 @dataclass(frozen=True)
 class Row:
-    """What must hold, by its name. function(*arguments, device) is an error that may not exceed the tolerance."""
+    """A statement that must hold: function(*arguments, device) is an error that may not exceed the tolerance."""
 
     name: str
     tolerance: float

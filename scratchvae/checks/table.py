@@ -20,7 +20,7 @@ SECTIONS: dict[str, list[Row]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a row gave. figure: an error that ought to be 0, or NaN where the row raised, as `reason` says."""
+    """The outcome of a row. figure: an error that ought to be 0, or NaN where the row raised, as `reason` says."""
 
     name: str
     figure: float

@@ -1,4 +1,4 @@
-"""What every data source of the package returns."""
+"""The data set that every source of the package returns."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def load_mnist(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset,
 
 
 def _files_within(data_dir: str | os.PathLike[str] | None) -> dict[str, Path]:
-    """Those of the four files that are found, their checksums verified."""
+    """The paths by name of those of the four files that are found; their checksums are verified."""
     files = {}
     for name, expected in SHA256.items():
         path = find(name, "mnist", data_dir)

@@ -115,7 +115,7 @@ def _json(path: Path) -> list[list[numpy.ndarray]]:
 
 
 def _depth(value: Any) -> int:
-    """How many lists deep the first number lies."""
+    """The number of lists around the first number."""
     depth = 0
     while isinstance(value, list) and value:
         value, depth = value[0], depth + 1

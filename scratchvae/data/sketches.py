@@ -216,12 +216,12 @@ def _squared_distance(points: numpy.ndarray, start: numpy.ndarray, end: numpy.nd
 
 
 def _leading(truths: numpy.ndarray) -> int:
-    """How many of them, from the first, are true."""
+    """The number of true values before the first false one."""
     return int(numpy.append(truths, False).argmin())
 
 
 def _trailing(rows: numpy.ndarray) -> int:
-    """How many rows, from the last, are true everywhere."""
+    """The number of rows at the end that are true everywhere."""
     return _leading(rows.all(axis=1)[::-1])
 
 

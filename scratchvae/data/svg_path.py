@@ -72,7 +72,7 @@ def read_numbers(text: str) -> list[float]:
 
 
 class Pen:
-    """What follows the commands of a path: its lines, its place and the control point of the last curve."""
+    """A pen that follows the commands of a path: its lines, its place and the control point of the last curve."""
 
     def __init__(self) -> None:
         self.lines: list[list[tuple[float, float]]] = []

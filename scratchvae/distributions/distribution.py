@@ -1,4 +1,4 @@
-"""What a distribution says of itself beside its density: which data it takes, what their ELBO is, how it is summed."""
+"""The base of all distributions, which says which data one takes, what their ELBO is and how it is summed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one event is: the trailing axes of a distribution's shape, over which log densities are summed."""
+"""One event: the trailing axes of a distribution's shape, over which log densities are summed."""
 
 from __future__ import annotations
 

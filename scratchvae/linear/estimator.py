@@ -1,4 +1,4 @@
-"""What the models of this package have in common: scikit-learn's conventions, and the frame X ~ A B."""
+"""The common parts of the linear models: scikit-learn's conventions, and the frame X ~ A B."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Estimator:
         return self
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn, which alone asks and is loaded by then, wants to know of an estimator."""
+        """The tags of an estimator. Only scikit-learn asks for them, so it is loaded already."""
         utils = sys.modules["sklearn.utils"]
         return utils.Tags(estimator_type=None, target_tags=utils.TargetTags(required=False))
 
@@ -217,7 +217,7 @@ class Factorization(Estimator):
 
 
 def rises(steps: Iterable[tuple[Any, float]]) -> Iterator[tuple[Any, float]]:
-    """Of steps (state, figure) the state, and how much the figure has risen; a fall, near the top, is rounding."""
+    """The state of every step (state, figure), and the rise of the figure; a fall, near the top, is rounding."""
     last = -math.inf
     for state, figure in steps:
         yield state, figure - last

@@ -1,4 +1,4 @@
-"""What a file keeps of a model beside its arrays: the constructor that made it, and the arguments.
+"""The configuration that a file keeps beside a model's arrays: the constructor that made it, and the arguments.
 
     class VAE(Configured):
         @classmethod

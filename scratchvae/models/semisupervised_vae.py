@@ -194,7 +194,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         binarize: str = "none",
         seed: int = 0,
     ) -> SemiSupervisedVAE:
-        """Of multilayer perceptrons: D -> hidden -> C; D and C -> hidden -> 2 K; C + K -> reversed hidden -> D.
+        """A model of multilayer perceptrons: D -> hidden -> C; D and C -> hidden -> 2 K; C + K -> reversed hidden -> D.
 
         At least one hidden layer. The rest is as in VAE.mlp.
         """
@@ -226,7 +226,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         binarize: str = "none",
         seed: int = 0,
     ) -> SemiSupervisedVAE:
-        """Of convolutional networks for images (N, H, W, C), as in VAE.convolutional.
+        """A model of convolutional networks for images (N, H, W, C), as in VAE.convolutional.
 
         The class meets the encoder in a layer of hidden_size units behind the convolutions, and the decoder beside z.
         """

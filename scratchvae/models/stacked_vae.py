@@ -120,7 +120,7 @@ class StackedVAE(SemiSupervisedModel):
         return self._of_every_draw(self.second.log_weights, x, noise, n_samples)
 
     def _of_every_draw(self, log_weights: Any, x: Any, noise: Any, n_samples: int) -> Any:
-        """What M2's log_weights gives for each of n_samples draws of z1, and the log weight of M1."""
+        """M2's log weights for each of n_samples draws of z1, plus M1's log weight."""
         draws = [noise.child(f"draw {s}") for s in range(n_samples)]
         parts = [(self.features(x, draw), draw) for draw in draws]
         return ops.concatenate([log_w + log_weights(units, draw) for (units, log_w), draw in parts])
@@ -144,7 +144,7 @@ class StackedVAE(SemiSupervisedModel):
         return self.first.encode(x).mean[:, self.units]
 
     def parameters(self) -> list[Tensor]:
-        """Those of M2, which `fit` changes."""
+        """The parameters of M2, which `fit` changes."""
         return self.second.parameters()
 
     def load_state(self, state: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ HALVING = {"kernel_size": 4, "stride": 2, "padding": 1}
 
 
 class _Convolution(Module):
-    """What the two have in common: a kernel, a bias for each output channel, a stride and a padding."""
+    """The common parts of both convolutions: a kernel, a bias for each output channel, a stride and a padding."""
 
     _transposed: bool
 

@@ -20,7 +20,7 @@ _budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 
 class _Budget:
-    """How many weights an operation may draw, and how many it has asked for."""
+    """The number of weights that an operation may draw, and the number that it has asked for."""
 
     def __init__(self, operation: str, limit: int) -> None:
         self.operation, self.limit, self.n_weights = operation, limit, 0

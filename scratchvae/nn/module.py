@@ -163,7 +163,7 @@ def _parts(name: str, value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple
 
 
 def _hidden(value: Any) -> Iterator[Any]:
-    """What another container holds, or an object that is no Module."""
+    """The values in a container of another kind, or in an object that is no Module."""
     if isinstance(value, (Set, ValuesView, deque, UserList)):
         return iter(value)
     if isinstance(value, Mapping):

@@ -176,7 +176,7 @@ def _columns(
 
 
 def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any:
-    """What a kernel covers at each of its places on x, as a view.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
+    """The part of x that a kernel covers at each of its places, as a view.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
     n, h, w, c = x.shape
     size = [(length - k) // s + 1 for length, k, s in zip((h, w), kernel_size, stride, strict=True)]
     of_image, of_row, of_column, of_channel = x.strides

@@ -45,8 +45,10 @@ def lstm_step(
     shape: inputs and constant (N, 4 H), recurrent U (H, 4 H), h and c (N, H) -> h' and c' (N, H)
 
     constant: a term that every step adds; dropout (N, H): factors of g. With scales and shifts, (4 H,) and (H,), each
-    block of a is normalised over its H entries, and so is c' inside the last tanh. None leaves them out.
+    block of a is normalised over its H entries, and so is c' inside the last tanh. None leaves them out. Raises
+    InputError for numbers that are not floating-point ones.
     """
+    _check_types("lstm_step", inputs, h)
     a, size = inputs + h @ recurrent, h.shape[-1]
     if constant is not None:
         a = a + constant
@@ -86,15 +88,15 @@ def lstm(
 
     counts: the number of rows of each step, N at first, never rising, R in all; sequence n owns the n-th row of each.
     The inputs are what depends on the data, x_t W + b for all rows in one product. The other arguments are those of
-    `lstm_step`, dropout (R, H). Raises ShapeError for counts that do not fit, InputError for some of the
-    scales and shifts without the others.
+    `lstm_step`, dropout (R, H). Raises ShapeError for counts that do not fit, InputError for numbers
+    that are not floating-point ones and for some of the scales and shifts without the others.
     """
     norms = (gate_scale, gate_shift, cell_scale, cell_shift)
     return _run(inputs, recurrent, h0, c0, constant, *norms, counts=counts, dropout=dropout, all_rows=False)[0]
 
 
 class _Intermediates(NamedTuple):
-    """What the forward pass keeps for the backward pass, by rows.
+    """The arrays that the forward pass keeps for the backward pass, by rows.
 
     gates: i, f, o and g side by side, (R, 4 H); cells, c, and tanh_cells, the last tanh, (R, H). Of the normalisations:
     the normalised blocks (R, 4, H) and cells (R, H), and one over their deviations, (R, 4, 1) and (R, 1).
@@ -166,7 +168,13 @@ def _run(
     return y, buffers
 
 
+def _check_types(operation: str, inputs: Any, h: Any) -> None:
+    if inputs.dtype.kind != "f" or h.dtype.kind != "f":
+        raise InputError(operation, "inputs and h of floating-point numbers", f"{inputs.dtype} and {h.dtype}")
+
+
 def _check(inputs: Any, h: Any, counts: Sequence[int], norms: tuple[Any, ...]) -> None:
+    _check_types("lstm", inputs, h)
     start, last = [(0, 0), *_steps(counts)][-1]
     rising = any(following > n for n, following in pairwise(counts))
     if last < 1 or counts[0] != len(h) or start + last != len(inputs) or rising:

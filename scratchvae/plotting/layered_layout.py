@@ -1,4 +1,4 @@
-"""Where the nodes of a graph stand, so that all arrows point downwards and few of them cross."""
+"""The places of a graph's nodes: all arrows point downwards, and few of them cross."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _rows(edges: Sequence[Link], nodes: Mapping[Key, float]) -> dict[Key, int]:
 
 
 def _crossings(rows: Sequence[Sequence[Key]], links: Sequence[Link], row: Mapping[Key, int]) -> int:
-    """How many pairs of links between the same two rows cross."""
+    """The number of pairs of links between the same two rows that cross."""
     position = {key: i for keys in rows for i, key in enumerate(keys)}
     return sum(
         (position[a] - position[c]) * (position[b] - position[d]) < 0

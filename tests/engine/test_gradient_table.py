@@ -23,10 +23,6 @@ from scratchvae.checks.gradient_table import (
 from scratchvae.gradcheck import GradientError
 
 
-def rows(table):
-    return [pytest.param(case, id=f"{name}-{i}") for name, cases in table.items() for i, case in enumerate(cases)]
-
-
 def test_the_registry_is_the_test_list():
     assert CASES.keys() == primitives().keys()
     assert COMPOSITES.keys() == composites().keys()
@@ -38,14 +34,16 @@ def test_every_row_of_a_primitive_calls_it():
             assert str(case.function(*map(Tensor, case.inputs())).primitive) == name
 
 
-@pytest.mark.parametrize("case", rows(CASES | COMPOSITES))
-def test_case(case, device):
-    assert check_case(case, device) <= 1e-6
+@pytest.mark.parametrize("name", CASES | COMPOSITES)
+def test_cases(name, device):
+    for i, case in enumerate((CASES | COMPOSITES)[name]):
+        assert check_case(case, device) <= 1e-6, f"row {i}"
 
 
-@pytest.mark.parametrize("case", rows(CASES))
-def test_only_wanted_inputs_are_pulled_back(case):
-    check_unwanted(case)
+@pytest.mark.parametrize("name", CASES)
+def test_only_wanted_inputs_are_pulled_back(name):
+    for case in CASES[name]:
+        check_unwanted(case)
 
 
 @pytest.mark.parametrize("pair", ADJOINT_PAIRS.values(), ids=ADJOINT_PAIRS)

@@ -178,3 +178,12 @@ def test_an_arc_ends_where_its_direction_is_no_longer_sure():
         angle = numpy.deg2rad(degrees)
         end = numpy.array([numpy.cos(angle), numpy.sin(angle)])
         assert bool(has_arc(numpy.array([1.0, 0.0]), end)) is expected
+
+
+@pytest.mark.parametrize("degrees", [0.06, 0.5, 5])
+def test_an_arc_is_round_also_where_it_is_short(degrees):
+    """Its points lie on the circle: the chord's middle would be w^2 / 8 inside, 1.4e-7 where an arc becomes a line."""
+    w = numpy.deg2rad(degrees)
+    ends = numpy.array([1.0, 0.0]), numpy.array([numpy.cos(w), numpy.sin(w)])
+    lengths = numpy.linalg.norm(spherical_interpolation(*ends, 5), axis=1)
+    numpy.testing.assert_allclose(lengths, 1, atol=1e-12)

@@ -242,3 +242,12 @@ def test_a_write_that_fails_leaves_the_old_file(path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         sv.save(small(seed=9), path)
     assert path.read_bytes() == before and [file.name for file in path.parent.iterdir()] == ["model.npz"]
+
+
+def test_weights_of_a_type_that_the_model_cannot_hold_are_refused(tmp_path):
+    sv.save(sv.VAE.mlp(6, 2, (4,)), tmp_path / "model.npz")
+    header, arrays = checkpoint.read(tmp_path / "model.npz")
+    name = next(iter(arrays))
+    checkpoint.write(tmp_path / "model.npz", header, arrays | {name: numpy.ones(arrays[name].shape, dtype=numpy.int64)})
+    with pytest.raises(DataError, match=r"values of type float32, received int64"):
+        sv.load(tmp_path / "model.npz")

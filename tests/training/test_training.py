@@ -1,9 +1,11 @@
 """fit: what it reduces to, what it draws, what it records, and how it stops."""
 
+import itertools
 import json
 import math
 import signal
 import threading
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -14,6 +16,7 @@ from scratchvae.backend import asarray
 from scratchvae.binarization import binarize
 from scratchvae.errors import DeviceError, InputError
 from scratchvae.evaluation import active_units
+from scratchvae.minibatches import labelled_minibatches
 from scratchvae.optim import SGD
 
 N, D = 45, 10
@@ -316,6 +319,26 @@ def test_posterior_collapse_is_warned_of(x):
 def test_of_equal_scores_the_first_is_the_best(x, tmp_path):
     sv.fit(small(), x, epochs=3, batch_size=9, validation=x, run_dir=tmp_path, optimizer=freeze, **quiet)
     assert [checkpoint.read(tmp_path / name)[0]["step"] for name in ("best.npz", "last.npz")] == [5, 15]
+
+
+def test_the_best_is_that_of_the_bound_that_was_ascended(x, tmp_path, monkeypatch):
+    scores = iter([{"elbo": -3.0, "bound": -1.0}, {"elbo": -2.0, "bound": -2.0}])
+    monkeypatch.setattr("scratchvae.objectives._ImportanceWeighted.scores", lambda *_: next(scores))
+    options = {"objective": "iwae", "n_samples": 2, "optimizer": freeze}
+    sv.fit(small(), x, epochs=2, batch_size=9, validation=x, run_dir=tmp_path, **options, **quiet)
+    assert checkpoint.read(tmp_path / "best.npz")[0]["step"] == 5
+
+
+def test_each_epoch_has_the_seconds_of_its_own_steps(x, monkeypatch):
+    monkeypatch.setattr("scratchvae.training.time", SimpleNamespace(perf_counter=itertools.count().__next__))
+    assert sv.fit(small(), x, epochs=3, optimizer=freeze, **quiet)["seconds"] == [1, 1, 1]
+
+
+def test_the_smaller_set_is_cycled_through_in_a_new_order_each_time():
+    labels = numpy.repeat([3, -1], [6, 60])
+    rows = numpy.concatenate([rows[:2] for rows, _ in labelled_minibatches(labels, 2, sv.Noise(0))]).reshape(-1, 6)
+    assert (numpy.sort(rows, axis=1) == numpy.arange(6)).all()
+    assert len(numpy.unique(rows, axis=0)) > 3
 
 
 @pytest.mark.parametrize(("m", "collapsed"), [(0.44, True), (0.46, False)])

@@ -9,6 +9,7 @@ from typing import Any
 
 from scratchvae.backend import device_module
 from scratchvae.data import DATASETS, SPLITS, Dataset
+from scratchvae.errors import InputError
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, data_set, path, share_or_test
 from scratchvae.kinds.pictures import Picture
 from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
@@ -66,6 +67,13 @@ COMMON = (
     ),
     Option("kl_weight", "weight of the KL in training", 1.0, NOT_NEGATIVE, metavar="WEIGHT"),
     Option("kl_warmup", "steps over which the weight of the KL grows from 0", 0, FROM_ZERO, metavar="STEPS"),
+    Option(
+        "kl_floor",
+        "nats of the KL that cost nothing: the mean KL of a minibatch counts as at least so many (not with iwae)",
+        0.0,
+        NOT_NEGATIVE,
+        metavar="NATS",
+    ),
     Option("samples", "samples of z per image", 1, COUNT, metavar="S"),
     Option(
         "objective",
@@ -131,6 +139,8 @@ class Kind:
     def refuse(self, settings: Settings) -> None:
         """Raise InputError for settings that do not go together. Called before data are loaded."""
         device_module(settings["device"])
+        if settings["kl_floor"] and settings["objective"] == "iwae":
+            raise InputError("train", "--kl-floor with --objective elbo", "--objective iwae")
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
         """Raise DataError or InputError for data that this kind does not take. Called before anything is written."""
@@ -153,6 +163,7 @@ class Kind:
             "batch_size": settings["batch_size"],
             "learning_rate": learning_rate(settings, len(train)),
             "kl_weight": kl_weight(settings),
+            "kl_floor": settings["kl_floor"],
             "n_samples": settings["samples"],
             "objective": settings["objective"],
             "clip_norm": settings["clip_norm"],

@@ -189,7 +189,7 @@ def fit(
                 raise KeyboardInterrupt(f"stopped after step {run.step}; {run.how_to_resume()}")
 
     last = run.history[-1]
-    if last["kl"] < 0.1 or last["active_units"] == 0:
+    if model.latent_size > 0 and (last["kl"] < 0.1 or last["active_units"] == 0):
         warnings.warn(
             f"posterior collapse: KL {last['kl']:.3g} nats, {last['active_units']} active units; the decoder ignores z "
             "(a KL weight that grows from 0, or a weaker decoder, may help)",
@@ -214,7 +214,7 @@ def _step(
 ) -> None:
     """One step: the objective of a minibatch, its terms recorded and checked, its gradient, the update."""
     rows, *others = batch
-    x = run.model.prepare_batch(data[rows], noise)
+    x = run.model.augment(run.model.prepare_batch(data[rows], noise), noise)
     value, means = objective.value(x, *others, noise, n_samples, kl_weight)
     i = run.step % len(run.terms)
     for j, name in enumerate(objective.terms):

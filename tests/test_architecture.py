@@ -17,11 +17,11 @@ from scratchvae.kinds import KINDS
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors arrays backend noise object_arrays npz replacement binarization minibatches
+    errors arrays backend noise object_arrays npz replacement binarization dequantization minibatches
     operators autodiff
     ops gradcheck
-    nn distributions gradient_estimators quadrature linear evaluation objectives models latent_space
-    optim checkpoint data run_files run_directory training
+    optim nn distributions gradient_estimators quadrature linear latent_space evaluation objectives models
+    checkpoint data run_files run_directory training
     checks plotting kinds
     cli __main__
 """.split()

@@ -864,11 +864,11 @@ FAULTS_OF_SKETCHES = {
     "an offset drawn at the end": (edited(SketchStep, "sample", " * (pen != END)", ""), DRAWS),
     "offset of the end scored": (edited(SketchStep, "log_prob", "ops.where(pen == END, 0.0, ", "(0.0 + "), DENSITY),
     "pen scored on the padding": (
-        edited(SketchDistribution, "log_prob", "ends.argmax(axis=1) + 1", "x.shape[1]"),
+        edited(SketchDistribution, "log_prob", "n_points(x) + 1", "x.shape[1]"),
         DENSITY,
     ),
     "end not scored": (
-        edited(SketchDistribution, "log_prob", "ends.argmax(axis=1) + 1", "numpy.maximum(ends.argmax(axis=1), 1)"),
+        edited(SketchDistribution, "log_prob", "n_points(x) + 1", "numpy.maximum(n_points(x), 1)"),
         DENSITY,
     ),
     "the decoder sees the row that it scores": (

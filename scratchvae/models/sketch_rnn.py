@@ -296,16 +296,24 @@ class SketchRNN(VAE):
 
         temperature: of the rest alone.   Raises DataError for rows that are no points.
         """
-        n, n_draws = whole_number("complete", "n", n), whole_number("complete", "n_draws", n_draws)
-        noise, prefix = Noise(seed, device=self.device), self._prefix(prefix)
+        n, noise = whole_number("complete", "n", n), Noise(seed, device=self.device)
+        z, log_w = self.log_weights_of_prefix(prefix, n_draws, seed)
+        weights = Categorical(log_w)
+        chosen = weights.sample(noise.uniform("resampling", (n,)))
+        p, effective_sample_size = self.decode(z[chosen]), float(1 / (weights.mean**2).sum())
+        return self._drawn(p, seed, temperature, longest, self._prefix(prefix)), effective_sample_size
+
+    def log_weights_of_prefix(self, prefix: Any, n_draws: int = 400, seed: int = 0) -> tuple[Any, Any]:
+        """z_s ~ q(z), fitted to the prefix, and log w_s = log p(prefix | z_s) + log p(z_s) - log q(z_s), in nats.
+
+        The mean of w is p(prefix), the density of the points alone.   (P, 5) -> (S, K), (S,)
+        """
+        n_draws, prefix = whole_number("complete", "n_draws", n_draws), self._prefix(prefix)
         q = self.fit_proposal(prefix, seed)
         with no_grad():
-            z = q.sample(noise.normal("draws", (n_draws, *q.shape)))
+            z = q.sample(Noise(seed, device=self.device).normal("draws", (n_draws, *q.shape)))
             log_w = self.decoder(z).log_prob(prefix) + self.prior.log_prob(z) - q.log_prob(z)
-            weights = ops.softmax(log_w[:, 0])
-            chosen = Categorical(log_w[:, 0]).sample(noise.uniform("resampling", (n,)))
-            p = self.decoder(z[chosen, 0])
-        return self._drawn(p, seed, temperature, longest, prefix), float(1 / (weights**2).sum())
+        return z[:, 0], log_w[:, 0]
 
     def fit_proposal(self, prefix: Any, seed: int = 0) -> Normal:
         """q(z) = Normal(mu, diag((1.2 sigma)^2)),   mu and sigma ascend E_q[log p(prefix | z)] - KL(q || p(z))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import scratchvae as sv
 from scratchvae.backend import device_module
 from scratchvae.data import DATASETS, SPLITS, Dataset
 from scratchvae.errors import InputError
@@ -124,6 +126,7 @@ class Kind:
     model : the class of the models that it builds
     options : those that it takes, with COMMON among them
     pictures : those that it has, in the order in which they are drawn
+    datum : what one row of the data is called
     """
 
     name: str
@@ -131,6 +134,7 @@ class Kind:
     model: type
     options: tuple[Option, ...] = COMMON
     pictures: tuple[Picture, ...] = ()
+    datum: str = "image"
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
         """The options of a new run, with those defaults that depend on other options."""
@@ -173,6 +177,14 @@ class Kind:
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
         """What a person reads before the training, beside the model and the data."""
         return []
+
+    def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
+        """What is printed right below the bound of the data x, scores by `evaluate`: the same in other units."""
+        return []
+
+    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any) -> None:
+        """Draw n samples of a model that was trained on data of this shape into a file."""
+        sv.plotting.save_figure(sv.plotting.samples(model, n, seed, shape), path)
 
     def scores(self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0) -> list[str]:
         """What is printed below the bound of a data set; with n_samples, below log p(x) by so many samples."""

@@ -36,9 +36,7 @@ def trained(x: Any, kl_floor: float, epochs: int, **sizes: int) -> sv.SketchRNN:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="SketchRNN: reconstruct, invent, blend and complete drawings.")
-    parser.add_argument(
-        "--quick", action="store_true", help="a small model, 500 drawings, one epoch: to see that it works"
-    )
+    parser.add_argument("--quick", action="store_true", help="a small model, 500 drawings, one epoch")
     parser.add_argument("--data", default="drawn-sketches", help="a data set's name, or a file of sketches")
     parser.add_argument("--epochs", type=int, default=None, help="passes over the drawings (22; with --quick 1)")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
@@ -71,4 +69,5 @@ if __name__ == "__main__":
     try:
         main()
     except InputError as error:
-        sys.exit(f"sketches: {error}")
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -551,3 +551,10 @@ def test_extra_labels_go_to_classes_drawn_by_the_seed():
         assert sorted(counts) == [8, 8, 9, 9]
         favoured |= set(numpy.flatnonzero(counts == 9).tolist())
     assert favoured == {0, 1, 2, 3}
+
+
+def test_labelled_rows_lie_anywhere():
+    """The mean of 100 of 1,000 row numbers is within four standard deviations, 110, of the middle."""
+    rows = [numpy.flatnonzero(sv.data.label_subset(numpy.arange(1000) % 10, 100, seed) >= 0) for seed in (0, 1)]
+    assert not numpy.array_equal(*rows)
+    assert all(abs(chosen.mean() - 499.5) < 110 for chosen in rows)

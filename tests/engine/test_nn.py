@@ -410,3 +410,8 @@ def test_unknown_activations_and_sizes_are_refused():
 def test_modules_print_as_their_sizes():
     assert repr(Linear(3, 2, sv.Noise(0))) == "Linear(3 -> 2)"
     assert repr(MLP([784, 400, 40], sv.Noise(0), "tanh")) == "MLP(784 -> 400 -> 40, tanh)"
+
+
+def test_groupnorm_adds_a_hundred_thousandth_to_the_variance():
+    x = 1e-5**0.5 * numpy.array([[-1.0, 1.0, -1.0, 1.0]])
+    numpy.testing.assert_allclose(sv.nn.GroupNorm(1, 4)(x).data, numpy.sign(x) / 2**0.5, rtol=1e-6)

@@ -244,3 +244,19 @@ def test_what_has_no_entries_is_refused_or_zero():
             getattr(ops, name)(numpy.ones((0, 3)), axis=0)
     assert ops.sum(numpy.ones((0, 3)), axis=0).tolist() == [0, 0, 0]
     assert ops.affine(numpy.ones((2, 3, 0)), numpy.ones((0, 4)), numpy.arange(4.0)).shape == (2, 3, 4)
+
+
+def test_slopes_where_formulas_change():
+    """On the bounds of clip; of softplus between where e^-x is lost beside 1 + x and where it is lost beside 1."""
+    (slope,) = gradients(lambda x: ops.clip(x, 0.0, 1.0), [numpy.array([-0.1, 0.0, 0.5, 1.0, 1.1])])
+    assert slope.tolist() == [0, 1, 1, 1, 0]
+    x = numpy.array([10.0, 17.0, 20.0, 30.0])
+    (slope,) = gradients(ops.softplus, [x])
+    numpy.testing.assert_allclose(1 - slope, numpy.exp(-x) / (1 + numpy.exp(-x)), atol=2e-15)
+
+
+def test_a_negative_base_has_no_slope_by_its_exponent():
+    for base in (-2.0, numpy.array([-2.0])):
+        with numpy.errstate(invalid="ignore"):
+            (slope,) = gradients(lambda p, base=base: ops.power(base, p), [numpy.array([2.0])])
+        assert numpy.isnan(slope).all()

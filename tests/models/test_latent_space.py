@@ -7,6 +7,7 @@ from scratchvae.autodiff import Tensor
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
 from scratchvae.latent_space import (
+    has_arc,
     linear_interpolation,
     logistic_direction,
     mean_difference,
@@ -169,3 +170,11 @@ def test_devices_do_not_mix(strict_gpu):
     ):
         with pytest.raises(DeviceError, match="expected arrays on one device, received "):
             function()
+
+
+def test_an_arc_ends_where_its_direction_is_no_longer_sure():
+    """cos w > -0.999: below 177.4 degrees."""
+    for degrees, expected in ((170, True), (177.3, True), (177.5, False)):
+        angle = numpy.deg2rad(degrees)
+        end = numpy.array([numpy.cos(angle), numpy.sin(angle)])
+        assert bool(has_arc(numpy.array([1.0, 0.0]), end)) is expected

@@ -20,7 +20,7 @@ from scratchvae.latent_space import has_arc
 
 DEFAULTS = {
     "data": "drawn-sketches",
-    "epochs": 24,
+    "epochs": 28,
     "batch_size": 100,
     "learning_rate": 4e-3,
     "learning_rate_decay": 0.88,

@@ -82,8 +82,9 @@ def _lines(x: Any) -> list[list[numpy.ndarray]]:
 
 def _figure(rows: Sequence[Any], names: Sequence[str], inputs: Sequence[int] = (), beginnings: Any = None) -> Figure:
     """Rows of drawings with their names; the columns of inputs, and what has been drawn before, in orange."""
-    figure = Figure(figsize=(0.8 * len(rows[0]) + 0.9, 0.8 * len(rows) + 0.2), layout="constrained", dpi=150)
-    axes = figure.add_subplot()
+    left, width, height = (0.85 if any(names) else 0.1), 0.8 * len(rows[0]), 0.8 * len(rows)  # inches
+    figure = Figure(figsize=(left + width, height), dpi=150)
+    axes = figure.add_axes((left / (left + width), 0, width / (left + width), 1))
     _show(axes, rows, inputs, beginnings)
     axes.set_yticks(numpy.arange(len(rows)) + 0.5, names)
     enlarge_labels(axes)

@@ -21,7 +21,7 @@ from scratchvae.checkpoint import load, save
 from scratchvae.distributions import kl
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
 from scratchvae.gradcheck import GradientError, check_gradients
-from scratchvae.models import VAE, SemiSupervisedVAE, StackedVAE
+from scratchvae.models import VAE, SemiSupervisedVAE, SketchRNN, StackedVAE
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective
 from scratchvae.training import NonFiniteError, PosteriorCollapseWarning, fit
@@ -39,6 +39,7 @@ __all__ = [
     "Objective",
     "PosteriorCollapseWarning",
     "SemiSupervisedVAE",
+    "SketchRNN",
     "StackedVAE",
     "Tensor",
     "active_units",

@@ -11,12 +11,11 @@ from scratchvae.arrays import is_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
 from scratchvae.binarization import binarize
-from scratchvae.distributions.distribution import as_likelihood
 from scratchvae.errors import InputError, whole_number
 from scratchvae.noise import Noise
 
 CHUNK_ENTRIES = 2**20
-"""Upper bound on samples x classes x rows x pixels decoded at once by log_likelihood; evaluate uses 8 times this."""
+"""Upper bound on samples x classes x rows x entries decoded at once by log_likelihood; evaluate uses 8 times this."""
 
 
 def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000) -> dict[str, Any]:
@@ -179,9 +178,7 @@ def bits_per_dimension(elbo: float, n_dimensions: int) -> float:
 
 def quantity(model: Any, x: Any = None) -> str:
     """A sentence that says what the model's ELBO of the data x is, for every printed figure; x is None if unknown."""
-    if model.binarize != "none":
-        return f"lower bound of log p(x), binarize={model.binarize}"
-    return as_likelihood(model.decoder.likelihood).quantity(x)
+    return model.quantity(x)
 
 
 def observations(model: Any, x: Any) -> Any:
@@ -197,7 +194,7 @@ def prepared(model: Any, x: Any, seed: int) -> Any:
 
 def _rows_at_once(model: Any, x: Any, n_samples: int) -> int:
     """The number of rows of x that are decoded at once, n_samples times, for every class if there are classes."""
-    return max(1, CHUNK_ENTRIES // (n_samples * getattr(model, "n_classes", 1) * math.prod(x.shape[1:])))
+    return max(1, CHUNK_ENTRIES // (n_samples * getattr(model, "n_classes", 1) * model.entries(x)))
 
 
 def _check_classes(operation: str, model: Any) -> None:

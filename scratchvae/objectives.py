@@ -35,11 +35,18 @@ def each(**terms: Any) -> Iterable[Any]:
 
 
 class Means(dict[str, Any]):
-    """A `record` that hands back the mean over the minibatch of every term, and keeps it by name."""
+    """A `record` that keeps the mean over the minibatch of every term by name, and hands it back.
 
-    def __init__(self, n: int) -> None:
+    With a kl_floor it hands back max(mean KL, kl_floor), so that the gradient of a KL below the floor is 0: the first
+    kl_floor nats that z carries are free. It keeps the mean KL itself.
+
+    Sources: Kingma et al. (2016), "Improved variational inference with inverse autoregressive flow", equation 15;
+    Ha & Eck (2017), equation 11.
+    """
+
+    def __init__(self, n: int, kl_floor: float = 0.0) -> None:
         super().__init__()
-        self.n = n
+        self.n, self.kl_floor = n, kl_floor
 
     def __call__(self, **terms: Any) -> Iterable[Any]:
         """The means of terms of shape (..., M). Raises ShapeError for other shapes."""
@@ -48,7 +55,8 @@ class Means(dict[str, Any]):
                 expected = f"a {name} for each of {self.n} rows of the minibatch, shape (..., {self.n})"
                 raise ShapeError("fit", expected, str(term.shape), "event_ndim of the distribution?")
             self[name] = self.mean(name, term)
-        return [self[name] for name in terms]
+        floored = {"kl": ops.maximum(self["kl"], self.kl_floor)} if self.kl_floor and "kl" in terms else {}
+        return [(self | floored)[name] for name in terms]
 
     def mean(self, name: str, term: Any) -> Any:
         """The mean of one term."""
@@ -68,6 +76,8 @@ class Objective:
         equation(x, noise, n_samples, kl_weight, record) -> values in nats, (M,), or a mean of theirs. It shows `record`
         the terms by name, reconstruction and kl among them, and combines what that returns.
     terms : names of the terms, in the order in which they are recorded at every step; the metrics of an epoch have them
+    kl_floor : number, optional
+        The mean KL of a minibatch counts as at least so many nats, see `Means`; the recorded one is what it is.
 
     Attributes
     ----------
@@ -76,14 +86,20 @@ class Objective:
     """
 
     def __init__(
-        self, name: str, equation: Callable[..., Any], terms: tuple[str, ...] = ("reconstruction", "kl")
+        self,
+        name: str,
+        equation: Callable[..., Any],
+        terms: tuple[str, ...] = ("reconstruction", "kl"),
+        kl_floor: float = 0.0,
     ) -> None:
         if not callable(equation):
             raise InputError("Objective", "an equation that can be called", type(equation).__name__)
         if not {"reconstruction", "kl"} <= set(terms):
             raise InputError("Objective", "reconstruction and kl among the terms", ", ".join(terms) or "none")
-        self.name, self.equation, self.terms = name, equation, tuple(terms)
-        self.settings: dict[str, Any] = {}
+        if not (isinstance(kl_floor, Real) and 0 <= kl_floor < math.inf):
+            raise InputError("Objective", "kl_floor as a number of at least 0", repr(kl_floor))
+        self.name, self.equation, self.terms, self.kl_floor = name, equation, tuple(terms), kl_floor
+        self.settings: dict[str, Any] = {"kl_floor": kl_floor}
         self.files: dict[str, str] = {}
 
     def n_rows(self, n: int) -> int:
@@ -96,7 +112,7 @@ class Objective:
 
     def value(self, x: Any, noise: Any, n_samples: int, kl_weight: float) -> tuple[Any, dict[str, Any]]:
         """The objective for a minibatch, a scalar Tensor, and the means of its terms by name, in nats.   x (M, ...)"""
-        means = Means(len(x))
+        means = Means(len(x), self.kl_floor)
         value = self.equation(x, noise, n_samples, kl_weight, means)
         if value.shape not in ((), (len(x),)):
             raise ShapeError("fit", f"one value for each of {len(x)} rows from the objective", str(value.shape))
@@ -108,9 +124,9 @@ class Objective:
         return evaluate(model, x, seed=seed)
 
 
-def elbo(model: Any) -> Objective:
+def elbo(model: Any, kl_floor: float = 0.0) -> Objective:
     """The ELBO: `model.elbo`."""
-    return Objective("elbo", model.elbo)
+    return Objective("elbo", model.elbo, kl_floor=kl_floor)
 
 
 class _ImportanceWeighted(Objective):
@@ -127,8 +143,8 @@ def importance_weighted(model: Any) -> Objective:
 class _MeansOfParts(Means):
     """A mean over labelled rows times N^s / N plus one over the others times N^u / N, for every term."""
 
-    def __init__(self, n: int, n_labelled: int, share: float) -> None:
-        super().__init__(n)
+    def __init__(self, n: int, n_labelled: int, share: float, kl_floor: float) -> None:
+        super().__init__(n, kl_floor)
         self.labelled, self.others, self.share = slice(None, n_labelled), slice(n_labelled, None), share
 
     def mean(self, name: str, term: Any) -> Any:
@@ -139,11 +155,11 @@ class _MeansOfParts(Means):
 
 
 class _SemiSupervised(Objective):
-    def __init__(self, model: Any, labels: numpy.ndarray, alpha: float) -> None:
-        super().__init__("elbo", model.objective, ("reconstruction", "kl", "classification"))
+    def __init__(self, model: Any, labels: numpy.ndarray, alpha: float, kl_floor: float) -> None:
+        super().__init__("elbo", model.objective, ("reconstruction", "kl", "classification"), kl_floor)
         self.labels, self.alpha = labels, alpha
         self.n_labelled = int((labels >= 0).sum())
-        self.settings = {"labels": labels, "alpha": alpha}
+        self.settings |= {"labels": labels, "alpha": alpha}
         self.files = {"labelled_rows.json": json.dumps(numpy.flatnonzero(labels >= 0).tolist())}
 
     def n_rows(self, n: int) -> int:
@@ -156,11 +172,11 @@ class _SemiSupervised(Objective):
 
     def value(self, x: Any, y: Any, noise: Any, n_samples: int, kl_weight: float) -> tuple[Any, dict[str, Any]]:
         share = self.n_labelled / len(self.labels)
-        means = _MeansOfParts(len(x), len(y), share)
+        means = _MeansOfParts(len(x), len(y), share, self.kl_floor)
         return self.equation(x, y, noise, share * self.alpha, n_samples, kl_weight, means), means
 
 
-def semi_supervised(model: Any, labels: Any = None, alpha: float | None = None) -> Objective:
+def semi_supervised(model: Any, labels: Any = None, alpha: float | None = None, kl_floor: float = 0.0) -> Objective:
     """J~ / N by minibatches of labelled rows and of others: `model.objective`. Without labels U(x), `model.elbo`.
 
     (1/N) [N^s / M^s (sum of L + alpha sum of log q(y | x)) + N^u / M^u sum of U]: a mean over the M^s labelled rows
@@ -175,7 +191,7 @@ def semi_supervised(model: Any, labels: Any = None, alpha: float | None = None) 
         received = repr(alpha) + (" without labels" if labels is None else "")
         raise InputError("fit", "alpha as a number of at least 0, with labels", received)
     if labels is None:
-        return elbo(model)
+        return elbo(model, kl_floor)
     labels = as_array("labels", labels)
     labels = to_numpy(model.labels(labels, labels.shape[:1], lowest=-1))
     missing = sorted(set(range(model.n_classes)) - set(labels.tolist()))
@@ -183,7 +199,7 @@ def semi_supervised(model: Any, labels: Any = None, alpha: float | None = None) 
         raise DataError("labels", "a labelled row of every class", f"none of class {', '.join(map(str, missing))}")
     if alpha is None:
         alpha = usual_alpha(int((labels >= 0).sum()), len(labels))
-    return _SemiSupervised(model, labels, alpha)
+    return _SemiSupervised(model, labels, alpha, kl_floor)
 
 
 def usual_alpha(n_labelled: int, n: int, share: float = 0.1) -> float:
@@ -213,6 +229,8 @@ def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:
         expected = f"an objective among {', '.join(makers)} for a {type(model).__name__}"
         raise InputError("fit", expected, repr(objective))
     unknown = options.keys() - signature(makers[objective]).parameters.keys()
+    if "kl_floor" in unknown:
+        raise InputError("fit", "no kl_floor with weights of samples, which have no KL of their own", repr(objective))
     if unknown:
         expected = f"a model with classes for {' and '.join(sorted(unknown))}"
         raise InputError("fit", expected, type(model).__name__, "sv.SemiSupervisedVAE.mlp()")

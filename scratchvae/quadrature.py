@@ -6,7 +6,6 @@ kinks, as relu makes them, its error falls as the square of the step. Models are
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,13 +158,13 @@ def _one_row(operation: str, model: Any, x: Any) -> Any:
 
 def _log_joint(model: Any, x: Any, z: Any) -> numpy.ndarray:
     """log p(x | z) + log p(z), in nats.   z: (G, K) -> (G,)"""
-    chunk = max(1, CHUNK_ENTRIES // math.prod(x.shape))
+    chunk, z = max(1, CHUNK_ENTRIES // model.entries(x)), z[:, None]
     with no_grad():
         parts = [
             to_numpy(model.decoder(part).log_prob(x) + model.prior.log_prob(part))
             for part in (z[start : start + chunk] for start in range(0, len(z), chunk))
         ]
-    log_joint = numpy.concatenate(parts)
+    log_joint = numpy.concatenate(parts)[:, 0]
     if not numpy.isfinite(log_joint).all():
         raise ArithmeticError("log p(x, z) is not finite everywhere")
     return log_joint

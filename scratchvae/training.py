@@ -57,6 +57,7 @@ def fit(
     progress: bool = True,
     labels: Any = None,
     alpha: float | None = None,
+    kl_floor: float = 0.0,
 ) -> dict[str, list[float]]:
     """Ascend (1/M) sum over the minibatch of the objective, by default E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
@@ -104,14 +105,18 @@ def fit(
         run directory also keeps labelled_rows.json.
     alpha : number, optional
         Multiplies the sum of log q(y | x) over the labelled rows in J~; 0.1 N / N^s by default.
+    kl_floor : number, optional
+        The mean KL of a minibatch counts as max(mean KL, kl_floor), in nats: so much information in z costs nothing,
+        and a decoder that could do without z learns to use it. Not for "iwae".
 
     Returns
     -------
     dict of lists, one entry an epoch: epoch, step, elbo, reconstruction, kl, active_units, seconds, for "iwae" also
     bound, with labels also classification, and the same scores with the prefix validation_ where there are validation
-    data. In nats, means per datapoint over the epoch's steps; elbo is unweighted; active_units are counted on the first
-    500 rows. With "iwae" the kl of the training data is estimated by the draws, and bound is what was ascended. With
-    labels elbo is J / N, kl is that of y and z, and classification is the mean of log q(y | x) over the labelled rows.
+    data. In nats, means per datapoint over the epoch's steps; elbo has neither weight nor floor; active_units are
+    counted on the first 500 rows. With "iwae" the kl of the training data is estimated by the draws, and bound is what
+    was ascended. With labels elbo is J / N, kl is that of y and z, and classification is the mean of log q(y | x) over
+    the labelled rows.
 
     Raises
     ------
@@ -125,7 +130,7 @@ def fit(
     n_samples = whole_number("fit", "n_samples", n_samples)
     if not callable(kl_weight) and not (isinstance(kl_weight, Real) and 0 <= kl_weight < math.inf):
         raise InputError("fit", "kl_weight as a number of at least 0 or a schedule", repr(kl_weight))
-    objective = choose(model, objective, labels=labels, alpha=alpha)
+    objective = choose(model, objective, labels=labels, alpha=alpha, kl_floor=kl_floor or None)
     keep_freed_memory()
     if device is not None:
         model.to(device)
@@ -183,15 +188,20 @@ def fit(
             if interrupted.is_set():
                 raise KeyboardInterrupt(f"stopped after step {run.step}; {run.how_to_resume()}")
 
-    last = run.history[-1]
-    if last["kl"] < 0.1 or last["active_units"] == 0:
+    if model.latent_size > 0:
+        _warn_of_collapse(run.history[-1])
+    return {name: [metrics[name] for metrics in run.history] for name in run.history[-1]}
+
+
+def _warn_of_collapse(metrics: dict[str, Any]) -> None:
+    """Of a KL of the training data below 0.1 nats, or of no active units."""
+    if metrics["kl"] < 0.1 or metrics["active_units"] == 0:
         warnings.warn(
-            f"posterior collapse: KL {last['kl']:.3g} nats, {last['active_units']} active units; the decoder ignores z "
-            "(a KL weight that grows from 0, or a weaker decoder, may help)",
+            f"posterior collapse: KL {metrics['kl']:.3g} nats, {metrics['active_units']} active units; the decoder "
+            "ignores z (a KL weight that grows from 0, or a weaker decoder, may help)",
             PosteriorCollapseWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return {name: [metrics[name] for metrics in run.history] for name in last}
 
 
 def _made(optimizer: Any, parameters: Any, **settings: Any) -> Optimizer:
@@ -209,7 +219,7 @@ def _step(
 ) -> None:
     """One step: the objective of a minibatch, its terms recorded and checked, its gradient, the update."""
     rows, *others = batch
-    x = run.model.prepare_batch(data[rows], noise)
+    x = run.model.augment(run.model.prepare_batch(data[rows], noise), noise)
     value, means = objective.value(x, *others, noise, n_samples, kl_weight)
     i = run.step % len(run.terms)
     for j, name in enumerate(objective.terms):

@@ -17,11 +17,11 @@ from scratchvae.kinds import KINDS
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors arrays backend noise object_arrays npz replacement binarization minibatches
+    errors arrays backend noise object_arrays npz replacement binarization dequantization minibatches
     operators autodiff
     ops gradcheck
-    nn distributions gradient_estimators quadrature linear evaluation objectives models latent_space
-    optim checkpoint data run_files run_directory training
+    optim nn distributions gradient_estimators quadrature linear latent_space evaluation objectives models
+    checkpoint data run_files run_directory training
     checks plotting kinds
     cli __main__
 """.split()
@@ -161,17 +161,17 @@ def test_the_check_sees_a_kind_in_a_condition():
     assert len(NAMELESS) >= 9
 
 
-def test_a_command_and_a_file_are_a_sitting():
-    """Of the command line and the kinds: no file over 400 lines, no function over 80, train at most 30."""
+def test_a_function_and_a_file_are_a_sitting():
+    """No file over 400 lines but the gradient table, no function body over 70; train at most 30."""
     lengths = {}
     for path in FILES:
-        if name_of(path)[:1] in (("cli",), ("kinds",)):
-            text = path.read_text()
-            assert len(text.splitlines()) <= 400, path
-            for node in ast.walk(ast.parse(text)):
-                if isinstance(node, ast.FunctionDef):
-                    lengths[f"{path.stem}.{node.name}"] = node.end_lineno - node.lineno + 1
-    assert max(lengths.values()) <= 80 and lengths["train.train"] <= 30
+        text = path.read_text()
+        assert len(text.splitlines()) <= 400 or path.stem == "gradient_table", path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) and node.body[1:] else node.body
+                lengths[f"{path.stem}.{node.name}"] = node.end_lineno - body[0].lineno + 1
+    assert max(lengths.values()) <= 70 and lengths["train.train"] <= 30
 
 
 def run(code):

@@ -1,4 +1,4 @@
-"""Sketches: the mixture of Gaussians in the plane, and the density of a whole drawing against its equations."""
+"""Sketches: mixtures of Gaussians in the plane, the density of a whole drawing by its equations, and SketchRNN."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from scratchvae.autodiff import no_grad
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.checks.row import Section, largest
 from scratchvae.distributions import BivariateMixture
-from scratchvae.models.sketch_rnn import SketchDecoder
+from scratchvae.distributions.sketch import n_points
+from scratchvae.evaluation import log_likelihood
+from scratchvae.models import sketch_rnn
+from scratchvae.models.sketch_rnn import SketchDecoder, SketchRNN
 from scratchvae.nn import BidirectionalLSTM, Packing
 from scratchvae.noise import GivenNoise, Noise
+from scratchvae.quadrature import normal_nodes
 
 SECTION = Section("sketches")
 
@@ -53,18 +57,39 @@ def log_prob(decoder: SketchDecoder, z: numpy.ndarray, x: numpy.ndarray, device:
         return to_numpy(decoder(asarray(z, device)).log_prob(asarray(x, device)))
 
 
+def small_model(latent_size: int = 1, device: str = "cpu") -> SketchRNN:
+    """A SketchRNN in float64, its weights large enough that each row depends on z."""
+    model = SketchRNN.lstm(latent_size, 3, 4, 3, scale=2.5, seed=3).to(dtype=numpy.float64)
+    rng = numpy.random.default_rng(7)
+    for std, network in ((0.5, model.decoder), (0.2, model.encoder)):
+        for parameter in network.parameters():
+            parameter.data += std * rng.standard_normal(parameter.shape)
+    return model.to(device)
+
+
+def state_by_hand(p: dict[str, numpy.ndarray], before: numpy.ndarray, h: Any, c: Any, constant: Any = 0.0) -> Any:
+    """h and c after one row, as the equations of an LSTM stand in papers."""
+    special = import_module("scipy.special")
+    i, f, o, g = (before @ p["weight"] + p["bias"] + h @ p["recurrent"] + constant).reshape(4, -1)
+    c = special.expit(f) * c + special.expit(i) * numpy.tanh(g)
+    return special.expit(o) * numpy.tanh(c), c
+
+
+def parameters_of(module: Any, prefix: str = "") -> dict[str, numpy.ndarray]:
+    """The parameters whose names begin with the prefix, by the rest of the name."""
+    named = module.named_parameters().items()
+    return {name.removeprefix(prefix): to_numpy(array) for name, array in named if name.startswith(prefix)}
+
+
 def density_by_hand(decoder: SketchDecoder, x: numpy.ndarray, z: numpy.ndarray) -> float:
     """log p(x | z) of one sketch (T, 5) as its equations stand in papers, row by row in NumPy and SciPy."""
     stats, special = import_module("scipy.stats"), import_module("scipy.special")
-    p = {name: to_numpy(parameter) for name, parameter in decoder.named_parameters().items()}
+    p, lstm = parameters_of(decoder), parameters_of(decoder, "lstm.")
     scale, smallest = float(decoder.scale), decoder.head.smallest_std
     h, c = numpy.tanh(z @ p["initial_weight"] + p["initial_bias"]).reshape(2, -1)
     before, total = numpy.array([0.0, 0.0, 1.0, 0.0, 0.0]), 0.0
     for row in x:
-        a = before @ p["lstm.weight"] + p["lstm.bias"] + h @ p["lstm.recurrent"] + z @ p["constant_weight"]
-        i, f, o, g = a.reshape(4, -1)
-        c = special.expit(f) * c + special.expit(i) * numpy.tanh(g)
-        h = special.expit(o) * numpy.tanh(c)
+        h, c = state_by_hand(lstm, before, h, c, z @ p["constant_weight"])
         y = h @ p["head.linear.weight"] + p["head.linear.bias"]
         total += special.log_softmax(y[:3])[row[2:].argmax()]
         if row[4] == 1:
@@ -220,3 +245,88 @@ def lengths(device: str = "cpu") -> float:
     n = to_numpy(sample)[:, :, 4].argmax(axis=1)
     frequency = numpy.array([(n == k).mean() for k in (0, 1)])
     return largest((frequency - probability) / numpy.sqrt(probability * (1 - probability) / len(n)))
+
+
+# ---- SketchRNN
+
+
+@SECTION.row("SketchRNN: q(z | x) = its equations", tolerance=1e-12)
+def posterior(device: str = "cpu") -> float:
+    """mean and log std of sketches of 1 to 5 points, from the last states of both directions"""
+    (x, _), model, errors = drawings((3, 1, 5, 2)), small_model(2, device), []
+    p = parameters_of(model.encoder.linear)
+    q = model.encode(asarray(x, device))
+    for i, n in enumerate((3, 1, 5, 2)):
+        rows, last = x[i, :n] / numpy.array([2.5, 2.5, 1.0, 1.0, 1.0]), []
+        for direction, order in (("forwards", rows), ("backwards", rows[::-1])):
+            h, c = numpy.zeros((2, 3))
+            for row in order:
+                h, c = state_by_hand(parameters_of(model.encoder.lstm, f"{direction}."), row, h, c)
+            last.append(h)
+        mean, log_std = (numpy.concatenate(last) @ p["weight"] + p["bias"]).reshape(2, 2)
+        errors += [to_numpy(q.mean)[i] - mean, to_numpy(q.log_std)[i] - log_std]
+    return largest(*errors)
+
+
+def joint_on_line(model: SketchRNN, x: Any, device: str) -> tuple[numpy.ndarray, numpy.ndarray, float]:
+    """A grid over one latent unit, log p(x, z) of one row or prefix x (1, T, 5) on it, and log p(x), in nats."""
+    z = numpy.linspace(-12, 12, 2401)
+    points = asarray(z[:, None, None], device)
+    with no_grad():
+        log_joint = to_numpy(model.decoder(points).log_prob(x) + model.prior.log_prob(points))[:, 0]
+    return z, log_joint, float(numpy.logaddexp.reduce(log_joint) + math.log(z[1] - z[0]))
+
+
+@SECTION.row("SketchRNN, 1-D z: ELBO + KL = log p(x)", tolerance=1e-10)
+def evidence(device: str = "cpu") -> float:
+    """L(x) + KL(q(z | x) || p(z | x)) = log p(x): the KL and log p(x) on a grid, the ELBO on nodes of q"""
+    model, x, errors = small_model(device=device), asarray(drawings((3, 1, 5, 2))[0], device), []
+    e, w = normal_nodes(1, n=401, width=10.0)
+    noise = GivenNoise(asarray(e[None], device))
+    for row in (x[i : i + 1] for i in range(4)):
+        z, log_joint, log_px = joint_on_line(model, row, device)
+        log_q = to_numpy(model.encode(row).log_prob(asarray(z[:, None], device)))
+        divergence = numpy.exp(log_q) @ (log_q - log_joint + log_px) * (z[1] - z[0])
+        with no_grad():
+            bound = w @ to_numpy(model.elbo(row.repeat(len(e), axis=0), noise))
+        errors.append(bound + divergence - log_px)
+    return largest(*errors)
+
+
+@SECTION.row("SketchRNN: log_likelihood, standard errors", tolerance=3.5)
+def importance_sampling(device: str = "cpu") -> float:
+    """log p(x) of four sketches from 4,000 draws of q, against quadrature, in standard errors"""
+    model, x = small_model(device=device), asarray(drawings((3, 1, 5, 2))[0], device)
+    log_px, error, _ = log_likelihood(model, x, 4000)
+    return largest(*[(log_px[i] - joint_on_line(model, x[i : i + 1], device)[2]) / error[i] for i in range(4)])
+
+
+@SECTION.row("SketchRNN: completion, standard errors", tolerance=3.5)
+def completion(device: str = "cpu") -> float:
+    """p(prefix) = mean of w and E[z | prefix] = mean of w z / mean of w, by quadrature, in standard errors"""
+    model, x, errors = small_model(device=device), asarray(drawings((3, 1, 5, 2))[0], device), []
+    for i, n in enumerate((2, 1, 3, 2)):
+        z, log_joint, log_px = joint_on_line(model, x[i : i + 1, :n], device)
+        draws, log_w = (to_numpy(part) for part in model.log_weights_of_prefix(x[i, :n], 2000))
+        w, mean = numpy.exp(log_w - log_px), numpy.exp(log_joint - log_px) @ z * (z[1] - z[0])
+        for values in (w - 1, w * (draws[:, 0] - mean)):
+            errors.append(values.mean() / (values.std() / math.sqrt(len(w))))
+    return largest(*errors)
+
+
+@SECTION.row("sketch: points left out move no other", tolerance=1e-13)
+def fewer_points(device: str = "cpu") -> float:
+    """Where the pen is at each row that stays, how many stay, and that the ends of lines do"""
+    x, _ = drawings((7, 6, 1, 5))
+    drop = numpy.random.default_rng(1).random((4, 8)) < 0.7
+    received = to_numpy(sketch_rnn.without_points(asarray(x, device), asarray(drop, device)))
+    errors = []
+    for before, after, wanted in zip(x, received, drop, strict=True):
+        n, pen = int(n_points(before)), before[:, 2:]
+        inside = [pen[t, 0] == 1 and (t == 0 or pen[t - 1, 0] == 1) and t < n - 1 for t in range(n)]
+        stay = [t for t in range(n) if not (inside[t] and wanted[t])]
+        expected = numpy.tile(END_ROW, (8, 1))
+        expected[: len(stay), :2] = numpy.diff(before[:, :2].cumsum(axis=0)[stay], axis=0, prepend=0.0)
+        expected[: len(stay), 2:] = pen[stay]
+        errors.append(after - expected)
+    return largest(*errors)

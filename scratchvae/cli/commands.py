@@ -40,8 +40,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
         spread = log_px.std(ddof=1) / len(log_px) ** 0.5 if len(log_px) > 1 else numpy.inf
         print(
             f"log p(x) {log_px.mean():.2f} +- {spread:.2f} by {n_samples} importance samples, "
-            f"Monte Carlo's standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f} "
-            f"({quantity(model, x)})"
+            f"Monte Carlo's standard error per {kind.datum} {error.mean():.2f}, "
+            f"effective samples {effective.mean():.0f} ({quantity(model, x)})"
         )
         for line in kind.scores(model, test, arguments.seed, n_samples):
             print(line)
@@ -64,12 +64,12 @@ def print_scores(kind: Kind, model: Any, test: Any, n_samples: int = 1, seed: in
     line = f"ELBO {scores['elbo']:.2f} +- {scores['elbo_standard_error']:.2f} = {scores['reconstruction']:.2f}"
     line += f" - KL {scores['kl']:.2f}, {scores['active_units']} of {model.latent_size} units active"
     print(f"{part}: {line}, mean of {scores['n']:,} ({quantity(model, x)})")
-    for line in kind.scores(model, test, seed):
+    for line in [*kind.in_other_units(model, x, scores), *kind.scores(model, test, seed)]:
         print(line)
 
 
 def sample(arguments: argparse.Namespace) -> None:
-    """Write decoder means of samples from the prior, as an array or as a picture."""
+    """Write samples, by default decoder means of samples from the prior, as an array or as a picture."""
     path = Path(arguments.out)
     if path.suffix == ".npy" and not path.is_dir():
         content = io.BytesIO()
@@ -78,10 +78,10 @@ def sample(arguments: argparse.Namespace) -> None:
     else:
         from scratchvae import plotting
 
-        path = plotting.picture_path(path)
-        shape = kept_options(Path(arguments.run)).get("image_shape")
+        path, options = plotting.picture_path(path), kept_options(Path(arguments.run))
         model = sv.load(arguments.run)
-        plotting.save_figure(plotting.samples(model, arguments.n, arguments.seed, shape), path)
+        kind = KINDS[options["model"]] if options else kind_of(model)
+        kind.write_samples(path, model, arguments.n, arguments.seed, options.get("image_shape"))
     print(path)
 
 

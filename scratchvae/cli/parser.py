@@ -92,6 +92,12 @@ def _help(option: Option) -> str:
     shown = " ".join(map(str, option.default)) if option.several else option.default
     if option.usual or shown is not None:
         notes.append(f"default: {option.usual or shown}")
+    for kind in KINDS.values():
+        notes += [
+            f"{own.default} with --model {kind.name}"
+            for own in kind.options
+            if own.name == option.name and own.default != option.default and kinds == list(KINDS)
+        ]
     return option.help + (f" ({'; '.join(notes)})" if notes else "")
 
 
@@ -121,7 +127,7 @@ def _add_evaluate(added: Any) -> None:
 
 def _add_sample(added: Any) -> None:
     command = _command(
-        added, "sample", commands.sample, "decoder means of z ~ p(z)", "Sample from the prior and decode."
+        added, "sample", commands.sample, "decoder means, or sketches, of z ~ p(z)", "Sample from the prior and decode."
     )
     argument = command.add_argument
     argument("run", help=RUN_HELP)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy
 
 from scratchvae.data.dataset import Dataset
-from scratchvae.data.dequantization import dequantize, dequantize_sketches
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.faces import load_faces, load_frey_faces
@@ -29,6 +28,7 @@ from scratchvae.data.sketches import (
 from scratchvae.data.street_digits import draw_street_digits
 from scratchvae.data.svg import read_svg, write_svg
 from scratchvae.data.svhn import load_svhn
+from scratchvae.dequantization import dequantize, dequantize_sketches
 from scratchvae.errors import DataError, InputError
 from scratchvae.minibatches import minibatches
 

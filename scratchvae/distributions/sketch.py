@@ -17,7 +17,7 @@ from scratchvae.backend import array_module, device_of, to_numpy
 from scratchvae.distributions.bivariate_mixture import BivariateMixture
 from scratchvae.distributions.categorical import Categorical
 from scratchvae.distributions.distribution import Distribution
-from scratchvae.errors import InputError, ShapeError, whole_number
+from scratchvae.errors import DataError, InputError, ShapeError, whole_number
 from scratchvae.nn import LSTM, Module, Packing
 
 DOWN, UP, END = range(3)  # the states of the pen
@@ -77,12 +77,36 @@ class SketchDistribution(Distribution):
     """
 
     event_ndim = 2
+    support = "sketches"
 
     def __init__(
         self, lstm: LSTM, head: Module, h0: Any, c0: Any, constant: Any, scale: Any, noise: Any = None
     ) -> None:
         self.lstm, self.head, self.scale, self.noise = lstm, head, scale, noise
         self.h0, self.c0, self.constant = h0, c0, constant
+
+    @classmethod
+    def check_data(cls, x: Any) -> None:
+        """Raise DataError for finite numbers that are no sketches (N, T, 5) of one point or more and an end."""
+        if x.ndim != 3 or x.shape[2] != 5:
+            expected = "sketches (N, T, 5), rows (dx, dy, down, up, end)"
+            raise DataError("data", expected, f"shape {x.shape}", "sv.data.load reads files of sketches")
+        pen, at_end = x[..., 2:], _at_end(x)[..., 0]
+        if not bool(((pen == 0) | (pen == 1)).all()) or not bool((pen.sum(axis=-1) == 1).all()):
+            raise DataError("data", "one of down, up and end that is 1, the others 0", "other rows")
+        if not bool(at_end[:, -1].all()) or bool(at_end[:, 0].any()):
+            received = "a sketch without an end" if not bool(at_end[:, -1].all()) else "a sketch without a point"
+            raise DataError("data", "points in every sketch, and the end (0, 0, 0, 0, 1) behind them", received)
+        if bool((at_end[:, :-1] & ~at_end[:, 1:]).any()) or bool(x[at_end][:, :2].any()):
+            raise DataError("data", "rows (0, 0, 0, 0, 1) from the end on", "others behind the end")
+
+    @classmethod
+    def quantity(cls, x: Any = None) -> str:
+        """The sentence that says what the ELBO of the sketches x is; without x, of sketches that are not known."""
+        whole = x is not None and bool((x[..., :2] == x[..., :2].round()).all())
+        return (
+            f"lower bound of log p(x), a density of offsets{'; whole numbers are to be dequantised' if whole else ''}"
+        )
 
     def log_prob(self, x: Any) -> Any:
         """log p(x) = sum over the n points and the end of log p(x_t | x_1, ..., x_(t-1)), in nats.
@@ -96,9 +120,7 @@ class SketchDistribution(Distribution):
             raise ShapeError("SketchDistribution.log_prob", f"sketches of shape ({n}, T, 5)", f"shape {x.shape}")
         samples = math.prod(shape[:-2])
         x = array_module(x).concatenate([self._in_units(x)] * samples)
-        ends = to_numpy(_at_end(x)[..., 0])
-        lengths = numpy.where(ends.any(axis=1), ends.argmax(axis=1) + 1, x.shape[1])
-        packing = Packing(lengths, device_of(x))
+        packing = Packing(numpy.minimum(n_points(x) + 1, x.shape[1]), device_of(x))
         before = array_module(x).concatenate([_resting(x, (len(x), 1), DOWN), x[:, :-1]], axis=1)
         h0, c0, constant = (ops.reshape(part, (len(x), -1)) for part in (self.h0, self.c0, self.constant))
         h = self.lstm(packing.pack(before), packing, (h0, c0), constant, self.noise)
@@ -148,6 +170,12 @@ class SketchDistribution(Distribution):
             raise ShapeError("SketchDistribution.sample", expected, f"shape {prefix.shape}")
         rows = ops.broadcast_to(self._in_units(prefix), (*shape, *prefix.shape[-2:]))
         return rows.reshape(-1, *prefix.shape[-2:]).swapaxes(0, 1)
+
+
+def n_points(x: Any) -> numpy.ndarray:
+    """The number of points before the end; all rows of an x without an end.   (..., T, 5) -> (...), NumPy's"""
+    ends = to_numpy(_at_end(x)[..., 0])
+    return numpy.where(ends.any(axis=-1), ends.argmax(axis=-1), x.shape[-2])
 
 
 def _at_end(rows: Any) -> Any:

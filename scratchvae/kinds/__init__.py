@@ -9,6 +9,7 @@ from scratchvae.kinds.kind import Kind, Settings
 from scratchvae.kinds.option import Option
 from scratchvae.kinds.pictures import Picture, Subject
 from scratchvae.kinds.semi_supervised import M1M2, ConvolutionalM2, MultilayerM2
+from scratchvae.kinds.sketch import Sketch
 from scratchvae.kinds.vae import ConvolutionalVAE, MultilayerVAE
 
 __all__ = ["KINDS", "Kind", "Option", "Picture", "Settings", "Subject", "kind_of"]
@@ -21,6 +22,7 @@ KINDS: dict[str, Kind] = {
         MultilayerM2(),
         ConvolutionalM2(),
         M1M2(),
+        Sketch(),
     )
 }
 """The value of --model -> its kind; the first is trained where none is named."""

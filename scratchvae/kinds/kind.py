@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import scratchvae as sv
 from scratchvae.backend import device_module
 from scratchvae.data import DATASETS, SPLITS, Dataset
+from scratchvae.errors import InputError
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, data_set, path, share_or_test
 from scratchvae.kinds.pictures import Picture
 from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
@@ -66,6 +69,13 @@ COMMON = (
     ),
     Option("kl_weight", "weight of the KL in training", 1.0, NOT_NEGATIVE, metavar="WEIGHT"),
     Option("kl_warmup", "steps over which the weight of the KL grows from 0", 0, FROM_ZERO, metavar="STEPS"),
+    Option(
+        "kl_floor",
+        "nats of the KL that cost nothing: the mean KL of a minibatch counts as at least so many (not with iwae)",
+        0.0,
+        NOT_NEGATIVE,
+        metavar="NATS",
+    ),
     Option("samples", "samples of z per image", 1, COUNT, metavar="S"),
     Option(
         "objective",
@@ -116,6 +126,7 @@ class Kind:
     model : the class of the models that it builds
     options : those that it takes, with COMMON among them
     pictures : those that it has, in the order in which they are drawn
+    datum : what one row of the data is called
     """
 
     name: str
@@ -123,6 +134,7 @@ class Kind:
     model: type
     options: tuple[Option, ...] = COMMON
     pictures: tuple[Picture, ...] = ()
+    datum: str = "image"
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
         """The options of a new run, with those defaults that depend on other options."""
@@ -131,6 +143,8 @@ class Kind:
     def refuse(self, settings: Settings) -> None:
         """Raise InputError for settings that do not go together. Called before data are loaded."""
         device_module(settings["device"])
+        if settings["kl_floor"] and settings["objective"] == "iwae":
+            raise InputError("train", "--kl-floor with --objective elbo", "--objective iwae")
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
         """Raise DataError or InputError for data that this kind does not take. Called before anything is written."""
@@ -153,6 +167,7 @@ class Kind:
             "batch_size": settings["batch_size"],
             "learning_rate": learning_rate(settings, len(train)),
             "kl_weight": kl_weight(settings),
+            "kl_floor": settings["kl_floor"],
             "n_samples": settings["samples"],
             "objective": settings["objective"],
             "clip_norm": settings["clip_norm"],
@@ -162,6 +177,14 @@ class Kind:
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
         """What a person reads before the training, beside the model and the data."""
         return []
+
+    def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
+        """What is printed right below the bound of the data x, scores by `evaluate`: the same in other units."""
+        return []
+
+    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any) -> None:
+        """Draw n samples of a model that was trained on data of this shape into a file."""
+        sv.plotting.save_figure(sv.plotting.samples(model, n, seed, shape), path)
 
     def scores(self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0) -> list[str]:
         """What is printed below the bound of a data set; with n_samples, below log p(x) by so many samples."""

@@ -73,7 +73,7 @@ class Subject:
         return attributes(self.train)
 
     def __str__(self) -> str:
-        return f"rows of shape {self.test.images.shape[1:]}, K = {self.model.latent_size}"
+        return f"rows of shape {self.test.observations.shape[1:]}, K = {self.model.latent_size}"
 
 
 @dataclass(frozen=True)

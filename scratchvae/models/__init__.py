@@ -13,6 +13,7 @@ from scratchvae.models.networks import (
     PoissonDecoder,
 )
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
+from scratchvae.models.sketch_rnn import SketchDecoder, SketchEncoder, SketchRNN
 from scratchvae.models.stacked_vae import StackedVAE
 from scratchvae.models.vae import VAE
 
@@ -29,5 +30,8 @@ __all__ = [
     "OfLogCounts",
     "PoissonDecoder",
     "SemiSupervisedVAE",
+    "SketchDecoder",
+    "SketchEncoder",
+    "SketchRNN",
     "StackedVAE",
 ]

@@ -31,6 +31,7 @@ class LatentVariableModel(Configured):
     observed_shape: tuple[int, ...] | None
     binarize: str
     objectives: ClassVar[dict[str, Any]]
+    smallest_latent_size: ClassVar[int] = 1
 
     def set_networks(
         self, encoder: Any, decoder: Any, latent_size: int, observed_shape: Sequence[int] | None, binarize: str
@@ -40,8 +41,8 @@ class LatentVariableModel(Configured):
         for name, part in (("encoder", encoder), ("decoder", decoder)):
             if not isinstance(part, Module):
                 raise InputError(kind, f"a Module as {name}", type(part).__name__, "else its parameters stay unknown")
-        if not isinstance(latent_size, Integral) or latent_size < 1:
-            raise InputError(kind, "latent_size of at least 1", repr(latent_size))
+        if not isinstance(latent_size, Integral) or latent_size < self.smallest_latent_size:
+            raise InputError(kind, f"latent_size of at least {self.smallest_latent_size}", repr(latent_size))
         if not hasattr(decoder, "likelihood"):
             hint = "likelihood = sv.distributions.Bernoulli, say: it decides which data are taken"
             raise InputError(kind, "a decoder with an attribute likelihood", type(decoder).__name__, hint)
@@ -65,6 +66,16 @@ class LatentVariableModel(Configured):
     def latent_size(self) -> int:
         """K, the number of latent units."""
         return self.prior.shape[0]
+
+    def quantity(self, x: Any = None) -> str:
+        """What the elbo of the data x is, in words; x is None if unknown."""
+        if self.binarize != "none":
+            return f"lower bound of log p(x), binarize={self.binarize}"
+        return as_likelihood(self.decoder.likelihood).quantity(x)
+
+    def entries(self, x: Any) -> int:
+        """How many numbers the decoder computes at a time for one row of x, so that memory can be bounded."""
+        return math.prod(x.shape[1:])
 
     # ---- the entrance for data
 
@@ -117,3 +128,7 @@ class LatentVariableModel(Configured):
     def prepare_batch(self, x: Any, noise: Any) -> Any:
         """A minibatch as one step takes it: with binarize="dynamic" its pixels are drawn from the step's noise."""
         return binarize(x, "dynamic", noise) if self.binarize == "dynamic" else x
+
+    def augment(self, x: Any, noise: Any) -> Any:
+        """A prepared minibatch as training alone varies it: here not at all."""
+        return x

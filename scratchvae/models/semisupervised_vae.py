@@ -72,7 +72,8 @@ class SemiSupervisedModel(LatentVariableModel):
         """J~ = sum of L(x_i, y_i) + sum of U(x_j) + alpha sum of log q(y_i | x_i): its value by datapoint, in nats.
 
         x (N, D): first the labelled rows, then the others; y (N^s,): the labels of the former -> (N,)
-        kl_weight and record: as in VAE.elbo.
+        kl_weight and record: as in VAE.elbo. alpha: that of `fit`; where record hands back means, which are over the
+        N^s labelled ones of N datapoints, `fit` hands over alpha N^s / N.
 
         Source: deck, "Semi-supervised objective function"; Kingma et al. (2014), equation 9.
         """

@@ -1,4 +1,4 @@
-"""The decoder of sketches."""
+"""SketchRNN: a variational autoencoder of drawings, with an encoder and a decoder of recurrent networks."""
 
 from __future__ import annotations
 
@@ -8,14 +8,25 @@ from typing import Any
 import numpy
 
 from scratchvae import ops
-from scratchvae.autodiff import Tensor
-from scratchvae.backend import asarray, device_module
-from scratchvae.distributions import BivariateMixture, Categorical, SketchDistribution, SketchStep
-from scratchvae.errors import InputError, whole_number
-from scratchvae.nn import LSTM, Linear, Module, glorot_uniform
+from scratchvae.arrays import as_floats
+from scratchvae.autodiff import Tensor, grad, no_grad
+from scratchvae.backend import array_module, asarray, device_module, device_of
+from scratchvae.dequantization import dequantize_sketches
+from scratchvae.distributions import BivariateMixture, Categorical, Normal, SketchDistribution, SketchStep, kl
+from scratchvae.distributions.sketch import n_points
+from scratchvae.errors import DataError, InputError, ShapeError, whole_number
+from scratchvae.latent_space import spherical_interpolation
+from scratchvae.models.configuration import Index, Size, constructor
+from scratchvae.models.vae import VAE
+from scratchvae.nn import LSTM, BidirectionalLSTM, Linear, Module, Packing, glorot_uniform
 from scratchvae.noise import Noise
+from scratchvae.optim import Adam, LinearSchedule
 
 LARGEST_R = 4.0  # |rho| < tanh 4 = 0.9993
+LONGEST = 250  # points of a sketch that is drawn, after which it is ended
+FEWEST = 20  # points from which the scale of sketches is told
+OTHER_SCALE = 5.0  # times the model's, or a fifth of it: these are no sketches in its unit
+PROPOSAL_STEPS, PROPOSAL_DRAWS, PROPOSAL_WIDTH = 120, 32, 1.2  # of a completion
 
 
 class SketchHead(Module):
@@ -47,6 +58,45 @@ class SketchHead(Module):
         return f"pen and {self.mixtures} Gaussians(std > {self.smallest_std:g}) of {self.linear}"
 
 
+class SketchEncoder(Module):
+    """q(z | x) = Normal(mu, diag(sigma^2)),   mu and log sigma affine in the last h of two LSTMs.   (N, T, 5) -> (N, K)
+
+    One reads the points of x forwards, the other backwards; the end and the padding are not read. The arguments are
+    those of BidirectionalLSTM; scale: the unit of offsets, a buffer.
+
+    Source: Ha & Eck (2017), equations 1 and 2.
+    """
+
+    def __init__(
+        self, latent_size: int, hidden_size: int, noise: Noise, layer_norm: bool = False, scale: float = 1.0
+    ) -> None:
+        self.lstm = BidirectionalLSTM(5, hidden_size, noise.child("lstm"), layer_norm)
+        self.linear = Linear(2 * hidden_size, 2 * latent_size, noise.child("linear"), _small)
+        self.scale = _as_scale("SketchEncoder", scale, noise)
+
+    def __call__(self, x: Any) -> Normal:
+        packing, xp = Packing(n_points(x), device_of(x)), array_module(x)
+        rows = packing.pack(x)
+        h = self.lstm(xp.concatenate([rows[:, :2] / self.scale, rows[:, 2:]], axis=1), packing)
+        outputs = self.linear(h)
+        latent_size = outputs.shape[1] // 2
+        return Normal(outputs[:, :latent_size], outputs[:, latent_size:])
+
+    def __repr__(self) -> str:
+        return f"Normal(mean and log std = {self.linear} of {self.lstm})"
+
+
+class NoEncoder(Module):
+    """q(z | x) of no latent variables, for a decoder alone.   (N, ...) -> Normal over (N, 0)"""
+
+    def __call__(self, x: Any) -> Normal:
+        nothing = array_module(x).zeros((len(x), 0), dtype=x.dtype)
+        return Normal(nothing, nothing)
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
 class SketchDecoder(Module):
     """p(x | z): the lstm starts from h_0, c_0 = tanh(z W_0 + b_0), and every step adds z V.   (..., N, K) -> p(x | z)
 
@@ -70,15 +120,13 @@ class SketchDecoder(Module):
         smallest_std: float = 0.01,
     ) -> None:
         whole_number("SketchDecoder", "latent_size", latent_size, smallest=0)
-        if not 0 < scale < math.inf:
-            raise InputError("SketchDecoder", "a positive scale", repr(scale))
         self.lstm = LSTM(5, hidden_size, noise.child("lstm"), layer_norm, keep)
         self.initial_weight = Tensor(_small(noise.child("initial"), (latent_size, 2 * hidden_size)))
         self.initial_bias = Tensor(device_module(noise.device).zeros(2 * hidden_size, dtype=self.lstm.dtype))
         shape, fans = (latent_size, 4 * hidden_size), (latent_size, hidden_size)
         self.constant_weight = Tensor(glorot_uniform(noise.child("constant"), shape, fans))
         self.head = SketchHead(hidden_size, mixtures, noise.child("head"), smallest_std)
-        self.scale = asarray(numpy.array(scale, dtype=numpy.float32), noise.device)
+        self.scale = _as_scale("SketchDecoder", scale, noise)
 
     def __call__(self, z: Any, noise: Noise | None = None) -> SketchDistribution:
         state = ops.tanh(z @ self.initial_weight + self.initial_bias)
@@ -87,6 +135,242 @@ class SketchDecoder(Module):
 
     def __repr__(self) -> str:
         return f"{self.head} after {self.lstm}, scale {float(self.scale):g}"
+
+
+class SketchRNN(VAE):
+    """p(x, z) = p(x | z) p(z) of sketches x (N, T, 5), rows (dx, dy, down, up, end),   q(z | x) approximates p(z | x).
+
+    prior    p(z) = Normal(0, I)                                                            shape (K,)
+    encoder  x (N, T, 5) -> Normal over z (N, K): the last states of a bidirectional LSTM   q(z | x)
+    decoder  z (N, K) -> SketchDistribution: row after row, each after those before it      p(x | z)
+
+    The densities are those of x as given, whatever its unit. A decoder that sees all rows before the one that it
+    scores can do without z, and ignores it unless `fit` has a kl_floor. K = 0 is that decoder alone: p(x) = p(x | z).
+
+    Parameters
+    ----------
+    encoder, decoder, latent_size : as in VAE
+        The decoder has a buffer `scale`, the unit of its offsets: the standard deviation of those of the training data.
+    random_scale : float
+        In training dx and dy of a sketch are multiplied by draws from Uniform(1 - random_scale, 1 + random_scale).
+    drop_points : float
+        In training each point within a line is left out with this probability.
+    dequantize : bool
+        Whether offsets are whole numbers, to which `dequantize_sketches` adds noise, in scores too.
+
+    Source: deck, "A sequence model: SketchRNN"; Ha & Eck (2017), "A neural representation of sketch drawings".
+    """
+
+    smallest_latent_size = 0
+
+    def __init__(
+        self,
+        encoder: Any,
+        decoder: Any,
+        latent_size: int,
+        random_scale: float = 0.0,
+        drop_points: float = 0.0,
+        dequantize: bool = False,
+    ) -> None:
+        for name, share in (("random_scale", random_scale), ("drop_points", drop_points)):
+            if not 0 <= share < 1:
+                raise InputError("SketchRNN", f"{name} from 0 to below 1", repr(share))
+        super().__init__(encoder, decoder, latent_size)
+        self.random_scale, self.drop_points, self.dequantize = random_scale, drop_points, dequantize
+
+    @classmethod
+    @constructor
+    def lstm(
+        cls,
+        latent_size: Index = 16,
+        encoder_size: Size = 64,
+        decoder_size: Size = 128,
+        mixtures: Size = 10,
+        layer_norm: bool = False,
+        scale: float = 1.0,
+        smallest_std: float = 0.01,
+        random_scale: float = 0.0,
+        drop_points: float = 0.0,
+        dequantize: bool = False,
+        seed: int = 0,
+    ) -> SketchRNN:
+        """SketchRNN with LSTMs of encoder_size units in each direction, and of decoder_size units.
+
+        scale: `sv.data.describe_sketches(x)["scale"]` of the training data; smallest_std: in this unit, as in
+        SketchHead. The paper's sizes are 128, 256, 512 and 20 mixtures, with layer_norm, random_scale 0.15 and
+        drop_points 0.1.
+        """
+        noise = Noise(seed)
+        decoder = SketchDecoder(
+            latent_size,
+            decoder_size,
+            mixtures,
+            noise.child("decoder"),
+            layer_norm,
+            scale=scale,
+            smallest_std=smallest_std,
+        )
+        encoder: Module = NoEncoder()
+        if latent_size > 0:
+            encoder = SketchEncoder(latent_size, encoder_size, noise.child("encoder"), layer_norm, scale)
+        return cls(encoder, decoder, latent_size, random_scale, drop_points, dequantize)
+
+    # ---- data
+
+    def quantity(self, x: Any = None) -> str:
+        """What the elbo of the sketches x is, in words."""
+        if self.dequantize:
+            return "lower bound of log p(x), x in whole numbers, dequantised"
+        return super().quantity(x)
+
+    def entries(self, x: Any) -> int:
+        """T x 8 H: the states and gates of all steps."""
+        return x.shape[1] * 8 * self.decoder.lstm.hidden_size
+
+    def observations(self, x: Any) -> Any:
+        """x as the model takes it, checked: as for every VAE, and DataError for offsets in quite another unit."""
+        x = super().observations(x)
+        n, scale = int(n_points(x).sum()), float(self.decoder.scale)
+        root_mean_square = math.sqrt(float((x[..., :2] ** 2).sum()) / (2 * n))
+        if n >= FEWEST and not scale / OTHER_SCALE < root_mean_square < scale * OTHER_SCALE:
+            hint = "absolute coordinates? else scale=sv.data.describe_sketches(x)['scale']"
+            received = f"{root_mean_square:.3g}"
+            raise DataError("data", f"offsets of about {scale:.3g}, the model's scale, on average", received, hint)
+        return x
+
+    def prepare_batch(self, x: Any, noise: Any) -> Any:
+        """A minibatch as it is scored: whole numbers are dequantised."""
+        return dequantize_sketches(x, noise) if self.dequantize else x
+
+    def augment(self, x: Any, noise: Any) -> Any:
+        """A minibatch as training alone varies it: scaled at random, and with fewer points."""
+        if self.random_scale:
+            factors = 1 + self.random_scale * (2 * noise.uniform("random scale", (len(x), 1, 2)) - 1)
+            x = array_module(x).concatenate([x[..., :2] * factors.astype(x.dtype), x[..., 2:]], axis=2)
+        if self.drop_points:
+            x = without_points(x, noise.uniform("dropped points", x.shape[:2]) < self.drop_points)
+        return x
+
+    # ---- drawing
+
+    def sample(self, n: int, seed: int = 0, temperature: float = 0.4, longest: int = LONGEST) -> Any:
+        """n sketches x ~ p(x | z), z ~ p(z), drawn at a temperature: an array.   (n, T, 5)
+
+        temperature: as in SketchStep; z itself is drawn at temperature 1. A sketch of `longest` points was ended there.
+        """
+        return self._drawn(self.decode(self.prior_draws(n, seed)), seed, temperature, longest)
+
+    def reconstruct(self, x: Any, temperature: float = 0.2, seed: int = 0, longest: int = LONGEST) -> Any:
+        """x' ~ p(x' | z) at the mean of q(z | x), drawn at a temperature: an array.   (N, T, 5) -> (N, T', 5)"""
+        return self._drawn(self.decode(self.encode(x).mean), seed, temperature, longest)
+
+    def interpolate(
+        self, start: Any, end: Any, n: int = 10, temperature: float = 0.2, seed: int = 0, longest: int = LONGEST
+    ) -> Any:
+        """Drawings along the arc between the means of q(z | x) of two sketches.   (N, T, 5) twice -> (N, n, T', 5)
+
+        Raises what `spherical_interpolation` raises.
+        """
+        z = spherical_interpolation(self.encode(start).mean, self.encode(end).mean, n)
+        return self._drawn(self.decode(z), seed, temperature, longest)
+
+    def complete(
+        self,
+        prefix: Any,
+        n: int = 9,
+        n_draws: int = 400,
+        temperature: float = 0.3,
+        seed: int = 0,
+        longest: int = LONGEST,
+    ) -> tuple[Any, float]:
+        """n sketches that begin with the points of the prefix.   (P, 5) -> (n, T, 5), effective sample size
+
+        p(rest | prefix) = E[p(rest | prefix, z)] over p(z | prefix). With draws z_s ~ q(z) of a proposal and
+
+        w_s = p(prefix | z_s) p(z_s) / q(z_s),
+
+        n of the n_draws z_s, drawn with probabilities in proportion to w_s, stand for p(z | prefix), exactly so for
+        n_draws to infinity; the decoder reads the prefix and goes on. q is a Normal fitted to the prefix. The encoder
+        would propose badly: it has seen whole sketches only. (sum w)^2 / sum w^2, the effective sample size, says how
+        many of the draws count.
+
+        temperature: of the rest alone.   Raises DataError for rows that are no points.
+        """
+        n, noise = whole_number("complete", "n", n), Noise(seed, device=self.device)
+        z, log_w = self.log_weights_of_prefix(prefix, n_draws, seed)
+        weights = Categorical(log_w)
+        chosen = weights.sample(noise.uniform("resampling", (n,)))
+        p, effective_sample_size = self.decode(z[chosen]), float(1 / (weights.mean**2).sum())
+        return self._drawn(p, seed, temperature, longest, self._prefix(prefix)), effective_sample_size
+
+    def log_weights_of_prefix(self, prefix: Any, n_draws: int = 400, seed: int = 0) -> tuple[Any, Any]:
+        """z_s ~ q(z), fitted to the prefix, and log w_s = log p(prefix | z_s) + log p(z_s) - log q(z_s), in nats.
+
+        The mean of w is p(prefix), the density of the points alone.   (P, 5) -> (S, K), (S,)
+        """
+        n_draws, prefix = whole_number("complete", "n_draws", n_draws), self._prefix(prefix)
+        q = self.fit_proposal(prefix, seed)
+        with no_grad():
+            z = q.sample(Noise(seed, device=self.device).normal("draws", (n_draws, *q.shape)))
+            log_w = self.decoder(z).log_prob(prefix) + self.prior.log_prob(z) - q.log_prob(z)
+        return z[:, 0], log_w[:, 0]
+
+    def fit_proposal(self, prefix: Any, seed: int = 0) -> Normal:
+        """q(z) = Normal(mu, diag((1.2 sigma)^2)),   mu and sigma ascend E_q[log p(prefix | z)] - KL(q || p(z))
+
+        120 steps of Adam, 32 draws of z each; the factor gives q wider tails than p(z | prefix).   (1, P, 5) -> (1, K)
+        """
+        zeros = device_module(self.device).zeros((1, self.latent_size), dtype=self.dtype)
+        mean, log_std = Tensor(zeros), Tensor(zeros.copy())
+        optimizer = Adam([mean, log_std], LinearSchedule(0.1, 0.0, PROPOSAL_STEPS))
+        for step in range(PROPOSAL_STEPS if self.latent_size else 0):
+            q = Normal(mean, log_std)
+            z = q.reparameterize(Noise(seed, step, self.device).normal("proposal", (PROPOSAL_DRAWS, *q.shape)))
+            bound = ops.mean(self.decoder(z).log_prob(prefix)) - ops.mean(kl(q, self.prior))
+            grad(-bound, optimizer.parameters, out=optimizer.gradients)
+            optimizer.step()
+        return Normal(mean.data, log_std.data + math.log(PROPOSAL_WIDTH))
+
+    def _prefix(self, rows: Any) -> Any:
+        """The points of a drawing that has begun, checked.   (P, 5) -> (1, P, 5), of the model's type"""
+        rows = as_floats("complete", rows)
+        if rows.ndim != 2 or rows.shape[1] != 5:
+            raise ShapeError(
+                "complete", "a prefix of rows (dx, dy, down, up, end), shape (P, 5)", f"shape {rows.shape}"
+            )
+        end = array_module(rows).zeros((1, 5), dtype=rows.dtype)
+        end[0, 4] = 1
+        x = self.observations(array_module(rows).concatenate([rows, end])[None])
+        return x[:, : int(n_points(x)[0])]
+
+    def _drawn(self, p: SketchDistribution, seed: int, temperature: float, longest: int, prefix: Any = None) -> Any:
+        """Sketches drawn from p, with no more rows than the longest needs."""
+        x = p.sample(Noise(seed, device=self.device).child("rows"), temperature, prefix, longest)
+        return x[..., : int(n_points(x).max()) + 1, :]
+
+
+def without_points(x: Any, drop: Any) -> Any:
+    """x without those of the wanted points that lie within a line, the offset to the next one from the last.
+
+    A point lies within a line if the pen is down before and behind it. The lines keep their ends.   (N, T, 5), (N, T)
+    """
+    xp, down = array_module(x), x[..., 2] > 0.5
+    drawn_to = xp.concatenate([xp.ones_like(down[:, :1]), down[:, :-1]], axis=1)
+    point_behind = xp.concatenate([x[:, 1:, 4] < 0.5, xp.zeros_like(down[:, :1])], axis=1)
+    keep = ~(drop & drawn_to & down & point_behind)
+    n, size = x.shape[:2]
+    row = xp.cumsum(keep, axis=1) - keep + size * xp.arange(n)[:, None]  # where it goes, or the next one that stays
+    fewer = xp.zeros((n * size, 5), dtype=x.dtype)
+    fewer[:, 4] = 1
+    fewer[row[keep]] = x[keep]
+    fewer[:, :2] = ops.scatter_add(x[..., :2].reshape(-1, 2), row.reshape(-1), (n * size, 2))
+    return fewer.reshape(x.shape)
+
+
+def _as_scale(operation: str, scale: float, noise: Noise) -> Any:
+    if not 0 < scale < math.inf:
+        raise InputError(operation, "a positive scale", repr(scale))
+    return asarray(numpy.array(scale, dtype=numpy.float32), noise.device)
 
 
 def _small(noise: Noise, shape: tuple[int, int]) -> Any:

@@ -17,6 +17,13 @@ from scratchvae.plotting.latent import (
     latent_scatter,
     unit_sweep,
 )
+from scratchvae.plotting.strokes import (
+    drawings,
+    sketch_completions,
+    sketch_interpolations,
+    sketch_reconstructions,
+    sketch_samples,
+)
 
 __all__ = [
     "Shades",
@@ -24,6 +31,7 @@ __all__ = [
     "attribute_traversal",
     "class_conditional",
     "decoder_manifold",
+    "drawings",
     "graph",
     "image_grid",
     "images",
@@ -35,6 +43,10 @@ __all__ = [
     "reconstructions",
     "samples",
     "save_figure",
+    "sketch_completions",
+    "sketch_interpolations",
+    "sketch_reconstructions",
+    "sketch_samples",
     "training_curves",
     "uncertainty",
     "unit_sweep",

@@ -57,8 +57,9 @@ from scratchvae.models import (
     PoissonDecoder,
     StackedVAE,
     latent_variable_model,
+    sketch_rnn,
 )
-from scratchvae.models.sketch_rnn import SketchDecoder
+from scratchvae.models.sketch_rnn import SketchDecoder, SketchEncoder, SketchRNN
 from scratchvae.nn import BidirectionalLSTM
 from scratchvae.noise import Noise
 from scratchvae.ops import recurrent
@@ -828,6 +829,8 @@ def edited_lstm(function, attribute, old, new):
 
 MOMENTS, DENSITY = "BivariateMixture: moments of density and draws", "sketch: log p(x) = its equations, row by row"
 MIXTURE_TOTAL, DRAWS = "BivariateMixture: probabilities sum to 1", "sketch: draws are steps of its density"
+ENCODER, COMPLETION = "SketchRNN: q(z | x) = its equations", "SketchRNN: completion, standard errors"
+POINTS = "sketch: points left out move no other"
 PADDING = "sketch: padding and the batch's order change nothing"
 FAULTS_OF_SKETCHES = {
     "variances taken for deviations": (
@@ -864,11 +867,11 @@ FAULTS_OF_SKETCHES = {
     "an offset drawn at the end": (edited(SketchStep, "sample", " * (pen != END)", ""), DRAWS),
     "offset of the end scored": (edited(SketchStep, "log_prob", "ops.where(pen == END, 0.0, ", "(0.0 + "), DENSITY),
     "pen scored on the padding": (
-        edited(SketchDistribution, "log_prob", "ends.argmax(axis=1) + 1", "x.shape[1]"),
+        edited(SketchDistribution, "log_prob", "n_points(x) + 1", "x.shape[1]"),
         DENSITY,
     ),
     "end not scored": (
-        edited(SketchDistribution, "log_prob", "ends.argmax(axis=1) + 1", "numpy.maximum(ends.argmax(axis=1), 1)"),
+        edited(SketchDistribution, "log_prob", "n_points(x) + 1", "numpy.maximum(n_points(x), 1)"),
         DENSITY,
     ),
     "the decoder sees the row that it scores": (
@@ -897,6 +900,47 @@ FAULTS_OF_SKETCHES = {
     "last state of the whole batch's last rows": (
         edited(BidirectionalLSTM, "__call__", "forwards[packing.last]", "forwards[-packing.counts[0] :]"),
         PADDING,
+    ),
+    "std taken for log std": (
+        edited(SketchEncoder, "__call__", "outputs[:, latent_size:])", "ops.exp(outputs[:, latent_size:]))"),
+        ENCODER,
+    ),
+    "the encoder sees offsets as given": (
+        edited(SketchEncoder, "__call__", "rows[:, :2] / self.scale", "rows[:, :2]"),
+        ENCODER,
+    ),
+    "the encoder reads the end": (edited(SketchEncoder, "__call__", "n_points(x)", "n_points(x) + 1"), ENCODER),
+    "the encoder reads the padding": (
+        edited(SketchEncoder, "__call__", "n_points(x)", "0 * n_points(x) + x.shape[1]"),
+        ENCODER,
+    ),
+    "both directions forwards": (
+        edited(BidirectionalLSTM, "__call__", "x[packing.reversal]", "x"),
+        ENCODER,
+    ),
+    "completion without the prior": (
+        edited(SketchRNN, "log_weights_of_prefix", " + self.prior.log_prob(z)", ""),
+        COMPLETION,
+    ),
+    "completion without the proposal": (
+        edited(SketchRNN, "log_weights_of_prefix", " - q.log_prob(z)", ""),
+        COMPLETION,
+    ),
+    "draws wider than their density": (
+        edited(SketchRNN, "log_weights_of_prefix", "q.sample(", "1.2 * q.sample("),
+        COMPLETION,
+    ),
+    "an offset lost with its point": (
+        edited(sketch_rnn, "without_points", "fewer[:, :2] = ", "_ = "),
+        POINTS,
+    ),
+    "points left out at the ends of lines": (
+        edited(sketch_rnn, "without_points", "drop & drawn_to & down", "drop & down"),
+        POINTS,
+    ),
+    "the last point left out": (
+        edited(sketch_rnn, "without_points", " & point_behind", ""),
+        POINTS,
     ),
     "gates i and f exchanged": (
         edited_lstm("_run", "keep", "i, f, o, g = _blocks(a)", "f, i, o, g = _blocks(a)"),

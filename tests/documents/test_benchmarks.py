@@ -23,6 +23,7 @@ from benchmarks import (
     recurrent,
     reproduce,
     semisupervised_step,
+    sketches,
     step,
     timing,
 )
@@ -306,3 +307,28 @@ def test_the_documents_tables_are_what_the_results_give(monkeypatch, capsys):
     assert errors in (ROOT / "docs" / "semi_supervised.md").read_text() and likelihoods.strip() in readme
     shown = readme[readme.index(errors.splitlines()[0]) :].split("\n\n")[0].splitlines()
     assert len(shown) > 4 and set(shown) <= set(errors.splitlines())
+
+
+# ---- sketches
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+def test_the_table_of_sketches_has_its_rows_and_runs_are_resumed(monkeypatch, tmp_path, capsys):
+    drawn = sv.data.draw_sketches(80).cut(60)
+    monkeypatch.setitem(sv.data.DATASETS, "drawn-sketches", lambda data_dir, seed: drawn)
+    where = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "sketches.json"), "--quick"]
+    for epochs in ("1", "2"):
+        sketches.main([*where, "--epochs", epochs])
+    results = json.loads((tmp_path / "sketches.json").read_text())
+    assert list(results) == ["reader", *sketches.MODELS] and "read_right" not in results["decoder alone"]
+    assert len(results["no floor"]["read_right"]) == 3 and len(results["no floor"]["samples_agree"]) == 5
+    assert len((tmp_path / "runs" / "no-floor" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_reader_reads_true_drawings():
+    drawn = sv.data.draw_sketches(900)
+    images = sketches.pictures(drawn.sketches)
+    assert images.shape == (900, 784) and 0 <= images.min() and 0.6 < images.max() <= 1
+    digits, agreed = sketches.reading(images[800:], images[:800], drawn.labels[:800])
+    right = digits == drawn.labels[800:]
+    assert right.mean() > 0.8 and right[agreed].mean() > right.mean()

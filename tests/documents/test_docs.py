@@ -4,6 +4,7 @@ import doctest
 import re
 from pathlib import Path
 
+import numpy
 import pytest
 
 import scratchvae as sv
@@ -16,11 +17,16 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[0].read_text(), re.M |
 
 
 @pytest.mark.parametrize("block", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_the_readmes_examples_run(block):
+def test_the_readmes_examples_run(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = {}
     exec(block.replace("epochs=10", "epochs=1, progress=False"), names)
     model, test = names["model"], names.get("test")
-    assert sv.evaluate(model, test.images)["elbo"] > -300 if test else model.sample(4).shape == (4, 64, 64, 3)
+    if "drawings" in names:
+        assert (tmp_path / "drawings.svg").is_file()
+        numpy.testing.assert_allclose(names["drawings"][:, :5], names["x"][[0] * 9, :5], rtol=1e-5, atol=1e-5)
+    else:
+        assert sv.evaluate(model, test.images)["elbo"] > -300 if test else model.sample(4).shape == (4, 64, 64, 3)
 
 
 def test_the_packages_docstring_runs():

@@ -60,6 +60,19 @@ def test_exact_posterior(monkeypatch, tmp_path):
         assert summary["approximation"]["smallest"] > 0 < summary["amortisation"]["smallest"]
 
 
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+def test_sketches(monkeypatch, tmp_path, capsys):
+    run(monkeypatch, "sketches", "--quick", "--out", str(tmp_path))
+    pictures = {f"sketch_{name}.png" for name in ("reconstructions", "samples", "interpolations", "completions")}
+    assert names_in(tmp_path) == pictures | {"sketch_reconstructions_no_floor.png", "samples.svg", "sketches.npz"}
+    floor, none = capsys.readouterr().out.splitlines()[-2:]
+    assert floor.startswith("a KL floor of 10 nats: ELBO ") and none.startswith("no floor: ELBO ")
+    assert len(sv.data.read_svg(tmp_path / "samples.svg")) == 36
+    with pytest.raises(SystemExit, match="2"):
+        run(monkeypatch, "sketches", "--quick", "--data", "drawn-digits", "--out", str(tmp_path))
+    assert capsys.readouterr().err == "sketches: expected a data set of sketches, received drawn-digits\n"
+
+
 def test_gradient_variance(monkeypatch, tmp_path):
     run(monkeypatch, "gradient_variance", "--quick", "--out", str(tmp_path))
     assert names_in(tmp_path) == {"gradient_variance.png", "gradient_variance.json"}

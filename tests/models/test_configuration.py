@@ -33,6 +33,8 @@ MODELS = {
     "m2": lambda: sv.SemiSupervisedVAE.mlp(4, 2, 2, (3,)),
     "m2 convolutional": lambda: sv.SemiSupervisedVAE.convolutional((4, 4, 1), 2, 2, (3,), hidden_size=6),
     "m1+m2": stack,
+    "sketch": lambda: sv.SketchRNN.lstm(2, 3, 4, 2, scale=3.5, random_scale=0.1),
+    "decoder of sketches": lambda: sv.SketchRNN.lstm(0, decoder_size=4, mixtures=2, layer_norm=True),
 }
 
 

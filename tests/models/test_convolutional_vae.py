@@ -311,7 +311,7 @@ REFUSED = {
     "activation": ({"activation": "swish"}, "an activation among relu"),
     "likelihood": (
         {"likelihood": "student"},
-        "a likelihood among bernoulli, gaussian, laplace, poisson, received 'student'",
+        "a likelihood among bernoulli, gaussian, .*, received 'student'",
     ),
     "std": ({"likelihood": "gaussian", "std": "wide"}, "std as a positive number"),
     "latent": ({"latent_size": 0}, "sizes of at least 1"),

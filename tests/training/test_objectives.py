@@ -103,7 +103,50 @@ def test_j_weights_each_set_by_its_own_share(x):
     numpy.testing.assert_allclose(sv.to_numpy(whole), j + alpha * numpy.pad(log_q, (0, 7)), rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["elbo", "U", "J~"])
+def test_a_kl_below_the_floor_costs_the_floor_and_has_no_gradient(name, x):
+    """mean log p - w max(mean KL, floor); what is recorded is the mean KL itself."""
+    kind, _, settings = EQUATIONS[name]
+    model = small(kind, **({"n_classes": 2} if kind is sv.SemiSupervisedVAE else {}))
+    rest = (numpy.array([0, 1, 0]),) if "labels" in settings else ()
+
+    def value(kl_floor, kl_weight=0.7):
+        objective = objectives.choose(model, "elbo", labels=settings.get("labels"), kl_floor=kl_floor)
+        return objective.value(x[:10], *rest, sv.Noise(3), 2, kl_weight)
+
+    (plain, means), kl = value(None), float(value(None)[1]["kl"])
+    for kl_floor in (kl / 2, 3 * kl):
+        floored, recorded = value(kl_floor)
+        assert float(floored) == pytest.approx(float(plain) - 0.7 * max(kl_floor - kl, 0.0), rel=1e-12)
+        assert {name: float(mean) for name, mean in recorded.items() if name != "bound"} == {
+            name: float(mean) for name, mean in means.items() if name != "bound"
+        }
+    parameters = model.parameters()
+    for expected, received in ((0.7, kl / 2), (0.0, 3 * kl)):
+        for left, right in zip(
+            sv.grad(value(received)[0], parameters), sv.grad(value(None, expected)[0], parameters), strict=True
+        ):
+            numpy.testing.assert_allclose(left, right, atol=1e-12)
+
+
+def test_a_floor_is_a_setting_of_a_run_and_shows_in_no_figure(x, tmp_path):
+    where = {"run_dir": tmp_path / "run", **quiet}
+    history = sv.fit(small(), x, epochs=1, kl_floor=5.0, **where)
+    plain = sv.fit(small(), x, epochs=1, **quiet)
+    assert history["elbo"] == plain["elbo"] and history["kl"] == plain["kl"]
+    with pytest.raises(InputError, match="the settings of the run, .*'kl_floor': 5.0.*only epochs may grow"):
+        sv.fit(small(), x, epochs=2, resume=True, **where)
+
+
 MISTAKES = {
+    "a floor of weights": (
+        lambda x: sv.fit(small(), x, objective="iwae", kl_floor=1.0, **quiet),
+        "^fit: expected no kl_floor with weights of samples, which have no KL of their own, received 'iwae'$",
+    ),
+    "a floor below 0": (
+        lambda x: sv.fit(small(), x, kl_floor=-1.0, **quiet),
+        "^Objective: expected kl_floor as a number of at least 0, received -1.0$",
+    ),
     "no equation": (lambda x: sv.Objective("mine", 3), "^Objective: expected an equation that can be called"),
     "no kl": (lambda x: sv.Objective("mine", abs, ("reconstruction",)), "^Objective: expected reconstruction and kl"),
     "labels": (

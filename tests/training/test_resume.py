@@ -367,9 +367,9 @@ def test_other_numbers_of_epochs_are_refused(epochs, run_dir):
 class Decaying(sv.optim.Adam):
     """Adam of a later version, with one more setting."""
 
-    def __init__(self, parameters, learning_rate=1e-3, clip_norm=None, weight_decay=0.0):
+    def __init__(self, parameters, learning_rate=1e-3, clip_norm=None, later_setting=0.0):
         super().__init__(parameters, learning_rate, clip_norm=clip_norm)
-        self.weight_decay = weight_decay
+        self.later_setting = later_setting
 
 
 Decaying.__name__ = "Adam"
@@ -377,11 +377,11 @@ Decaying.__name__ = "Adam"
 
 def test_a_new_setting_of_the_optimizer_counts_as_its_default_in_an_older_run(run_dir, whole):
     train(run_dir, epochs=2)
-    with pytest.raises(InputError, match=r"'weight_decay': 0\.0.*, received .*'weight_decay': 0\.1"):
-        train(run_dir, resume=True, optimizer=partial(Decaying, weight_decay=0.1))
+    with pytest.raises(InputError, match=r"'later_setting': 0\.0.*, received .*'later_setting': 0\.1"):
+        train(run_dir, resume=True, optimizer=partial(Decaying, later_setting=0.1))
     train(run_dir, resume=True, optimizer=Decaying)
     assert_same_run(run_dir, whole)
-    assert json.loads((run_dir / "config.json").read_text())["optimizer"]["weight_decay"] == 0
+    assert json.loads((run_dir / "config.json").read_text())["optimizer"]["later_setting"] == 0
     train(run_dir, resume=True, optimizer=Decaying)
     with pytest.raises(InputError, match="the settings of the run"):
         train(run_dir, resume=True)

@@ -1,0 +1,171 @@
+"""SketchRNN: drawings as sequences of strokes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import scratchvae as sv
+from scratchvae.backend import asarray
+from scratchvae.data import Dataset
+from scratchvae.distributions.sketch import n_points
+from scratchvae.errors import DataError, InputError
+from scratchvae.kinds.kind import COMMON, Kind, Settings
+from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, Option
+from scratchvae.kinds.pictures import CURVES, Picture, Subject
+from scratchvae.latent_space import has_arc
+
+DEFAULTS = {
+    "data": "drawn-sketches",
+    "epochs": 28,
+    "batch_size": 100,
+    "learning_rate": 4e-3,
+    "learning_rate_decay": 0.88,
+    "kl_warmup": 500,
+    "kl_floor": 10.0,
+    "clip_norm": 10.0,
+}
+"""Those of the options of every kind that are others here: without the floor the decoder would ignore z."""
+
+LATENT = Option("latent", "number of latent dimensions, K; 0: a decoder alone", 16, FROM_ZERO, metavar="K")
+ENCODER_SIZE = Option("encoder_size", "units of the encoder's LSTM in each direction", 64, COUNT, metavar="H")
+DECODER_SIZE = Option("decoder_size", "units of the decoder's LSTM", 128, COUNT, metavar="H")
+MIXTURES = Option("mixtures", "Gaussians of the mixture for the next point", 10, COUNT, metavar="M")
+RANDOM_SCALE = Option(
+    "random_scale",
+    "in training dx and dy of a sketch are multiplied by a draw from 1 - SHARE to 1 + SHARE",
+    0.0,
+    NOT_NEGATIVE,
+    metavar="SHARE",
+)
+DROP_POINTS = Option(
+    "drop_points",
+    "probability with which a point within a line is left out in training",
+    0.0,
+    NOT_NEGATIVE,
+    metavar="SHARE",
+)
+
+SHOWN_COMPLETIONS, SHOWN_ARCS = 5, 5  # rows of a picture
+
+
+def _with_latent_space(subject: Subject) -> bool:
+    return subject.model.latent_size > 0
+
+
+def _interpolations(subject: Subject) -> Any:
+    x = subject.test.sketches[: 4 * SHOWN_ARCS]
+    z = subject.model.encode(asarray(x, subject.model.device)).mean
+    arcs = sv.to_numpy(has_arc(z[0::2], z[1::2]))
+    start, end = (x[i::2][arcs][:SHOWN_ARCS] for i in (0, 1))
+    return sv.plotting.sketch_interpolations(subject.model, start, end)
+
+
+def _completions(subject: Subject) -> Any:
+    x = subject.test.sketches
+    rows = [i for i in range(len(x)) if n_points(x[i]) > 1][:SHOWN_COMPLETIONS]
+    return sv.plotting.sketch_completions(subject.model, [x[i, : max(1, int(n_points(x[i])) // 2)] for i in rows])
+
+
+PICTURES = (
+    Picture(
+        "latent",
+        "at least two latent dimensions",
+        lambda s: s.model.latent_size > 1,
+        lambda s: sv.plotting.latent_scatter(s.model, s.test.sketches, s.test.labels),
+    ),
+    Picture(
+        "reconstructions",
+        "a latent space",
+        _with_latent_space,
+        lambda s: sv.plotting.sketch_reconstructions(s.model, s.test.sketches),
+    ),
+    Picture("samples", "a run", lambda s: True, lambda s: sv.plotting.sketch_samples(s.model)),
+    Picture(
+        "interpolation",
+        "a latent space, and four test sketches",
+        lambda s: _with_latent_space(s) and len(s.test) >= 4,
+        _interpolations,
+    ),
+    Picture(
+        "completions",
+        "a test sketch of two points",
+        lambda s: bool((n_points(s.test.sketches) > 1).any()),
+        _completions,
+    ),
+    CURVES,
+)
+
+
+class Sketch(Kind):
+    """SketchRNN, a VAE of drawings."""
+
+    name, summary = "sketch", "SketchRNN, a VAE of drawings"
+    model = sv.SketchRNN
+    options = (
+        *(replace(option, default=DEFAULTS.get(option.name, option.default)) for option in COMMON),
+        LATENT,
+        ENCODER_SIZE,
+        DECODER_SIZE,
+        MIXTURES,
+        RANDOM_SCALE,
+        DROP_POINTS,
+    )
+    pictures = PICTURES
+    datum = "sketch"
+
+    def complete(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Without a latent space there is no KL that could have a floor, nor has one the weighted bound."""
+        free = values["latent"] == 0 or values["objective"] == "iwae"
+        default = free and values["kl_floor"] == DEFAULTS["kl_floor"]
+        return values | {"kl_floor": 0.0} if default else values
+
+    def refuse(self, settings: Settings) -> None:
+        """Raise InputError for what the constructor refuses, whatever the data."""
+        super().refuse(settings)
+        sv.SketchRNN.lstm(**self._arguments(settings) | {"encoder_size": 1, "decoder_size": 1, "mixtures": 1})
+
+    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
+        """Raise DataError for data that are no sketches."""
+        self.observations(train)
+
+    def observations(self, dataset: Dataset) -> Any:
+        """x (N, T, 5). Raises DataError for images."""
+        if dataset.sketches is None:
+            raise DataError(f"--model {self.name}", "sketches", "images")
+        return dataset.sketches
+
+    def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SketchRNN:
+        """SketchRNN.lstm in the unit of the training data, which dequantises them if they are whole numbers."""
+        facts = sv.data.describe_sketches(train.sketches)
+        if not facts["scale"] > 0:
+            raise InputError("train", "sketches with offsets that differ", "all of them equal")
+        scale = float(f"{facts['scale']:.4g}")
+        return sv.SketchRNN.lstm(**self._arguments(settings), scale=scale, dequantize=facts["whole_numbers"])
+
+    def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
+        """The paper's L_R and L_KL, and bits per sketch for whole numbers.
+
+        L_R = -(E[log p(x | z)] + 2 E[n] log scale) / N_max, without the pen on the padding; L_KL = KL / K
+        """
+        n, scale = n_points(x), float(model.decoder.scale)
+        l_r = -(scores["reconstruction"] + 2 * n.mean() * math.log(scale)) / n.max()
+        l_kl = f"L_KL {scores['kl'] / model.latent_size:.3f}, " if model.latent_size else ""
+        line = f"these are nats per sketch; in the paper's units L_R {l_r:.3f}, {l_kl}with N_max {n.max()}"
+        bits = f"; {-scores['elbo'] / math.log(2):.1f} bits per sketch" if model.dequantize else ""
+        return [f"{line}, K {model.latent_size}, offsets in units of {scale:.4g}, no pen on the padding{bits}"]
+
+    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any) -> None:
+        """Draw n sketches into a .svg file, which can be read as data, or into a picture."""
+        x = model.sample(n, seed)
+        if path.suffix.lower() == ".svg":
+            sv.data.write_svg(path, x)
+        else:
+            sv.plotting.save_figure(sv.plotting.drawings(x), path)
+
+    def _arguments(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        names = ("encoder_size", "decoder_size", "mixtures", "random_scale", "drop_points", "seed")
+        return {"latent_size": settings["latent"]} | {name: settings[name] for name in names}

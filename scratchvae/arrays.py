@@ -146,11 +146,3 @@ def _to_floats(x: Any, dtype: numpy.dtype) -> str:
 
 def _has_protocol(x: Any) -> bool:
     return not isinstance(x, type) and any(hasattr(x, name) for name in PROTOCOLS)
-
-
-def _type_of_columns(x: Any) -> numpy.dtype:
-    """The type that holds the numbers of every column of a table of pandas, its own types too; object for others."""
-    types = [x.dtypes] if hasattr(x, "dtype") else list(x.dtypes)
-    types = [getattr(dtype, "numpy_dtype", dtype) for dtype in types]
-    numbers = all(isinstance(dtype, numpy.dtype) and dtype.kind in "biuf" for dtype in types)
-    return numpy.result_type(*types) if numbers and types else numpy.dtype(object)

@@ -177,6 +177,9 @@ class Adam(Optimizer):
         clip_value: float | None = None,
     ) -> None:
         super().__init__(parameters, learning_rate, clip_norm, clip_value)
+        if self.parameters[0].dtype.itemsize < 4:
+            received, hint = str(self.parameters[0].dtype), "eps and the squares of gradients are 0 there"
+            raise InputError("Adam", "parameters of float32 or float64", received, hint)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def update(self, w: Any, g: Any, m: Any, v: Any, rate: float) -> None:

@@ -118,6 +118,8 @@ class Run:
     ) -> None:
         if resume and directory is None:
             raise InputError("resume", "a run directory", "none", "run_dir=... names it")
+        if directory is not None and not (isinstance(directory, str | os.PathLike) and os.fspath(directory)):
+            raise InputError("fit", "run_dir as the path of a directory", repr(directory))
         self.directory = None if directory is None else Path(directory)
         self.resume, self.settings, self.epochs = resume, json.loads(checkpoint.as_json(settings)), int(epochs)
         self.defaults = defaults or {}

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy
 
+from scratchvae.arrays import type_name
 from scratchvae.autodiff import Tensor, grad
 from scratchvae.backend import array_module, device_module, keep_freed_memory, to_numpy
 from scratchvae.errors import InputError, whole_number
@@ -26,6 +27,9 @@ from scratchvae.objectives import Objective, choose
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.run_directory import Run
 from scratchvae.run_files import Metrics, defaults, fingerprint
+
+BUFFERS = {"parameters", "gradients", "state", "_values", "_parameter_views", "_gradient"}
+"""The attributes of every optimizer that a run directory keeps, or that `fit` makes anew."""
 
 PROBED_STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
@@ -147,7 +151,8 @@ def fit(
         "n_samples": n_samples,
         "objective": objective.name,
         "clip_norm": clip_norm,
-        "optimizer": {"name": type(optimizer).__name__} | _numbers(optimizer, learning_rate, clip_norm),
+        "optimizer": {"name": type(optimizer).__name__}
+        | (_optimizer_settings(optimizer, learning_rate, clip_norm) if run_dir else {}),
         "seed": seed,
         "device": model.device,
     } | {name: fingerprint(value) if hasattr(value, "shape") else value for name, value in objective.settings.items()}
@@ -183,7 +188,7 @@ def fit(
                 run.finish_epoch({"epoch": epoch + 1, "step": run.step} | metrics)
                 bar.set_postfix_str(summary(metrics))
             else:
-                _check_finite(run, objective.terms, run.step % steps_per_epoch)
+                _check_finite(run, objective.terms, run.step % steps_per_epoch, data)
                 run.save()
             if interrupted.is_set():
                 raise KeyboardInterrupt(f"stopped after step {run.step}; {run.how_to_resume()}")
@@ -226,7 +231,7 @@ def _step(
         term = means[name]
         run.terms[i, j] = term.data if isinstance(term, Tensor) else term
     if (i + 1) % _read_every(run.model) == 0 or i + 1 == len(run.terms):
-        _check_finite(run, objective.terms, i + 1)
+        _check_finite(run, objective.terms, i + 1, data)
     grad(-value, run.optimizer.parameters, out=run.optimizer.gradients)
     run.optimizer.step()
     run.step += 1
@@ -246,7 +251,7 @@ def summary(metrics: Metrics) -> str:
     return line + (f", validation ELBO {metrics['validation_elbo']:.2f}" if "validation_elbo" in metrics else "")
 
 
-def _check_finite(run: Run, names: tuple[str, ...], n: int) -> None:
+def _check_finite(run: Run, names: tuple[str, ...], n: int, data: Any) -> None:
     """Raise NonFiniteError for the first term that is not finite among those of this epoch's first n steps.
 
     What has been looked at before is left out.
@@ -255,7 +260,20 @@ def _check_finite(run: Run, names: tuple[str, ...], n: int) -> None:
     bad = numpy.argwhere(~numpy.isfinite(to_numpy(run.terms[first:n])))
     if len(bad):
         step = run.step // len(run.terms) * len(run.terms) + first + bad[0][0]
-        raise NonFiniteError(f"step {step}: the {names[bad[0][1]]} is not finite; {run.last_checkpoint()}")
+        outlook = f"{_scales_in_words(data)}{run.last_checkpoint()}"
+        raise NonFiniteError(f"step {step}: the {names[bad[0][1]]} is not finite; {outlook}")
+
+
+def _scales_in_words(data: Any) -> str:
+    """A clause about columns whose standard deviation is above 100, and by how much others differ; else nothing."""
+    deviations = to_numpy(data).reshape(len(data), -1).std(axis=0, dtype=numpy.float64)
+    deviations = deviations[deviations > 0]
+    largest = deviations.max(initial=0)
+    if largest <= 100:
+        return ""
+    power = round(math.log10(largest / deviations.min()))
+    subject = f"the columns of the data differ in scale by 10^{power}" if power else f"the data vary by {largest:.0e}"
+    return f"{subject} (divide each column by its standard deviation); "
 
 
 def _check_epoch(metrics: Metrics, run: Run) -> None:
@@ -284,11 +302,34 @@ def _epoch_metrics(
     return metrics
 
 
-def _numbers(optimizer: Optimizer, learning_rate: float | Schedule, clip_norm: float | None) -> dict[str, Any]:
-    """Every number, word and schedule that an optimizer's updates depend on, unless it is what `fit` gave it."""
+def _optimizer_settings(
+    optimizer: Optimizer, learning_rate: float | Schedule, clip_norm: float | None
+) -> dict[str, Any]:
+    """Every number, word and schedule that an optimizer's updates depend on, unless it is what `fit` gave it.
+
+    Raises InputError for settings that hold anything else, which a run directory could not compare or restore.
+    """
     known = {"n_steps": optimizer.n_steps, "learning_rate": learning_rate, "clip_norm": clip_norm}
-    settings = {name: value for name, value in vars(optimizer).items() if isinstance(value, Real | str | Callable)}
-    return {name: _described(value) for name, value in settings.items() if name not in known or value != known[name]}
+    settings = {name: value for name, value in vars(optimizer).items() if name not in BUFFERS and value is not None}
+    return {
+        name: _plain(type(optimizer).__name__, name, value)
+        for name, value in settings.items()
+        if name not in known or value != known[name]
+    }
+
+
+def _plain(optimizer: str, name: str, value: Any) -> Any:
+    """A setting of an optimizer, described; lists, tuples and dicts entry by entry."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(optimizer, name, entry) for entry in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(optimizer, name, entry) for key, entry in value.items()}
+    if value is None or isinstance(value, Real | str | Callable):
+        return _described(value)
+    hint = "a run directory keeps the arrays that `moments` names"
+    raise InputError(
+        f"fit with {optimizer}", "settings of numbers, words and schedules", f"{name}, a {type_name(value)}", hint
+    )
 
 
 def _described(value: float | Schedule) -> Any:

@@ -49,6 +49,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def data_to_score(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Dataset]:
     """The data to score, and what they are called: the test part of a set or of the run's own data, or a whole file."""
+    if arguments.data_labels is not None and arguments.data in (None, *sv.data.DATASETS):
+        received = f"--data {arguments.data}" if arguments.data else "none"
+        raise InputError("evaluate", "--data FILE with --data-labels", received)
     if arguments.data is None:
         return "test", load_parts(options, arguments.data_dir)[2]
     if arguments.data in sv.data.DATASETS:

@@ -12,7 +12,7 @@ from scratchvae.cli.settings import options_by_name, takers
 from scratchvae.cli.train import train
 from scratchvae.kinds import KINDS, Option
 from scratchvae.kinds.kind import DATA, DATA_DIR, DATA_LABELS
-from scratchvae.kinds.option import COUNT, FROM_ZERO
+from scratchvae.kinds.option import COUNT, FROM_ZERO, name
 
 RUN_HELP = "a run directory, or a checkpoint file"
 
@@ -49,7 +49,7 @@ def _command(added: Any, name: str, function: Any, summary: str, description: st
     return command
 
 
-def _number(conversion: Callable[[Any], Any]) -> Callable[[str], Any]:
+def _converted(conversion: Callable[[Any], Any]) -> Callable[[str], Any]:
     """A conversion as argparse takes it."""
 
     def convert(text: str) -> Any:
@@ -79,8 +79,9 @@ def _add_train(added: Any) -> None:
         metavar = option.metavar or (f"{{{','.join(option.choices)}}}" if option.choices else option.name.upper())
         group.add_argument(option.flag, metavar=metavar, default=argparse.SUPPRESS, help=_help(option), **nargs)
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--run-dir", metavar="DIR", help="default: the first free of runs/DATA-1, runs/DATA-2, ...")
-    where.add_argument("--resume", metavar="DIR", help="resume the run in DIR with its own options; --epochs may grow")
+    directory = {"metavar": "DIR", "type": _converted(name)}
+    where.add_argument("--run-dir", help="default: the first free of runs/DATA-1, runs/DATA-2, ...", **directory)
+    where.add_argument("--resume", help="resume the run in DIR with its own options; --epochs may grow", **directory)
     command.add_argument("--no-pictures", action="store_true", help="draw no pictures")
     command.add_argument("--quiet", action="store_true", help="show no progress bar")
 
@@ -114,15 +115,15 @@ def _add_evaluate(added: Any) -> None:
     argument("--data", help=f"{DATA.help} (default: what the run was trained on)")
     argument("--data-labels", metavar="FILE", help=_help(DATA_LABELS))
     argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
-    argument("--samples", type=_number(COUNT), default=1, metavar="S", help="samples of z for the ELBO (default: 1)")
+    argument("--samples", type=_converted(COUNT), default=1, metavar="S", help="samples of z for the ELBO (default: 1)")
     argument(
         "--importance-samples",
-        type=_number(COUNT),
+        type=_converted(COUNT),
         metavar="S",
         help="also estimate log p(x), from S samples of z per image",
     )
-    argument("--limit", type=_number(COUNT), metavar="N", help="only the first N images of the test part")
-    argument("--seed", type=_number(FROM_ZERO), default=0, help="seed of the noise (default: 0)")
+    argument("--limit", type=_converted(COUNT), metavar="N", help="only the first N images of the test part")
+    argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the noise (default: 0)")
 
 
 def _add_sample(added: Any) -> None:
@@ -131,8 +132,8 @@ def _add_sample(added: Any) -> None:
     )
     argument = command.add_argument
     argument("run", help=RUN_HELP)
-    argument("--n", type=_number(COUNT), default=100, metavar="N", help="number of samples (default: 100)")
-    argument("--seed", type=_number(FROM_ZERO), default=0, help="seed of z (default: 0)")
+    argument("--n", type=_converted(COUNT), default=100, metavar="N", help="number of samples (default: 100)")
+    argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of z (default: 0)")
     argument("--out", default="samples.png", help="a .png, .pdf or .svg picture, or .npy (default: %(default)s)")
 
 

@@ -131,15 +131,21 @@ def load(
     if validation is None:
         return parts["train"], parts["test"]
     if "validation" not in parts:
+        if len(parts["train"]) == 1:
+            expected = "at least two to train with and to choose a model by, beside those to test with"
+            raise DataError(_content(name, parts["train"]), expected, "one")
         parts["train"], parts["validation"] = parts["train"].hold_out(validation, seed)
     return parts["train"], parts["validation"], parts["test"]
 
 
 def _with_test_part(path: str | os.PathLike[str], rows: Dataset, split: str, seed: int) -> tuple[Dataset, Dataset]:
     if len(rows) == 1:
-        operation = f"{'images' if rows.sketches is None else 'sketches'} of {path}"
-        raise DataError(operation, "at least two, one to train with and one to test with", "one")
+        raise DataError(_content(path, rows), "at least two, one to train with and one to test with", "one")
     return rows.hold_out(0.1, seed) if split == "random" else rows.cut(len(rows) - max(1, len(rows) // 10))
+
+
+def _content(path: str | os.PathLike[str], rows: Dataset) -> str:
+    return f"{'images' if rows.sketches is None else 'sketches'} of {os.fspath(path)}"
 
 
 def read(
@@ -159,10 +165,13 @@ def read(
             f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, or of drawings ({', '.join(SUFFIXES)})"
         )
         raise InputError("load", expected, repr(os.fspath(path)))
-    arrays = read_arrays(path)
     labels = labels or labels_beside(path)
+    if labels is not None and not Path(labels).is_file():
+        raise InputError("load", "the path of a file of labels", repr(os.fspath(labels)))
+    arrays = read_arrays(path)
     if labels is not None and "labels" not in arrays:
-        arrays["labels"] = read_arrays(labels)["images"]
+        beside = read_arrays(labels)
+        arrays["labels"] = beside.get("labels", beside["images"])
     parts = {}
     for part, prefix in (("train", ""), ("validation", "valid_"), ("test", "test_")):
         if f"{prefix}images" not in arrays:

@@ -23,14 +23,21 @@ def word(value: Any) -> str:
     return value
 
 
+def name(value: Any) -> str:
+    """A text that is not empty: Path("") is the current folder, which an unset variable of the shell does not mean."""
+    if not word(value):
+        raise ValueError("a name")
+    return value
+
+
 def path(value: Any) -> str:
     """The absolute path, so that a run is found from any folder."""
-    return os.path.abspath(os.path.expanduser(word(value)))
+    return os.path.abspath(os.path.expanduser(name(value)))
 
 
 def data_set(value: Any) -> str:
     """The name of a data set, or the absolute path of a file or a folder."""
-    return value if word(value) in DATASETS or not Path(value).exists() else str(Path(value).resolve())
+    return value if name(value) in DATASETS or not Path(value).exists() else str(Path(value).resolve())
 
 
 def share_or_test(value: Any) -> float | str:

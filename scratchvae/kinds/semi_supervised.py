@@ -14,7 +14,16 @@ from scratchvae.evaluation import prepared
 from scratchvae.kinds import pictures
 from scratchvae.kinds.kind import COMMON, Settings, learning_rate
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, Option, path
-from scratchvae.kinds.vae import ACTIVATION, CHANNELS, HIDDEN, LATENT, LIKELIHOOD, ImageKind, MultilayerVAE
+from scratchvae.kinds.vae import (
+    ACTIVATION,
+    CHANNELS,
+    HIDDEN,
+    LATENT,
+    LIKELIHOOD,
+    ImageKind,
+    MultilayerVAE,
+    refuse_vectors,
+)
 from scratchvae.objectives import usual_alpha
 
 LABELS = Option(
@@ -115,6 +124,11 @@ class ConvolutionalM2(SemiSupervisedKind):
     name, summary = "m2-conv", "conv, with labels for some images"
     model = sv.SemiSupervisedVAE
     options = (*COMMON, LABELS, ALPHA, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
+
+    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
+        """Raise DataError also for vectors."""
+        super().check(settings, train, test)
+        refuse_vectors(self, train)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SemiSupervisedVAE:
         """SemiSupervisedVAE.convolutional for images of this shape."""

@@ -74,6 +74,12 @@ class ImageKind(Kind):
         raise NotImplementedError
 
 
+def refuse_vectors(kind: Kind, dataset: Dataset) -> None:
+    """Raise DataError for vectors, on which nothing can be convolved."""
+    if dataset.images.ndim == 2:
+        raise DataError(f"--model {kind.name}", "images (N, H, W, C)", f"vectors {dataset.images.shape}")
+
+
 class MultilayerVAE(ImageKind):
     """A VAE of two multilayer perceptrons."""
 
@@ -98,6 +104,11 @@ class ConvolutionalVAE(ImageKind):
     model = sv.VAE
     options = (*COMMON, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
     pictures = pictures.OF_A_VAE
+
+    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
+        """Raise DataError also for vectors."""
+        super().check(settings, train, test)
+        refuse_vectors(self, train)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
         """VAE.convolutional for images of this shape."""

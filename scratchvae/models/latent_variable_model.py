@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy
 
-from scratchvae.arrays import as_array, as_floats
+from scratchvae.arrays import as_array, as_floats, is_array
+from scratchvae.autodiff import Tensor
 from scratchvae.backend import array_module, device_of
 from scratchvae.binarization import MODES, binarize
 from scratchvae.distributions import Bernoulli, Normal
@@ -84,6 +85,7 @@ class LatentVariableModel(Configured):
 
         Images become vectors and the other way round; images of another height, width or depth are refused.
         """
+        x = x if is_array(x) or isinstance(x, Tensor) else as_array("data", x)
         shape, received = self.observed_shape, x.shape[1:]
         if shape is None or received == shape:
             return x
@@ -119,7 +121,11 @@ class LatentVariableModel(Configured):
         if not bool(xp.isfinite(x).all()):
             raise DataError("data", "finite numbers", "NaN or infinity")
         likelihood.check_data(x)
-        return x.astype(self.dtype, copy=False)
+        with numpy.errstate(over="ignore"):
+            own = x.astype(self.dtype, copy=False)
+        if own is not x and not bool(xp.isfinite(own).all()):
+            raise DataError("data", f"numbers that {self.dtype} holds", f"values up to {float(abs(x).max()):.3g}")
+        return own
 
     def prepare_data(self, x: Any, noise: Any) -> Any:
         """Data as they stay for all of training: binarised, unless pixels are drawn anew at every step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import UserList, deque
 from collections.abc import Iterator, Mapping, Set, ValuesView
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
@@ -168,6 +169,8 @@ def _hidden(value: Any) -> Iterator[Any]:
         return iter(value)
     if isinstance(value, Mapping):
         return iter(value.values())
+    if isinstance(value, partial):
+        return iter((value.func, *value.args, *value.keywords.values()))
     return iter(getattr(value, "__dict__", {}).values())
 
 

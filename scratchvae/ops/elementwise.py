@@ -21,7 +21,7 @@ def as_real(*arguments: Any) -> tuple[Any, ...]:
     Their -x, x y and x^2 need not be numbers of their type: of 8 bits without a sign -1 is 255 and 16^2 is 0.
     """
     for x in arguments:
-        if hasattr(x, "dtype") and x.dtype.kind not in "biu":
+        if hasattr(x, "dtype") and getattr(x.dtype, "kind", "f") not in "biu":  # PyTorch's types have no kind
             return arguments
     return tuple(x.astype("float64") if hasattr(x, "dtype") else x for x in arguments)
 

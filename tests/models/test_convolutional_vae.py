@@ -384,7 +384,7 @@ def test_options_that_do_not_fit_are_refused(more, sentence, digits, tmp_path, c
 
 def test_rows_that_are_no_images_are_refused(tmp_path, capsys):
     assert command(numpy.zeros((40, 10), dtype=numpy.float32), tmp_path, "--model", "conv") == 2
-    assert "image_shape as (H, W, C), each at least 1, received [10]" in capsys.readouterr().err
+    assert "--model conv: expected images (N, H, W, C), received vectors (32, 10)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("activation", ["tanh", "softplus", "leaky_relu"])

@@ -50,6 +50,7 @@ def test_latent_sizes(monkeypatch, tmp_path, capsys):
         assert f"{row['log_likelihood']:.2f}" in line
 
 
+@pytest.mark.slow
 def test_exact_posterior(monkeypatch, tmp_path):
     run(monkeypatch, "exact_posterior", "--quick", "--out", str(tmp_path))
     assert names_in(tmp_path) == {"exact_posterior.png", "exact_posterior.json", "elbo.npz", "iwae.npz"}

@@ -109,3 +109,8 @@ def test_a_layer_within_a_partial_is_refused():
 def test_the_equation_takes_lists():
     values = model().elbo(X.tolist(), sv.Noise(0))
     numpy.testing.assert_allclose(values.data, model().elbo(X, sv.Noise(0)).data, rtol=1e-5)
+
+
+def test_rows_that_fill_no_square_are_named_as_such():
+    with pytest.raises(sv.errors.ShapeError, match="or rows that fill a square, received rows of 6 numbers"):
+        sv.plotting.images(X[:, :6])

@@ -132,6 +132,9 @@ def as_images(rows: Any, image_shape: Sequence[int] | None = None) -> numpy.ndar
     size = math.prod(rows.shape[1:])
     if image_shape is None or len(image_shape) == 1:
         side = math.isqrt(size)
+        if rows.ndim == 2 and side**2 != size:
+            expected = f"an image_shape (H, W, C) of {size} entries, or rows that fill a square"
+            raise ShapeError("images", expected, f"rows of {size} numbers")
         image_shape = rows.shape[1:] if rows.ndim > 2 else (side, side)
     if math.prod(image_shape) != size:
         raise ShapeError("images", f"an image_shape (H, W, C) of {size} entries", f"{tuple(image_shape)}")

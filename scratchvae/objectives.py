@@ -224,6 +224,9 @@ def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:
     if isinstance(objective, Objective):
         if options:
             raise InputError("fit", f"no {' and '.join(options)} with an Objective of your own", repr(objective.name))
+        owner = getattr(objective.equation, "__self__", None)
+        if owner is not model and callable(getattr(owner, "elbo", None)):
+            raise InputError("fit", "an Objective of this model's equation", "one of another model's")
         return objective
     if not isinstance(objective, str) or objective not in makers:
         expected = f"an objective among {', '.join(makers)} for a {type(model).__name__}"

@@ -8,11 +8,12 @@ from typing import Any
 import scratchvae as sv
 from scratchvae import binarization
 from scratchvae.data import Dataset
-from scratchvae.errors import DataError
+from scratchvae.errors import DataError, InputError
 from scratchvae.kinds import pictures
 from scratchvae.kinds.kind import COMMON, Kind, Settings
 from scratchvae.kinds.option import COUNT, Option, deviation
 from scratchvae.models import LIKELIHOODS
+from scratchvae.models.networks import RealDecoder
 
 LATENT = Option("latent", "number of latent dimensions, K", 2, COUNT, metavar="K")
 HIDDEN = Option(
@@ -67,6 +68,9 @@ class ImageKind(Kind):
     def refuse(self, settings: Settings) -> None:
         """Raise InputError for what the constructor refuses, whatever the data: a model of the least size is built."""
         super().refuse(settings)
+        if "std" in settings.given and not issubclass(LIKELIHOODS[settings["likelihood"]], RealDecoder):
+            expected = "--std with a likelihood of real numbers, gaussian or laplace"
+            raise InputError("train", expected, f"--likelihood {settings['likelihood']}")
         self.smallest(settings)
 
     def smallest(self, settings: Settings) -> Any:

@@ -153,6 +153,10 @@ MISTAKES = {
         lambda x: sv.fit(small(), x, objective=beta_vae(small(), 1.0), labels=numpy.zeros(N, dtype=int)),
         "^fit: expected no labels with an Objective of your own, received 'beta-VAE'$",
     ),
+    "another model's equation": (
+        lambda x: sv.fit(small(), x, objective=objectives.elbo(small()), **quiet),
+        "^fit: expected an Objective of this model's equation, received one of another model's$",
+    ),
     "one value for all pixels": (
         lambda x: sv.fit(small(), x, objective=sv.Objective("mine", lambda x, *_: sv.Tensor(x)), **quiet),
         r"^fit: expected one value for each of 20 rows from the objective, received \(20, 6\)$",

@@ -35,12 +35,12 @@ class Dataset:
         How many sketches the file has besides, that are too long or have no line.
     """
 
-    images: numpy.ndarray | None = None
-    labels: numpy.ndarray | None = None
+    images: Any = None
+    labels: Any = None
     factors: dict[str, numpy.ndarray] = field(default_factory=dict)
-    strokes: list[list[numpy.ndarray]] | None = None
+    strokes: Any = None
     attributes: dict[str, numpy.ndarray] = field(default_factory=dict)
-    sketches: numpy.ndarray | None = None
+    sketches: Any = None
     omissions: int = 0
 
     @property

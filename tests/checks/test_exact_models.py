@@ -16,6 +16,7 @@ from scratchvae.quadrature import best_normal, divergence_from_posterior, elbo, 
 # ---- linear VAEs on real data
 
 
+@pytest.mark.slow
 def test_a_linear_vae_reaches_the_optimum_on_real_digits():
     """8 x 8 digits written by people, in float64: within 0.02 nat a datapoint of PPCA's likelihood."""
     datasets = pytest.importorskip("sklearn.datasets")

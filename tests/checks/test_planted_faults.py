@@ -1025,7 +1025,7 @@ def test_a_density_wrong_by_a_thousandth(kind, wrong, monkeypatch):
     [
         (evaluation, "log_likelihood", "PPCA: importance sampling, misses of 20"),
         (sv.VAE, "importance_weighted_bound", "PPCA: bounds rise with the draws"),
-        (exact_models, "elbo", "2-D VAE: encoder < best Normal < log p(x)"),
+        pytest.param(exact_models, "elbo", "2-D VAE: encoder < best Normal < log p(x)", marks=pytest.mark.slow),
         (sv.SemiSupervisedVAE, "unsupervised", "M2: U(x) = Monte Carlo over y, errors"),
         (evaluation, "log_joint", "M2: classes by q and by p"),
         (StackedVAE, "unsupervised", "M1+M2: weights average to p(x)"),

@@ -141,9 +141,9 @@ def test_data(digits, tmp_path, capsys):
 
 
 def test_resume_grows_the_epochs_to_the_same_bits(digits, tmp_path):
-    train(digits, tmp_path / "short")
-    assert main(["train", "--resume", str(tmp_path / "short"), "--epochs", "3", "--quiet"]) == 0
-    train(digits, tmp_path / "long", "--epochs", "3")
+    train(digits, tmp_path / "short", "--no-pictures")
+    assert main(["train", "--no-pictures", "--resume", str(tmp_path / "short"), "--epochs", "3", "--quiet"]) == 0
+    train(digits, tmp_path / "long", "--epochs", "3", "--no-pictures")
     short, long = (numpy.load(tmp_path / name / "last.npz") for name in ("short", "long"))
     for name in short.files:
         if name != "header":
@@ -151,8 +151,16 @@ def test_resume_grows_the_epochs_to_the_same_bits(digits, tmp_path):
 
 
 def test_likelihoods_and_schedules(digits, tmp_path, capsys):
-    assert train(digits, tmp_path / "a", "--likelihood", "gaussian", "--std", "learned", "--kl-warmup", "3") == 0
-    assert train(digits, tmp_path / "b", "--binarize", "dynamic", "--samples", "2", "--clip-norm", "5") == 0
+    assert (
+        train(
+            digits, tmp_path / "a", "--likelihood", "gaussian", "--std", "learned", "--kl-warmup", "3", "--no-pictures"
+        )
+        == 0
+    )
+    assert (
+        train(digits, tmp_path / "b", "--binarize", "dynamic", "--samples", "2", "--clip-norm", "5", "--no-pictures")
+        == 0
+    )
     assert "lower bound of log p(x), binarize=dynamic" in capsys.readouterr().out
 
 
@@ -167,12 +175,12 @@ def test_counts_and_signed_data_of_a_file(tmp_path, capsys):
         ("signed", "gaussian", "lower bound of log p(x), a density of real numbers"),
     ):
         run = tmp_path / f"{name} {likelihood}"
-        assert train(str(tmp_path / f"{name}.npy"), run, "--likelihood", likelihood) == 0
+        assert train(str(tmp_path / f"{name}.npy"), run, "--likelihood", likelihood, "--no-pictures") == 0
         assert f"({sentence})" in capsys.readouterr().out
         assert main(["evaluate", str(run), "--importance-samples", "5"]) == 0
         assert capsys.readouterr().out.count(f"({sentence})") == 2
         refused = tmp_path / "refused"
-        assert train(str(tmp_path / f"{name}.npy"), refused) == 2
+        assert train(str(tmp_path / f"{name}.npy"), refused, "--no-pictures") == 2
         assert f"{name}.npy: data for a Bernoulli likelihood: expected values in [0, 1]" in capsys.readouterr().err
         assert not refused.exists()
 
@@ -289,10 +297,10 @@ def test_runs_as_a_module():
 
 
 def test_a_grown_run_resumes_with_the_epochs_it_had_grown_to(digits, tmp_path):
-    train(digits, tmp_path / "run")
+    train(digits, tmp_path / "run", "--no-pictures")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"epochs": 3}))  # killed after --epochs 3
-    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
+    assert main(["train", "--no-pictures", "--resume", str(tmp_path / "run"), "--quiet"]) == 0
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
 
 

@@ -62,6 +62,7 @@ def test_exact_posterior(monkeypatch, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+@pytest.mark.slow
 def test_sketches(monkeypatch, tmp_path, capsys):
     run(monkeypatch, "sketches", "--quick", "--out", str(tmp_path))
     pictures = {f"sketch_{name}.png" for name in ("reconstructions", "samples", "interpolations", "completions")}
@@ -130,6 +131,7 @@ def test_pca_and_vae(monkeypatch, tmp_path, digits):
     assert results["elbo"]["Linear VAE"] <= results["log_px"]["Linear VAE"] < results["log_px"]["PPCA"]
 
 
+@pytest.mark.slow
 def test_faces(monkeypatch, tmp_path, recwarn):
     run(monkeypatch, "faces", "--quick", "--out", str(tmp_path))
     pictures = {"samples", "reconstructions", "perturbations", "interpolation", "training_curves"}
@@ -149,7 +151,9 @@ def test_street_digits(monkeypatch, tmp_path, recwarn):
     assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
 
 
-@pytest.mark.parametrize(("data", "n_methods"), [("drawn-digits", 3), ("street-digits", 2)])
+@pytest.mark.parametrize(
+    ("data", "n_methods"), [("drawn-digits", 3), pytest.param("street-digits", 2, marks=pytest.mark.slow)]
+)
 def test_semi_supervised(data, n_methods, monkeypatch, tmp_path, capsys, recwarn):
     run(monkeypatch, "semi_supervised", "--quick", "--data", data, "--out", str(tmp_path))
     pictures = {"label_curve.png", "class_samples.png", "analogies.png"}
@@ -163,6 +167,7 @@ def test_semi_supervised(data, n_methods, monkeypatch, tmp_path, capsys, recwarn
         assert row["error"] == pytest.approx(sum(row["all"]) / 2) and row["half"] >= 0
 
 
+@pytest.mark.slow
 def test_analogies(monkeypatch, tmp_path):
     run(monkeypatch, "analogies", "--quick", "--out", str(tmp_path))
     assert names_in(tmp_path) == {"analogies.png", "style_transfer.png", "analogies.json", "analogies.npz"}

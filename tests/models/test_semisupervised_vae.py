@@ -138,6 +138,7 @@ def test_j_is_l_of_the_first_rows_and_u_of_the_others(model, rng):
     numpy.testing.assert_allclose(alone, received[:3], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_of_the_convolutional_model(rng):
     model = convolutional()
     x, y = rng.random((4, 6, 5, 2)), numpy.array([1, 2])

@@ -301,7 +301,7 @@ def test_one_command_trains_both(run, capsys):
 
 
 def test_a_given_m1_is_the_trained_one(path, run, tmp_path):
-    assert train(path, tmp_path / "other", "--m1", str(run / "m1")) == 0
+    assert train(path, tmp_path / "other", "--m1", str(run / "m1"), "--no-pictures") == 0
     assert parameters(tmp_path / "other") == parameters(run) and not (tmp_path / "other" / "m1").exists()
 
 
@@ -317,9 +317,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(of, path, run, tmp_path, mo
         return fit(*arguments, **options)
 
     monkeypatch.setattr(sv, "fit", interrupted)
-    assert train(path, tmp_path / "run", "--m1-epochs", "3", "--kl-warmup", "4") == 130
+    assert train(path, tmp_path / "run", "--m1-epochs", "3", "--kl-warmup", "4", "--no-pictures") == 130
     monkeypatch.setattr(sv, "fit", fit)
-    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--epochs", "2"]) == 0
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--no-pictures", "--epochs", "2"]) == 0
     assert parameters(tmp_path / "run") == parameters(run)
 
 
@@ -351,12 +351,12 @@ def test_a_finished_run_is_not_begun_anew(path, run, capsys):
 
 
 def test_epochs_of_m2_may_grow_and_those_of_m1_may_not(path, tmp_path, capsys):
-    assert train(path, tmp_path / "run") == 0
+    assert train(path, tmp_path / "run", "--no-pictures") == 0
     before = (tmp_path / "run" / "m1" / "last.npz").read_bytes()
-    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--m1-epochs", "5"]) == 2
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--no-pictures", "--m1-epochs", "5"]) == 2
     error = capsys.readouterr().err
     assert "expected the M1 of the run, in which M2 has begun, received --m1-epochs 5 (--epochs may grow)" in error
-    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--epochs", "3"]) == 0
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--no-pictures", "--epochs", "3"]) == 0
     assert sv.run_files.read_history(tmp_path / "run")["epoch"][-1] == 3
     assert (tmp_path / "run" / "m1" / "last.npz").read_bytes() == before
 
@@ -380,35 +380,35 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_bad_input_gives_one_sentence_and_status_2(name, path, tmp_path, capsys):
     options, sentence = REFUSED[name]
-    assert train(path, tmp_path / "run", *options) == 2
+    assert train(path, tmp_path / "run", *options, "--no-pictures") == 2
     error = capsys.readouterr().err
     assert error.startswith("scratchvae: ") and sentence in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_an_m1_with_classes_is_refused(path, run, tmp_path, capsys):
-    assert train(path, tmp_path / "run", "--m1", str(run)) == 2
+    assert train(path, tmp_path / "run", "--m1", str(run), "--no-pictures") == 2
     assert "expected a VAE as --m1, received a StackedVAE" in capsys.readouterr().err
 
 
 def test_an_m1_of_other_images_is_refused_before_anything_is_written(path, tmp_path, capsys):
     sv.save(sv.VAE.mlp(10, 2, (4,)), tmp_path / "m1.npz")
-    assert train(path, tmp_path / "run", "--m1", str(tmp_path / "m1.npz")) == 2
+    assert train(path, tmp_path / "run", "--m1", str(tmp_path / "m1.npz"), "--no-pictures") == 2
     assert "expected rows of 10 entries" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_a_run_goes_on_without_the_file_of_its_m1(path, run, tmp_path, capsys):
     sv.save(sv.load(run / "m1" / "last.npz"), tmp_path / "m1.npz")
-    assert train(path, tmp_path / "run", "--m1", str(tmp_path / "m1.npz"), "--epochs", "1") == 0
+    assert train(path, tmp_path / "run", "--m1", str(tmp_path / "m1.npz"), "--epochs", "1", "--no-pictures") == 0
     (tmp_path / "m1.npz").unlink()
-    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--epochs", "2"]) == 0
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--no-pictures", "--epochs", "2"]) == 0
     assert parameters(tmp_path / "run") == parameters(run)
-    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--m1", str(run / "m1")]) == 2
+    assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--no-pictures", "--m1", str(run / "m1")]) == 2
     assert "expected the M1 of the run, in which M2 has begun, received --m1 " in capsys.readouterr().err
 
 
 def test_the_units_are_those_that_are_active_on_the_data_that_m1_is_trained_on(path, tmp_path):
-    assert train(path, tmp_path / "run", "--binarize", "dynamic") == 0
+    assert train(path, tmp_path / "run", "--binarize", "dynamic", "--no-pictures") == 0
     model, images = sv.load(tmp_path / "run" / "last.npz"), sv.data.load(path)[0].images
     x = prepared(model.first, images, 0)
     assert set(numpy.unique(x)) == {0.0, 1.0}

@@ -40,6 +40,7 @@ class Optimizer:
     moments: tuple[str, ...] = ()  # names of the flat buffers, beside the parameters, that a step reads and updates
     positive = {"learning_rate", "clip_norm", "clip_value"}  # names of settings above 0
     fractions: set[str] = set()  # names of settings from 0 to 1, without 1
+    buffers = {"parameters", "gradients", "state", "_values", "_parameter_views", "_gradient"}  # what is no setting
 
     def __init__(
         self,

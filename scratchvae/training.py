@@ -28,9 +28,6 @@ from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.run_directory import Run
 from scratchvae.run_files import Metrics, defaults, fingerprint
 
-BUFFERS = {"parameters", "gradients", "state", "_values", "_parameter_views", "_gradient"}
-"""The attributes of every optimizer that a run directory keeps, or that `fit` makes anew."""
-
 PROBED_STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
 
@@ -310,11 +307,11 @@ def _optimizer_settings(
     Raises InputError for settings that hold anything else, which a run directory could not compare or restore.
     """
     known = {"n_steps": optimizer.n_steps, "learning_rate": learning_rate, "clip_norm": clip_norm}
-    settings = {name: value for name, value in vars(optimizer).items() if name not in BUFFERS and value is not None}
+    settings = {name: value for name, value in vars(optimizer).items() if name not in optimizer.buffers}
     return {
         name: _plain(type(optimizer).__name__, name, value)
         for name, value in settings.items()
-        if name not in known or value != known[name]
+        if value is not None and (name not in known or value != known[name])
     }
 
 

@@ -95,7 +95,7 @@ def _help(option: Option) -> str:
         notes.append(f"default: {option.usual or shown}")
     for kind in KINDS.values():
         notes += [
-            f"{own.default} with --model {kind.name}"
+            f"{own.usual or own.default} with --model {kind.name}"
             for own in kind.options
             if own.name == option.name and own.default != option.default and kinds == list(KINDS)
         ]

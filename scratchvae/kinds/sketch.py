@@ -25,10 +25,12 @@ DEFAULTS = {
     "learning_rate": 4e-3,
     "learning_rate_decay": 0.88,
     "kl_warmup": 500,
-    "kl_floor": 10.0,
     "clip_norm": 10.0,
 }
-"""Those of the options of every kind that are others here: without the floor the decoder would ignore z."""
+"""Those of the options of every kind that are others here."""
+
+KL_FLOOR = 10.0
+"""The floor where there is a KL: without it the decoder would all but ignore z."""
 
 LATENT = Option("latent", "number of latent dimensions, K; 0: a decoder alone", 16, FROM_ZERO, metavar="K")
 ENCODER_SIZE = Option("encoder_size", "units of the encoder's LSTM in each direction", 64, COUNT, metavar="H")
@@ -106,7 +108,12 @@ class Sketch(Kind):
     name, summary = "sketch", "SketchRNN, a VAE of drawings"
     model = sv.SketchRNN
     options = (
-        *(replace(option, default=DEFAULTS.get(option.name, option.default)) for option in COMMON),
+        *(
+            replace(option, default=None, usual=f"{KL_FLOOR:g}, or 0 without a latent space or for iwae,")
+            if option.name == "kl_floor"
+            else replace(option, default=DEFAULTS.get(option.name, option.default))
+            for option in COMMON
+        ),
         LATENT,
         ENCODER_SIZE,
         DECODER_SIZE,
@@ -119,13 +126,15 @@ class Sketch(Kind):
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
         """Without a latent space there is no KL that could have a floor, nor has one the weighted bound."""
-        free = values["latent"] == 0 or values["objective"] == "iwae"
-        default = free and values["kl_floor"] == DEFAULTS["kl_floor"]
-        return values | {"kl_floor": 0.0} if default else values
+        if values["kl_floor"] is not None:
+            return values
+        return values | {"kl_floor": 0.0 if values["latent"] == 0 or values["objective"] == "iwae" else KL_FLOOR}
 
     def refuse(self, settings: Settings) -> None:
         """Raise InputError for what the constructor refuses, whatever the data."""
         super().refuse(settings)
+        if settings["kl_floor"] and settings["latent"] == 0:
+            raise InputError("train", "--kl-floor with at least one latent dimension", "--latent 0")
         sv.SketchRNN.lstm(**self._arguments(settings) | {"encoder_size": 1, "decoder_size": 1, "mixtures": 1})
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:

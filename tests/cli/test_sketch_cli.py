@@ -110,6 +110,8 @@ def test_what_does_not_fit_gets_a_sentence(data, tmp_path, capsys):
         (["--random-scale", "1"], "expected random_scale from 0 to below 1, received 1.0"),
         (["--hidden", "3"], "expected --hidden with --model mlp, m2, m1+m2, received --model sketch"),
         (["--kl-floor", "3", "--objective", "iwae"], "expected --kl-floor with --objective elbo"),
+        (["--kl-floor", "10", "--objective", "iwae"], "expected --kl-floor with --objective elbo"),
+        (["--kl-floor", "10", "--latent", "0"], "expected --kl-floor with at least one latent dimension"),
     ):
         assert train(data, tmp_path / "run", *more) == 2
         assert sentence in capsys.readouterr().err and not (tmp_path / "run").exists()
@@ -126,4 +128,7 @@ def test_help_names_the_defaults_of_sketches(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     out = " ".join(capsys.readouterr().out.split())
-    assert "sketch: SketchRNN, a VAE of drawings" in out and "default: 0.0; 10.0 with --model sketch" in out
+    assert (
+        "sketch: SketchRNN, a VAE of drawings" in out
+        and "default: 0.0; 10, or 0 without a latent space or for iwae, with --model sketch" in out
+    )

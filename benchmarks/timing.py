@@ -22,10 +22,14 @@ def interleaved(functions: dict[str, Function], rounds: int, reference: str) -> 
 
 
 def interleaved_processes(
-    makers: dict[str, Callable[[], Function]], rounds: int, reference: str
+    makers: dict[str, Callable[[], Function]],
+    rounds: int,
+    reference: str,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, tuple[float, float]]:
     """The same for functions that are made and called in a process each, which sleeps while another has its turn.
 
+    clock: time.process_time counts CPU seconds of all threads of the process, which other work disturbs less.
     So no library meets the threads or the freed memory of another. What a maker raises is raised here.
     """
     with ExitStack() as stack:
@@ -33,7 +37,7 @@ def interleaved_processes(
         for name, make in makers.items():
             process = ProcessPoolExecutor(1, get_context("spawn"), initializer=_hold, initargs=(make,))
             stack.enter_context(process)
-            turns[name] = lambda process=process: process.submit(_turn_of_the_made).result()
+            turns[name] = lambda process=process: process.submit(_turn_of_the_made, clock).result()
         return _compared(turns, rounds, reference)
 
 
@@ -48,14 +52,14 @@ def _compared(turns: dict[str, Callable[[], float]], rounds: int, reference: str
     }
 
 
-def _turn(function: Function) -> float:
+def _turn(function: Function, clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds per call."""
     for _ in range(UNTIMED):
         function()
-    start = time.perf_counter()
+    start = clock()
     for _ in range(TIMED):
         function()
-    return (time.perf_counter() - start) / TIMED
+    return (clock() - start) / TIMED
 
 
 # ---- in the other process
@@ -72,6 +76,6 @@ def _made() -> Function:
     return _makers[0]()
 
 
-def _turn_of_the_made() -> float:
+def _turn_of_the_made(clock: Callable[[], float]) -> float:
     time.sleep(PAUSE)
-    return _turn(_made())
+    return _turn(_made(), clock)

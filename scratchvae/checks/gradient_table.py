@@ -319,6 +319,50 @@ def _lstm_step_rows() -> list[Case]:
     ]
 
 
+def loop_gru(
+    inputs: numpy.ndarray,
+    recurrent: numpy.ndarray,
+    recurrent_bias: numpy.ndarray,
+    h0: numpy.ndarray,
+    constant: numpy.ndarray | None = None,
+    *,
+    counts: tuple[int, ...],
+) -> numpy.ndarray:
+    """ops.gru by rows, one sequence after the other, one step after the other."""
+    size = h0.shape[1]
+    hs = numpy.empty((len(inputs), size))
+    for n, h in enumerate(h0):
+        for k in [sum(counts[:t]) + n for t in range(len(counts)) if n < counts[t]]:
+            x = (inputs[k] + (0 if constant is None else constant[n])).reshape(3, size)
+            product = (h @ recurrent).reshape(3, size)
+            r, u = 1 / (1 + numpy.exp(-(x[:2] + product[:2])))
+            h = hs[k] = (1 - u) * numpy.tanh(x[2] + r * (product[2] + recurrent_bias)) + u * h
+    return hs
+
+
+def _gru_rows() -> list[Case]:
+    """Steps of equal and of unequal counts, alone and with a constant."""
+
+    def rows_of(counts: tuple[int, ...], size: int, constant: bool) -> Case:
+        shapes = [(sum(counts), 3 * size), (size, 3 * size), (size,), (counts[0], size)]
+        shapes += [(counts[0], 3 * size)] if constant else []
+        domains = (real(*shape) for shape in shapes)
+        return row(_with_counts(ops.gru, counts), _with_counts(loop_gru, counts), *domains)
+
+    return [rows_of((1,), 1, False), rows_of((2, 2), 2, False), rows_of((3, 2, 2, 1), 2, True), rows_of((3,), 3, True)]
+
+
+def _gru_step_rows() -> list[Case]:
+    """One step, alone and with a constant."""
+    shapes = [(2, 9), (3, 9), (3,), (2, 3), (2, 9)]
+    return [row(ops.gru_step, _with_counts(loop_gru, (2,)), *(real(*shape) for shape in shapes[:n])) for n in (4, 5)]
+
+
+def _with_counts(function: Callable[..., Any], counts: tuple[int, ...]) -> Callable[..., Any]:
+    return lambda *x: function(*x, counts=counts)
+
+
+_ROWS = numpy.array([2, 0, 2, 3, 2])
 _MASK = numpy.array([[True, False, True, True], [False, False, True, False], [True, True, False, True]])
 _INDICES = (
     1,
@@ -395,6 +439,7 @@ CASES: dict[str, list[Case]] = {
     "log": entry_rows(ops.log, numpy.log, positive),
     "log1p": entry_rows(ops.log1p, numpy.log1p, unit),
     "logsumexp": reduction_rows(ops.logsumexp, numpy.logaddexp.reduce),
+    "gru": _gru_rows(),
     "lstm": _lstm_rows(),
     "matmul": [
         row(ops.matmul, numpy.matmul, real(*x), real(*y))
@@ -433,12 +478,19 @@ CASES: dict[str, list[Case]] = {
         row(lambda p: ops.power(1.5, p), lambda p: numpy.power(1.5, p), real(5)),
     ],
     "relu": entry_rows(ops.relu, lambda x: numpy.maximum(x, 0), halves),
+    "gather_rows": [
+        row(lambda x, i=i: ops.gather_rows(x, _beside(x, i)), lambda x, i=i: numpy.array([x[k] for k in i]), real(4, 3))
+        for i in (_ROWS, _ROWS[:1])
+    ],
     "reshape": [
         row(_with(ops.reshape, (4, -1)), lambda x: x.reshape(4, 6), real(2, 3, 4)),
         row(_with(ops.reshape, 6), lambda x: x.reshape(6), real(2, 3)),
         row(_with(ops.reshape, ()), lambda x: x.reshape(()), real(1, 1)),
     ],
     "scatter_add": _scatter_rows(*_INDICES),
+    "scatter_rows": [
+        row(lambda x: ops.scatter_rows(x, _beside(x, _ROWS), 4), lambda x: numpy.eye(4)[_ROWS].T @ x, real(5, 3))
+    ],
     "sigmoid": entry_rows(ops.sigmoid, _special("expit"), real),
     "softplus": entry_rows(ops.softplus, lambda x: numpy.logaddexp(0, x), real),
     "sqrt": entry_rows(ops.sqrt, numpy.sqrt, positive),
@@ -472,6 +524,7 @@ COMPOSITES: dict[str, list[Case]] = {
         row(_with(ops.log_softmax, **options), _with(_special("log_softmax"), **{"axis": -1} | options), real(2, 3, 2))
         for options in ({}, {"axis": 1})
     ],
+    "gru_step": _gru_step_rows(),
     "lstm_step": _lstm_step_rows(),
     "softmax": [
         row(_with(ops.softmax, **options), _with(_special("softmax"), **{"axis": -1} | options), real(2, 3, 2))
@@ -517,6 +570,11 @@ ADJOINT_PAIRS: dict[str, AdjointPair] = {
         )
         for i, c in enumerate(CONVOLUTIONS)
     },
+    "gather_rows, scatter_rows": AdjointPair(
+        lambda x: ops.gather_rows(x, _beside(x, _ROWS)),
+        lambda y: ops.scatter_rows(y, _beside(y, _ROWS), 4),
+        *((4, 3), (5, 3)),
+    ),
     "getitem, scatter_add": AdjointPair(
         lambda x: ops.getitem(x, _beside(x, numpy.array([2, 0, 2]))),
         lambda y: ops.scatter_add(y, _beside(y, numpy.array([2, 0, 2])), (3, 4)),

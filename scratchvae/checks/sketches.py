@@ -17,7 +17,7 @@ from scratchvae.distributions.sketch import n_points
 from scratchvae.evaluation import log_likelihood
 from scratchvae.models import sketch_rnn
 from scratchvae.models.sketch_rnn import SketchDecoder, SketchRNN
-from scratchvae.nn import BidirectionalLSTM, Packing
+from scratchvae.nn import LSTM, Bidirectional, Packing
 from scratchvae.noise import GivenNoise, Noise
 from scratchvae.quadrature import normal_nodes
 
@@ -192,7 +192,7 @@ def padding(device: str = "cpu") -> float:
     (x, z), decoder = drawings((3, 1, 5, 2)), small_decoder(device=device)
     order = numpy.array([2, 0, 3, 1])
     padded = numpy.concatenate([x, numpy.tile(END_ROW, (4, 9, 1))], axis=1)[order]
-    network = BidirectionalLSTM(5, 3, Noise(0)).to(dtype=numpy.float64).to(device)
+    network = Bidirectional(lambda noise: LSTM(5, 3, noise), Noise(0)).to(dtype=numpy.float64).to(device)
 
     def read(x: numpy.ndarray) -> numpy.ndarray:
         packing = Packing(x[:, :, 4].argmax(axis=1), device)

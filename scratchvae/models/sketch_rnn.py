@@ -18,7 +18,7 @@ from scratchvae.errors import DataError, InputError, ShapeError, whole_number
 from scratchvae.latent_space import spherical_interpolation
 from scratchvae.models.configuration import Index, Size, constructor
 from scratchvae.models.vae import VAE
-from scratchvae.nn import LSTM, BidirectionalLSTM, Linear, Module, Packing, glorot_uniform
+from scratchvae.nn import LSTM, Bidirectional, Linear, Module, Packing, glorot_uniform
 from scratchvae.noise import Noise
 from scratchvae.optim import Adam, LinearSchedule
 
@@ -61,8 +61,8 @@ class SketchHead(Module):
 class SketchEncoder(Module):
     """q(z | x) = Normal(mu, diag(sigma^2)),   mu and log sigma affine in the last h of two LSTMs.   (N, T, 5) -> (N, K)
 
-    One reads the points of x forwards, the other backwards; the end and the padding are not read. The arguments are
-    those of BidirectionalLSTM; scale: the unit of offsets, a buffer.
+    One reads the points of x forwards, the other backwards; the end and the padding are not read. hidden_size and
+    layer_norm: as in LSTM; scale: the unit of offsets, a buffer.
 
     Source: Ha & Eck (2017), equations 1 and 2.
     """
@@ -70,7 +70,7 @@ class SketchEncoder(Module):
     def __init__(
         self, latent_size: int, hidden_size: int, noise: Noise, layer_norm: bool = False, scale: float = 1.0
     ) -> None:
-        self.lstm = BidirectionalLSTM(5, hidden_size, noise.child("lstm"), layer_norm)
+        self.lstm = Bidirectional(lambda child: LSTM(5, hidden_size, child, layer_norm), noise.child("lstm"))
         self.linear = Linear(2 * hidden_size, 2 * latent_size, noise.child("linear"), _small)
         self.scale = _as_scale("SketchEncoder", scale, noise)
 

@@ -5,12 +5,13 @@ from scratchvae.nn.initializers import glorot_uniform, he_uniform, orthogonal
 from scratchvae.nn.linear import MLP, Linear
 from scratchvae.nn.module import Module
 from scratchvae.nn.normalization import GroupNorm
-from scratchvae.nn.recurrent import LSTM, BidirectionalLSTM, Packing
+from scratchvae.nn.recurrent import GRU, LSTM, Bidirectional, Packing
 
 __all__ = [
+    "GRU",
     "LSTM",
     "MLP",
-    "BidirectionalLSTM",
+    "Bidirectional",
     "Conv2d",
     "ConvTranspose2d",
     "ConvolutionalNetwork",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -152,24 +153,83 @@ class LSTM(Module):
         return f"LSTM({self.weight.shape[0]} -> {self.hidden_size}{norm}{keep})"
 
 
-class BidirectionalLSTM(Module):
-    """The last h of an LSTM that reads a sequence forwards, and that of one that reads it backwards, side by side.
+class GRU(Module):
+    """h_t = (1 - u) n + u h_(t-1),   (r, u) = sigmoid(x_t W + b + k + h_(t-1) U),   n = tanh(x_t W + b + k + r m)
 
-    Each has read the whole sequence and nothing behind its end.   Arguments as of LSTM; shape: (R, D) -> (N, 2 H)
+    m = h_(t-1) U + b_n    for the three blocks r, u, n of W (D, 3 H), b (3 H,), U (H, 3 H) and k (N, 3 H), a constant
+    of each sequence; b_n (H,) belongs to the block n alone.
+
+    x is rows of numbers, or symbols: whole numbers from 0 to D - 1 that stand for one-hot rows, so that x_t W is a row
+    of W.
+
+    W starts as Glorot uniform, U as three orthogonal blocks, b and b_n at 0.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        D and H.
+
+    Source: Cho et al. (2014), equations 5 to 8, in the form of `ops.gru`.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, noise: Noise) -> None:
+        inputs = whole_number("GRU", "input_size", input_size)
+        size = self.hidden_size = whole_number("GRU", "hidden_size", hidden_size)
+        xp = device_module(noise.device)
+        blocks = [orthogonal(noise.child(f"recurrent {block}"), (size, size)) for block in "run"]
+        self.weight = Tensor(glorot_uniform(noise, (inputs, 3 * size), fans=(inputs, size)))
+        self.recurrent = Tensor(xp.concatenate(blocks, axis=1))
+        self.bias = Tensor(xp.zeros(3 * size, dtype=self.weight.dtype))
+        self.recurrent_bias = Tensor(xp.zeros(size, dtype=self.weight.dtype))
+
+    def __call__(self, x: Any, packing: Packing, state: Any = None, constant: Any = None) -> Any:
+        """All h_t, as rows.   x (R, D) or symbols (R,) -> (R, H);   state: h_0 (N, H), zeros if None; constant: k
+
+        Raises InputError for symbols that are not from 0 to D - 1.
+        """
+        if state is None:
+            h = device_module(self.device).zeros((packing.counts[0], self.hidden_size), dtype=self.dtype)
+        else:
+            h = state[packing.order]
+        constant = None if constant is None else constant[packing.order]
+        return ops.gru(self._inputs(x), self.recurrent, self.recurrent_bias, h, constant, counts=packing.counts)
+
+    def step(self, x: Any, state: Any, constant: Any = None) -> Any:
+        """One step, h_t from h_(t-1).   x (N, D) or symbols (N,), state (N, H) -> (N, H)"""
+        return ops.gru_step(self._inputs(x), self.recurrent, self.recurrent_bias, state, constant)
+
+    def _inputs(self, x: Any) -> Any:
+        if x.dtype.kind in "iu":
+            return ops.gather_rows(self.weight + self.bias, x)  # b is added to the table's rows, not to all of x's
+        return ops.affine(x, self.weight, self.bias)
+
+    def __repr__(self) -> str:
+        return f"GRU({self.weight.shape[0]} -> {self.hidden_size})"
+
+
+class Bidirectional(Module):
+    """The last h of a layer that reads a sequence forwards, and that of one that reads it backwards, side by side.
+
+    Each has read the whole sequence and nothing behind its end.   x as the layers take it: (R, ...) -> (N, 2 H)
+
+    Parameters
+    ----------
+    layer : function
+        Makes a layer from noise: Bidirectional(lambda noise: GRU(5, 64, noise), noise).
 
     Source: Schuster & Paliwal (1997).
     """
 
-    def __init__(
-        self, input_size: int, hidden_size: int, noise: Noise, layer_norm: bool = False, keep: float = 1.0
-    ) -> None:
-        self.forwards = LSTM(input_size, hidden_size, noise.child("forwards"), layer_norm, keep)
-        self.backwards = LSTM(input_size, hidden_size, noise.child("backwards"), layer_norm, keep)
+    def __init__(self, layer: Callable[[Noise], LSTM | GRU], noise: Noise) -> None:
+        self.forwards = layer(noise.child("forwards"))
+        self.backwards = layer(noise.child("backwards"))
 
     def __call__(self, x: Any, packing: Packing, noise: Noise | None = None) -> Any:
-        noises = [None if noise is None else noise.child(name) for name in ("forwards", "backwards")]
-        forwards = self.forwards(x, packing, noise=noises[0])
-        backwards = self.backwards(x[packing.reversal], packing, noise=noises[1])
+        """(R, ...) -> (N, 2 H);   noise: for the dropout of an LSTM"""
+        names = ("forwards", "backwards")
+        options = [{} if noise is None else {"noise": noise.child(name)} for name in names]
+        forwards = self.forwards(x, packing, **options[0])
+        backwards = self.backwards(x[packing.reversal], packing, **options[1])
         return ops.concatenate([forwards[packing.last], backwards[packing.last]], axis=1)
 
     def __repr__(self) -> str:

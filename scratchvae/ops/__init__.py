@@ -29,8 +29,9 @@ from scratchvae.ops.elementwise import (
     tanh,
     where,
 )
-from scratchvae.ops.linalg import affine, matmul
-from scratchvae.ops.recurrent import lstm, lstm_step
+from scratchvae.ops.gru import gru, gru_step
+from scratchvae.ops.linalg import affine, gather_rows, matmul, scatter_rows
+from scratchvae.ops.lstm import lstm, lstm_step
 from scratchvae.ops.reductions import log_softmax, logsumexp, max, mean, min, softmax, sum
 from scratchvae.ops.structure import (
     concatenate,
@@ -61,7 +62,10 @@ __all__ = [
     "exp",
     "expand_dims",
     "expm1",
+    "gather_rows",
     "getitem",
+    "gru",
+    "gru_step",
     "leaky_relu",
     "log",
     "log1p",
@@ -82,6 +86,7 @@ __all__ = [
     "relu",
     "reshape",
     "scatter_add",
+    "scatter_rows",
     "sigmoid",
     "softmax",
     "softplus",

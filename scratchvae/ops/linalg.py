@@ -1,4 +1,4 @@
-"""Matrix products."""
+"""Matrix products, among them those with one-hot rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Any
 
 from scratchvae.autodiff import primitive, sum_to
 from scratchvae.backend import array_module
+from scratchvae.errors import InputError, ShapeError
 from scratchvae.ops.elementwise import as_real
 from scratchvae.ops.structure import expand_dims, reshape, swapaxes
+
+LARGEST_INDICATOR = 2**22
+"""The most entries of E that scatter_rows forms at a time."""
 
 
 @primitive
@@ -74,3 +78,48 @@ affine.defvjp(
 def _rows(x: Any) -> Any:
     """(..., D) -> (rows, D)"""
     return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+@primitive
+def gather_rows(table: Any, index: Any) -> Any:
+    """y = E W = W[index] for the rows of a table W, E[r, c] = 1 if index[r] = c, else 0.   Adjoint: scatter_rows
+
+    shape: table (C, D), index of integers (R,) from 0 to C - 1 -> (R, D)
+
+    A product with one-hot rows, without the product. Raises InputError for an index that is none of the table's rows.
+    """
+    return table[_row_index("gather_rows", index, len(table))]
+
+
+@primitive
+def scatter_rows(x: Any, index: Any, n_rows: int) -> Any:
+    """y = E' x: row c is the sum of the rows x[r] with index[r] = c, E as in gather_rows.   Adjoint: gather_rows
+
+    shape: x (R, D), index (R,) -> (n_rows, D)
+
+    A product with E, formed for a bounded number of rows at a time, is faster than adding row by row. As in every
+    product, an infinite entry of x makes a whole column NaN. Raises InputError as gather_rows does.
+    """
+    (x,), index = as_real(x), _row_index("scatter_rows", index, n_rows)
+    if len(x) != len(index):
+        raise ShapeError("scatter_rows", f"an index for each of {len(x)} rows", f"{len(index)}")
+    xp, at_once = array_module(x), max(1, LARGEST_INDICATOR // n_rows)
+    y, rows = xp.zeros((n_rows, x.shape[1]), dtype=x.dtype), xp.arange(n_rows)[:, None]
+    for start in range(0, len(x), at_once):
+        part = slice(start, start + at_once)
+        y += (rows == index[part]).astype(x.dtype) @ x[part]
+    return y
+
+
+gather_rows.defvjp(lambda g, y, table, index: scatter_rows(g, index, table.shape[0]))
+scatter_rows.defvjp(lambda g, y, x, index, n_rows: gather_rows(g, index))
+
+
+def _row_index(operation: str, index: Any, n_rows: int) -> Any:
+    """The index, if it is one of integers (R,) from 0 to n_rows - 1."""
+    if index.ndim != 1 or index.dtype.kind not in "iu":
+        raise InputError(operation, "an index of integers, shape (R,)", f"{index.dtype}, shape {index.shape}")
+    if len(index) and not 0 <= int(index.min()) <= int(index.max()) < n_rows:
+        received = f"{int(index.min())} to {int(index.max())}"
+        raise InputError(operation, f"an index from 0 to {n_rows - 1}", received)
+    return index

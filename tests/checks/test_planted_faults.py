@@ -9,6 +9,8 @@ import inspect
 import math
 import textwrap
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -60,9 +62,8 @@ from scratchvae.models import (
     sketch_rnn,
 )
 from scratchvae.models.sketch_rnn import SketchDecoder, SketchEncoder, SketchRNN
-from scratchvae.nn import BidirectionalLSTM
+from scratchvae.nn import Bidirectional
 from scratchvae.noise import Noise
-from scratchvae.ops import recurrent
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -816,15 +817,19 @@ def test_fault_of_a_likelihood_or_a_linear_model(plant, caught_by, monkeypatch):
 # ---- sketches
 
 
-def edited_lstm(function, attribute, old, new):
-    """Plant an edited forward or backward pass into the primitive."""
-    plant_function = edited(recurrent, function, old, new)
+def edited_pass(name, function, attribute, old, new):
+    """Plant an edited forward or backward pass into a primitive."""
+    module = import_module(primitives()[name].__module__)
+    plant_function = edited(module, function, old, new)
 
     def plant(monkeypatch):
         plant_function(monkeypatch)
-        monkeypatch.setattr(ops.lstm, attribute, getattr(recurrent, function))
+        monkeypatch.setattr(primitives()[name], attribute, getattr(module, function))
 
     return plant
+
+
+edited_lstm, edited_gru = partial(edited_pass, "lstm"), partial(edited_pass, "gru")
 
 
 MOMENTS, DENSITY = "BivariateMixture: moments of density and draws", "sketch: log p(x) = its equations, row by row"
@@ -898,7 +903,7 @@ FAULTS_OF_SKETCHES = {
     ),
     "drawing goes on behind the end": (edited(SketchDistribution, "sample", "if t > 0:", "if t > longest:"), DRAWS),
     "last state of the whole batch's last rows": (
-        edited(BidirectionalLSTM, "__call__", "forwards[packing.last]", "forwards[-packing.counts[0] :]"),
+        edited(Bidirectional, "__call__", "forwards[packing.last]", "forwards[-packing.counts[0] :]"),
         PADDING,
     ),
     "std taken for log std": (
@@ -915,7 +920,7 @@ FAULTS_OF_SKETCHES = {
         ENCODER,
     ),
     "both directions forwards": (
-        edited(BidirectionalLSTM, "__call__", "x[packing.reversal]", "x"),
+        edited(Bidirectional, "__call__", "x[packing.reversal]", "x"),
         ENCODER,
     ),
     "completion without the prior": (
@@ -943,7 +948,7 @@ FAULTS_OF_SKETCHES = {
         POINTS,
     ),
     "gates i and f exchanged": (
-        edited_lstm("_run", "keep", "i, f, o, g = _blocks(a)", "f, i, o, g = _blocks(a)"),
+        edited_lstm("_run", "keep", "i, f, o, g = blocks(a, 4)", "f, i, o, g = blocks(a, 4)"),
         "lstm",
     ),
     "dropout of h, too": (

@@ -87,19 +87,31 @@ def test_what_is_timed_of_convolutions_is_the_same(rng):
         numpy.testing.assert_allclose(peer_kernel.transpose(2, 3, 1, 0), g_kernel, rtol=1e-3, atol=1e-3)
 
 
-def test_what_is_timed_of_recurrent_layers_is_the_same():
+@pytest.mark.parametrize("cell", recurrent.LAYERS)
+def test_what_is_timed_of_recurrent_layers_is_the_same(cell):
     pytest.importorskip("torch")
-    lengths, size = [3, 1, 4, 2], 3
-    ours = recurrent.engine(lengths, size)()
-    gates = numpy.arange(4 * size).reshape(4, size)[[0, 1, 3, 2]].ravel()  # in PyTorch's order
+    case = cell, [3, 1, 4, 2], 3
+    ours = recurrent.engine(*case)()
+    assert len(ours) == {"lstm": 3, "gru": 4}[cell]
+    gates = numpy.arange(3 * len(recurrent.GATES[cell])).reshape(-1, 3)[recurrent.GATES[cell]].ravel()
     for name, peer in {
-        "small operations": recurrent.small_operations(lengths, size)(),
-        "padded": recurrent.pytorch(lengths, size, packed=False)(),
-        "packed": recurrent.pytorch(lengths, size, packed=True)(),
+        "small operations": recurrent.small_operations(*case)(),
+        "padded": recurrent.pytorch(*case, packed=False)(),
+        "packed": recurrent.pytorch(*case, packed=True)(),
     }.items():
         order = slice(None) if name == "small operations" else gates
         for received, expected in zip(peer, ours, strict=True):
-            numpy.testing.assert_allclose(received, expected[..., order], rtol=1e-4, atol=1e-5)
+            expected = expected[..., order] if expected.shape[-1] == len(gates) else expected
+            numpy.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_recurrent_layers_are_timed_by_either_clock(monkeypatch, capsys):
+    pytest.importorskip("torch")
+    monkeypatch.setitem(recurrent.CASES, "gru", {"tiny": ([2, 1], 2)})
+    recurrent.main(["gru", "--cpu", "--rounds", "1"])
+    header, columns, row = capsys.readouterr().out.splitlines()
+    assert "PyTorch" in header and "scratchvae" in columns and row.startswith("GRU, tiny")
+    assert all(float(number) > 0 for number in row.removeprefix("GRU, tiny").split())
 
 
 # ---- faces

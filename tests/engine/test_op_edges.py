@@ -35,15 +35,19 @@ REGIMES = {
 }
 LEFT_OUT = {
     "mean": {"float32, 1e38", "float32, -1e38"},  # the sum is infinite, as NumPy's is
-    **{name: {"float32, -infinity"} for name in ("matmul", "affine")},  # infinity less infinity,
+    **{name: {"float32, -infinity"} for name in ("matmul", "affine", "scatter_rows")},  # infinity less infinity,
     **{name: {"float32, -infinity"} for name in CASES if name.startswith("conv")},  # or times the zeros of a margin
 }
 SQUARES_PASS_THE_RANGE = {"float16", "float16, largest", "float32, 1e25", "float32, 1e38", "float32, -1e38"}
 LEFT_OUT |= dict.fromkeys(("lstm", "lstm_step"), SQUARES_PASS_THE_RANGE)  # those of the normalisation
+LEFT_OUT |= dict.fromkeys(("gru", "gru_step"), {"float32, -1e38"})  # h U is infinite, and r is 0
+PRODUCTS_PASS_THE_RANGE = {"float16, largest", "float32, 1e25", "float32, 1e38"}
 LEFT_OUT_OF_GRADIENTS = {
     "power": {"float16, smallest", "float32, subnormal"},  # the slope, p x^(p - 1), passes infinity
     "lstm": {"float16, smallest", "float32, 100"},  # rounding is compounded by the steps
     "lstm_step": {"float32, 100"},
+    "gru": PRODUCTS_PASS_THE_RANGE | {"float16", "float32, -infinity"},  # an infinite h U times a slope of 0; rounding
+    "gru_step": PRODUCTS_PASS_THE_RANGE,
 }
 OPERATORS = {"add", "subtract", "multiply", "divide"}  # whose rows of one argument are NumPy's own, 3 * x, on arrays
 SOFTMAX = {"logsumexp", "log_softmax", "softmax"}  # rounding there is relative to the largest |x|
@@ -109,7 +113,7 @@ def check_value(name, dtype, values):
         doubles = [x.astype(numpy.float64) for x in inputs]
         with numpy.errstate(all="ignore"):
             expected = numpy.asarray(case.reference(*doubles))
-        if name.startswith(("conv", "lstm")) and dtype not in FLOATS:
+        if name.startswith(("conv", "lstm", "gru")) and dtype not in FLOATS:
             with pytest.raises(InputError, match=f"{name}: expected .* of floating-point numbers"):
                 case.function(*inputs)
             continue

@@ -59,6 +59,29 @@ def in_torch_order(rows):
     return torch.cat([i, f, g, o])
 
 
+def torch_gru(inputs, recurrent, recurrent_bias, h0, counts):
+    """torch.nn.GRU on packed sequences, its inputs multiplied by 1."""
+    gru = torch.nn.GRU(inputs.shape[1], h0.shape[1], dtype=inputs.dtype)
+    packed = torch.nn.utils.rnn.PackedSequence(inputs, torch.tensor(counts))
+    weights = {f"{name}_l0": value for name, value in gru_weights(inputs, recurrent, recurrent_bias).items()}
+    return torch.func.functional_call(gru, weights, (packed, h0[None]))[0].data
+
+
+def torch_gru_step(inputs, recurrent, recurrent_bias, h):
+    cell = torch.nn.GRUCell(inputs.shape[1], h.shape[1], dtype=inputs.dtype)
+    return torch.func.functional_call(cell, gru_weights(inputs, recurrent, recurrent_bias), (inputs, h))
+
+
+def gru_weights(inputs, recurrent, recurrent_bias):
+    width, size = inputs.shape[1], len(recurrent_bias)
+    return {
+        "weight_ih": torch.eye(width, dtype=inputs.dtype),
+        "weight_hh": recurrent.T,
+        "bias_ih": torch.zeros(width, dtype=inputs.dtype),
+        "bias_hh": torch.cat([torch.zeros(2 * size, dtype=inputs.dtype), recurrent_bias]),
+    }
+
+
 # name: (function of Tensors, function of torch's tensors, inputs)
 PEERS = {
     "abs": (ops.abs, torch.abs, [real(3, 4)]),
@@ -92,6 +115,17 @@ PEERS = {
     "expand_dims": (lambda x: ops.expand_dims(x, -2), lambda x: x.unsqueeze(-2), [real(3, 4)]),
     "expm1": (ops.expm1, torch.expm1, [real(3, 4)]),
     "getitem": (lambda x: ops.getitem(x, ROWS), lambda x: x[torch.tensor(ROWS)], [real(3, 4)]),
+    "gather_rows": (
+        lambda x: ops.gather_rows(x, ROWS),
+        lambda x: torch.nn.functional.embedding(torch.tensor(ROWS), x),
+        [real(3, 4)],
+    ),
+    "gru": (
+        lambda *x: ops.gru(*x, counts=[3, 3, 2, 1]),
+        lambda *x: torch_gru(*x, counts=[3, 3, 2, 1]),
+        [real(9, 15), real(5, 15), real(5), real(3, 5)],
+    ),
+    "gru_step": (ops.gru_step, torch_gru_step, [real(3, 15), real(5, 15), real(5), real(3, 5)]),
     "leaky_relu": (
         lambda x: ops.leaky_relu(x, 0.2),
         lambda x: torch.nn.functional.leaky_relu(x, 0.2),
@@ -130,6 +164,11 @@ PEERS = {
     "scatter_add": (
         lambda x: ops.scatter_add(x, ROWS, (3, 4)),
         lambda x: torch.zeros(3, 4, dtype=x.dtype).index_add(0, torch.tensor(ROWS), x),
+        [real(3, 4)],
+    ),
+    "scatter_rows": (
+        lambda x: ops.scatter_rows(x, ROWS, 4),
+        lambda x: torch.zeros(4, 4, dtype=x.dtype).index_add(0, torch.tensor(ROWS), x),
         [real(3, 4)],
     ),
     "sigmoid": (ops.sigmoid, torch.sigmoid, [real(3, 4)]),

@@ -1,7 +1,4 @@
-"""The long short-term memory (LSTM), over rows without padding.
-
-N sequences, the longest first, make R rows: all first steps, then all second ones, and so on. counts[t] says how many
-sequences have a step t, and the rows of that step belong to the first counts[t] sequences. There is no padding to read.
+"""The long short-term memory (LSTM), over the rows without padding that `packed_rows` describes.
 
 `lstm_step` is the definition, one step by small operations. `lstm` runs all steps as one primitive: its gradient keeps
 what the forward pass has computed, goes back through the steps once and leaves the sum over all rows that the recurrent
@@ -13,14 +10,15 @@ Sources: Hochreiter & Schmidhuber (1997); Gers, Schmidhuber & Cummins (2000) for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
 from scratchvae.backend import array_module
-from scratchvae.errors import InputError, ShapeError
+from scratchvae.errors import InputError
 from scratchvae.ops.elementwise import sigmoid, square, tanh
+from scratchvae.ops.packed_rows import blocks, check_rows, check_types, steps
 from scratchvae.ops.reductions import mean, sum
 from scratchvae.ops.structure import concatenate, reshape
 
@@ -48,13 +46,13 @@ def lstm_step(
     block of a is normalised over its H entries, and so is c' inside the last tanh. None leaves them out. Raises
     InputError for numbers that are not floating-point ones.
     """
-    _check_types("lstm_step", inputs, h)
+    check_types("lstm_step", inputs, h)
     a, size = inputs + h @ recurrent, h.shape[-1]
     if constant is not None:
         a = a + constant
     if gate_scale is not None:
-        blocks = _normalized(reshape(a, (*a.shape[:-1], 4, size)))
-        a = reshape(blocks, a.shape) * gate_scale + gate_shift
+        normal = _normalized(reshape(a, (*a.shape[:-1], 4, size)))
+        a = reshape(normal, a.shape) * gate_scale + gate_shift
     i, f, o = (sigmoid(a[..., k * size : (k + 1) * size]) for k in range(3))
     g = tanh(a[..., 3 * size :])
     c = f * c + i * (g if dropout is None else g * dropout)
@@ -127,7 +125,10 @@ def _run(
     all_rows: bool = True,
 ) -> tuple[Any, _Intermediates]:
     """All h_t, and the intermediates: of all rows, or in buffers of one step that each step overwrites."""
-    _check(inputs, h, counts, (gate_scale, gate_shift, cell_scale, cell_shift))
+    check_rows("lstm", inputs, h, counts)
+    present = [x is not None for x in (gate_scale, gate_shift, cell_scale, cell_shift)]
+    if any(present) and not all(present):
+        raise InputError("lstm", "all scales and shifts, or none", f"{present.count(True)} of 4")
     xp, dtype, (n, size) = array_module(inputs), inputs.dtype, h.shape
     rows = len(inputs) if all_rows else n
     shapes = [(rows, 4 * size), (rows, size), (rows, size)]
@@ -136,7 +137,7 @@ def _run(
     buffers = _Intermediates(*(xp.empty(shape, dtype=dtype) for shape in shapes))
     y, half = xp.empty((len(inputs), size), dtype=dtype), xp.ones(4 * size, dtype=dtype)
     half[: 3 * size] = 0.5
-    for start, n in _steps(counts):
+    for start, n in steps(counts):
         step = slice(start, start + n)
         place = step if all_rows else slice(0, n)
         a, new_c, last_tanh, new_h = buffers.gates[place], buffers.cells[place], buffers.tanh_cells[place], y[step]
@@ -152,7 +153,7 @@ def _run(
         xp.tanh(a, out=a)
         a *= half
         a += 1 - half
-        i, f, o, g = _blocks(a)
+        i, f, o, g = blocks(a, 4)
         candidate = i * g
         if dropout is not None:
             candidate *= dropout[step]
@@ -166,37 +167,6 @@ def _run(
         xp.multiply(o, last_tanh, out=new_h)
         h, c = new_h, new_c
     return y, buffers
-
-
-def _check_types(operation: str, inputs: Any, h: Any) -> None:
-    if inputs.dtype.kind != "f" or h.dtype.kind != "f":
-        raise InputError(operation, "inputs and h of floating-point numbers", f"{inputs.dtype} and {h.dtype}")
-
-
-def _check(inputs: Any, h: Any, counts: Sequence[int], norms: tuple[Any, ...]) -> None:
-    _check_types("lstm", inputs, h)
-    start, last = [(0, 0), *_steps(counts)][-1]
-    rising = any(following > n for n, following in pairwise(counts))
-    if last < 1 or counts[0] != len(h) or start + last != len(inputs) or rising:
-        expected = f"counts that begin with {len(h)}, never rise and add up to {len(inputs)}"
-        raise ShapeError("lstm", expected, str(list(counts)))
-    present = [x is not None for x in norms]
-    if any(present) and not all(present):
-        raise InputError("lstm", "all scales and shifts, or none", f"{present.count(True)} of 4")
-
-
-def _steps(counts: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The first row and the number of rows of each step."""
-    start = 0
-    for n in counts:
-        yield start, n
-        start += n
-
-
-def _blocks(a: Any) -> list[Any]:
-    """Views of the four blocks.   (N, 4 H) -> four of (N, H)"""
-    size = a.shape[1] // 4
-    return [a[:, k * size : (k + 1) * size] for k in range(4)]
 
 
 def _normalize(x: Any, out: Any) -> tuple[Any, Any]:
@@ -244,12 +214,12 @@ def _lstm_rule(
     e, dh, dc = xp.empty_like(intermediates.gates), xp.zeros_like(h0), xp.zeros_like(c0)
     sums = [None if x is None else xp.zeros_like(x) for x in (constant, gate_scale, gate_shift, cell_scale, cell_shift)]
     slopes, transposed = xp.empty((n, 4 * size), dtype=g.dtype), xp.ascontiguousarray(recurrent.swapaxes(0, 1))
-    steps = list(_steps(counts))
-    for (start, n), (before, _) in zip(reversed(steps), reversed([(0, 0), *steps[:-1]]), strict=True):
+    places = list(steps(counts))
+    for (start, n), (before, _) in zip(reversed(places), reversed([(0, 0), *places[:-1]]), strict=True):
         step = slice(start, start + n)
         gates, cell_tanh, a = intermediates.gates[step], intermediates.tanh_cells[step], e[step]
         previous_c = intermediates.cells[before : before + n] if start else c0
-        (i, f, o, candidate), (e_i, e_f, e_o, e_g) = _blocks(gates), _blocks(a)
+        (i, f, o, candidate), (e_i, e_f, e_o, e_g) = blocks(gates, 4), blocks(a, 4)
         step_dh, step_dc, slope = dh[:n], dc[:n], slopes[:n]
         step_dh += g[step]
         xp.multiply(step_dh, cell_tanh, out=e_o)
@@ -283,7 +253,7 @@ def _lstm_rule(
         xp.matmul(a, transposed, out=step_dh)
     results = {0: e, 2: dh, 3: dc, **dict(enumerate(sums, start=4))}
     if 1 in wanted:
-        previous_h = [h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(steps))]
+        previous_h = [h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(places))]
         results[1] = xp.concatenate(previous_h).swapaxes(0, 1) @ e
     return [results[i] for i in wanted]
 
@@ -295,7 +265,7 @@ def _lstm_rule_by_steps(
     copies = [None if x is None else reshape(x, x.shape) for x in arguments]  # no copy depends on another
     inputs, recurrent, h, c, constant, *norms = copies
     rows = []
-    for start, n in _steps(counts):
+    for start, n in steps(counts):
         step = slice(start, start + n)
         added = None if constant is None else constant[:n]
         factors = None if dropout is None else dropout[step]

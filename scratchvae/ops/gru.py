@@ -1,0 +1,173 @@
+"""The gated recurrent unit (GRU), over the rows without padding that `packed_rows` describes.
+
+`gru_step` is the definition, one step by small operations. `gru` runs all steps as one primitive, as `lstm` does.
+
+Source: Cho, van Merrienboer, Gulcehre, Bahdanau, Bougares, Schwenk & Bengio (2014), equations 5 to 8, with r after the
+product with U and not before it, so that one product serves all three blocks: the form of cuDNN and torch.nn.GRU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from scratchvae.autodiff import Tensor, grad, primitive
+from scratchvae.backend import array_module
+from scratchvae.ops.elementwise import sigmoid, tanh
+from scratchvae.ops.packed_rows import blocks, check_rows, check_types, steps
+from scratchvae.ops.reductions import sum
+from scratchvae.ops.structure import concatenate, reshape
+
+
+def gru_step(inputs: Any, recurrent: Any, recurrent_bias: Any, h: Any, constant: Any = None) -> Any:
+    """h' = (1 - u) n + u h,   r, u = sigmoid(x_r + h U_r), sigmoid(x_u + h U_u),   n = tanh(x_n + r (h U_n + b_n))
+
+    shape: inputs x and constant (N, 3 H), recurrent U (H, 3 H), recurrent_bias b_n (H,), h (N, H) -> h' (N, H)
+
+    The blocks come in the order r, u, n. constant: a term of x that every step adds, or None. Raises InputError for
+    numbers that are not floating-point ones.
+    """
+    check_types("gru_step", inputs, h)
+    x, product, size = inputs if constant is None else inputs + constant, h @ recurrent, h.shape[-1]
+    r, u = (sigmoid(x[..., k * size : (k + 1) * size] + product[..., k * size : (k + 1) * size]) for k in range(2))
+    n = tanh(x[..., 2 * size :] + r * (product[..., 2 * size :] + recurrent_bias))
+    return (1 - u) * n + u * h
+
+
+@primitive
+def gru(
+    inputs: Any, recurrent: Any, recurrent_bias: Any, h0: Any, constant: Any = None, *, counts: Sequence[int]
+) -> Any:
+    """h_t = gru_step(inputs_t, U, b_n, h_(t-1), constant) for all steps t; all h_t as rows.
+
+    shape: inputs (R, 3 H), recurrent U (H, 3 H), recurrent_bias (H,), h0 (N, H), constant (N, 3 H) -> (R, H)
+
+    counts: the number of rows of each step, N at first, never rising, R in all; sequence n owns the n-th row of each.
+    The inputs are what depends on the data, x_t W + b for all rows in one product, or rows of a table. Raises
+    ShapeError for counts that do not fit, InputError for numbers that are not floating-point ones.
+    """
+    return _run(inputs, recurrent, recurrent_bias, h0, constant, counts=counts, all_rows=False)[0]
+
+
+class _Intermediates(NamedTuple):
+    """What the forward pass keeps: r, u and n side by side, (R, 3 H), and what r multiplies, h U_n + b_n, (R, H)."""
+
+    gates: Any
+    memories: Any
+
+
+def _run(
+    inputs: Any,
+    recurrent: Any,
+    recurrent_bias: Any,
+    h: Any,
+    constant: Any = None,
+    *,
+    counts: Sequence[int],
+    all_rows: bool = True,
+) -> tuple[Any, _Intermediates]:
+    """All h_t, and the intermediates: of all rows, or in buffers of one step that each step overwrites."""
+    check_rows("gru", inputs, h, counts)
+    xp, dtype, (n, size) = array_module(inputs), inputs.dtype, h.shape
+    rows = len(inputs) if all_rows else n
+    kept = _Intermediates(xp.empty((rows, 3 * size), dtype=dtype), xp.empty((rows, size), dtype=dtype))
+    y, products = xp.empty((len(inputs), size), dtype=dtype), xp.empty((n, 3 * size), dtype=dtype)
+    for start, n in steps(counts):
+        step = slice(start, start + n)
+        place = step if all_rows else slice(0, n)
+        x, gates, memory, new_h, product = inputs[step], kept.gates[place], kept.memories[place], y[step], products[:n]
+        if constant is not None:
+            x = xp.add(x, constant[:n], out=gates)
+        xp.matmul(h[:n], recurrent, out=product)
+        both, new = gates[:, : 2 * size], gates[:, 2 * size :]  # r and u side by side, n
+        xp.add(x[:, : 2 * size], product[:, : 2 * size], out=both)
+        both *= 0.5  # sigmoid x = 1/2 + tanh(x / 2) / 2
+        xp.tanh(both, out=both)
+        both *= 0.5
+        both += 0.5
+        r, u, _ = blocks(gates, 3)
+        xp.add(product[:, 2 * size :], recurrent_bias, out=memory)
+        xp.multiply(r, memory, out=new_h)  # as workspace
+        xp.add(x[:, 2 * size :], new_h, out=new)
+        xp.tanh(new, out=new)
+        xp.subtract(h[:n], new, out=new_h)  # (1 - u) n + u h = n + u (h - n)
+        new_h *= u
+        new_h += new
+        h = new_h
+    return y, kept
+
+
+def _gru_rule(
+    wanted: list[int],
+    g: Any,
+    y: Any,
+    inputs: Any,
+    recurrent: Any,
+    recurrent_bias: Any,
+    h0: Any,
+    constant: Any = None,
+    *,
+    counts: Sequence[int],
+    intermediates: _Intermediates,
+) -> list[Any]:
+    """The cotangents e of the pre-activations go back step by step; those of the arguments are sums of them.
+
+    e_n = d h (1 - u) (1 - n^2),   e_r = e_n m r (1 - r),   e_u = d h (h_(t-1) - n) u (1 - u),   m = h_(t-1) U_n + b_n
+    d m = e_n r,   d h_(t-1) = u d h + e_r U_r' + e_u U_u' + d m U_n',   d U = sum over rows of h_(t-1)' (e_r, e_u, d m)
+
+    A row of `e` is (d m, e_r, e_u, e_n): its first three blocks are what goes through U, its last three that of inputs.
+    """
+    if isinstance(g, Tensor):
+        return _gru_rule_by_steps(wanted, g, (inputs, recurrent, recurrent_bias, h0, constant), counts)
+    xp, (n, size) = array_module(g), h0.shape
+    e, dh = xp.empty((len(g), 4 * size), dtype=g.dtype), xp.zeros_like(h0)
+    d_bias, d_constant = xp.zeros_like(recurrent_bias), None if constant is None else xp.zeros_like(constant)
+    transposed = xp.concatenate([recurrent[:, 2 * size :], recurrent[:, : 2 * size]], axis=1).swapaxes(0, 1)
+    slopes, products = xp.empty((n, 2 * size), dtype=g.dtype), xp.empty_like(h0)
+    places = list(steps(counts))
+    for (start, n), (before, _) in zip(reversed(places), reversed([(0, 0), *places[:-1]]), strict=True):
+        step = slice(start, start + n)
+        gates, a, step_dh, slope = intermediates.gates[step], e[step], dh[:n], slopes[:n]
+        (r, u, new), (d_memory, e_r, e_u, e_n), both = blocks(gates, 3), blocks(a, 4), gates[:, : 2 * size]
+        step_dh += g[step]
+        xp.subtract(y[before : before + n] if start else h0, new, out=e_u)
+        e_u *= step_dh
+        xp.multiply(new, new, out=e_n)
+        xp.subtract(1.0, e_n, out=e_n)
+        e_n *= step_dh
+        step_dh *= u
+        xp.subtract(1.0, u, out=d_memory)  # as workspace
+        e_n *= d_memory
+        xp.multiply(e_n, r, out=d_memory)
+        xp.multiply(e_n, intermediates.memories[step], out=e_r)
+        xp.multiply(both, both, out=slope)  # y (1 - y)
+        xp.subtract(both, slope, out=slope)
+        a[:, size : 3 * size] *= slope
+        d_bias += d_memory.sum(axis=0)
+        if constant is not None:
+            d_constant[:n] += a[:, size:]
+        step_dh += xp.matmul(a[:, : 3 * size], transposed, out=products[:n])
+    results = {0: e[:, size:], 2: d_bias, 3: dh, 4: d_constant}
+    if 1 in wanted:
+        previous_h = xp.concatenate([h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(places))])
+        d_recurrent, previous_h = xp.empty_like(recurrent), previous_h.swapaxes(0, 1)
+        d_recurrent[:, : 2 * size] = previous_h @ e[:, size : 3 * size]
+        d_recurrent[:, 2 * size :] = previous_h @ e[:, :size]
+        results[1] = d_recurrent
+    return [results[i] for i in wanted]
+
+
+def _gru_rule_by_steps(wanted: list[int], g: Tensor, arguments: tuple[Any, ...], counts: Sequence[int]) -> list[Tensor]:
+    """The same cotangents as results of small operations, which can be differentiated again."""
+    copies = [None if x is None else reshape(x, x.shape) for x in arguments]  # no copy depends on another
+    inputs, recurrent, recurrent_bias, h, constant = copies
+    rows = []
+    for start, n in steps(counts):
+        added = None if constant is None else constant[:n]
+        h = gru_step(inputs[start : start + n], recurrent, recurrent_bias, h[:n], added)
+        rows.append(h)
+    return grad(sum(concatenate(rows) * g), [copies[i] for i in wanted], create_graph=True)
+
+
+gru.defvjp_together(_gru_rule, keep=_run)

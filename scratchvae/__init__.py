@@ -15,13 +15,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from scratchvae import data, distributions, latent_space, linear, models, nn, objectives, ops, optim
+from scratchvae.alphabet import Alphabet
 from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
 from scratchvae.checkpoint import load, save
 from scratchvae.distributions import kl
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
 from scratchvae.gradcheck import GradientError, check_gradients
-from scratchvae.models import VAE, SemiSupervisedVAE, SketchRNN, StackedVAE
+from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective
 from scratchvae.training import NonFiniteError, PosteriorCollapseWarning, fit
@@ -33,7 +34,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "VAE",
+    "Alphabet",
     "GradientError",
+    "MoleculeVAE",
     "Noise",
     "NonFiniteError",
     "Objective",

@@ -24,7 +24,17 @@ from scratchvae.evaluation import evaluate, log_likelihood
 from scratchvae.minibatches import labelled_minibatches, minibatches
 from scratchvae.noise import Noise
 
-__all__ = ["Means", "Objective", "choose", "each", "elbo", "importance_weighted", "semi_supervised", "usual_alpha"]
+__all__ = [
+    "Means",
+    "Objective",
+    "choose",
+    "each",
+    "elbo",
+    "importance_weighted",
+    "semi_supervised",
+    "usual_alpha",
+    "with_properties",
+]
 
 Record = Callable[..., Iterable[Any]]
 
@@ -211,6 +221,42 @@ def usual_alpha(n_labelled: int, n: int, share: float = 0.1) -> float:
     return share * n / n_labelled
 
 
+class _WithProperties(Objective):
+    def __init__(self, model: Any, properties: Any, alpha: float, kl_floor: float) -> None:
+        super().__init__("elbo", model.joint_elbo, ("reconstruction", "kl", "properties"), kl_floor)
+        self.properties, self.alpha = properties, alpha
+        self.settings |= {"properties": to_numpy(properties), "alpha": alpha}
+
+    def n_rows(self, n: int) -> int:
+        if n != len(self.properties):
+            raise DataError("properties", f"a row for each of {n} strings", str(len(self.properties)))
+        return n
+
+    def batches(self, n: int, size: int, noise: Noise) -> list[tuple[Any, ...]]:
+        return [(rows, self.properties[rows]) for rows in minibatches(n, size, noise)]
+
+    def value(self, x: Any, t: Any, noise: Any, n_samples: int, kl_weight: float) -> tuple[Any, dict[str, Any]]:
+        means = Means(len(x), self.kl_floor)
+        return ops.mean(self.equation(x, t, noise, self.alpha, n_samples, kl_weight, means)), means
+
+
+def with_properties(model: Any, properties: Any = None, alpha: float | None = None, kl_floor: float = 0.0) -> Objective:
+    """The joint ELBO of strings and properties: `model.joint_elbo`. Without properties that of strings, `model.elbo`.
+
+    properties: (N, P) or a dict of P arrays (N,), NaN where one is not known. alpha: multiplies log p(t | z), 1 by
+    default, which makes the objective a lower bound of log p(x, t).
+
+    Raises DataError for properties that the model does not have, InputError for an alpha below 0.
+    """
+    if alpha is not None and (properties is None or not (isinstance(alpha, Real) and 0 <= alpha < math.inf)):
+        received = repr(alpha) + (" without properties" if properties is None else "")
+        raise InputError("fit", "alpha as a number of at least 0, with properties", received)
+    if properties is None:
+        return elbo(model, kl_floor)
+    n = len(next(iter(properties.values()))) if isinstance(properties, dict) else len(properties)
+    return _WithProperties(model, model.properties(properties, n), 1.0 if alpha is None else alpha, kl_floor)
+
+
 def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:
     """The Objective that `fit` is asked for: one of the model's by its name, or the caller's own.
 
@@ -234,6 +280,8 @@ def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:
     unknown = options.keys() - signature(makers[objective]).parameters.keys()
     if "kl_floor" in unknown:
         raise InputError("fit", "no kl_floor with weights of samples, which have no KL of their own", repr(objective))
+    if "properties" in unknown:
+        raise InputError("fit", "a model of properties, and its ELBO", f"a {type(model).__name__}, {objective!r}")
     if unknown:
         expected = f"a model with classes for {' and '.join(sorted(unknown))}"
         raise InputError("fit", expected, type(model).__name__, "sv.SemiSupervisedVAE.mlp()")

@@ -59,6 +59,7 @@ def fit(
     labels: Any = None,
     alpha: float | None = None,
     kl_floor: float = 0.0,
+    properties: Any = None,
 ) -> dict[str, list[float]]:
     """Ascend (1/M) sum over the minibatch of the objective, by default E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
@@ -109,6 +110,9 @@ def fit(
     kl_floor : number, optional
         The mean KL of a minibatch counts as max(mean KL, kl_floor), in nats: so much information in z costs nothing,
         and a decoder that could do without z learns to use it. Not for "iwae".
+    properties : array (N, P) or dict of arrays (N,), optional
+        The properties t of each row, NaN where one is not known. For a MoleculeVAE that has them; what is ascended is
+        then a bound of log p(x, t), log p(t | z) multiplied by alpha, 1 by default.
 
     Returns
     -------
@@ -116,7 +120,8 @@ def fit(
     bound, with labels also classification, and the same scores with the prefix validation_ where there are validation
     data. In nats, means per datapoint over the epoch's steps; elbo has neither weight nor floor; active_units are
     counted on the first 500 rows. With "iwae" the kl of the training data is estimated by the draws, and bound is what
-    was ascended. With labels elbo is J / N, kl is that of y and z, and classification is the mean of log q(y | x) over
+    was ascended. With properties the mean of log p(t | z) stands beside them, and elbo is that of log p(x) alone. With
+    labels elbo is J / N, kl is that of y and z, and classification is the mean of log q(y | x) over
     the labelled rows.
 
     Raises
@@ -131,7 +136,7 @@ def fit(
     n_samples = whole_number("fit", "n_samples", n_samples)
     if not callable(kl_weight) and not (isinstance(kl_weight, Real) and 0 <= kl_weight < math.inf):
         raise InputError("fit", "kl_weight as a number of at least 0 or a schedule", repr(kl_weight))
-    objective = choose(model, objective, labels=labels, alpha=alpha, kl_floor=kl_floor or None)
+    objective = choose(model, objective, labels=labels, alpha=alpha, kl_floor=kl_floor or None, properties=properties)
     keep_freed_memory()
     if device is not None:
         model.to(device)
@@ -244,6 +249,7 @@ def summary(metrics: Metrics) -> str:
     line = f"ELBO {metrics['elbo']:.2f} = {metrics['reconstruction']:.2f} - KL {metrics['kl']:.2f}"
     line += f", bound {metrics['bound']:.2f}" if "bound" in metrics else ""
     line += f", log q(y | x) {metrics['classification']:.3f}" if "classification" in metrics else ""
+    line += f", log p(t | z) {metrics['properties']:.3f}" if "properties" in metrics else ""
     line += f", {metrics['active_units']} active"
     return line + (f", validation ELBO {metrics['validation_elbo']:.2f}" if "validation_elbo" in metrics else "")
 

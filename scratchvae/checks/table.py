@@ -8,12 +8,20 @@ from dataclasses import dataclass
 
 import numpy
 
-from scratchvae.checks import exact_models, gradient_table, identities, linear_models, semi_supervised, sketches
+from scratchvae.checks import (
+    exact_models,
+    gradient_table,
+    identities,
+    linear_models,
+    molecules,
+    semi_supervised,
+    sketches,
+)
 from scratchvae.checks.row import Row
 
 SECTIONS: dict[str, list[Row]] = {
     file.SECTION.name: file.SECTION.rows
-    for file in (gradient_table, identities, exact_models, linear_models, semi_supervised, sketches)
+    for file in (gradient_table, identities, exact_models, linear_models, semi_supervised, sketches, molecules)
 }
 """Name -> the rows of this section."""
 

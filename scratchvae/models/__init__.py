@@ -1,5 +1,6 @@
 """The models of the course deck, which docs/deck.md introduces."""
 
+from scratchvae.models.molecule_vae import MoleculeVAE
 from scratchvae.models.networks import (
     LIKELIHOODS,
     BernoulliDecoder,
@@ -15,6 +16,12 @@ from scratchvae.models.networks import (
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
 from scratchvae.models.sketch_rnn import SketchDecoder, SketchEncoder, SketchRNN
 from scratchvae.models.stacked_vae import StackedVAE
+from scratchvae.models.symbol_networks import (
+    ConvolutionalSymbolEncoder,
+    PropertyDecoder,
+    RecurrentSymbolEncoder,
+    SymbolDecoder,
+)
 from scratchvae.models.vae import VAE
 
 __all__ = [
@@ -23,15 +30,20 @@ __all__ = [
     "BernoulliDecoder",
     "ClassConditional",
     "Classifier",
+    "ConvolutionalSymbolEncoder",
     "Decoder",
     "GaussianDecoder",
     "GaussianEncoder",
     "LaplaceDecoder",
+    "MoleculeVAE",
     "OfLogCounts",
     "PoissonDecoder",
+    "PropertyDecoder",
+    "RecurrentSymbolEncoder",
     "SemiSupervisedVAE",
     "SketchDecoder",
     "SketchEncoder",
     "SketchRNN",
     "StackedVAE",
+    "SymbolDecoder",
 ]

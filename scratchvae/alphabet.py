@@ -1,0 +1,107 @@
+"""Strings as sequences of symbols, and symbols as integers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy
+
+from scratchvae.backend import to_numpy
+from scratchvae.errors import DataError, InputError
+
+Split = Callable[[str], list[str]]
+"""From a string to its symbols, which joined are the string again."""
+
+SMILES = re.compile(r"\[[^\]]*\]|Br|Cl|%[0-9]{2}|.", re.DOTALL)
+
+
+def split_smiles(smiles: str) -> list[str]:
+    """An atom in brackets, Br, Cl and a ring's number %nn are one symbol each, and so is every other character.
+
+    "C[N+](C)Cl" -> C [N+] ( C ) Cl. Two characters for Cl would teach a model to write "Cr" and "(l)". Of SELFIES,
+    atoms in brackets alone, it makes the symbols as well.
+    """
+    return SMILES.findall(smiles)
+
+
+class Alphabet:
+    """C symbols and the integers 1, ..., C that stand for them; 0 is the end of a sequence, and all that is behind it.
+
+    Parameters
+    ----------
+    symbols : sequence of C different strings
+    split : function from a string to the list of its symbols
+    """
+
+    def __init__(self, symbols: Sequence[str], split: Split = split_smiles) -> None:
+        symbols = tuple(symbols)
+        if not symbols or not all(isinstance(symbol, str) and symbol for symbol in symbols):
+            raise InputError("Alphabet", "symbols, strings that are not empty", repr(symbols))
+        if len(set(symbols)) < len(symbols):
+            repeated = next(symbol for symbol, n in Counter(symbols).items() if n > 1)
+            raise InputError("Alphabet", "symbols that differ", f"{repeated!r} twice")
+        self.symbols, self.split = symbols, split
+        self._number = {symbol: i for i, symbol in enumerate(symbols, 1)}
+
+    @classmethod
+    def of(cls, strings: Iterable[str], fewest: int = 1, split: Split = split_smiles) -> Alphabet:
+        """The symbols of these strings, sorted, without those that occur fewer than `fewest` times."""
+        counts = Counter(symbol for string in strings for symbol in split(string))
+        symbols = sorted(symbol for symbol, n in counts.items() if n >= fewest)
+        if not symbols:
+            raise DataError("Alphabet", f"strings with a symbol that occurs {fewest} times", "none")
+        return cls(symbols, split)
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def unknown(self, string: str) -> str | None:
+        """The first symbol of a string that is none of these, or None."""
+        return next((symbol for symbol in self.split(string) if symbol not in self._number), None)
+
+    def encode(self, strings: Sequence[str], longest: int | None = None) -> numpy.ndarray:
+        """The integers of each string, 0 at its end and behind it.   N strings -> (N, T + 1), T symbols in the longest
+
+        Raises DataError, which names the row, for an empty string, a symbol that is none of these, and one of more
+        than `longest` symbols.
+        """
+        rows = []
+        for i, string in enumerate(strings):
+            symbols = self.split(string)
+            try:
+                rows.append([self._number[symbol] for symbol in symbols])
+            except KeyError as error:
+                expected = f"the {len(self)} symbols {_in_words(self.symbols)}"
+                received = f"{error.args[0]!r} in row {i}, {_shortened(string)}"
+                raise DataError("strings", expected, received) from None
+            if not 0 < len(symbols) <= (longest or len(symbols)):
+                bound = f"1 to {longest} symbols" if longest else "at least one symbol"
+                received = f"{len(symbols)} in row {i}, {_shortened(string)}"
+                raise DataError("strings", f"{bound} in each", received)
+        if not rows:
+            raise DataError("strings", "at least one", "none")
+        tokens = numpy.zeros((len(rows), max(map(len, rows)) + 1), dtype=numpy.min_scalar_type(len(self)))
+        for row, numbers in zip(tokens, rows, strict=True):
+            row[: len(numbers)] = numbers
+        return tokens
+
+    def decode(self, tokens: Any) -> list[str]:
+        """The strings of rows of integers, each up to its first 0.   (N, T) -> N strings"""
+        names = ("", *self.symbols)
+        return ["".join(names[k] for k in row[: _length(row)]) for row in to_numpy(tokens)]
+
+
+def _length(row: numpy.ndarray) -> int:
+    ends = numpy.flatnonzero(row == 0)
+    return int(ends[0]) if len(ends) else len(row)
+
+
+def _shortened(string: str, most: int = 60) -> str:
+    return repr(string if len(string) <= most else f"{string[:most]}...")
+
+
+def _in_words(symbols: Sequence[str], most: int = 12) -> str:
+    return " ".join(symbols[:most]) + (" ..." if len(symbols) > most else "")

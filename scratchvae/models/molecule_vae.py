@@ -1,0 +1,244 @@
+"""A variational autoencoder of molecules, which are strings of SMILES symbols, and of their properties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.alphabet import Alphabet
+from scratchvae.arrays import as_array
+from scratchvae.autodiff import no_grad
+from scratchvae.backend import array_module, asarray, device_of
+from scratchvae.distributions import SymbolSequence, kl
+from scratchvae.distributions.event import log_prob, of_shape
+from scratchvae.distributions.symbol_sequence import n_symbols
+from scratchvae.errors import DataError, DeviceError, InputError, whole_number
+from scratchvae.latent_space import spherical_interpolation
+from scratchvae.models.configuration import Size, constructor
+from scratchvae.models.symbol_networks import (
+    ENCODERS,
+    ConvolutionalSymbolEncoder,
+    PropertyDecoder,
+    RecurrentSymbolEncoder,
+    SymbolDecoder,
+)
+from scratchvae.models.vae import VAE
+from scratchvae.nn import Module
+from scratchvae.noise import Noise
+from scratchvae.objectives import Record, each, importance_weighted, with_properties
+
+
+class MoleculeVAE(VAE):
+    """p(x, t, z) = p(x | z) p(t | z) p(z) of strings x and properties t,   q(z | x) approximates p(z | x).
+
+    prior       p(z) = Normal(0, I)                                                    shape (K,)
+    encoder     x (N, T) -> Normal over z (N, K)                                       q(z | x)
+    decoder     z (N, K) -> SymbolSequence: symbol after symbol                        p(x | z)
+    properties  z (N, K) -> Normal(f(z), diag(s^2)), s learned; NaN: not known         p(t | z)
+
+    Data are strings, or integers (N, T) as `alphabet.encode` makes them. q does not see t, so that one encoder serves
+    for both. A decoder that sees all symbols before the one that it scores can do without z, and ignores it unless
+    `fit` weighs the KL by less than 1 or has a kl_floor.
+
+    Parameters
+    ----------
+    encoder, decoder, latent_size : as in VAE
+    alphabet : Alphabet
+    property_decoder : PropertyDecoder, optional
+    longest : int
+        The most symbols of a string, of data and of those drawn.
+
+    Source: deck, "Sequence model for molecules"; Gomez-Bombarelli et al. (2018), "Automatic chemical design using a
+    data-driven continuous representation of molecules".
+    """
+
+    objectives: ClassVar = {"elbo": with_properties, "iwae": importance_weighted}
+
+    def __init__(
+        self,
+        encoder: Any,
+        decoder: Any,
+        latent_size: int,
+        alphabet: Alphabet,
+        property_decoder: Any = None,
+        longest: int = 120,
+    ) -> None:
+        super().__init__(encoder, decoder, latent_size)
+        self.alphabet, self.longest = alphabet, whole_number("MoleculeVAE", "longest", longest)
+        self.property_decoder = property_decoder
+
+    @classmethod
+    @constructor
+    def gru(
+        cls,
+        symbols: Sequence[str],
+        longest: Size = 120,
+        latent_size: Size = 56,
+        hidden_size: Size = 256,
+        encoder: str = "convolutional",
+        properties: Sequence[str] = (),
+        property_means: Sequence[float] = (),
+        property_stds: Sequence[float] = (),
+        seed: int = 0,
+    ) -> MoleculeVAE:
+        """MoleculeVAE with a GRU of hidden_size units as its decoder.
+
+        symbols: `sv.Alphabet.of(strings).symbols` of the training data. encoder: "convolutional", three convolutions of
+        width 5 and stride 2, or "recurrent", a GRU of half as many units in each direction. property_means and
+        property_stds: those of the training data, the unit in which f is learned; 0 and 1 by default.
+        """
+        noise, alphabet = Noise(seed), Alphabet(symbols)
+        if encoder not in ENCODERS:
+            raise InputError("MoleculeVAE.gru", f"an encoder among {', '.join(ENCODERS)}", repr(encoder))
+        encode: Module
+        if encoder == "convolutional":
+            encode = ConvolutionalSymbolEncoder(len(alphabet), longest, latent_size, noise.child("encoder"))
+        else:
+            encode = RecurrentSymbolEncoder(
+                len(alphabet), max(1, hidden_size // 2), latent_size, noise.child("encoder")
+            )
+        decode = SymbolDecoder(len(alphabet), latent_size, hidden_size, noise.child("decoder"))
+        predict = None
+        if properties:
+            units = [property_means or [0.0] * len(properties), property_stds or [1.0] * len(properties)]
+            predict = PropertyDecoder(latent_size, properties, *units, noise.child("properties"))
+        return cls(encode, decode, latent_size, alphabet, predict, longest)
+
+    # ---- data
+
+    def observations(self, x: Any) -> Any:
+        """x as the model takes it, checked: the entrance for data.   N strings or integers (N, T) -> (N, T')
+
+        Raises DataError for what is neither, for an empty set, and, with its row, for a symbol that is not in the
+        alphabet and a string that is empty or longer than the model's `longest`.
+        """
+        if isinstance(x, str):
+            raise DataError("data", "a list of strings", f"one string, {x!r}", "[x]")
+        values = as_array("data", x)
+        if values.dtype.kind == "U":
+            if values.ndim != 1:
+                raise DataError("data", "strings of shape (N,)", f"shape {values.shape}")
+            return asarray(self.alphabet.encode(values.tolist(), self.longest), self.device)
+        if values.dtype.kind not in "iu":
+            raise DataError("data", "strings, or integers (N, T)", str(values.dtype))
+        if values.shape[:1] in ((), (0,)):
+            raise DataError("data", "at least one row", f"shape {values.shape}")
+        if device_of(values) != self.device:
+            raise DeviceError("data", f"an array on the model's device, {self.device}", f"one on {device_of(values)}")
+        SymbolSequence.check_data(values)
+        largest, n = int(values.max()), int(n_symbols(values).max())
+        if largest > len(self.alphabet):
+            raise DataError("data", f"symbols from 0 to {len(self.alphabet)}", str(largest))
+        if n > self.longest:
+            raise DataError("data", f"at most {self.longest} symbols in each row", str(n))
+        return values[:, : n + 1].astype(numpy.min_scalar_type(len(self.alphabet)), copy=False)
+
+    def properties(self, t: Any, n: int) -> Any:
+        """Properties as the model takes them, checked: on its device.   (N, P), or a dict of P arrays (N,) -> (N, P)"""
+        names = self._names()
+        if isinstance(t, dict):
+            missing = [name for name in names if name not in t]
+            if missing:
+                raise DataError("properties", f"the properties {', '.join(names)}", f"none of {', '.join(missing)}")
+            t = numpy.stack([as_array("properties", t[name]) for name in names], axis=1)
+        t = as_array("properties", t)
+        if t.dtype.kind not in "fiu" or t.shape != (n, len(names)):
+            raise DataError("properties", f"numbers of shape ({n}, {len(names)})", f"{t.dtype}, shape {t.shape}")
+        if bool(array_module(t).isinf(t).any()):
+            raise DataError("properties", "finite numbers, or NaN where one is not known", "infinity")
+        return asarray(t.astype(self.dtype), self.device)
+
+    def entries(self, x: Any) -> int:
+        """T x 6 H: the states and gates of all steps."""
+        return x.shape[1] * 6 * self.decoder.gru.hidden_size
+
+    # ---- the equations
+
+    def joint_terms(self, x: Any, t: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
+        """E_q[log p(x | z)], E_q[log p(t | z)] and KL(q(z | x) || p(z)), in nats.   (N, T), (N, P) -> three of (N,)"""
+        q = of_shape("encoder", self.encoder(x), (len(x), self.latent_size))
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        log_t = self.property_decoder(z).log_prob(t)
+        return ops.mean(log_prob(self.decoder(z), x, z), axis=0), ops.mean(log_t, axis=0), kl(q, self.prior)
+
+    def joint_elbo(
+        self,
+        x: Any,
+        t: Any,
+        noise: Any,
+        alpha: float = 1.0,
+        n_samples: int = 1,
+        kl_weight: float = 1.0,
+        record: Record = each,
+    ) -> Any:
+        """L(x, t) = E_q[log p(x | z) + log p(t | z)] - KL(q(z | x) || p(z)), in nats.   (N, T), (N, P) -> (N,)
+
+        A lower bound of log p(x, t), the density of t as given; where t is NaN it is one without that property. alpha
+        multiplies log p(t | z) in training; kl_weight and record: as in VAE.elbo.
+        """
+        reconstruction, log_t, divergence = self.joint_terms(x, t, noise, n_samples)
+        reconstruction, log_t, divergence = record(reconstruction=reconstruction, properties=log_t, kl=divergence)
+        return reconstruction + alpha * log_t - kl_weight * divergence
+
+    # ---- strings
+
+    def write(self, z: Any, temperature: float = 0.0, beam: int = 1, seed: int = 0) -> list[str]:
+        """The strings x ~ p(x | z) of every z: at temperature 0 the most probable symbol at each step.   (N, K) -> N
+
+        temperature: divides the logits of the symbols. beam: more than 1 looks for the most probable string, with so
+        many beginnings at a time, and takes no temperature.
+        """
+        if beam > 1 and temperature:
+            raise InputError("write", "a beam or a temperature", f"both, {beam} and {temperature}")
+        p = self.decode(z)
+        if beam > 1:
+            tokens = p.beam(beam, self.longest)
+        elif temperature:
+            tokens = p.sample(Noise(seed, device=self.device).child("symbols"), temperature, self.longest)
+        else:
+            tokens = p.greedy(self.longest)
+        return self.alphabet.decode(tokens)
+
+    def sample(self, n: int, seed: int = 0, temperature: float = 0.0, beam: int = 1) -> list[str]:
+        """n strings, as `write` writes them for draws z ~ p(z)."""
+        return self.write(self.prior_draws(n, seed), temperature, beam, seed)
+
+    def reconstruct(self, x: Any, temperature: float = 0.0, beam: int = 1, seed: int = 0) -> list[str]:
+        """N strings, as `write` writes them for the means of q(z | x)."""
+        return self.write(self.encode(x).mean, temperature, beam, seed)
+
+    def near(self, x: Any, n: int = 10, spread: float = 1.0, seed: int = 0, temperature: float = 0.0) -> list[str]:
+        """n strings, as `write` writes them for z ~ Normal(mean of q(z | x), spread^2 I), x a string or one row."""
+        x = [x] if isinstance(x, str) else x
+        noise = Noise(seed, device=self.device).normal("near", (n, self.latent_size))
+        return self.write(self.encode(x).mean + spread * noise, temperature, seed=seed)
+
+    def interpolate(self, start: str, end: str, n: int = 9) -> list[str]:
+        """n strings along the arc between the means of q(z | x) of two. Raises what `spherical_interpolation` does."""
+        means = self.encode([start, end]).mean
+        return self.write(spherical_interpolation(means[:1], means[1:], n)[0])
+
+    def predict(self, x: Any) -> dict[str, Any]:
+        """E[t | z] at the mean of q(z | x), by name: arrays (N,) in the units of the data."""
+        return self.predict_at(self.encode(x).mean)
+
+    def predict_at(self, z: Any) -> dict[str, Any]:
+        """E[t | z], by name.   (N, K) -> arrays (N,)"""
+        names = self._names()
+        with no_grad():
+            mean = self.property_decoder(self.latents(z)).mean
+        return {name: mean[..., i] for i, name in enumerate(names)}
+
+    def _names(self) -> tuple[str, ...]:
+        if self.property_decoder is None:
+            raise InputError("MoleculeVAE", "a model of properties", "one without", "MoleculeVAE.gru(properties=...)")
+        return self.property_decoder.names
+
+    def __repr__(self) -> str:
+        text = super().__repr__().replace(", binarize=none", f", {len(self.alphabet)} symbols").replace("x (...)", "x")
+        if self.property_decoder is None:
+            return text
+        return f"{text}\n  p(t | z)  {self.property_decoder}    {self.property_decoder.count():,} parameters"

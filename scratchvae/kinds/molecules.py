@@ -1,0 +1,140 @@
+"""MoleculeVAE: molecules as strings of SMILES symbols, and their properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+import scratchvae as sv
+from scratchvae.alphabet import Alphabet
+from scratchvae.data import Dataset
+from scratchvae.distributions.symbol_sequence import n_symbols
+from scratchvae.errors import DataError, InputError
+from scratchvae.kinds.kind import COMMON, Kind, Settings
+from scratchvae.kinds.option import COUNT, Option, name
+from scratchvae.kinds.pictures import CURVES, Picture, Subject
+from scratchvae.models.symbol_networks import ENCODERS
+from scratchvae.molecule_scores import in_words, score
+
+DEFAULTS = {
+    "data": "drawn-molecules",
+    "epochs": 8,
+    "learning_rate": 3e-3,
+    "learning_rate_decay": 0.6,
+    "kl_weight": 0.3,
+    "kl_warmup": 300,
+    "clip_norm": 5.0,
+}
+"""Those of the options of every kind that are others here. With a KL weight of 1 the decoder all but ignores z."""
+
+LATENT = Option("latent", "number of latent dimensions, K", 32, COUNT, metavar="K")
+HIDDEN_SIZE = Option("hidden_size", "units of the decoder's GRU", 192, COUNT, metavar="H")
+ENCODER = Option("encoder", "networks of q(z | x)", "convolutional", choices=ENCODERS)
+COLUMN = Option("column", "column of the strings in a .csv file", "smiles", name, metavar="NAME")
+PROPERTIES = Option(
+    "properties",
+    "properties to learn with the strings; none behind it: no properties",
+    None,
+    name,
+    metavar="NAME",
+    usual="all that the data have",
+    several="*",
+)
+FEWEST = Option(
+    "fewest", "molecules with a symbol that occurs fewer than N times in training are left out", 10, COUNT, metavar="N"
+)
+
+RECONSTRUCTED, SAMPLED = 1000, 1000  # strings that are scored
+
+
+class Molecules(Kind):
+    """MoleculeVAE, a VAE of strings and their properties."""
+
+    name, summary = "molecules", "a VAE of molecules, strings of SMILES, and their properties"
+    model = sv.MoleculeVAE
+    options = (
+        *(replace(option, default=DEFAULTS.get(option.name, option.default)) for option in COMMON),
+        LATENT,
+        HIDDEN_SIZE,
+        ENCODER,
+        COLUMN,
+        PROPERTIES,
+        FEWEST,
+    )
+    datum = "molecule"
+
+    def refuse(self, settings: Settings) -> None:
+        """Raise InputError for what the constructor refuses, whatever the data."""
+        super().refuse(settings)
+        if settings["objective"] == "iwae" and settings["properties"]:
+            raise InputError("train", "--properties with --objective elbo", "--objective iwae")
+
+    def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
+        """The parts without the molecules whose symbols are too rare in the first one, the training part."""
+        if parts[0].molecules is None:
+            return parts
+        alphabet = self.alphabet(settings, parts[0])
+        known = [[alphabet.unknown(molecule) is None for molecule in part.molecules] for part in parts]
+        parts = tuple(part.take(numpy.flatnonzero(rows)) for part, rows in zip(parts, known, strict=True))
+        if not all(map(len, parts)):
+            raise DataError(f"--model {self.name}", f"molecules of frequent symbols, --fewest {settings['fewest']}", "none in a part")
+        return parts
+
+    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
+        """Raise DataError for data that are no molecules, and InputError for properties that they do not have."""
+        self.observations(train)
+        missing = [name for name in settings["properties"] or () if name not in train.properties]
+        if missing:
+            expected = f"--properties among {', '.join(train.properties) or 'none'}"
+            raise InputError("train", expected, ", ".join(missing))
+
+    def observations(self, dataset: Dataset) -> Any:
+        """Strings (N,). Raises DataError for images and sketches."""
+        if dataset.molecules is None:
+            raise DataError(f"--model {self.name}", "molecules", "sketches" if dataset.images is None else "images")
+        return dataset.molecules
+
+    def alphabet(self, settings: Mapping[str, Any], train: Dataset) -> Alphabet:
+        """The symbols that occur often enough in the training part."""
+        return Alphabet.of(self.observations(train), settings["fewest"])
+
+    def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.MoleculeVAE:
+        """MoleculeVAE.gru of the symbols, the longest string and the properties' units of the training part."""
+        alphabet = self.alphabet(settings, train)
+        longest = max(len(alphabet.split(molecule)) for molecule in train.molecules)
+        names = self._properties(settings, train)
+        means, stds = [], []
+        for name in names:
+            t = train.properties[name]
+            known = t[numpy.isfinite(t)]
+            if not len(known) or not known.std() > 0:
+                raise DataError(f"property {name}", "numbers that differ", "none that do")
+            means.append(float(f"{known.mean():.6g}"))
+            stds.append(float(f"{known.std():.6g}"))
+        return sv.MoleculeVAE.gru(
+            alphabet.symbols,
+            longest,
+            settings["latent"],
+            settings["hidden_size"],
+            settings["encoder"],
+            names,
+            means,
+            stds,
+            settings["seed"],
+        )
+
+    def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
+        """As for every kind, with the properties."""
+        names = self._properties(settings, train)
+        return super().training(settings, train) | {
+            "properties": {name: train.properties[name] for name in names} if names else None
+        }
+
+    def _properties(self, settings: Mapping[str, Any], train: Dataset) -> list[str]:
+        if settings["objective"] == "iwae":
+            return []
+        return list(train.properties if settings["properties"] is None else settings["properties"])

@@ -17,7 +17,7 @@ from scratchvae.kinds import KINDS
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors arrays backend noise object_arrays npz replacement binarization dequantization minibatches
+    errors arrays backend noise object_arrays npz replacement binarization dequantization minibatches chemistry
     operators autodiff
     ops gradcheck
     optim nn distributions gradient_estimators quadrature linear latent_space evaluation objectives models

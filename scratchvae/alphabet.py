@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,21 +9,11 @@ from typing import Any
 import numpy
 
 from scratchvae.backend import to_numpy
+from scratchvae.chemistry import split_smiles
 from scratchvae.errors import DataError, InputError
 
 Split = Callable[[str], list[str]]
 """From a string to its symbols, which joined are the string again."""
-
-SMILES = re.compile(r"\[[^\]]*\]|Br|Cl|%[0-9]{2}|.", re.DOTALL)
-
-
-def split_smiles(smiles: str) -> list[str]:
-    """An atom in brackets, Br, Cl and a ring's number %nn are one symbol each, and so is every other character.
-
-    "C[N+](C)Cl" -> C [N+] ( C ) Cl. Two characters for Cl would teach a model to write "Cr" and "(l)". Of SELFIES,
-    atoms in brackets alone, it makes the symbols as well.
-    """
-    return SMILES.findall(smiles)
 
 
 class Alphabet:
@@ -34,6 +23,8 @@ class Alphabet:
     ----------
     symbols : sequence of C different strings
     split : function from a string to the list of its symbols
+        By default `split_smiles`, by which Cl is one symbol, as two would teach a model to write "Cr" and "(l)". Of
+        SELFIES, atoms in brackets alone, it makes the symbols as well.
     """
 
     def __init__(self, symbols: Sequence[str], split: Split = split_smiles) -> None:

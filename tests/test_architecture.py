@@ -17,16 +17,26 @@ from scratchvae.kinds import KINDS
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors arrays backend noise object_arrays npz replacement binarization dequantization minibatches alphabet
+    errors arrays backend noise object_arrays npz replacement binarization dequantization minibatches chemistry alphabet
     operators autodiff
     ops gradcheck
     optim nn distributions gradient_estimators quadrature linear latent_space evaluation objectives models
+    molecule_scores
     checkpoint data run_files run_directory training
     checks plotting kinds
     cli __main__
 """.split()
 PEERS = {"torch", "jax", "autograd", "sklearn", "tensorflow", "chainer"}
-AT_USE = {"scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "cupyx"}  # imported inside the function that needs them
+AT_USE = {
+    "scipy",
+    "tqdm",
+    "pooch",
+    "filelock",
+    "PIL",
+    "cupy",
+    "cupyx",
+    "rdkit",
+}  # imported inside the function that needs them
 HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "cupyx", "torch"}
 
 

@@ -81,7 +81,11 @@ class Molecules(Kind):
         known = [[alphabet.unknown(molecule) is None for molecule in part.molecules] for part in parts]
         parts = tuple(part.take(numpy.flatnonzero(rows)) for part, rows in zip(parts, known, strict=True))
         if not all(map(len, parts)):
-            raise DataError(f"--model {self.name}", f"molecules of frequent symbols, --fewest {settings['fewest']}", "none in a part")
+            raise DataError(
+                f"--model {self.name}",
+                f"molecules of frequent symbols, --fewest {settings['fewest']}",
+                "none in a part",
+            )
         return parts
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:

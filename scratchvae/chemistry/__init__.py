@@ -1,0 +1,22 @@
+"""Molecules without further libraries: SMILES, validity, simple properties, canonical keys and 2-D coordinates."""
+
+from scratchvae.chemistry.canonical import canonical_key
+from scratchvae.chemistry.crippen import log_p
+from scratchvae.chemistry.faults import SmilesError
+from scratchvae.chemistry.molecule import Atom, Bond, Molecule
+from scratchvae.chemistry.properties import PROPERTIES, properties
+from scratchvae.chemistry.smiles import read_smiles, split_smiles, why_invalid
+
+__all__ = [
+    "PROPERTIES",
+    "Atom",
+    "Bond",
+    "Molecule",
+    "SmilesError",
+    "canonical_key",
+    "log_p",
+    "properties",
+    "read_smiles",
+    "split_smiles",
+    "why_invalid",
+]

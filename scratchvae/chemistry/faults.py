@@ -1,0 +1,23 @@
+"""What is wrong with a SMILES string, and where."""
+
+from __future__ import annotations
+
+from scratchvae.errors import DataError
+
+
+class Fault(Exception):
+    """What was expected at a place of the string, from 0, and what stands there."""
+
+    def __init__(self, place: int, expected: str, received: str, hint: str = "") -> None:
+        super().__init__(place, expected, received, hint)
+        self.place, self.expected, self.received, self.hint = place, expected, received, hint
+
+
+class SmilesError(DataError):
+    """A string is no SMILES of a molecule: `reason` says what is wrong, and `place` where, counted from 0."""
+
+    def __init__(self, smiles: str, fault: Fault) -> None:
+        where = f"at character {fault.place + 1}"
+        super().__init__(f"SMILES {smiles!r}", fault.expected, f"{fault.received} {where}", fault.hint)
+        self.place = fault.place
+        self.reason = f"expected {fault.expected}, received {fault.received} {where}"

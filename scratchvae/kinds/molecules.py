@@ -15,10 +15,11 @@ from scratchvae.data import Dataset
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.kind import COMMON, Kind, Settings
-from scratchvae.kinds.option import COUNT, Option, name
+from scratchvae.kinds.option import COUNT, Option
+from scratchvae.kinds.option import name as a_name
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
 from scratchvae.models.symbol_networks import ENCODERS
-from scratchvae.molecule_scores import in_words, score
+from scratchvae.molecule_scores import score_strings
 
 DEFAULTS = {
     "data": "drawn-molecules",
@@ -34,12 +35,12 @@ DEFAULTS = {
 LATENT = Option("latent", "number of latent dimensions, K", 32, COUNT, metavar="K")
 HIDDEN_SIZE = Option("hidden_size", "units of the decoder's GRU", 192, COUNT, metavar="H")
 ENCODER = Option("encoder", "networks of q(z | x)", "convolutional", choices=ENCODERS)
-COLUMN = Option("column", "column of the strings in a .csv file", "smiles", name, metavar="NAME")
+COLUMN = Option("column", "column of the strings in a .csv file", "smiles", a_name, metavar="NAME")
 PROPERTIES = Option(
     "properties",
     "properties to learn with the strings; none behind it: no properties",
     None,
-    name,
+    a_name,
     metavar="NAME",
     usual="all that the data have",
     several="*",
@@ -142,3 +143,40 @@ class Molecules(Kind):
         if settings["objective"] == "iwae":
             return []
         return list(train.properties if settings["properties"] is None else settings["properties"])
+
+    def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
+        """The bound by symbol and by character: among alphabets only the second of these can be compared."""
+        symbols = n_symbols(model.observations(x)).mean() + 1
+        characters = numpy.mean([len(molecule) + 1 for molecule in x])
+        bound = scores["elbo"]
+        return [
+            f"these are nats per molecule; {bound / symbols:.3f} by symbol, {bound / characters:.3f} by character, "
+            "each with the end"
+        ]
+
+    def scores(self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0) -> list[str]:
+        """Reconstructions, strings from the prior, and errors of properties."""
+        if n_samples:
+            return []
+        x = dataset.molecules[:RECONSTRUCTED]
+        exact = numpy.mean(numpy.array(model.reconstruct(x)) == x)
+        lines = [
+            f"{exact:.1%} of {len(x):,} written again without an error, the most probable symbols from the mean of q",
+            f"near data: {score_strings(model.near_each(x, seed))}",
+            f"from the prior, {SAMPLED:,}: {score_strings(model.sample(SAMPLED, seed))}",
+        ]
+        if model.property_decoder is not None:
+            predicted = model.predict(dataset.molecules)
+            for name, mean in predicted.items():
+                if name in dataset.properties:
+                    error = abs(sv.to_numpy(mean) - dataset.properties[name])
+                    usual = abs(dataset.properties[name] - numpy.nanmean(dataset.properties[name]))
+                    lines.append(
+                        f"{name}: mean absolute error {numpy.nanmean(error):.3g}, "
+                        f"of the mean of these molecules {numpy.nanmean(usual):.3g}"
+                    )
+        return lines
+
+
+def _properties_at_hand(subject: Subject) -> bool:
+    return subject.model.property_decoder is not None and bool(subject.test.properties)

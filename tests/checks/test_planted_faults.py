@@ -64,6 +64,7 @@ from scratchvae.models import (
 from scratchvae.models.sketch_rnn import SketchDecoder, SketchEncoder, SketchRNN
 from scratchvae.nn import Bidirectional
 from scratchvae.noise import Noise
+from scratchvae.ops import linalg
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -819,12 +820,13 @@ def test_fault_of_a_likelihood_or_a_linear_model(plant, caught_by, monkeypatch):
 
 def edited_pass(name, function, attribute, old, new):
     """Plant an edited forward or backward pass into a primitive."""
-    module = import_module(primitives()[name].__module__)
+    primitive = primitives()[name]
+    module = import_module(primitive.__module__)
     plant_function = edited(module, function, old, new)
 
     def plant(monkeypatch):
         plant_function(monkeypatch)
-        monkeypatch.setattr(primitives()[name], attribute, getattr(module, function))
+        monkeypatch.setattr(primitive, attribute, getattr(module, function))
 
     return plant
 
@@ -974,6 +976,63 @@ def test_without_a_fault_the_row_of_sketches_passes(name):
 
 @pytest.mark.parametrize(("plant", "caught_by"), FAULTS_OF_SKETCHES.values(), ids=FAULTS_OF_SKETCHES)
 def test_fault_of_sketches(plant, caught_by, monkeypatch):
+    plant(monkeypatch)
+    assert not outcome(caught_by).passed
+
+
+# ---- the GRU and its symbols
+
+RESET = "xp.multiply(r, memory, out=new_h)"
+FAULTS_OF_GRU = {
+    "u and 1 - u exchanged": (edited_gru("_run", "keep", "new_h *= u", "new_h *= 1 - u"), "gru"),
+    "reset before the product": (
+        edited_gru("_run", "keep", RESET, "new_h[...] = (r * h[:n]) @ recurrent[:, 2 * size :] + recurrent_bias"),
+        "gru",
+    ),
+    "bias outside the reset": (
+        edited_gru("_run", "keep", RESET, "new_h[...] = r * (memory - recurrent_bias) + recurrent_bias"),
+        "gru",
+    ),
+    "the constant in the first step only": (
+        edited_gru("_run", "keep", "if constant is not None:", "if constant is not None and start == 0:"),
+        "gru",
+    ),
+    "a step by the reset before the product": (
+        edited(
+            import_module("scratchvae.ops.gru"),
+            "gru_step",
+            "r * (product[..., 2 * size :] + recurrent_bias)",
+            "(r * h) @ recurrent[..., 2 * size :] + recurrent_bias",
+        ),
+        "gru",
+    ),
+    "cotangent of h without u": (edited_gru("_gru_rule", "together", "step_dh *= u", "step_dh *= 1"), "gru"),
+    "cotangent of r without the bias": (
+        edited_gru("_gru_rule", "together", "memories[step], out", "memories[step] - recurrent_bias, out"),
+        "gru",
+    ),
+    "cotangent of the constant from the last step": (
+        edited_gru("_gru_rule", "together", "d_constant[:n] += a", "d_constant[:n] = a"),
+        "gru",
+    ),
+    "two symbols share a row": (
+        edited(linalg, "_row_index", "return index", "return index - (index == 3)"),
+        "gather_rows",
+    ),
+    "the rows of a symbol averaged": (
+        edited_pass(
+            *("scatter_rows", "scatter_rows", "function"),
+            "y += (rows == index[part]).astype(x.dtype) @ x[part]",
+            "y += (rows == index[part]) @ x[part] / (rows == index[part]).sum(axis=1, keepdims=True).clip(1)",
+        ),
+        "adjoint: gather_rows, scatter_rows",
+    ),
+}
+
+
+@pytest.mark.parametrize(("plant", "caught_by"), FAULTS_OF_GRU.values(), ids=FAULTS_OF_GRU)
+def test_fault_of_the_gru(plant, caught_by, monkeypatch):
+    assert outcome(caught_by).passed
     plant(monkeypatch)
     assert not outcome(caught_by).passed
 

@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
 
 def trained(x: numpy.ndarray, latent_size: int, kl_floor: float, epochs: int, run: Path, **sizes: int) -> sv.SketchRNN:
     """A model of these sketches, with the settings of the kind."""
-    settings = {option.name: option.default for option in KINDS["sketch"].options}
+    settings = KINDS["sketch"].complete({option.name: option.default for option in KINDS["sketch"].options})
     model = sv.SketchRNN.lstm(latent_size, **sizes, scale=sv.data.describe_sketches(x)["scale"])
     sv.fit(
         model,

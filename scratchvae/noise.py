@@ -31,6 +31,9 @@ class Noise:
     device : "cpu" or "gpu"
         Where the numbers are born. The CPU draws from NumPy's Philox4x64-10, the GPU from Philox4x32-10 with
         Box-Muller; the two differ, so where devices must agree pass a GivenNoise.
+    training : bool
+        Whether it is the noise of a training step, by which networks drop out. Scores are computed without dropout. The
+        numbers are the same.
 
     Raises InputError for a seed or step that is not such a number.
     """
@@ -38,6 +41,7 @@ class Noise:
     seed: int
     step: int = 0
     device: str = "cpu"
+    training: bool = False
 
     def __post_init__(self) -> None:
         for name in ("seed", "step"):
@@ -92,12 +96,14 @@ class GivenNoise:
     arrays : array, or dict
         One array for every name; or a dict from names to arrays. Under the name of a child a dict holds what that child
         hands out, an array or again a dict; a child that it does not name hands out the same as its parent.
+    training : bool
+        As in Noise.
 
     An array is broadcast to the shape that is asked for: zeros of shape () put every z at the mean of its distribution.
     """
 
-    def __init__(self, arrays: Any) -> None:
-        self.arrays = arrays
+    def __init__(self, arrays: Any, training: bool = False) -> None:
+        self.arrays, self.training = arrays, training
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
         """The array of that name in that shape. Raises InputError for another name, ShapeError for another shape."""
@@ -119,7 +125,8 @@ class GivenNoise:
 
     def child(self, name: str) -> GivenNoise:
         """The noise of a part of the whole."""
-        return GivenNoise(self.arrays[name]) if isinstance(self.arrays, dict) and name in self.arrays else self
+        named = isinstance(self.arrays, dict) and name in self.arrays
+        return GivenNoise(self.arrays[name], self.training) if named else self
 
 
 def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], rounds: int = 10) -> list[Any]:

@@ -13,7 +13,16 @@ from scratchvae.autodiff import Tensor
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError
 
-__all__ = ["SGD", "Adam", "ExponentialSchedule", "LinearSchedule", "Optimizer", "Schedule", "value_at"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "ExponentialSchedule",
+    "LinearSchedule",
+    "Optimizer",
+    "SaturatingSchedule",
+    "Schedule",
+    "value_at",
+]
 
 Schedule = Callable[[int], float]
 BLOCK = 65_536  # entries updated at a time on the CPU: what one block needs stays in cache
@@ -239,7 +248,29 @@ class ExponentialSchedule:
         return max(self.start * self.factor**step, self.smallest)
 
 
-def _check_numbers(schedule: LinearSchedule | ExponentialSchedule) -> None:
+@dataclass(frozen=True)
+class SaturatingSchedule:
+    """end - (end - start) factor^step: from start to end, ever more slowly; for annealing the KL weight, say.
+
+    w eta_step, eta_step = 1 - (1 - eta_min) R^step, is SaturatingSchedule(w eta_min, w, R). factor: from 0 to 1.
+
+    Source: Ha & Eck (2017), the annealing of their training loss, with eta_min = 0.01 and R = 0.99995.
+    """
+
+    start: float
+    end: float
+    factor: float
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        if self.factor > 1:
+            raise InputError("SaturatingSchedule", "a factor from 0 to 1", repr(self.factor))
+
+    def __call__(self, step: int) -> float:
+        return self.end - (self.end - self.start) * self.factor**step
+
+
+def _check_numbers(schedule: LinearSchedule | ExponentialSchedule | SaturatingSchedule) -> None:
     """Raise InputError unless every field is a finite number of at least 0."""
     for field in fields(schedule):
         value = getattr(schedule, field.name)

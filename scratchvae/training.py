@@ -177,7 +177,7 @@ def fit(
             for i, batch in enumerate(objective.batches(len(x), batch_size, Noise(seed, epoch, model.device))):
                 if i < first:
                     continue
-                noise = Noise(seed, run.step, model.device)
+                noise = Noise(seed, run.step, model.device, training=True)
                 _step(run, objective, data, batch, noise, n_samples, value_at(kl_weight, run.step))
                 bar.update()
                 if interrupted.is_set():

@@ -16,7 +16,8 @@ from scratchvae.distributions import BivariateMixture
 from scratchvae.distributions.sketch import n_points
 from scratchvae.evaluation import log_likelihood
 from scratchvae.models import sketch_rnn
-from scratchvae.models.sketch_rnn import SketchDecoder, SketchRNN
+from scratchvae.models.sketch_networks import SketchDecoder
+from scratchvae.models.sketch_rnn import SketchRNN
 from scratchvae.nn import LSTM, Bidirectional, Packing
 from scratchvae.noise import GivenNoise, Noise
 from scratchvae.quadrature import normal_nodes

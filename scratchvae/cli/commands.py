@@ -1,10 +1,11 @@
-"""evaluate, sample, plot, check and data: what the command line does with what is there."""
+"""evaluate, sample, complete, plot, check and data: what the command line does with what is there."""
 
 from __future__ import annotations
 
 import argparse
 import io
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from scratchvae.backend import device_module
 from scratchvae.cli.settings import kept_options, load_parts
 from scratchvae.data import Dataset
 from scratchvae.errors import InputError
-from scratchvae.evaluation import quantity
+from scratchvae.evaluation import observations, quantity
 from scratchvae.kinds import KINDS, Kind, Subject, kind_of
 from scratchvae.replacement import replace
 
@@ -29,7 +30,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     model, options = sv.load(arguments.run), kept_options(Path(arguments.run))
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
-    kind = KINDS[options["model"]] if options else kind_of(model)
+    kind = _kind(model, options)
     part, test = data_to_score(arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
@@ -74,18 +75,56 @@ def print_scores(kind: Kind, model: Any, test: Any, n_samples: int = 1, seed: in
 def sample(arguments: argparse.Namespace) -> None:
     """Write samples, by default decoder means of samples from the prior, as an array or as a picture."""
     path = Path(arguments.out)
-    if path.suffix == ".npy" and not path.is_dir():
-        content = io.BytesIO()
-        numpy.save(content, sv.to_numpy(sv.load(arguments.run).sample(arguments.n, arguments.seed)))
-        replace(path, content.getbuffer())
-    else:
+    as_array, temperature = path.suffix == ".npy" and not path.is_dir(), _temperature(arguments)
+    if not as_array:
         from scratchvae import plotting
 
-        path, options = plotting.picture_path(path), kept_options(Path(arguments.run))
-        model = sv.load(arguments.run)
-        kind = KINDS[options["model"]] if options else kind_of(model)
-        kind.write_samples(path, model, arguments.n, arguments.seed, options.get("image_shape"))
+        path = plotting.picture_path(path)
+    model, options = sv.load(arguments.run), kept_options(Path(arguments.run))
+    if temperature:
+        _refuse_others("sample --temperature", _kind(model, options), lambda kind: kind.temperature is not None)
+    if as_array:
+        content = io.BytesIO()
+        numpy.save(content, sv.to_numpy(model.sample(arguments.n, arguments.seed, **temperature)))
+        replace(path, content.getbuffer())
+    else:
+        shape = options.get("image_shape")
+        _kind(model, options).write_samples(path, model, arguments.n, arguments.seed, shape, **temperature)
     print(path)
+
+
+def complete(arguments: argparse.Namespace) -> None:
+    """Draw ways to go on with a drawing that has begun."""
+    from scratchvae import plotting
+
+    path, temperature = plotting.picture_path(arguments.out), _temperature(arguments)
+    model = sv.load(arguments.run)
+    kind = _kind(model, kept_options(Path(arguments.run)))
+    _refuse_others("complete", kind, lambda kind: kind.completes)
+    x = observations(model, kind.observations(sv.data.read(arguments.drawing)["train"]))
+    if arguments.row >= len(x):
+        raise InputError("complete", f"--row below {len(x)}, the number of drawings", str(arguments.row))
+    row = x[arguments.row]
+    for line in kind.write_completions(path, model, row, arguments.n, arguments.seed, **temperature):
+        print(line)
+    print(path)
+
+
+def _kind(model: Any, options: dict[str, Any]) -> Kind:
+    """The kind that a run names, else the one of the model's class."""
+    return KINDS[options["model"]] if options else kind_of(model)
+
+
+def _temperature(arguments: argparse.Namespace) -> dict[str, float]:
+    """The temperature by its name, if one was asked for."""
+    return {} if arguments.temperature is None else {"temperature": arguments.temperature}
+
+
+def _refuse_others(operation: str, kind: Kind, suits: Callable[[Kind], bool]) -> None:
+    """Raise InputError for a kind that does not suit, and name those that do."""
+    if not suits(kind):
+        others = ", ".join(other.name for other in KINDS.values() if suits(other))
+        raise InputError(operation, f"a run of --model {others}", f"one of --model {kind.name}")
 
 
 def plot(arguments: argparse.Namespace) -> None:

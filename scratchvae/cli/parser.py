@@ -12,7 +12,7 @@ from scratchvae.cli.settings import options_by_name, takers
 from scratchvae.cli.train import train
 from scratchvae.kinds import KINDS, Option
 from scratchvae.kinds.kind import DATA, DATA_DIR, DATA_LABELS
-from scratchvae.kinds.option import COUNT, FROM_ZERO, name
+from scratchvae.kinds.option import COUNT, FROM_ZERO, POSITIVE, name
 
 RUN_HELP = "a run directory, or a checkpoint file"
 
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"scratchvae {sv.__version__}")
     added = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_evaluate, _add_sample, _add_plot, _add_check, _add_data):
+    for add in (_add_train, _add_evaluate, _add_sample, _add_complete, _add_plot, _add_check, _add_data):
         add(added)
     return root
 
@@ -75,9 +75,13 @@ def _add_train(added: Any) -> None:
     summaries = "; ".join(f"{name}: {kind.summary}" for name, kind in KINDS.items())
     group.add_argument("--model", choices=list(KINDS), help=f"{summaries} (default: {first})")
     for option in options_by_name().values():
-        nargs = {"nargs": option.several} if option.several else {}
-        metavar = option.metavar or (f"{{{','.join(option.choices)}}}" if option.choices else option.name.upper())
-        group.add_argument(option.flag, metavar=metavar, default=argparse.SUPPRESS, help=_help(option), **nargs)
+        form: dict[str, Any] = {"nargs": option.several} if option.several else {}
+        form["metavar"] = option.metavar or (
+            f"{{{','.join(option.choices)}}}" if option.choices else option.name.upper()
+        )
+        if option.is_switch:
+            form = {"action": "store_true"}
+        group.add_argument(option.flag, default=argparse.SUPPRESS, help=_help(option), **form)
     where = command.add_mutually_exclusive_group()
     directory = {"metavar": "DIR", "type": _converted(name)}
     where.add_argument("--run-dir", help="default: the first free of runs/DATA-1, runs/DATA-2, ...", **directory)
@@ -91,7 +95,7 @@ def _help(option: Option) -> str:
     kinds = takers(option.name)
     notes = [f"with --model {', '.join(kinds)}"] if len(kinds) < len(KINDS) else []
     shown = " ".join(map(str, option.default)) if option.several else option.default
-    if option.usual or shown is not None:
+    if option.usual or (shown is not None and not option.is_switch):
         notes.append(f"default: {option.usual or shown}")
     for kind in KINDS.values():
         notes += [
@@ -134,7 +138,34 @@ def _add_sample(added: Any) -> None:
     argument("run", help=RUN_HELP)
     argument("--n", type=_converted(COUNT), default=100, metavar="N", help="number of samples (default: 100)")
     argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of z (default: 0)")
+    usual = ", ".join(f"{kind.temperature:g} with {kind.name}" for kind in KINDS.values() if kind.temperature)
+    argument(
+        "--temperature",
+        type=_converted(POSITIVE),
+        metavar="T",
+        help=f"of samples that have one: the lower, the closer to the most probable ones (default: {usual})",
+    )
     argument("--out", default="samples.png", help="a .png, .pdf or .svg picture, or .npy (default: %(default)s)")
+
+
+def _add_complete(added: Any) -> None:
+    command = _command(
+        added,
+        "complete",
+        commands.complete,
+        "go on with a drawing that has begun",
+        "Draw ways to go on with a drawing, in proportion to their probability after its points. Whether the pen is "
+        "lifted behind the last of them is left open. Prints log p of the points, and the effective sample size: how "
+        "many of the draws of z count.",
+    )
+    argument = command.add_argument
+    argument("run", help=RUN_HELP)
+    argument("drawing", help="a file of sketches, as for train --data, in the unit of the run's data")
+    argument("--row", type=_converted(FROM_ZERO), default=0, metavar="N", help="which of its sketches (default: 0)")
+    argument("--n", type=_converted(COUNT), default=9, metavar="N", help="number of drawings (default: 9)")
+    argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the draws (default: 0)")
+    argument("--temperature", type=_converted(POSITIVE), metavar="T", help="of what is drawn (default: 0.3)")
+    argument("--out", default="completions.svg", help="an .svg, .png or .pdf picture (default: %(default)s)")
 
 
 def _add_plot(added: Any) -> None:

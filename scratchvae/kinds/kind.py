@@ -127,6 +127,8 @@ class Kind:
     options : those that it takes, with COMMON among them
     pictures : those that it has, in the order in which they are drawn
     datum : what one row of the data is called
+    temperature : at which samples are drawn unless another one is asked for, or None where samples have none
+    completes : whether `write_completions` goes on with what has begun
     """
 
     name: str
@@ -135,6 +137,8 @@ class Kind:
     options: tuple[Option, ...] = COMMON
     pictures: tuple[Picture, ...] = ()
     datum: str = "image"
+    temperature: float | None = None
+    completes: bool = False
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
         """The options of a new run, with those defaults that depend on other options."""
@@ -182,9 +186,16 @@ class Kind:
         """What is printed right below the bound of the data x, scores by `evaluate`: the same in other units."""
         return []
 
-    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any) -> None:
-        """Draw n samples of a model that was trained on data of this shape into a file."""
+    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **temperature: float) -> None:
+        """Draw n samples of a model that was trained on data of this shape into a file.
+
+        temperature: named where another one was asked for, of a kind that has one
+        """
         sv.plotting.save_figure(sv.plotting.samples(model, n, seed, shape), path)
+
+    def write_completions(self, path: Path, model: Any, x: Any, n: int, seed: int, **temperature: float) -> list[str]:
+        """Draw n ways to go on with what has begun, one row x of the data, into a file; what to print of them."""
+        raise NotImplementedError
 
     def scores(self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0) -> list[str]:
         """What is printed below the bound of a data set; with n_samples, below log p(x) by so many samples."""

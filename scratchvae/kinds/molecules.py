@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -17,7 +16,7 @@ from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.kind import COMMON, Kind, Settings
 from scratchvae.kinds.option import COUNT, Option
 from scratchvae.kinds.option import name as a_name
-from scratchvae.kinds.pictures import CURVES, Picture, Subject
+from scratchvae.kinds.pictures import Subject
 from scratchvae.models.symbol_networks import ENCODERS
 from scratchvae.molecule_scores import score_strings
 

@@ -51,6 +51,13 @@ def share_or_test(value: Any) -> float | str:
     raise ValueError("a number between 0 and 1, or test")
 
 
+def truth(value: Any) -> bool:
+    """True or false, the value of a switch."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
 def deviation(value: Any) -> float | str:
     """The standard deviation of a likelihood: a positive number, or who finds it."""
     if value in ("learned", "decoder"):
@@ -112,6 +119,11 @@ class Option:
     several: str = ""
     resumable: bool = False
     older: Any = None
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is typed without a value, which makes it true."""
+        return self.conversion is truth
 
     @property
     def flag(self) -> str:

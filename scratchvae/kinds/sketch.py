@@ -14,9 +14,10 @@ from scratchvae.data import Dataset
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.kind import COMMON, Kind, Settings
-from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, Option
+from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, truth
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
 from scratchvae.latent_space import has_arc
+from scratchvae.optim import SaturatingSchedule
 
 DEFAULTS = {
     "data": "drawn-sketches",
@@ -24,7 +25,6 @@ DEFAULTS = {
     "batch_size": 100,
     "learning_rate": 4e-3,
     "learning_rate_decay": 0.88,
-    "kl_warmup": 500,
     "clip_norm": 10.0,
 }
 """Those of the options of every kind that are others here."""
@@ -32,10 +32,37 @@ DEFAULTS = {
 KL_FLOOR = 10.0
 """The floor where there is a KL: without it the decoder would all but ignore z."""
 
+KL_WARMUP = 500
+"""The steps over which the weight of the KL grows, unless it is annealed."""
+
+DEPENDENT = {
+    "kl_floor": f"{KL_FLOOR:g}, or 0 without a latent space or for iwae,",
+    "kl_warmup": f"{KL_WARMUP}, or 0 with --kl-annealing,",
+}
+"""The options of every kind whose defaults depend on other options here, with these defaults in words."""
+
+SMALLEST_SHARE = 0.01  # of the KL's weight, from which it is annealed: the paper's eta_min
+
 LATENT = Option("latent", "number of latent dimensions, K; 0: a decoder alone", 16, FROM_ZERO, metavar="K")
 ENCODER_SIZE = Option("encoder_size", "units of the encoder's LSTM in each direction", 64, COUNT, metavar="H")
 DECODER_SIZE = Option("decoder_size", "units of the decoder's LSTM", 128, COUNT, metavar="H")
 MIXTURES = Option("mixtures", "Gaussians of the mixture for the next point", 10, COUNT, metavar="M")
+LAYER_NORM = Option("layer_norm", "normalise the gates and the memory of each LSTM", False, truth)
+KEEP = Option(
+    "keep",
+    "probability with which an LSTM's candidate is kept in training: recurrent dropout; the paper's is 0.9",
+    1.0,
+    POSITIVE,
+    metavar="SHARE",
+)
+KL_ANNEALING = Option(
+    "kl_annealing",
+    f"the weight of the KL grows as WEIGHT (1 - {1 - SMALLEST_SHARE:g} FACTOR^step), not by --kl-warmup; the paper's "
+    "factor is 0.99995",
+    None,
+    POSITIVE,
+    metavar="FACTOR",
+)
 RANDOM_SCALE = Option(
     "random_scale",
     "in training dx and dy of a sketch are multiplied by a draw from 1 - SHARE to 1 + SHARE",
@@ -52,6 +79,7 @@ DROP_POINTS = Option(
 )
 
 SHOWN_COMPLETIONS, SHOWN_ARCS = 5, 5  # rows of a picture
+MOST_COMPLETIONS = 400  # drawn from the draws of z, which are twice as many
 
 
 def _with_latent_space(subject: Subject) -> bool:
@@ -102,6 +130,14 @@ PICTURES = (
 )
 
 
+def _write(path: Path, x: Any, prefix: Any = None) -> None:
+    """Sketches into a .svg file, or into a picture, in which the prefix of all of them is orange."""
+    if path.suffix.lower() == ".svg":
+        sv.data.write_svg(path, x)
+    else:
+        sv.plotting.save_figure(sv.plotting.drawings(x, prefix), path)
+
+
 class Sketch(Kind):
     """SketchRNN, a VAE of drawings."""
 
@@ -109,8 +145,8 @@ class Sketch(Kind):
     model = sv.SketchRNN
     options = (
         *(
-            replace(option, default=None, usual=f"{KL_FLOOR:g}, or 0 without a latent space or for iwae,")
-            if option.name == "kl_floor"
+            replace(option, default=None, usual=DEPENDENT[option.name])
+            if option.name in DEPENDENT
             else replace(option, default=DEFAULTS.get(option.name, option.default))
             for option in COMMON
         ),
@@ -118,23 +154,34 @@ class Sketch(Kind):
         ENCODER_SIZE,
         DECODER_SIZE,
         MIXTURES,
+        LAYER_NORM,
+        KEEP,
+        KL_ANNEALING,
         RANDOM_SCALE,
         DROP_POINTS,
     )
     pictures = PICTURES
     datum = "sketch"
+    temperature = 0.4
+    completes = True
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Without a latent space there is no KL that could have a floor, nor has one the weighted bound."""
-        if values["kl_floor"] is not None:
-            return values
-        return values | {"kl_floor": 0.0 if values["latent"] == 0 or values["objective"] == "iwae" else KL_FLOOR}
+        """Without a latent space there is no KL that could have a floor, nor has one the weighted bound.
+
+        A KL whose weight is annealed needs no warm-up.
+        """
+        floor = 0.0 if values["latent"] == 0 or values["objective"] == "iwae" else KL_FLOOR
+        usual = {"kl_floor": floor, "kl_warmup": 0 if values["kl_annealing"] else KL_WARMUP}
+        return values | {name: value for name, value in usual.items() if values[name] is None}
 
     def refuse(self, settings: Settings) -> None:
         """Raise InputError for what the constructor refuses, whatever the data."""
         super().refuse(settings)
         if settings["kl_floor"] and settings["latent"] == 0:
             raise InputError("train", "--kl-floor with at least one latent dimension", "--latent 0")
+        if settings["kl_annealing"] and settings["kl_warmup"]:
+            raise InputError("train", "--kl-annealing or --kl-warmup", "both")
+        self._annealed(settings)
         sv.SketchRNN.lstm(**self._arguments(settings) | {"encoder_size": 1, "decoder_size": 1, "mixtures": 1})
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
@@ -155,6 +202,11 @@ class Sketch(Kind):
         scale = float(f"{facts['scale']:.4g}")
         return sv.SketchRNN.lstm(**self._arguments(settings), scale=scale, dequantize=facts["whole_numbers"])
 
+    def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
+        """The arguments of `fit`, with the KL weight of --kl-annealing where it is given."""
+        annealed = self._annealed(settings)
+        return super().training(settings, train) | ({} if annealed is None else {"kl_weight": annealed})
+
     def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
         """The paper's L_R and L_KL, and bits per sketch for whole numbers.
 
@@ -167,14 +219,33 @@ class Sketch(Kind):
         bits = f"; {-scores['elbo'] / math.log(2):.1f} bits per sketch" if model.dequantize else ""
         return [f"{line}, K {model.latent_size}, offsets in units of {scale:.4g}, no pen on the padding{bits}"]
 
-    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any) -> None:
+    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **temperature: float) -> None:
         """Draw n sketches into a .svg file, which can be read as data, or into a picture."""
-        x = model.sample(n, seed)
-        if path.suffix.lower() == ".svg":
-            sv.data.write_svg(path, x)
-        else:
-            sv.plotting.save_figure(sv.plotting.drawings(x), path)
+        _write(path, model.sample(n, seed, **temperature))
+
+    def write_completions(self, path: Path, model: Any, x: Any, n: int, seed: int, **temperature: float) -> list[str]:
+        """Draw n sketches that begin with the points of x, (T, 5), into a .svg file, or a picture with these in orange.
+
+        Whether the pen is lifted behind the last of them is left open, as a file of lines cannot say it.
+        """
+        if n > MOST_COMPLETIONS:
+            raise InputError("complete", f"--n of at most {MOST_COMPLETIONS}", str(n))
+        points = x[: int(n_points(x))]
+        drawings, facts = model.complete_points(points, n, seed=seed, **temperature)
+        _write(path, drawings, sv.to_numpy(points))
+        return [
+            f"log p of the {len(points)} points {facts['log_p']:.2f} nats, effective sample size "
+            f"{facts['effective']:.0f} of {facts['draws']} draws of z; the pen is lifted behind them with probability "
+            f"{facts['lifted']:.2f}"
+        ]
+
+    def _annealed(self, settings: Mapping[str, Any]) -> SaturatingSchedule | None:
+        weight, factor = settings["kl_weight"], settings["kl_annealing"]
+        return SaturatingSchedule(SMALLEST_SHARE * weight, weight, factor) if factor else None
 
     def _arguments(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        names = ("encoder_size", "decoder_size", "mixtures", "random_scale", "drop_points", "seed")
+        names = (
+            *("encoder_size", "decoder_size", "mixtures", "layer_norm", "keep"),
+            *("random_scale", "drop_points", "seed"),
+        )
         return {"latent_size": settings["latent"]} | {name: settings[name] for name in names}

@@ -14,7 +14,8 @@ from scratchvae.models.networks import (
     PoissonDecoder,
 )
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
-from scratchvae.models.sketch_rnn import SketchDecoder, SketchEncoder, SketchRNN
+from scratchvae.models.sketch_networks import SketchDecoder, SketchEncoder
+from scratchvae.models.sketch_rnn import SketchRNN
 from scratchvae.models.stacked_vae import StackedVAE
 from scratchvae.models.symbol_networks import (
     ConvolutionalSymbolEncoder,

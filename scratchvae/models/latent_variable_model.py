@@ -74,6 +74,10 @@ class LatentVariableModel(Configured):
             return f"lower bound of log p(x), binarize={self.binarize}"
         return as_likelihood(self.decoder.likelihood).quantity(x)
 
+    def preparation(self) -> str:
+        """What is done to data before they are scored, as the end of a clause; for `print`."""
+        return f", binarize={self.binarize}"
+
     def entries(self, x: Any) -> int:
         """How many numbers the decoder computes at a time for one row of x, so that memory can be bounded."""
         return math.prod(x.shape[1:])

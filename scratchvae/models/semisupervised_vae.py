@@ -333,7 +333,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         observed = "..." if self.observed_shape is None else ", ".join(map(str, self.observed_shape))
         z, y = f"z ({self.latent_size},)", f"y of {self.n_classes} classes"
         return (
-            f"{type(self).__name__}, {self.count():,} parameters, binarize={self.binarize}\n"
+            f"{type(self).__name__}, {self.count():,} parameters{self.preparation()}\n"
             f"  p(y)         Categorical    {y}    no parameters\n"
             f"  p(z)         Normal(0, I)    {z}    no parameters\n"
             f"  p(x | y, z)  {self.decoder}    x ({observed})    {self.decoder.count():,} parameters\n"

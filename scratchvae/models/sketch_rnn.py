@@ -5,136 +5,26 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy
-
 from scratchvae import ops
 from scratchvae.arrays import as_floats
 from scratchvae.autodiff import Tensor, grad, no_grad
-from scratchvae.backend import array_module, asarray, device_module, device_of
+from scratchvae.backend import array_module, device_module
 from scratchvae.dequantization import dequantize_sketches
-from scratchvae.distributions import BivariateMixture, Categorical, Normal, SketchDistribution, SketchStep, kl
+from scratchvae.distributions import Categorical, Normal, SketchDistribution, kl
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import DataError, InputError, ShapeError, whole_number
 from scratchvae.latent_space import spherical_interpolation
 from scratchvae.models.configuration import Index, Size, constructor
+from scratchvae.models.sketch_networks import NoEncoder, SketchDecoder, SketchEncoder
 from scratchvae.models.vae import VAE
-from scratchvae.nn import LSTM, Bidirectional, Linear, Module, Packing, glorot_uniform
+from scratchvae.nn import Module
 from scratchvae.noise import Noise
 from scratchvae.optim import Adam, LinearSchedule
 
-LARGEST_R = 4.0  # |rho| < tanh 4 = 0.9993
 LONGEST = 250  # points of a sketch that is drawn, after which it is ended
-FEWEST = 20  # points from which the scale of sketches is told
-OTHER_SCALE = 5.0  # times the model's, or a fifth of it: these are no sketches in its unit
+OTHER_SCALES = {20: 5.0, 3: 8.0, 0: math.inf}
+"""From so many points on, offsets so many times larger or smaller than the model's scale are in another unit."""
 PROPOSAL_STEPS, PROPOSAL_DRAWS, PROPOSAL_WIDTH = 120, 32, 1.2  # of a completion
-
-
-class SketchHead(Module):
-    """p(row) = q(pen) m(dx, dy),   whose parameters are an affine function of h.   (..., H) -> SketchStep
-
-    3 + 6 M outputs: logits of the pen; logit, means, raw log stds and raw r of each component. Bounded smoothly:
-
-    log s = log s_min + log(1 + exp(raw - log s_min)) > log s_min;   r = 4 tanh(raw / 4),   |rho| < tanh 4
-
-    smallest_std: s_min, in the unit of the head.   Source: Ha & Eck (2017), equations 3 to 7, where s has no bound.
-    """
-
-    def __init__(self, hidden_size: int, mixtures: int, noise: Noise, smallest_std: float = 0.01) -> None:
-        self.mixtures = whole_number("SketchHead", "mixtures", mixtures)
-        if not 0 < smallest_std < math.inf:
-            raise InputError("SketchHead", "a positive smallest_std", repr(smallest_std))
-        self.smallest_std = float(smallest_std)
-        self.linear = Linear(hidden_size, 3 + 6 * mixtures, noise, _small)
-
-    def __call__(self, h: Any) -> SketchStep:
-        outputs, smallest = self.linear(h), math.log(self.smallest_std)
-        components = ops.reshape(outputs[..., 3:], (*outputs.shape[:-1], self.mixtures, 6))
-        log_stds = smallest + ops.softplus(components[..., 3:5] - smallest)
-        r = LARGEST_R * ops.tanh(components[..., 5] / LARGEST_R)
-        offset = BivariateMixture(components[..., 0], components[..., 1:3], log_stds, r)
-        return SketchStep(Categorical(outputs[..., :3]), offset)
-
-    def __repr__(self) -> str:
-        return f"pen and {self.mixtures} Gaussians(std > {self.smallest_std:g}) of {self.linear}"
-
-
-class SketchEncoder(Module):
-    """q(z | x) = Normal(mu, diag(sigma^2)),   mu and log sigma affine in the last h of two LSTMs.   (N, T, 5) -> (N, K)
-
-    One reads the points of x forwards, the other backwards; the end and the padding are not read. hidden_size and
-    layer_norm: as in LSTM; scale: the unit of offsets, a buffer.
-
-    Source: Ha & Eck (2017), equations 1 and 2.
-    """
-
-    def __init__(
-        self, latent_size: int, hidden_size: int, noise: Noise, layer_norm: bool = False, scale: float = 1.0
-    ) -> None:
-        self.lstm = Bidirectional(lambda child: LSTM(5, hidden_size, child, layer_norm), noise.child("lstm"))
-        self.linear = Linear(2 * hidden_size, 2 * latent_size, noise.child("linear"), _small)
-        self.scale = _as_scale("SketchEncoder", scale, noise)
-
-    def __call__(self, x: Any) -> Normal:
-        packing, xp = Packing(n_points(x), device_of(x)), array_module(x)
-        rows = packing.pack(x)
-        h = self.lstm(xp.concatenate([rows[:, :2] / self.scale, rows[:, 2:]], axis=1), packing)
-        outputs = self.linear(h)
-        latent_size = outputs.shape[1] // 2
-        return Normal(outputs[:, :latent_size], outputs[:, latent_size:])
-
-    def __repr__(self) -> str:
-        return f"Normal(mean and log std = {self.linear} of {self.lstm})"
-
-
-class NoEncoder(Module):
-    """q(z | x) of no latent variables, for a decoder alone.   (N, ...) -> Normal over (N, 0)"""
-
-    def __call__(self, x: Any) -> Normal:
-        nothing = array_module(x).zeros((len(x), 0), dtype=x.dtype)
-        return Normal(nothing, nothing)
-
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-class SketchDecoder(Module):
-    """p(x | z): the lstm starts from h_0, c_0 = tanh(z W_0 + b_0), and every step adds z V.   (..., N, K) -> p(x | z)
-
-    z V is what z contributes where it is appended to each row, as in the paper. The arguments are those of LSTM and
-    SketchHead; scale: the unit of offsets, a buffer.   latent_size 0: no z, an unconditional p(x), for z (..., N, 0).
-
-    Source: deck, "A sequence model: SketchRNN"; Ha & Eck (2017), section 3.2.
-    """
-
-    likelihood = SketchDistribution
-
-    def __init__(
-        self,
-        latent_size: int,
-        hidden_size: int,
-        mixtures: int,
-        noise: Noise,
-        layer_norm: bool = False,
-        keep: float = 1.0,
-        scale: float = 1.0,
-        smallest_std: float = 0.01,
-    ) -> None:
-        whole_number("SketchDecoder", "latent_size", latent_size, smallest=0)
-        self.lstm = LSTM(5, hidden_size, noise.child("lstm"), layer_norm, keep)
-        self.initial_weight = Tensor(_small(noise.child("initial"), (latent_size, 2 * hidden_size)))
-        self.initial_bias = Tensor(device_module(noise.device).zeros(2 * hidden_size, dtype=self.lstm.dtype))
-        shape, fans = (latent_size, 4 * hidden_size), (latent_size, hidden_size)
-        self.constant_weight = Tensor(glorot_uniform(noise.child("constant"), shape, fans))
-        self.head = SketchHead(hidden_size, mixtures, noise.child("head"), smallest_std)
-        self.scale = _as_scale("SketchDecoder", scale, noise)
-
-    def __call__(self, z: Any, noise: Noise | None = None) -> SketchDistribution:
-        state = ops.tanh(z @ self.initial_weight + self.initial_bias)
-        h0, c0 = state[..., : self.lstm.hidden_size], state[..., self.lstm.hidden_size :]
-        return SketchDistribution(self.lstm, self.head, h0, c0, z @ self.constant_weight, self.scale, noise)
-
-    def __repr__(self) -> str:
-        return f"{self.head} after {self.lstm}, scale {float(self.scale):g}"
 
 
 class SketchRNN(VAE):
@@ -151,6 +41,7 @@ class SketchRNN(VAE):
     ----------
     encoder, decoder, latent_size : as in VAE
         The decoder has a buffer `scale`, the unit of its offsets: the standard deviation of those of the training data.
+        In training alone, both have a second argument, the noise by which they drop out.
     random_scale : float
         In training dx and dy of a sketch are multiplied by draws from Uniform(1 - random_scale, 1 + random_scale).
     drop_points : float
@@ -189,6 +80,7 @@ class SketchRNN(VAE):
         layer_norm: bool = False,
         scale: float = 1.0,
         smallest_std: float = 0.01,
+        keep: float = 1.0,
         random_scale: float = 0.0,
         drop_points: float = 0.0,
         dequantize: bool = False,
@@ -197,22 +89,15 @@ class SketchRNN(VAE):
         """SketchRNN with LSTMs of encoder_size units in each direction, and of decoder_size units.
 
         scale: `sv.data.describe_sketches(x)["scale"]` of the training data; smallest_std: in this unit, as in
-        SketchHead. The paper's sizes are 128, 256, 512 and 20 mixtures, with layer_norm, random_scale 0.15 and
-        drop_points 0.1.
+        SketchHead; keep: as in LSTM, in training alone. The paper's sizes are 128, 256, 512 and 20 mixtures, with
+        layer_norm, keep 0.9, random_scale 0.15 and drop_points 0.1.
         """
         noise = Noise(seed)
-        decoder = SketchDecoder(
-            latent_size,
-            decoder_size,
-            mixtures,
-            noise.child("decoder"),
-            layer_norm,
-            scale=scale,
-            smallest_std=smallest_std,
-        )
+        drawn = noise.child("decoder")
+        decoder = SketchDecoder(latent_size, decoder_size, mixtures, drawn, layer_norm, keep, scale, smallest_std)
         encoder: Module = NoEncoder()
         if latent_size > 0:
-            encoder = SketchEncoder(latent_size, encoder_size, noise.child("encoder"), layer_norm, scale)
+            encoder = SketchEncoder(latent_size, encoder_size, noise.child("encoder"), layer_norm, keep, scale)
         return cls(encoder, decoder, latent_size, random_scale, drop_points, dequantize)
 
     # ---- data
@@ -223,6 +108,10 @@ class SketchRNN(VAE):
             return "lower bound of log p(x), x in whole numbers, dequantised"
         return super().quantity(x)
 
+    def preparation(self) -> str:
+        """Whether whole numbers are dequantised, as the end of a clause; for `print`."""
+        return ", dequantize" if self.dequantize else ""
+
     def entries(self, x: Any) -> int:
         """T x 8 H: the states and gates of all steps."""
         return x.shape[1] * 8 * self.decoder.lstm.hidden_size
@@ -232,7 +121,8 @@ class SketchRNN(VAE):
         x = super().observations(x)
         n, scale = int(n_points(x).sum()), float(self.decoder.scale)
         root_mean_square = math.sqrt(float((x[..., :2] ** 2).sum()) / (2 * n))
-        if n >= FEWEST and not scale / OTHER_SCALE < root_mean_square < scale * OTHER_SCALE:
+        most = next(times for fewest, times in OTHER_SCALES.items() if n >= fewest)
+        if not scale / most <= root_mean_square < scale * most:
             hint = "absolute coordinates? else scale=sv.data.describe_sketches(x)['scale']"
             received = f"{root_mean_square:.3g}"
             raise DataError("data", f"offsets of about {scale:.3g}, the model's scale, on average", received, hint)
@@ -250,6 +140,14 @@ class SketchRNN(VAE):
         if self.drop_points:
             x = without_points(x, noise.uniform("dropped points", x.shape[:2]) < self.drop_points)
         return x
+
+    def call_encoder(self, x: Any, noise: Any) -> Any:
+        """q(z | x), whose LSTMs drop out by the noise of training."""
+        return self.encoder(x, noise.child("encoder")) if noise.training else self.encoder(x)
+
+    def call_decoder(self, z: Any, noise: Any) -> Any:
+        """p(x | z), likewise."""
+        return self.decoder(z, noise.child("decoder")) if noise.training else self.decoder(z)
 
     # ---- drawing
 
@@ -296,12 +194,45 @@ class SketchRNN(VAE):
 
         temperature: of the rest alone.   Raises DataError for rows that are no points.
         """
-        n, noise = whole_number("complete", "n", n), Noise(seed, device=self.device)
         z, log_w = self.log_weights_of_prefix(prefix, n_draws, seed)
-        weights = Categorical(log_w)
-        chosen = weights.sample(noise.uniform("resampling", (n,)))
-        p, effective_sample_size = self.decode(z[chosen]), float(1 / (weights.mean**2).sum())
-        return self._drawn(p, seed, temperature, longest, self._prefix(prefix)), effective_sample_size
+        return self._resampled(z, log_w, self._prefix(prefix), n, temperature, seed, longest), effective(log_w)
+
+    def complete_points(
+        self,
+        points: Any,
+        n: int = 9,
+        n_draws: int = 400,
+        temperature: float = 0.3,
+        seed: int = 0,
+        longest: int = LONGEST,
+    ) -> tuple[Any, dict[str, float]]:
+        """As `complete`, for points of which it is not known whether the pen is lifted behind the last one.
+
+        p(points) = p(points, down) + p(points, up): half of 2 n_draws draws are of each, and n are drawn from all.
+
+        Returns sketches (n, T, 5), and a dict: log_p, an estimate of log p(points) in nats; lifted, the probability of a
+        lifted pen, given the points; draws, the number of them, and effective, the effective sample size.
+        """
+        n, prefix = whole_number("complete", "n", n), self._prefix(points)
+        prefixes = prefix.repeat(2, axis=0)
+        prefixes[:, -1, 2:4] = array_module(prefix).eye(2, dtype=prefix.dtype)  # down, and up
+        drawn = [self.log_weights_of_prefix(rows, n_draws, seed) for rows in prefixes]
+        z, log_w = (ops.concatenate(parts) for parts in zip(*drawn, strict=True))
+        log_p = ops.logsumexp(log_w)
+        facts = {
+            "log_p": float(log_p) - math.log(n_draws),
+            "lifted": float(ops.exp(ops.logsumexp(drawn[1][1]) - log_p)),
+            "draws": len(log_w),
+            "effective": effective(log_w),
+        }
+        return self._resampled(z, log_w, prefixes.repeat(n_draws, axis=0), n, temperature, seed, longest), facts
+
+    def _resampled(self, z: Any, log_w: Any, prefix: Any, n: int, temperature: float, seed: int, longest: int) -> Any:
+        """n sketches, each by one of the draws and its prefix, or that of all.   (S, K), (S,), (S or 1, P, 5)"""
+        uniform = Noise(seed, device=self.device).uniform("resampling", (whole_number("complete", "n", n),))
+        chosen = Categorical(log_w).sample(uniform)
+        prefix = prefix[chosen] if len(prefix) > 1 else prefix
+        return self._drawn(self.decode(z[chosen]), seed, temperature, longest, prefix)
 
     def log_weights_of_prefix(self, prefix: Any, n_draws: int = 400, seed: int = 0) -> tuple[Any, Any]:
         """z_s ~ q(z), fitted to the prefix, and log w_s = log p(prefix | z_s) + log p(z_s) - log q(z_s), in nats.
@@ -349,6 +280,11 @@ class SketchRNN(VAE):
         return x[..., : int(n_points(x).max()) + 1, :]
 
 
+def effective(log_w: Any) -> float:
+    """The effective sample size (sum w)^2 / sum w^2 of log weights.   (S,) -> from 1 to S"""
+    return float(1 / (Categorical(log_w).mean ** 2).sum())
+
+
 def without_points(x: Any, drop: Any) -> Any:
     """x without those of the wanted points that lie within a line, the offset to the next one from the last.
 
@@ -365,13 +301,3 @@ def without_points(x: Any, drop: Any) -> Any:
     fewer[row[keep]] = x[keep]
     fewer[:, :2] = ops.scatter_add(x[..., :2].reshape(-1, 2), row.reshape(-1), (n * size, 2))
     return fewer.reshape(x.shape)
-
-
-def _as_scale(operation: str, scale: float, noise: Noise) -> Any:
-    if not 0 < scale < math.inf:
-        raise InputError(operation, "a positive scale", repr(scale))
-    return asarray(numpy.array(scale, dtype=numpy.float32), noise.device)
-
-
-def _small(noise: Noise, shape: tuple[int, int]) -> Any:
-    return 0.1 * glorot_uniform(noise, shape)

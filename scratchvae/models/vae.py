@@ -110,12 +110,20 @@ class VAE(LatentVariableModel):
         encoder = GaussianEncoder(decoder.reader(encode))
         return cls(encoder, decoder.of(decode, std, 3), latent_size, image_shape, binarize)
 
+    def call_encoder(self, x: Any, noise: Any) -> Any:
+        """q(z | x) for `elbo_terms` and `log_weights`; networks that drop out are handed the noise of training."""
+        return self.encoder(x)
+
+    def call_decoder(self, z: Any, noise: Any) -> Any:
+        """p(x | z), likewise."""
+        return self.decoder(z)
+
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)"""
         x = self.rows(x)
-        q = of_shape("encoder", self.encoder(x), (len(x), self.latent_size))
+        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return ops.mean(log_prob(self.decoder(z), x, z), axis=0), kl(q, self.prior)
+        return ops.mean(log_prob(self.call_decoder(z, noise), x, z), axis=0), kl(q, self.prior)
 
     def elbo(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """L(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,)
@@ -135,9 +143,9 @@ class VAE(LatentVariableModel):
         The mean of the second estimates KL(q(z | x) || p(z)).
         """
         x = self.rows(x)
-        q = of_shape("encoder", self.encoder(x), (len(x), self.latent_size))
+        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return log_prob(self.decoder(z), x, z), q.log_prob(z) - self.prior.log_prob(z)
+        return log_prob(self.call_decoder(z, noise), x, z), q.log_prob(z) - self.prior.log_prob(z)
 
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """log w = log p(x | z) + log p(z) - log q(z | x) for draws z of q(z | x), in nats.   (N, D) -> (S, N)
@@ -182,7 +190,7 @@ class VAE(LatentVariableModel):
     def __repr__(self) -> str:
         observed = "..." if self.observed_shape is None else ", ".join(map(str, self.observed_shape))
         return (
-            f"{type(self).__name__}, {self.count():,} parameters, binarize={self.binarize}\n"
+            f"{type(self).__name__}, {self.count():,} parameters{self.preparation()}\n"
             f"  p(z)      Normal(0, I)    z ({self.latent_size},)    no parameters\n"
             f"  p(x | z)  {self.decoder}    x ({observed})    {self.decoder.count():,} parameters\n"
             f"  q(z | x)  {self.encoder}    z ({self.latent_size},)    {self.encoder.count():,} parameters"

@@ -25,12 +25,17 @@ TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 MARGIN = 0.82  # of a cell's side, which the drawings fill
 
 
-def drawings(x: Any) -> Figure:
-    """Sketches in a square, row by row.   x (N, T, 5). Raises ShapeError for another shape."""
+def drawings(x: Any, prefix: Any = None) -> Figure:
+    """Sketches in a square, row by row; a prefix of all of them, (P, 5), in orange.
+
+    x: (N, T, 5). Raises ShapeError for another shape.
+    """
     lines = _lines(x)
     n = math.ceil(math.sqrt(len(lines)))
+    rows = [lines[i : i + n] for i in range(0, len(lines), n)]
+    beginnings = None if prefix is None else [[_begun(prefix)] * len(row) for row in rows]
     figure = Figure(figsize=(6.4, 6.4), layout="constrained", dpi=150)
-    _show(figure.add_subplot(), [lines[i : i + n] for i in range(0, len(lines), n)])
+    _show(figure.add_subplot(), rows, beginnings=beginnings)
     return figure
 
 
@@ -66,11 +71,16 @@ def sketch_completions(
     rows, names, beginnings = [], [], []
     for prefix in prefixes:
         x, effective = model.complete(asarray(prefix, model.device), n, temperature=temperature, seed=seed)
-        (begun,) = _lines(numpy.concatenate([prefix, [[0, 0, 0, 0, 1]]])[None])
+        begun = _begun(prefix)
         rows.append([begun, *_lines(x)])
         beginnings.append([begun] * (n + 1))
         names.append(f"{effective:.0f}")
     return _figure(rows, names, beginnings=beginnings)
+
+
+def _begun(prefix: Any) -> list[numpy.ndarray]:
+    """The lines of a prefix (P, 5)."""
+    return _lines(numpy.concatenate([prefix, [[0, 0, 0, 0, 1]]])[None])[0]
 
 
 def _lines(x: Any) -> list[list[numpy.ndarray]]:

@@ -61,7 +61,8 @@ from scratchvae.models import (
     latent_variable_model,
     sketch_rnn,
 )
-from scratchvae.models.sketch_rnn import SketchDecoder, SketchEncoder, SketchRNN
+from scratchvae.models.sketch_networks import SketchDecoder, SketchEncoder
+from scratchvae.models.sketch_rnn import SketchRNN
 from scratchvae.nn import Bidirectional
 from scratchvae.noise import Noise
 from scratchvae.ops import linalg

@@ -92,6 +92,72 @@ def test_samples_as_array_as_picture_and_as_drawing(run, tmp_path, capsys):
     assert main(["sample", str(run / "last.npz"), "--n", "2", "--out", str(tmp_path / "t.svg")]) == 0
 
 
+def test_samples_at_a_temperature(run, tmp_path, capsys):
+    for suffix in ("npy", "png", "svg"):
+        out = ["--n", "4", "--temperature", "0.1", "--out", str(tmp_path / f"s.{suffix}")]
+        assert main(["sample", str(run), *out]) == 0
+    x = sv.load(run).sample(4, 0, 0.1)
+    assert numpy.array_equal(numpy.load(tmp_path / "s.npy"), x)
+    for drawn, lines in zip(sv.data.read_svg(tmp_path / "s.svg"), sv.data.to_lines(x), strict=True):
+        points = numpy.concatenate(drawn)
+        numpy.testing.assert_allclose(points - points[0], numpy.concatenate(lines), atol=1e-2)
+    assert main(["sample", str(run), "--temperature", "0"]) == 2
+    sv.save(sv.VAE.mlp(6, 2, (3,)), tmp_path / "mlp.npz")
+    capsys.readouterr()
+    for suffix in ("npy", "png"):
+        arguments = ["--temperature", "1", "--out", str(tmp_path / f"t.{suffix}")]
+        assert main(["sample", str(tmp_path / "mlp.npz"), *arguments]) == 2
+        sentence = "sample --temperature: expected a run of --model sketch, received one of --model mlp"
+        assert sentence in capsys.readouterr().err and not (tmp_path / f"t.{suffix}").exists()
+
+
+def test_a_drawing_that_has_begun_is_completed(run, data, tmp_path, capsys):
+    model, x = sv.load(run), sv.data.load(data)[0].sketches[1]
+    begun = numpy.concatenate([x[:5], [[0, 0, 0, 0, 1]]]).astype(numpy.float32)
+    numpy.savez(tmp_path / "begun.npz", images=numpy.stack([begun, begun * [1.1, 1.1, 1, 1, 1]]))
+    command = ["complete", str(run), str(tmp_path / "begun.npz"), "--n", "4", "--seed", "3"]
+    for more in (["--out", "c.svg"], ["--out", "c.png"], ["--row", "1", "--temperature", "0.9", "--out", "d.svg"]):
+        assert main([*command, *more[:-1], str(tmp_path / more[-1])]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == lines[2] != lines[4] and lines[1::2] == [
+        str(tmp_path / name) for name in ("c.svg", "c.png", "d.svg")
+    ]
+    x, facts = model.complete_points(begun[:5], 4, seed=3)
+    assert lines[0].startswith(f"log p of the 5 points {facts['log_p']:.2f} nats, effective sample size ")
+    assert lines[0].endswith(f"of 800 draws of z; the pen is lifted behind them with probability {facts['lifted']:.2f}")
+    for drawn, lines in zip(sv.data.read_svg(tmp_path / "c.svg"), sv.data.to_lines(x), strict=True):
+        points = numpy.concatenate(drawn)
+        numpy.testing.assert_allclose(points - points[0], numpy.concatenate(lines), atol=1e-2)
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_cannot_be_completed_gets_a_sentence(run, data, tmp_path, capsys):
+    x = sv.data.load(data)[0].sketches[:1]
+    numpy.save(tmp_path / "large.npy", x * numpy.array([30, 30, 1, 1, 1], dtype=numpy.float32))
+    numpy.save(tmp_path / "image.npy", numpy.full((2, 4, 4), 0.5))
+    (tmp_path / "dot.svg").write_text('<svg><path d="M3 3"/></svg>')
+    (tmp_path / "empty.svg").write_text("<svg></svg>")
+    (tmp_path / "one.json").write_text("[[[3, 4]]]")
+    sv.save(sv.VAE.mlp(6, 2, (3,)), tmp_path / "mlp.npz")
+    for model, drawing, more, sentence in (
+        (run, "large.npy", [], "expected offsets of about"),
+        (run, "image.npy", [], "--model sketch: expected sketches, received images"),
+        (run, "dot.svg", [], "expected "),
+        (run, "empty.svg", [], "expected lines, received none"),
+        (run, "one.json", [], "expected at least one sketch"),
+        (run, "nothing.svg", [], "expected drawn-digits"),
+        (run, data, ["--row", "40"], "complete: expected --row below 40, the number of drawings, received 40"),
+        (run, data, ["--n", "401"], "complete: expected --n of at most 400, received 401"),
+        (run, data, ["--out", "c.txt"], "expected a suffix among"),
+        (tmp_path / "mlp.npz", data, [], "complete: expected a run of --model sketch, received one of --model mlp"),
+    ):
+        out = [] if "--out" in more else ["--out", str(tmp_path / "c.svg")]
+        assert main(["complete", str(model), str(tmp_path / drawing), *out, *more]) == 2, drawing
+        captured = capsys.readouterr()
+        assert sentence in captured.err and captured.err.count("\n") == 1 and not captured.out
+        assert not (tmp_path / "c.svg").exists()
+
+
 def test_a_decoder_alone_and_whole_numbers(data, tmp_path, capsys):
     sketches = sv.data.load(data)[0].sketches
     whole = numpy.concatenate([sketches[..., :2].round(), sketches[..., 2:]], axis=2)
@@ -108,6 +174,9 @@ def test_what_does_not_fit_gets_a_sentence(data, tmp_path, capsys):
         (["--data", "drawn-digits"], "--model sketch: expected sketches, received images"),
         (["--model", "mlp"], "expected --encoder-size with --model sketch, received --model mlp"),
         (["--random-scale", "1"], "expected random_scale from 0 to below 1, received 1.0"),
+        (["--keep", "1.5"], "expected keep above 0, at most 1, received 1.5"),
+        (["--kl-annealing", "1.5"], "expected a factor from 0 to 1, received 1.5"),
+        (["--kl-annealing", "0.9", "--kl-warmup", "5"], "expected --kl-annealing or --kl-warmup, received both"),
         (["--hidden", "3"], "expected --hidden with --model mlp, m2, m1+m2, received --model sketch"),
         (["--kl-floor", "3", "--objective", "iwae"], "expected --kl-floor with --objective elbo"),
         (["--kl-floor", "10", "--objective", "iwae"], "expected --kl-floor with --objective elbo"),
@@ -117,6 +186,32 @@ def test_what_does_not_fit_gets_a_sentence(data, tmp_path, capsys):
         assert sentence in capsys.readouterr().err and not (tmp_path / "run").exists()
     assert main(["train", "--data", data, "--run-dir", str(tmp_path / "run")]) == 2
     assert "--model mlp: expected images, received sketches" in capsys.readouterr().err
+
+
+def test_dropout_layer_norm_and_an_annealed_kl_weight(data, tmp_path, capsys):
+    more = ["--layer-norm", "--keep", "0.8", "--drop-points", "0.1", "--kl-annealing", "0.9", "--no-pictures"]
+    assert train(data, tmp_path / "run", *more) == 0
+    config, model = json.loads((tmp_path / "run" / "config.json").read_text()), sv.load(tmp_path / "run")
+    assert model.configuration | {"layer_norm": True, "keep": 0.8, "drop_points": 0.1} == model.configuration
+    assert (
+        model.decoder.lstm.keep == model.encoder.lstm.backwards.keep == 0.8 and model.encoder.lstm.forwards.layer_norm
+    )
+    assert "SaturatingSchedule(start=0.01, end=1.0, factor=0.9)" in json.dumps(config["kl_weight"])
+    assert train(data, tmp_path / "whole", *more, "--epochs", "3") == 0
+    assert main(["train", "--resume", str(tmp_path / "run"), "--epochs", "3", "--quiet", "--no-pictures"]) == 0
+    for name, array in sv.load(tmp_path / "whole").state().items():
+        assert array.tobytes() == sv.load(tmp_path / "run").state()[name].tobytes()
+    assert train(data, tmp_path / "plain", "--no-pictures") == 0
+    config = json.loads((tmp_path / "plain" / "config.json").read_text())
+    assert "LinearSchedule(start=0.0, end=1.0, n_steps=500)" in json.dumps(config["kl_weight"])
+    assert config["options"] | {"layer_norm": False, "keep": 1.0, "kl_annealing": None} == config["options"]
+    for name in ("layer_norm", "keep", "kl_annealing"):  # a run from before there were these options
+        del config["options"][name]
+    (tmp_path / "plain" / "config.json").write_text(json.dumps(config))
+    resume = ["train", "--resume", str(tmp_path / "plain"), "--epochs", "3", "--quiet", "--no-pictures"]
+    assert main([*resume, "--layer-norm"]) == 2
+    assert "expected --layer-norm False, as the run has" in capsys.readouterr().err
+    assert main(resume) == 0
 
 
 def test_the_weighted_bound_needs_no_floor_named(data, tmp_path):
@@ -131,4 +226,6 @@ def test_help_names_the_defaults_of_sketches(capsys):
     assert (
         "sketch: SketchRNN, a VAE of drawings" in out
         and "default: 0.0; 10, or 0 without a latent space or for iwae, with --model sketch" in out
+        and "default: 0; 500, or 0 with --kl-annealing, with --model sketch" in out
+        and "--layer-norm normalise the gates and the memory of each LSTM (with --model sketch)" in out
     )

@@ -11,7 +11,7 @@ from scratchvae.checks.sketches import END_ROW, density_by_hand
 from scratchvae.distributions import SketchStep
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.gradcheck import check_gradients
-from scratchvae.models.sketch_rnn import SketchDecoder, SketchHead
+from scratchvae.models.sketch_networks import SketchDecoder, SketchHead
 from scratchvae.noise import GivenNoise, Noise
 
 

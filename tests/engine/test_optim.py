@@ -11,7 +11,7 @@ import pytest
 
 import scratchvae as sv
 from scratchvae.errors import InputError
-from scratchvae.optim import BLOCK, SGD, Adam, ExponentialSchedule, LinearSchedule
+from scratchvae.optim import BLOCK, SGD, Adam, ExponentialSchedule, LinearSchedule, SaturatingSchedule
 
 SHAPES = [(3, 4), (4,), (), (2, 1, 3)]
 N_STEPS = 50
@@ -212,6 +212,11 @@ def test_schedules():
     decay = ExponentialSchedule(0.5, 0.1, smallest=1e-4)
     assert [decay(step) for step in range(6)] == pytest.approx([0.5, 0.05, 0.005, 5e-4, 1e-4, 1e-4])
     assert ExponentialSchedule(1.0, 0.5)(20) == 2.0**-20
+    weight, smallest, rate = 0.5, 0.01, 0.99995  # as Ha & Eck write it: w eta_step
+    annealing = SaturatingSchedule(weight * smallest, weight, rate)
+    for step in (0, 1, 1000, 100_000):
+        assert annealing(step) == pytest.approx(weight * (1 - (1 - smallest) * rate**step), rel=1e-12)
+    assert annealing(0) == pytest.approx(0.005) and SaturatingSchedule(0.1, 2.0, 1.0)(9) == pytest.approx(0.1)
 
 
 # ---- what is refused
@@ -332,10 +337,12 @@ def test_a_rate_of_zero_at_some_steps_is_fine():
         lambda: ExponentialSchedule(1.0, -0.5),
         lambda: ExponentialSchedule(math.inf, 0.5),
         lambda: ExponentialSchedule(1.0, 0.5, smallest=None),
+        lambda: SaturatingSchedule(0.0, 1.0, 1.01),
+        lambda: SaturatingSchedule(0.0, -1.0, 0.5),
     ],
 )
 def test_schedules_of_other_numbers_are_refused(make):
-    with pytest.raises(InputError, match=r"^(Linear|Exponential)Schedule: expected"):
+    with pytest.raises(InputError, match=r"^(Linear|Exponential|Saturating)Schedule: expected"):
         make()
 
 
@@ -420,7 +427,7 @@ def test_a_shallow_copy_of_an_optimizer_takes_the_parameters_over(start):
 
 
 def test_schedules_are_pickled_by_value():
-    for schedule in (LinearSchedule(0.1, 0.0, 5), ExponentialSchedule(0.1, 0.5)):
+    for schedule in (LinearSchedule(0.1, 0.0, 5), ExponentialSchedule(0.1, 0.5), SaturatingSchedule(0.1, 1.0, 0.5)):
         assert pickle.loads(pickle.dumps(schedule)) == schedule == copy.deepcopy(schedule)
 
 

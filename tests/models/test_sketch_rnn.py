@@ -1,5 +1,6 @@
 """SketchRNN: data, training, resuming, devices, drawing and completion. Its mathematics is in scratchvae/checks."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.evaluation import quantity
 from scratchvae.models import SketchRNN
+from scratchvae.models.configuration import build
 
 pytestmark = pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
 END_ROW = numpy.array([0, 0, 0, 0, 1], dtype=numpy.float32)
@@ -82,6 +84,8 @@ def test_settings_out_of_range_are_refused():
         ({"random_scale": 1.0}, "random_scale from 0 to below 1, received 1.0"),
         ({"drop_points": -0.1}, "drop_points from 0 to below 1, received -0.1"),
         ({"scale": 0.0}, "a positive scale, received 0.0"),
+        ({"keep": 0.0}, "keep above 0, at most 1, received 0.0"),
+        ({"keep": 1.5}, "keep above 0, at most 1, received 1.5"),
         ({"latent_size": -1}, "received -1"),
     ):
         with pytest.raises(InputError, match=sentence):
@@ -135,6 +139,67 @@ def test_training_alone_scales_and_leaves_out_points(x):
     assert small().augment(x, noise) is x
 
 
+def test_training_alone_drops_out(x):
+    """The noise of a training step is that of scores: only what it is for differs."""
+    noise, plain, dropping = sv.Noise(3), small(), small(keep=0.6)
+    training = dataclasses.replace(noise, training=True)
+    assert parameters(plain) == parameters(dropping)
+    for equation in (SketchRNN.elbo, SketchRNN.log_weights):
+        scored = [equation(model, x, given, 2).data for model, given in ((plain, noise), (dropping, noise))]
+        kept, dropped = equation(plain, x, training, 2).data, equation(dropping, x, training, 2).data
+        assert scored[0].tobytes() == scored[1].tobytes() == kept.tobytes() != dropped.tobytes()
+    for score in (sv.evaluate, sv.elbo, lambda model, x: sv.log_likelihood(model, x, 3)):
+        assert repr(score(plain, x)) == repr(score(dropping, x))
+    assert dropping.sample(3).tobytes() == plain.sample(3).tobytes()
+    for fitted in (plain, dropping):
+        sv.fit(fitted, x, epochs=1, **SETTINGS)
+    assert parameters(plain) != parameters(dropping)
+
+
+@pytest.mark.parametrize("keep", [0.25, 0.9])
+def test_on_average_a_dropped_candidate_is_the_candidate(keep):
+    """The mean over all uniform numbers on a fine grid; in every LSTM of the model."""
+    uniform = (numpy.arange(10_000) + 0.5) / 10_000
+    model = small(keep=keep)
+    for lstm in (model.decoder.lstm, model.encoder.lstm.forwards, model.encoder.lstm.backwards):
+        factors = lstm.dropout_factors(sv.noise.GivenNoise(uniform), (10_000,))
+        assert factors.mean(dtype=float) == pytest.approx(1, rel=1e-6) and set(factors > 0) == {True, False}
+
+
+def test_what_is_dropped_out_is_what_the_noise_says(x):
+    """Without any candidate the encoder's memory stays empty, and q(z | x) is its bias; with all of them over keep
+    the density is that of the equations with every candidate divided by keep."""
+    model = small(keep=0.8).to(dtype=numpy.float64)
+    e = numpy.random.default_rng(0).standard_normal((len(x), 2))
+
+    def terms(uniform):
+        return model.elbo_terms(x.astype(float), sv.noise.GivenNoise({"z": e, "dropout": uniform}, training=True))
+
+    model.encoder.linear.bias.data[:] = [0.3, -0.2, 0.1, -0.4]
+    bias = sv.distributions.Normal(numpy.array([0.3, -0.2]), numpy.array([0.1, -0.4]))
+    expected = sv.distributions.kl(bias, model.prior)
+    numpy.testing.assert_allclose(terms(numpy.array(0.9))[1].data, numpy.full(len(x), expected), rtol=1e-12)
+    kept = terms(numpy.array(0.1))
+    lstm = model.decoder.lstm
+    q = model.encoder(x.astype(float), sv.noise.GivenNoise(numpy.array(0.1)))
+    z = q.mean.data + numpy.exp(q.log_std.data) * e
+    p = model.decode(z)
+    rows = numpy.concatenate([numpy.tile([0, 0, 1.0, 0, 0], (len(x), 1, 1)), x[:, :-1]], axis=1)
+    rows[..., :2] /= float(model.decoder.scale)
+    h, c, total = sv.to_numpy(p.h0), sv.to_numpy(p.c0), numpy.zeros(len(x))
+    for t in range(x.shape[1]):
+        a = rows[:, t] @ lstm.weight.data + lstm.bias.data + h @ lstm.recurrent.data + sv.to_numpy(p.constant)
+        i, f, o, g = numpy.split(a, 4, axis=1)
+        c = c / (1 + numpy.exp(-f)) + numpy.tanh(g) / 0.8 / (1 + numpy.exp(-i))
+        h = numpy.tanh(c) / (1 + numpy.exp(-o))
+        target = x[:, t].astype(float)
+        target[:, :2] /= float(model.decoder.scale)
+        log_p = sv.to_numpy(model.decoder.head(h).log_prob(target))
+        log_p -= 2 * numpy.log(float(model.decoder.scale)) * (target[:, 4] == 0)
+        total += numpy.where(t <= n_points(x), log_p, 0)
+    numpy.testing.assert_allclose(kept[0].data, total, rtol=1e-10)
+
+
 def test_memory_is_bounded_by_the_states_of_all_steps(x):
     assert small().entries(x) == x.shape[1] * 8 * 6
 
@@ -172,7 +237,7 @@ def test_the_weighted_bound_lies_between_the_elbo_and_log_p(x):
 
 
 def test_a_file_holds_the_model(x, tmp_path):
-    for model in (small(), small(0), small(layer_norm=True, dequantize=True, random_scale=0.1, drop_points=0.2)):
+    for model in (small(), small(0), small(layer_norm=True, dequantize=True, keep=0.9, drop_points=0.2)):
         sv.save(model, tmp_path / "model.npz")
         again = sv.load(tmp_path / "model.npz")
         assert parameters(again) == parameters(model) and again.configuration == model.configuration
@@ -184,7 +249,7 @@ def test_resumed_after_a_kill_it_ends_with_the_same_bits(x, tmp_path):
     numpy.save(tmp_path / "x.npy", x)
     code = f"""
 import os, signal, numpy, scratchvae as sv
-x, model = numpy.load({str(tmp_path / "x.npy")!r}), sv.SketchRNN.lstm(2, 5, 6, 2, scale=3.4, drop_points=0.2)
+x, model = numpy.load({str(tmp_path / "x.npy")!r}), sv.SketchRNN.lstm(2, 5, 6, 2, scale=3.4, drop_points=0.2, keep=0.7)
 augment, n = sv.SketchRNN.augment, iter(range(99))
 sv.SketchRNN.augment = lambda *a: os.kill(os.getpid(), signal.SIGKILL) if next(n) == 9 else augment(*a)
 sv.fit(model, x, epochs=4, run_dir={str(tmp_path / "run")!r}, **{SETTINGS!r})
@@ -192,10 +257,29 @@ sv.fit(model, x, epochs=4, run_dir={str(tmp_path / "run")!r}, **{SETTINGS!r})
     finished = subprocess.run([sys.executable, "-c", code], env=os.environ)
     assert finished.returncode == -signal.SIGKILL
     assert json.loads((tmp_path / "run" / "config.json").read_text())["kl_floor"] == 2.0
-    whole, resumed = small(drop_points=0.2), small(drop_points=0.2)
+    whole, resumed = (small(drop_points=0.2, keep=0.7) for _ in range(2))
     sv.fit(whole, x, epochs=4, **SETTINGS)
     sv.fit(resumed, x, epochs=4, run_dir=tmp_path / "run", resume=True, **SETTINGS)
     assert parameters(resumed) == parameters(whole)
+
+
+def test_a_run_and_a_file_from_before_there_was_a_keep_go_on_with_the_same_bits(x, tmp_path):
+    whole, begun, resumed = small(), small(), small()
+    sv.fit(whole, x, epochs=2, **SETTINGS)
+    sv.fit(begun, x, epochs=1, run_dir=tmp_path, **SETTINGS)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["model"]["keep"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    sv.fit(resumed, x, epochs=2, run_dir=tmp_path, resume=True, **SETTINGS)
+    assert parameters(resumed) == parameters(whole)
+    older = {name: value for name, value in whole.configuration.items() if name != "keep"}
+    assert build(older, 10**6).configuration == whole.configuration
+
+
+def test_a_model_prints_what_is_done_to_its_data():
+    assert repr(small()).splitlines()[0] == f"SketchRNN, {small().count():,} parameters"
+    assert repr(small(dequantize=True)).splitlines()[0] == f"SketchRNN, {small().count():,} parameters, dequantize"
+    assert "keep 0.9" in repr(small(keep=0.9)) and "keep" not in repr(small())
 
 
 def test_on_another_device_it_is_the_same(x, gpu):
@@ -260,6 +344,25 @@ def test_a_completion_begins_with_its_prefix(x):
         model.complete(x[0, :4] * 0)
     with pytest.raises(InputError, match="n_draws"):
         model.complete(x[0, :4], n_draws=0)
+    with pytest.raises(DataError, match="offsets of about 3.4, the model's scale"):
+        model.complete(x[0, :4] * numpy.array([30, 30, 1, 1, 1], dtype=numpy.float32))
+    model.complete(x[0, :2] * numpy.array([9, 9, 1, 1, 1], dtype=numpy.float32), n_draws=2)  # few points tell no unit
+
+
+def test_points_are_completed_whether_the_pen_is_lifted_or_not(x):
+    """The evidence is the sum of those of both states, and as many drawings have each as its share says."""
+    model = small()
+    states = numpy.tile(x[0, :4], (2, 1, 1))
+    states[:, -1, 2:4] = [[1, 0], [0, 1]]
+    log_w = [model.log_weights_of_prefix(rows, 200, 1)[1].astype(float) for rows in states]
+    down, up = numpy.exp(log_w).mean(axis=1)
+    for begun in states:
+        drawings, facts = model.complete_points(begun, 4000, 200, seed=1, longest=5)
+        assert facts["log_p"] == pytest.approx(numpy.log(down + up), abs=1e-5) and facts["draws"] == 400
+        assert facts["lifted"] == pytest.approx(up / (down + up), rel=1e-4)
+        assert drawings[:, 3, 3].mean() == pytest.approx(facts["lifted"], abs=4 * 0.5 / 4000**0.5)
+        numpy.testing.assert_allclose(drawings[:, :4, :2], numpy.tile(x[0, :4, :2], (4000, 1, 1)), rtol=1e-6)
+        numpy.testing.assert_array_equal(drawings[:, :3, 2:], numpy.tile(x[0, :3, 2:], (4000, 1, 1)))
 
 
 def test_a_completion_prefers_what_the_points_make_likely(x):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import io
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from scratchvae.cli.settings import kept_options, load_parts
 from scratchvae.data import Dataset
 from scratchvae.errors import InputError
 from scratchvae.evaluation import observations, quantity
-from scratchvae.kinds import KINDS, Kind, Subject, kind_of
-from scratchvae.replacement import replace
+from scratchvae.kinds import KINDS, Kind, Option, Subject, kind_of
 
 
 class CheckFailed(Exception):
@@ -73,31 +72,33 @@ def print_scores(kind: Kind, model: Any, test: Any, n_samples: int = 1, seed: in
 
 
 def sample(arguments: argparse.Namespace) -> None:
-    """Write samples, by default decoder means of samples from the prior, as an array or as a picture."""
-    path = Path(arguments.out)
-    as_array, temperature = path.suffix == ".npy" and not path.is_dir(), _temperature(arguments)
-    if not as_array:
-        from scratchvae import plotting
-
-        path = plotting.picture_path(path)
+    """Write samples, by default decoder means of samples from the prior, as an array, a picture or a text."""
     model, options = sv.load(arguments.run), kept_options(Path(arguments.run))
-    if temperature:
-        _refuse_others("sample --temperature", _kind(model, options), lambda kind: kind.temperature is not None)
-    if as_array:
-        content = io.BytesIO()
-        numpy.save(content, sv.to_numpy(model.sample(arguments.n, arguments.seed, **temperature)))
-        replace(path, content.getbuffer())
-    else:
-        shape = options.get("image_shape")
-        _kind(model, options).write_samples(path, model, arguments.n, arguments.seed, shape, **temperature)
-    print(path)
+    kind = _kind(model, options)
+    asked, own = {}, {option.name: option for option in kind.sampling}
+    for name, option in sampling_options().items():
+        if name in arguments:
+            _refuse_others(f"sample {option.flag}", kind, partial(_samples_with, name))
+            asked[name] = own[name].read(getattr(arguments, name), f"sample {option.flag}")
+    shape = options.get("image_shape")
+    print(kind.write_samples(Path(arguments.out), model, arguments.n, arguments.seed, shape, **asked))
+
+
+def sampling_options() -> dict[str, Option]:
+    """The options of `scratchvae sample` that some kinds have, each name once."""
+    return {option.name: option for kind in reversed(KINDS.values()) for option in kind.sampling}
+
+
+def _samples_with(name: str, kind: Kind) -> bool:
+    return any(option.name == name for option in kind.sampling)
 
 
 def complete(arguments: argparse.Namespace) -> None:
     """Draw ways to go on with a drawing that has begun."""
     from scratchvae import plotting
 
-    path, temperature = plotting.picture_path(arguments.out), _temperature(arguments)
+    path = plotting.picture_path(arguments.out)
+    temperature = {} if arguments.temperature is None else {"temperature": arguments.temperature}
     model = sv.load(arguments.run)
     kind = _kind(model, kept_options(Path(arguments.run)))
     _refuse_others("complete", kind, lambda kind: kind.completes)
@@ -113,11 +114,6 @@ def complete(arguments: argparse.Namespace) -> None:
 def _kind(model: Any, options: dict[str, Any]) -> Kind:
     """The kind that a run names, else the one of the model's class."""
     return KINDS[options["model"]] if options else kind_of(model)
-
-
-def _temperature(arguments: argparse.Namespace) -> dict[str, float]:
-    """The temperature by its name, if one was asked for."""
-    return {} if arguments.temperature is None else {"temperature": arguments.temperature}
 
 
 def _refuse_others(operation: str, kind: Kind, suits: Callable[[Kind], bool]) -> None:

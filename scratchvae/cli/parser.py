@@ -138,14 +138,18 @@ def _add_sample(added: Any) -> None:
     argument("run", help=RUN_HELP)
     argument("--n", type=_converted(COUNT), default=100, metavar="N", help="number of samples (default: 100)")
     argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of z (default: 0)")
-    usual = ", ".join(f"{kind.temperature:g} with {kind.name}" for kind in KINDS.values() if kind.temperature)
+    for option in commands.sampling_options().values():
+        kinds = {kind.name: own for kind in KINDS.values() for own in kind.sampling if own.name == option.name}
+        usual = [f"default: {own.default} with {kind}" for kind, own in kinds.items() if own.default is not None]
+        notes = usual or [f"with {', '.join(kinds)}"]
+        argument(
+            option.flag, default=argparse.SUPPRESS, metavar=option.metavar, help=f"{option.help} ({'; '.join(notes)})"
+        )
     argument(
-        "--temperature",
-        type=_converted(POSITIVE),
-        metavar="T",
-        help=f"of samples that have one: the lower, the closer to the most probable ones (default: {usual})",
+        "--out",
+        default="samples.png",
+        help="a .png, .pdf or .svg picture, or .npy, or of molecules .smi (default: %(default)s)",
     )
-    argument("--out", default="samples.png", help="a .png, .pdf or .svg picture, or .npy (default: %(default)s)")
 
 
 def _add_complete(added: Any) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy
 
 import scratchvae as sv
 from scratchvae.backend import device_module
@@ -15,6 +18,7 @@ from scratchvae.errors import InputError
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, data_set, path, share_or_test
 from scratchvae.kinds.pictures import Picture
 from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
+from scratchvae.replacement import replace as write
 
 DATA = Option(
     "data",
@@ -127,7 +131,7 @@ class Kind:
     options : those that it takes, with COMMON among them
     pictures : those that it has, in the order in which they are drawn
     datum : what one row of the data is called
-    temperature : at which samples are drawn unless another one is asked for, or None where samples have none
+    sampling : the options of `scratchvae sample` beside the number, the seed and the file
     completes : whether `write_completions` goes on with what has begun
     """
 
@@ -137,7 +141,7 @@ class Kind:
     options: tuple[Option, ...] = COMMON
     pictures: tuple[Picture, ...] = ()
     datum: str = "image"
-    temperature: float | None = None
+    sampling: tuple[Option, ...] = ()
     completes: bool = False
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -186,11 +190,22 @@ class Kind:
         """What is printed right below the bound of the data x, scores by `evaluate`: the same in other units."""
         return []
 
-    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **temperature: float) -> None:
-        """Draw n samples of a model that was trained on data of this shape into a file.
+    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> Path:
+        """Write n samples of a model that was trained on data of this shape to a file: an array, or a picture.
 
-        temperature: named where another one was asked for, of a kind that has one
+        asked: those options of `sampling` that were named. Returns the path, with a suffix.
         """
+        if path.suffix == ".npy" and not path.is_dir():
+            content = io.BytesIO()
+            numpy.save(content, sv.to_numpy(model.sample(n, seed, **asked)))
+            write(path, content.getbuffer())
+            return path
+        path = sv.plotting.picture_path(path)
+        self.draw_samples(path, model, n, seed, shape, **asked)
+        return path
+
+    def draw_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> None:
+        """Draw n samples into a picture; the arguments are those of `write_samples`."""
         sv.plotting.save_figure(sv.plotting.samples(model, n, seed, shape), path)
 
     def write_completions(self, path: Path, model: Any, x: Any, n: int, seed: int, **temperature: float) -> list[str]:

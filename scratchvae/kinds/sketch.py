@@ -162,7 +162,15 @@ class Sketch(Kind):
     )
     pictures = PICTURES
     datum = "sketch"
-    temperature = 0.4
+    sampling = (
+        Option(
+            "temperature",
+            "the lower, the closer samples are to the most probable ones",
+            0.4,
+            POSITIVE,
+            metavar="T",
+        ),
+    )
     completes = True
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -219,7 +227,7 @@ class Sketch(Kind):
         bits = f"; {-scores['elbo'] / math.log(2):.1f} bits per sketch" if model.dequantize else ""
         return [f"{line}, K {model.latent_size}, offsets in units of {scale:.4g}, no pen on the padding{bits}"]
 
-    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **temperature: float) -> None:
+    def draw_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **temperature: float) -> None:
         """Draw n sketches into a .svg file, which can be read as data, or into a picture."""
         _write(path, model.sample(n, seed, **temperature))
 

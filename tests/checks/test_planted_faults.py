@@ -983,19 +983,19 @@ def test_fault_of_sketches(plant, caught_by, monkeypatch):
 
 # ---- the GRU and its symbols
 
-RESET = "xp.multiply(r, memory, out=new_h)"
+RESET = "xp.multiply(r, memory, out=new)"
 FAULTS_OF_GRU = {
     "u and 1 - u exchanged": (edited_gru("_run", "keep", "new_h *= u", "new_h *= 1 - u"), "gru"),
     "reset before the product": (
-        edited_gru("_run", "keep", RESET, "new_h[...] = (r * h[:n]) @ recurrent[:, 2 * size :] + recurrent_bias"),
+        edited_gru("_run", "keep", RESET, "new[...] = (r * h[:n]) @ recurrent[:, 2 * size :] + recurrent_bias"),
         "gru",
     ),
     "bias outside the reset": (
-        edited_gru("_run", "keep", RESET, "new_h[...] = r * (memory - recurrent_bias) + recurrent_bias"),
+        edited_gru("_run", "keep", RESET, "new[...] = r * (memory - recurrent_bias) + recurrent_bias"),
         "gru",
     ),
     "the constant in the first step only": (
-        edited_gru("_run", "keep", "if constant is not None:", "if constant is not None and start == 0:"),
+        edited_gru("_run", "keep", "new += added[2]", "new += added[2] * (start == 0)"),
         "gru",
     ),
     "a step by the reset before the product": (
@@ -1009,7 +1009,7 @@ FAULTS_OF_GRU = {
     ),
     "cotangent of h without u": (edited_gru("_gru_rule", "together", "step_dh *= u", "step_dh *= 1"), "gru"),
     "cotangent of r without the bias": (
-        edited_gru("_gru_rule", "together", "memories[step], out", "memories[step] - recurrent_bias, out"),
+        edited_gru("_gru_rule", "together", "slope *= memory", "slope *= memory - recurrent_bias"),
         "gru",
     ),
     "cotangent of the constant from the last step": (

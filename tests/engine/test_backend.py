@@ -185,7 +185,7 @@ FAULTS = """
 import resource, numpy
 from scratchvae.backend import keep_freed_memory
 def step():
-    arrays = [numpy.ones(750_000, dtype=numpy.float32) for _ in range(10)]
+    arrays = [numpy.ones({size}, dtype=numpy.uint8) for _ in range({n})]
 {keep}
 for _ in range(3): step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -194,11 +194,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+OLD = tuple(map(int, platform.libc_ver()[1].split("."))) < (2, 35) if platform.libc_ver()[0] == "glibc" else True
+LARGE = pytest.param(40_000_000, 4, marks=pytest.mark.skipif(OLD, reason="glibc 2.35"), id="large")
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library of GNU")
-def test_freed_memory_is_found_again():
-    """Five times ten arrays of 3 MB touch 36,600 pages of 4 KiB anew, unless the C library has kept them."""
+@pytest.mark.parametrize(("size", "n"), [pytest.param(3_000_000, 10, id="small"), LARGE])
+def test_freed_memory_is_found_again(size, n):
+    """Five times 30 or 160 MB touch thousands of pages anew, small or huge, unless the C library has kept them."""
     anew, kept = (
-        int(subprocess.run([sys.executable, "-c", FAULTS.format(keep=keep)], capture_output=True, check=True).stdout)
-        for keep in ("", "keep_freed_memory()")
+        int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        for code in (FAULTS.format(keep=keep, size=size, n=n) for keep in ("", "keep_freed_memory()"))
     )
     assert kept < 500 and kept < anew / 10

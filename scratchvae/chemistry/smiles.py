@@ -129,7 +129,7 @@ class _Reader:
             self.symbol, self.expects_atom = token, ""
         elif self.symbol or self.expects_atom:
             raise Fault(self.place, self.expects_atom or f"an atom behind the bond {self.symbol}", repr(token))
-        elif token == "(":
+        elif token == "(" and self.last is not None:
             self.branches.append((self.last, self.place))
             self.expects_atom = "an atom or a bond"
         elif token == ")" and self.branches:

@@ -200,6 +200,20 @@ def _sketches_in_words(part: Dataset) -> str:
     return words + (f"; {part.omissions} left out, too long or without a line" if part.omissions else "")
 
 
+def _molecules_in_words(part: Dataset) -> str:
+    facts = sv.data.describe_molecules(part.molecules)
+    words = (
+        f"{facts['molecules']:,} molecules of {facts['tokens']:.1f} tokens, at most {facts['longest']}, of "
+        f"{facts['symbols']} symbols; {facts['valid']:.1%} valid (read_smiles: syntax, valences, aromatic rings)"
+    )
+    words += f"; {part.omissions} left out, too long" if part.omissions else ""
+    means = [f"{name} {numpy.nanmean(values):.4g}" for name, values in part.properties.items() if len(values)]
+    return words + (f"\n       means: {', '.join(means)}" if means else "")
+
+
+IN_WORDS = {"images": _images_in_words, "sketches": _sketches_in_words, "molecules": _molecules_in_words}
+
+
 def data(arguments: argparse.Namespace) -> None:
     """Print what a data set holds, and draw some of it."""
     if arguments.out:
@@ -208,7 +222,7 @@ def data(arguments: argparse.Namespace) -> None:
         path = plotting.picture_path(arguments.out)
     train, test = sv.data.load(arguments.data, arguments.data_dir)
     for name, part in (("train", train), ("test", test)):
-        print(f"{name:5s}  {_images_in_words(part) if part.sketches is None else _sketches_in_words(part)}")
+        print(f"{name:5s}  {IN_WORDS[part.name_of_rows](part)}")
         if part.labels is not None:
             labels, counts = numpy.unique(part.labels, return_counts=True)
             print(f"       labels {', '.join(f'{k}: {n}' for k, n in zip(labels, counts, strict=True))}")

@@ -11,10 +11,12 @@ import numpy
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.drawn_faces import draw_faces
+from scratchvae.data.drawn_molecules import draw_molecule_set, draw_molecules
 from scratchvae.data.faces import load_faces, load_frey_faces
 from scratchvae.data.files import as_images, as_labels, labels_beside, read_arrays
 from scratchvae.data.label_subset import label_subset
 from scratchvae.data.mnist import load_mnist
+from scratchvae.data.molecules import describe_molecules
 from scratchvae.data.sketch_files import SUFFIXES, holds_drawings, read_drawings
 from scratchvae.data.sketches import (
     MOST_ROWS,
@@ -38,9 +40,12 @@ __all__ = [
     "Dataset",
     "dequantize",
     "dequantize_sketches",
+    "describe_molecules",
     "describe_sketches",
     "draw_digits",
     "draw_faces",
+    "draw_molecule_set",
+    "draw_molecules",
     "draw_sketches",
     "draw_street_digits",
     "from_lines",
@@ -61,6 +66,7 @@ DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset
     "drawn-faces": lambda data_dir, seed: draw_faces(11_000, seed).cut(10_000),
     "street-digits": lambda data_dir, seed: draw_street_digits(22_000, seed).cut(20_000),
     "drawn-sketches": lambda data_dir, seed: draw_sketches(22_000, seed).cut(20_000),
+    "drawn-molecules": lambda data_dir, seed: draw_molecule_set(22_000, seed).cut(20_000),
     "mnist": lambda data_dir, seed: load_mnist(data_dir),
     "faces": lambda data_dir, seed: load_faces(data_dir),
     "frey-faces": lambda data_dir, seed: load_frey_faces(data_dir),
@@ -80,7 +86,8 @@ def load(
 ) -> tuple[Dataset, ...]:
     """(train, test), or (train, validation, test).
 
-    images: float32, (N, H, W, C) or (N, D); or sketches: float32, (N, T, 5); labels: int64 (N,) or None
+    images: float32, (N, H, W, C) or (N, D); or sketches: float32, (N, T, 5); or molecules: strings, (N,), with
+    properties: float64 (N,) by name;   labels: int64 (N,) or None
 
     Parameters
     ----------
@@ -89,6 +96,7 @@ def load(
         "drawn-faces": 10,000 and 1,000 faces, likewise, 64 x 64 in colour, with attributes such as smiling and glasses.
         "street-digits": 20,000 and 2,000 house numbers, likewise, 32 x 32 in colour; labels: the digit in the middle.
         "drawn-sketches": 20,000 and 2,000 sketches, the pen strokes of drawn digits.
+        "drawn-molecules": 20,000 and 2,000 SMILES, likewise, with the properties logP, weight and rings.
         "mnist": 60,000 and 10,000 images, downloaded once unless the files are found, see `data_dir`.
         "faces", "frey-faces", "svhn": the files that `load_faces`, `load_frey_faces` and `load_svhn` read; nothing is
         downloaded.
@@ -145,7 +153,7 @@ def _with_test_part(path: str | os.PathLike[str], rows: Dataset, split: str, see
 
 
 def _content(path: str | os.PathLike[str], rows: Dataset) -> str:
-    return f"{'images' if rows.sketches is None else 'sketches'} of {os.fspath(path)}"
+    return f"{rows.name_of_rows} of {os.fspath(path)}"
 
 
 def read(

@@ -14,14 +14,14 @@ from scratchvae.noise import Noise
 
 @dataclass(frozen=True)
 class Dataset:
-    """N images, or N sketches, with what is known about each of them.
+    """N images, N sketches or N molecules, with what is known about each of them.
 
     Parameters
     ----------
-    images : float32 in [0, 1], shape (N, H, W, C), or None for sketches
+    images : float32 in [0, 1], shape (N, H, W, C), or None for sketches and molecules
         Channels come last. A user's file may hold vectors instead, (N, D).
     labels : int64, shape (N,), or None
-        The class of each image or sketch, from 0.
+        The class of each image, sketch or molecule, from 0.
     factors : dict of float32 arrays, shape (N,) each
         The style that each image was drawn with, by name; empty where it is not known.
     strokes : list of N lists of float32 arrays, shape (T, 2) each, or None
@@ -32,7 +32,11 @@ class Dataset:
     sketches : float32, shape (N, T, 5), or None
         Rows (dx, dy, down, up, end) as in scratchvae/data/sketches.py.
     omissions : int
-        How many sketches the file has besides, that are too long or have no line.
+        How many sketches the file has besides, that are too long or have no line; or how many molecules too long.
+    molecules : strings, an array of shape (N,) and type "<U...", or None
+        Their SMILES.
+    properties : dict of float64 arrays, shape (N,) each
+        Numbers that belong to each molecule, by name; NaN where one is not known.
     """
 
     images: Any = None
@@ -42,17 +46,24 @@ class Dataset:
     attributes: dict[str, numpy.ndarray] = field(default_factory=dict)
     sketches: Any = None
     omissions: int = 0
+    molecules: Any = None
+    properties: dict[str, numpy.ndarray] = field(default_factory=dict)
 
     @property
     def observations(self) -> numpy.ndarray:
-        """The sketches where there are any, else the images: what a model of these data is trained on, (N, ...)."""
-        return self.images if self.sketches is None else self.sketches
+        """The molecules, the sketches or the images: what a model of these data is trained on, (N, ...)."""
+        return getattr(self, self.name_of_rows)
+
+    @property
+    def name_of_rows(self) -> str:
+        """What the rows are: "molecules", "sketches" or "images"."""
+        return next(name for name in ("molecules", "sketches", "images") if getattr(self, name) is not None)
 
     def __len__(self) -> int:
         return len(self.observations)
 
     def take(self, rows: Any) -> Dataset:
-        """The images or sketches of these rows, a slice or row numbers, with all that is known of them."""
+        """The images, sketches or molecules of these rows, a slice or row numbers, with all that is known of them."""
         return Dataset(
             None if self.images is None else self.images[rows],
             None if self.labels is None else self.labels[rows],
@@ -61,23 +72,25 @@ class Dataset:
             {name: values[rows] for name, values in self.attributes.items()},
             None if self.sketches is None else self.sketches[rows],
             self.omissions,
+            None if self.molecules is None else self.molecules[rows],
+            {name: values[rows] for name, values in self.properties.items()},
         )
 
     def cut(self, n: int) -> tuple[Dataset, Dataset]:
-        """The first n images, and the others."""
+        """The first n of them, and the others."""
         return self.take(slice(n)), self.take(slice(n, None))
 
     def hold_out(self, share: float, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """(the others, a random share of the images): where there are labels, the same share of every class.
+        """(the others, a random share of the rows): where there are labels, the same share of every class.
 
         Both parts keep the order of the rows, and have at least one. The seed and the number of rows decide which ones.
-        Raises InputError for a share that is not between 0 and 1, DataError for a set of one image.
+        Raises InputError for a share that is not between 0 and 1, DataError for a set of one row.
         """
         n = len(self)
         if not (isinstance(share, Real) and 0 < share < 1):
             raise InputError("hold_out", "a share between 0 and 1", repr(share))
         if n < 2:
-            raise DataError("hold_out", "at least two images", str(n))
+            raise DataError("hold_out", f"at least two {self.name_of_rows}", str(n))
         order = Noise(seed).permutation("hold out", n)
         classes = numpy.zeros(n, dtype=int) if self.labels is None else self.labels[order]
         place = numpy.empty(n)  # of a row within its class, from 0 to 1: the first places of all classes are held out

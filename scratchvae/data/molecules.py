@@ -1,0 +1,27 @@
+"""What can be said of a set of molecules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy
+
+from scratchvae.chemistry import split_smiles, why_invalid
+
+
+def describe_molecules(smiles: Iterable[str]) -> dict[str, Any]:
+    """What can be said of SMILES: their number, tokens and symbols, and how many are valid.
+
+    molecules, tokens (on average), longest (in tokens), symbols (different tokens), and valid: the share that
+    `read_smiles` takes for molecules, which says what it can see and what not.
+    """
+    smiles = [str(each) for each in smiles]
+    tokens = [split_smiles(each) for each in smiles]
+    return {
+        "molecules": len(smiles),
+        "tokens": float(numpy.mean([len(each) for each in tokens])),
+        "longest": max(len(each) for each in tokens),
+        "symbols": len({token for each in tokens for token in each}),
+        "valid": float(numpy.mean([why_invalid(each) is None for each in smiles])),
+    }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy
 
+from scratchvae.arrays import as_array, type_name
 from scratchvae.backend import to_numpy
 from scratchvae.chemistry import split_smiles
 from scratchvae.errors import DataError, InputError
@@ -28,9 +30,11 @@ class Alphabet:
     """
 
     def __init__(self, symbols: Sequence[str], split: Split = split_smiles) -> None:
+        if isinstance(symbols, str) or not isinstance(symbols, Sequence | numpy.ndarray):
+            raise InputError("Alphabet", "a list of symbols", _shortened(symbols), "Alphabet.of(x) finds those of data")
         symbols = tuple(symbols)
         if not symbols or not all(isinstance(symbol, str) and symbol for symbol in symbols):
-            raise InputError("Alphabet", "symbols, strings that are not empty", repr(symbols))
+            raise InputError("Alphabet", "symbols, strings that are not empty", _shortened(symbols))
         if len(set(symbols)) < len(symbols):
             repeated = next(symbol for symbol, n in Counter(symbols).items() if n > 1)
             raise InputError("Alphabet", "symbols that differ", f"{repeated!r} twice")
@@ -40,6 +44,8 @@ class Alphabet:
     @classmethod
     def of(cls, strings: Iterable[str], fewest: int = 1, split: Split = split_smiles) -> Alphabet:
         """The symbols of these strings, sorted, without those that occur fewer than `fewest` times."""
+        if isinstance(strings, str):
+            raise DataError("Alphabet", "a list of strings", f"one string, {_shortened(strings)}", "[x]")
         counts = Counter(symbol for string in strings for symbol in split(string))
         symbols = sorted(symbol for symbol, n in counts.items() if n >= fewest)
         if not symbols:
@@ -59,8 +65,12 @@ class Alphabet:
         Raises DataError, which names the row, for an empty string, a symbol that is none of these, and one of more
         than `longest` symbols.
         """
+        if isinstance(strings, str):
+            raise DataError("strings", "a list of strings", f"one string, {_shortened(strings)}", "[x]")
         rows = []
         for i, string in enumerate(strings):
+            if not isinstance(string, str):
+                raise DataError("strings", "strings", f"{type_name(string)} {_shortened(string)} in row {i}")
             symbols = self.split(string)
             try:
                 rows.append([self._number[symbol] for symbol in symbols])
@@ -80,9 +90,31 @@ class Alphabet:
         return tokens
 
     def decode(self, tokens: Any) -> list[str]:
-        """The strings of rows of integers, each up to its first 0.   (N, T) -> N strings"""
-        names = ("", *self.symbols)
-        return ["".join(names[k] for k in row[: _length(row)]) for row in to_numpy(tokens)]
+        """The strings of rows of integers, each up to its first 0.   (N, T) -> N strings
+
+        Raises DataError for what is no integers from 0 to C, and of another shape.
+        """
+        tokens, names = to_numpy(as_array("symbols", tokens)), ("", *self.symbols)
+        if tokens.dtype.kind not in "iu" or tokens.ndim != 2:
+            raise DataError("symbols", "integers of shape (N, T)", f"{tokens.dtype}, shape {tokens.shape}")
+        if tokens.size and not 0 <= tokens.min() <= tokens.max() <= len(self):
+            raise DataError("symbols", f"integers from 0 to {len(self)}", f"{tokens.min()} to {tokens.max()}")
+        return ["".join(names[k] for k in row[: _length(row)]) for row in tokens]
+
+
+def strings_of(x: Any) -> list[str] | None:
+    """The entries of a list, an array or a series in which there is a string; None for anything else.
+
+    They are not made an array of NumPy's, which gives each string the room of the longest. Raises DataError for one
+    string alone.
+    """
+    if isinstance(x, str):
+        raise DataError("data", "a list of strings", f"one string, {_shortened(x)}", "[x]")
+    if not isinstance(x, (list, tuple)):
+        if getattr(getattr(x, "dtype", None), "kind", "") not in tuple("OTU") or len(x.shape) != 1:
+            return None
+        x = x.tolist()
+    return list(x) if any(isinstance(entry, str) for entry in x) else None
 
 
 def _length(row: numpy.ndarray) -> int:
@@ -90,8 +122,10 @@ def _length(row: numpy.ndarray) -> int:
     return int(ends[0]) if len(ends) else len(row)
 
 
-def _shortened(string: str, most: int = 60) -> str:
-    return repr(string if len(string) <= most else f"{string[:most]}...")
+def _shortened(value: Any, most: int = 60) -> str:
+    if isinstance(value, str):
+        return repr(value if len(value) <= most else f"{value[:most]}...")
+    return reprlib.repr(value)
 
 
 def _in_words(symbols: Sequence[str], most: int = 12) -> str:

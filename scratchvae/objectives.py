@@ -253,8 +253,7 @@ def with_properties(model: Any, properties: Any = None, alpha: float | None = No
         raise InputError("fit", "alpha as a number of at least 0, with properties", received)
     if properties is None:
         return elbo(model, kl_floor)
-    n = len(next(iter(properties.values()))) if isinstance(properties, dict) else len(properties)
-    return _WithProperties(model, model.properties(properties, n), 1.0 if alpha is None else alpha, kl_floor)
+    return _WithProperties(model, model.properties(properties), 1.0 if alpha is None else alpha, kl_floor)
 
 
 def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:

@@ -112,6 +112,7 @@ class SymbolSequence(Distribution):
         continue those of the step before by one symbol. A width of all beginnings finds the most probable sequence.
         """
         width = whole_number("SymbolSequence.beam", "width", width)
+        longest = whole_number("SymbolSequence.beam", "longest", longest)
         with no_grad():
             shape = self.h0.shape[:-1]
             n = math.prod(shape)

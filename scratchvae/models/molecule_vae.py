@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy
 
 from scratchvae import ops
-from scratchvae.alphabet import Alphabet
+from scratchvae.alphabet import Alphabet, strings_of
 from scratchvae.arrays import as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, device_of
@@ -102,9 +104,10 @@ class MoleculeVAE(VAE):
             )
         decode = SymbolDecoder(len(alphabet), latent_size, hidden_size, noise.child("decoder"))
         predict = None
-        if properties:
-            units = [property_means or [0.0] * len(properties), property_stds or [1.0] * len(properties)]
-            predict = PropertyDecoder(latent_size, properties, *units, noise.child("properties"))
+        if any(map(len, (properties, property_means, property_stds))):
+            means = property_means if len(property_means) else [0.0] * len(properties)
+            stds = property_stds if len(property_stds) else [1.0] * len(properties)
+            predict = PropertyDecoder(latent_size, properties, means, stds, noise.child("properties"))
         return cls(encode, decode, latent_size, alphabet, predict, longest)
 
     # ---- data
@@ -115,17 +118,16 @@ class MoleculeVAE(VAE):
         Raises DataError for what is neither, for an empty set, and, with its row, for a symbol that is not in the
         alphabet and a string that is empty or longer than the model's `longest`.
         """
-        if isinstance(x, str):
-            raise DataError("data", "a list of strings", f"one string, {x!r}", "[x]")
-        values = as_array("data", x)
-        if values.dtype.kind == "U":
-            if values.ndim != 1:
-                raise DataError("data", "strings of shape (N,)", f"shape {values.shape}")
-            return asarray(self.alphabet.encode(values.tolist(), self.longest), self.device)
-        if values.dtype.kind not in "iu":
-            raise DataError("data", "strings, or integers (N, T)", str(values.dtype))
+        strings = strings_of(x)
+        values = as_array("data", x) if strings is None else x
+        strings = strings_of(values) if strings is None else strings
+        if strings is not None:
+            return asarray(self.alphabet.encode(strings, self.longest), self.device)
         if values.shape[:1] in ((), (0,)):
             raise DataError("data", "at least one row", f"shape {values.shape}")
+        if values.dtype.kind not in "iu":
+            received = f"{values.dtype}, shape {values.shape}"
+            raise DataError("data", "strings (N,), or integers (N, T)", received)
         if device_of(values) != self.device:
             raise DeviceError("data", f"an array on the model's device, {self.device}", f"one on {device_of(values)}")
         SymbolSequence.check_data(values)
@@ -136,20 +138,31 @@ class MoleculeVAE(VAE):
             raise DataError("data", f"at most {self.longest} symbols in each row", str(n))
         return values[:, : n + 1].astype(numpy.min_scalar_type(len(self.alphabet)), copy=False)
 
-    def properties(self, t: Any, n: int) -> Any:
-        """Properties as the model takes them, checked: on its device.   (N, P), or a dict of P arrays (N,) -> (N, P)"""
+    def properties(self, t: Any) -> Any:
+        """Properties as the model takes them, checked: on its device.
+
+        (N, P), or a dict or a table of P columns (N,), which are chosen by their names -> (N, P)
+        """
         names = self._names()
-        if isinstance(t, dict):
+        if hasattr(t, "keys"):
             missing = [name for name in names if name not in t]
             if missing:
                 raise DataError("properties", f"the properties {', '.join(names)}", f"none of {', '.join(missing)}")
-            t = numpy.stack([as_array("properties", t[name]) for name in names], axis=1)
+            columns = [as_array("properties", t[name]) for name in names]
+            shapes = {column.shape for column in columns}
+            if len(shapes) > 1 or len(columns[0].shape) != 1:
+                received = ", ".join(f"{name} {column.shape}" for name, column in zip(names, columns, strict=True))
+                raise DataError("properties", "arrays of one shape (N,)", received)
+            t = array_module(columns[0]).stack(columns, axis=1)
         t = as_array("properties", t)
-        if t.dtype.kind not in "fiu" or t.shape != (n, len(names)):
-            raise DataError("properties", f"numbers of shape ({n}, {len(names)})", f"{t.dtype}, shape {t.shape}")
+        if t.dtype.kind not in "fiu" or t.ndim != 2 or t.shape[1] != len(names):
+            raise DataError("properties", f"numbers of shape (N, {len(names)})", f"{t.dtype}, shape {t.shape}")
+        with numpy.errstate(over="ignore"):
+            t = t.astype(self.dtype)
         if bool(array_module(t).isinf(t).any()):
-            raise DataError("properties", "finite numbers, or NaN where one is not known", "infinity")
-        return asarray(t.astype(self.dtype), self.device)
+            expected = f"numbers that {self.dtype} holds, or NaN where one is not known"
+            raise DataError("properties", expected, "infinity, or others")
+        return asarray(t, self.device)
 
     def entries(self, x: Any) -> int:
         """T x 6 H: the states and gates of all steps."""
@@ -191,6 +204,7 @@ class MoleculeVAE(VAE):
         temperature: divides the logits of the symbols. beam: more than 1 looks for the most probable string, with so
         many beginnings at a time, and takes no temperature.
         """
+        beam = whole_number("write", "beam", beam)
         if beam > 1 and temperature:
             raise InputError("write", "a beam or a temperature", f"both, {beam} and {temperature}")
         p = self.decode(z)
@@ -212,9 +226,13 @@ class MoleculeVAE(VAE):
 
     def near(self, x: Any, n: int = 10, spread: float = 1.0, seed: int = 0, temperature: float = 0.0) -> list[str]:
         """n strings, as `write` writes them for z ~ Normal(mean of q(z | x), spread^2 I), x a string or one row."""
-        x = [x] if isinstance(x, str) else x
+        n, mean = whole_number("near", "n", n), self.encode([x] if isinstance(x, str) else x).mean
+        if len(mean) != 1:
+            raise DataError("near", "one string, or one row", str(len(mean)))
+        if not (isinstance(spread, Real) and 0 <= spread < math.inf):
+            raise InputError("near", "a spread as a number of at least 0", repr(spread))
         noise = Noise(seed, device=self.device).normal("near", (n, self.latent_size))
-        return self.write(self.encode(x).mean + spread * noise, temperature, seed=seed)
+        return self.write(mean + spread * noise, temperature, seed=seed)
 
     def interpolate(self, start: str, end: str, n: int = 9) -> list[str]:
         """n strings along the arc between the means of q(z | x) of two. Raises what `spherical_interpolation` does."""

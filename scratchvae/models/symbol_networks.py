@@ -124,8 +124,11 @@ class PropertyDecoder(Module):
         noise: Noise,
         hidden_size: int = 64,
     ) -> None:
-        if not len(names) == len(means) == len(stds) or not names:
-            raise InputError("PropertyDecoder", "a name, a mean and a standard deviation each", repr(list(names)))
+        if isinstance(names, str) or len(set(names)) < len(names):
+            raise InputError("PropertyDecoder", "a list of names that differ", repr(names))
+        if not len(names) == len(means) == len(stds) or not len(names):
+            received = f"{len(names)}, {len(means)} and {len(stds)}"
+            raise InputError("PropertyDecoder", "names, and a mean and a standard deviation for each", received)
         if not all(math.isfinite(mean) for mean in means) or not all(0 < std < math.inf for std in stds):
             raise InputError("PropertyDecoder", "finite means and positive standard deviations", f"{means}, {stds}")
         self.names = tuple(names)

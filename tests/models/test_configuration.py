@@ -35,6 +35,9 @@ MODELS = {
     "m1+m2": stack,
     "sketch": lambda: sv.SketchRNN.lstm(2, 3, 4, 2, scale=3.5, random_scale=0.1),
     "decoder of sketches": lambda: sv.SketchRNN.lstm(0, decoder_size=4, mixtures=2, layer_norm=True),
+    "molecules": lambda: sv.MoleculeVAE.gru(
+        ["C", "Cl"], 5, 2, 3, "recurrent", properties=["logP"], property_means=numpy.array([2.5])
+    ),
 }
 
 

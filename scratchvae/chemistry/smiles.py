@@ -22,7 +22,7 @@ from scratchvae.errors import InputError
 LONGEST_SMILES = 4000
 """The most characters of a string that is read."""
 
-TOKEN = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
+TOKEN = re.compile(r"\[[^\[\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
 
 ORGANIC = {symbol: (symbol, False) for symbol in "B C N O P S F Cl Br I".split()} | {
     symbol.lower(): (symbol, True) for symbol in "B C N O P S".split()

@@ -30,7 +30,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
     kind = _kind(model, options)
-    part, test = data_to_score(arguments, options)
+    part, test = data_to_score(kind, arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
     print_scores(kind, model, test, arguments.samples, arguments.seed, part)
@@ -47,16 +47,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
             print(line)
 
 
-def data_to_score(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Dataset]:
+def data_to_score(kind: Kind, arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Dataset]:
     """The data to score, and what they are called: the test part of a set or of the run's own data, or a whole file."""
     if arguments.data_labels is not None and arguments.data in (None, *sv.data.DATASETS):
         received = f"--data {arguments.data}" if arguments.data else "none"
         raise InputError("evaluate", "--data FILE with --data-labels", received)
     if arguments.data is None:
-        return "test", load_parts(options, arguments.data_dir)[2]
+        return "test", load_parts(kind, options, arguments.data_dir)[2]
     if arguments.data in sv.data.DATASETS:
         return "test", sv.data.load(arguments.data, arguments.data_dir or options.get("data_dir"))[1]
-    parts = sv.data.read(arguments.data, arguments.data_labels)
+    parts = sv.data.read(arguments.data, arguments.data_labels, **kind.reading(options))
     return ("test", parts["test"]) if "test" in parts else (f"all of {arguments.data}", parts["train"])
 
 
@@ -128,7 +128,7 @@ def plot(arguments: argparse.Namespace) -> None:
     directory = Path(arguments.run)
     options = kept_options(directory, needed=("data",))
     kind, model, name = KINDS[options["model"]], sv.load(directory), arguments.picture
-    subject = Subject(model, directory, lambda: load_parts(options, arguments.data_dir)[::2])
+    subject = Subject(model, directory, lambda: load_parts(kind, options, arguments.data_dir)[::2])
     if name == "all":
         if arguments.out:
             raise InputError("plot", "one picture with --out", "all")

@@ -94,7 +94,7 @@ def _help(option: Option) -> str:
     """What an option does, which kinds take it, and its default."""
     kinds = takers(option.name)
     notes = [f"with --model {', '.join(kinds)}"] if len(kinds) < len(KINDS) else []
-    shown = " ".join(map(str, option.default)) if option.several else option.default
+    shown = " ".join(map(str, option.default)) if isinstance(option.default, list) else option.default
     if option.usual or (shown is not None and not option.is_switch):
         notes.append(f"default: {option.usual or shown}")
     for kind in KINDS.values():

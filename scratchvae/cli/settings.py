@@ -71,16 +71,18 @@ def kept_options(run: Path, needed: tuple[str, ...] = ()) -> dict[str, Any]:
     return {"model": name, "image_shape": shape} | values
 
 
-def load_parts(options: Mapping[str, Any], data_dir: str | None = None) -> tuple[Dataset, Dataset, Dataset]:
+def load_parts(kind: Kind, options: Mapping[str, Any], data_dir: str | None = None) -> tuple[Dataset, Dataset, Dataset]:
     """The training, the validation and the test part of a run's data; the folder may be another one now."""
     share = options["validation"]
-    parts = data.load(
+    loaded = data.load(
         options["data"],
         data_dir or options["data_dir"],
         validation=None if share == "test" else share,
         split=options["split"],
         labels=options["data_labels"],
+        **kind.reading(options),
     )
+    parts = kind.parts(options, loaded)
     return parts if len(parts) == 3 else (parts[0], parts[1], parts[1])
 
 

@@ -25,7 +25,7 @@ def train(arguments: argparse.Namespace) -> None:
     kind, settings = requested(arguments)
     kind.refuse(settings)
     with TrainingRun(kind, settings, arguments.run_dir, arguments.resume, not arguments.quiet) as run:
-        train, validation, test = load_parts(settings)
+        train, validation, test = load_parts(kind, settings)
         kind.check(settings, train, test)
         model = kind.build(settings, train, run.having(train, validation))
         print(model.to(settings["device"]))

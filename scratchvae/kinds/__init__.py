@@ -6,6 +6,7 @@ from typing import Any
 
 from scratchvae.errors import InputError
 from scratchvae.kinds.kind import Kind, Settings
+from scratchvae.kinds.molecules import Molecules
 from scratchvae.kinds.option import Option
 from scratchvae.kinds.pictures import Picture, Subject
 from scratchvae.kinds.semi_supervised import M1M2, ConvolutionalM2, MultilayerM2
@@ -23,6 +24,7 @@ KINDS: dict[str, Kind] = {
         ConvolutionalM2(),
         M1M2(),
         Sketch(),
+        Molecules(),
     )
 }
 """The value of --model -> its kind; the first is trained where none is named."""

@@ -154,6 +154,14 @@ class Kind:
         if settings["kl_floor"] and settings["objective"] == "iwae":
             raise InputError("train", "--kl-floor with --objective elbo", "--objective iwae")
 
+    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of `sv.data.load` and `read` that say how a file of this kind's data is read."""
+        return {}
+
+    def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
+        """The training, validation and test part, without the rows that this kind leaves out."""
+        return parts
+
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
         """Raise DataError or InputError for data that this kind does not take. Called before anything is written."""
 

@@ -16,7 +16,6 @@ from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.kind import COMMON, Kind, Settings
 from scratchvae.kinds.option import COUNT, Option
 from scratchvae.kinds.option import name as a_name
-from scratchvae.kinds.pictures import Subject
 from scratchvae.models.symbol_networks import ENCODERS
 from scratchvae.molecule_scores import score_strings
 
@@ -34,7 +33,7 @@ DEFAULTS = {
 LATENT = Option("latent", "number of latent dimensions, K", 32, COUNT, metavar="K")
 HIDDEN_SIZE = Option("hidden_size", "units of the decoder's GRU", 192, COUNT, metavar="H")
 ENCODER = Option("encoder", "networks of q(z | x)", "convolutional", choices=ENCODERS)
-COLUMN = Option("column", "column of the strings in a .csv file", "smiles", a_name, metavar="NAME")
+COLUMN = Option("column", "column of the strings in a .csv file", None, a_name, metavar="NAME", usual="smiles")
 PROPERTIES = Option(
     "properties",
     "properties to learn with the strings; none behind it: no properties",
@@ -73,10 +72,16 @@ class Molecules(Kind):
         if settings["objective"] == "iwae" and settings["properties"]:
             raise InputError("train", "--properties with --objective elbo", "--objective iwae")
 
+    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The column of strings, where one was named."""
+        return {} if options.get("column") is None else {"column": options["column"]}
+
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
-        """The parts without the molecules whose symbols are too rare in the first one, the training part."""
+        """With the properties wanted, without the molecules whose symbols are too rare in the first, training, part."""
         if parts[0].molecules is None:
             return parts
+        if settings["properties"] is not None:
+            parts = tuple(part.keep(settings["properties"]) for part in parts)
         alphabet = self.alphabet(settings, parts[0])
         known = [[alphabet.unknown(molecule) is None for molecule in part.molecules] for part in parts]
         parts = tuple(part.take(numpy.flatnonzero(rows)) for part, rows in zip(parts, known, strict=True))
@@ -89,17 +94,13 @@ class Molecules(Kind):
         return parts
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raise DataError for data that are no molecules, and InputError for properties that they do not have."""
+        """Raise DataError for data that are no molecules."""
         self.observations(train)
-        missing = [name for name in settings["properties"] or () if name not in train.properties]
-        if missing:
-            expected = f"--properties among {', '.join(train.properties) or 'none'}"
-            raise InputError("train", expected, ", ".join(missing))
 
     def observations(self, dataset: Dataset) -> Any:
         """Strings (N,). Raises DataError for images and sketches."""
         if dataset.molecules is None:
-            raise DataError(f"--model {self.name}", "molecules", "sketches" if dataset.images is None else "images")
+            raise DataError(f"--model {self.name}", "molecules", dataset.name_of_rows)
         return dataset.molecules
 
     def alphabet(self, settings: Mapping[str, Any], train: Dataset) -> Alphabet:
@@ -110,10 +111,9 @@ class Molecules(Kind):
         """MoleculeVAE.gru of the symbols, the longest string and the properties' units of the training part."""
         alphabet = self.alphabet(settings, train)
         longest = max(len(alphabet.split(molecule)) for molecule in train.molecules)
-        names = self._properties(settings, train)
+        properties = {} if settings["objective"] == "iwae" else train.properties
         means, stds = [], []
-        for name in names:
-            t = train.properties[name]
+        for name, t in properties.items():
             known = t[numpy.isfinite(t)]
             if not len(known) or not known.std() > 0:
                 raise DataError(f"property {name}", "numbers that differ", "none that do")
@@ -125,7 +125,7 @@ class Molecules(Kind):
             settings["latent"],
             settings["hidden_size"],
             settings["encoder"],
-            names,
+            list(properties),
             means,
             stds,
             settings["seed"],
@@ -133,15 +133,8 @@ class Molecules(Kind):
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
         """As for every kind, with the properties."""
-        names = self._properties(settings, train)
-        return super().training(settings, train) | {
-            "properties": {name: train.properties[name] for name in names} if names else None
-        }
-
-    def _properties(self, settings: Mapping[str, Any], train: Dataset) -> list[str]:
-        if settings["objective"] == "iwae":
-            return []
-        return list(train.properties if settings["properties"] is None else settings["properties"])
+        with_properties = train.properties and settings["objective"] == "elbo"
+        return super().training(settings, train) | ({"properties": train.properties} if with_properties else {})
 
     def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
         """The bound by symbol and by character: among alphabets only the second of these can be compared."""
@@ -158,24 +151,17 @@ class Molecules(Kind):
         if n_samples:
             return []
         x = dataset.molecules[:RECONSTRUCTED]
-        exact = numpy.mean(numpy.array(model.reconstruct(x)) == x)
+        exact = (numpy.array(model.reconstruct(x)) == x).mean()
+        q, noise = model.encode(x), sv.Noise(seed, device=model.device)
+        near = model.write(q.sample(noise.normal("near data", q.shape)))
         lines = [
-            f"{exact:.1%} of {len(x):,} written again without an error, the most probable symbols from the mean of q",
-            f"near data: {score_strings(model.near_each(x, seed))}",
-            f"from the prior, {SAMPLED:,}: {score_strings(model.sample(SAMPLED, seed))}",
+            f"{exact:.1%} of {len(x):,} written again to the letter, from the mean of q(z | x)",
+            f"near data, at draws of q(z | x): {score_strings(near)}",
+            f"{SAMPLED:,} from the prior: {score_strings(model.sample(SAMPLED, seed))}",
         ]
-        if model.property_decoder is not None:
-            predicted = model.predict(dataset.molecules)
-            for name, mean in predicted.items():
-                if name in dataset.properties:
-                    error = abs(sv.to_numpy(mean) - dataset.properties[name])
-                    usual = abs(dataset.properties[name] - numpy.nanmean(dataset.properties[name]))
-                    lines.append(
-                        f"{name}: mean absolute error {numpy.nanmean(error):.3g}, "
-                        f"of the mean of these molecules {numpy.nanmean(usual):.3g}"
-                    )
+        for name, mean in (model.predict(dataset.molecules) if model.property_decoder else {}).items():
+            if name in dataset.properties:
+                t = dataset.properties[name]
+                error, spread = (numpy.nanmean(abs(t - centre)) for centre in (sv.to_numpy(mean), numpy.nanmean(t)))
+                lines.append(f"{name}: mean absolute error {error:.3g}, of the mean of all in place of it {spread:.3g}")
         return lines
-
-
-def _properties_at_hand(subject: Subject) -> bool:
-    return subject.model.property_decoder is not None and bool(subject.test.properties)

@@ -235,6 +235,8 @@ def data(arguments: argparse.Namespace) -> None:
             raise InputError("data", "--out with the suffix .svg for sketches", str(path))
         sv.data.write_svg(path, train.sketches[:100])
         print(path)
+    elif arguments.out and train.molecules is not None:
+        print(plotting.save_figure(plotting.molecules(train.molecules[:25]), path))
     elif arguments.out:
         shades = plotting.Shades.of(train.images)
         plotting.save_figure(plotting.images(train.images[:100], shades=shades), path)

@@ -202,4 +202,4 @@ def _add_data(added: Any) -> None:
     )
     command.add_argument("data", nargs="?", default=DATA.default, help=_help(DATA))
     command.add_argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
-    command.add_argument("--out", metavar="FILE", help="draw the first 100 training images")
+    command.add_argument("--out", metavar="FILE", help="draw the first training images, sketches or molecules")

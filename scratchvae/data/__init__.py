@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy
@@ -16,6 +16,8 @@ from scratchvae.data.faces import load_faces, load_frey_faces
 from scratchvae.data.files import as_images, as_labels, labels_beside, read_arrays
 from scratchvae.data.label_subset import label_subset
 from scratchvae.data.mnist import load_mnist
+from scratchvae.data.molecule_files import MOST_TOKENS, holds_molecules, read_molecules
+from scratchvae.data.molecule_files import SUFFIXES as MOLECULE_SUFFIXES
 from scratchvae.data.molecules import describe_molecules
 from scratchvae.data.sketch_files import SUFFIXES, holds_drawings, read_drawings
 from scratchvae.data.sketches import (
@@ -82,7 +84,9 @@ def load(
     validation: float | None = None,
     split: str = "random",
     labels: str | os.PathLike[str] | None = None,
-    most: float = MOST_ROWS,
+    most: float | None = None,
+    column: str | None = None,
+    properties: Sequence[str] | None = None,
 ) -> tuple[Dataset, ...]:
     """(train, test), or (train, validation, test).
 
@@ -105,6 +109,8 @@ def load(
         Sketches: the path of an .ndjson, .json or .svg file, or of a folder of .svg files, see `read_drawings` in
         scratchvae/data/sketch_files.py; or of a .npy or .npz file such as magenta's, see `as_sketches` in
         scratchvae/data/sketches.py.
+        Molecules: the path of a .smi, .txt or .csv file, or of one of these with .gz behind, see `read_molecules` in
+        scratchvae/data/molecule_files.py.
     data_dir : path, optional
         Where the files of a named set lie; by default the folder that the variable SCRATCHVAE_DATA names.
     seed : int
@@ -117,8 +123,14 @@ def load(
         tenth, as for frames of a film. In both cases at least one row.
     labels : path, optional
         The file of the labels, for a file of images alone.
-    most : int
-        Sketches of more rows than these are left out of a file, and counted as `omissions`.
+    most : int, optional
+        Sketches of more rows, or molecules of more tokens, are left out of a file, and counted as `omissions`; 250 rows
+        or 120 tokens by default.
+    column : str, optional
+        The column of a .csv file with the molecules; "smiles" by default, in any case.
+    properties : list of str, optional
+        Which properties to keep, of those that the data have; by default all columns of numbers in a .csv file, and
+        all properties of a drawn set.
 
     Where there are labels, what is drawn at random has the same share of every class.
 
@@ -131,9 +143,12 @@ def load(
     if name in DATASETS:
         if labels is not None:
             raise InputError("load", "labels beside a file of yours", f"labels and the data set {name}")
+        if column is not None:
+            raise InputError("load", "a column of a .csv file of yours", f"the data set {name}")
         parts = dict(zip(("train", "test"), DATASETS[name](data_dir, seed), strict=True))
+        parts = {part: rows if properties is None else rows.keep(properties) for part, rows in parts.items()}
     else:
-        parts = read(name, labels, most)
+        parts = read(name, labels, most, column, properties)
         if "test" not in parts:
             parts["train"], parts["test"] = _with_test_part(name, parts["train"], split, seed)
     if validation is None:
@@ -157,20 +172,30 @@ def _content(path: str | os.PathLike[str], rows: Dataset) -> str:
 
 
 def read(
-    path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None, most: float = MOST_ROWS
+    path: str | os.PathLike[str],
+    labels: str | os.PathLike[str] | None = None,
+    most: float | None = None,
+    column: str | None = None,
+    properties: Sequence[str] | None = None,
 ) -> dict[str, Dataset]:
     """The parts that a file has, as they are: "train", and of an .npz also "validation" and "test".
 
-    labels: the file of the labels, for a file of images alone;   most: as for `load`, which says what may be read.
+    labels: the file of the labels, for a file of images alone;   the others as for `load`, which says what may be read.
     Raises as `load` does.
     """
+    if labels is not None and (holds_drawings(path) or holds_molecules(path)):
+        raise InputError("load", "labels beside a file of arrays", f"labels and {os.fspath(path)}")
+    if holds_molecules(path):
+        return {"train": read_molecules(path, column, properties, MOST_TOKENS if most is None else most)}
+    if column is not None or properties is not None:
+        raise InputError("load", "column and properties for a file of molecules, such as a .csv", repr(os.fspath(path)))
+    most = MOST_ROWS if most is None else most
     if holds_drawings(path):
-        if labels is not None:
-            raise InputError("load", "labels beside a file of arrays", f"labels and {os.fspath(path)}")
         return {"train": read_drawings(path, most)}
     if not Path(path).is_file():
         expected = (
-            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, or of drawings ({', '.join(SUFFIXES)})"
+            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, of drawings ({', '.join(SUFFIXES)}) "
+            f"or of molecules ({', '.join(MOLECULE_SUFFIXES)})"
         )
         raise InputError("load", expected, repr(os.fspath(path)))
     labels = labels or labels_beside(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -75,6 +76,14 @@ class Dataset:
             None if self.molecules is None else self.molecules[rows],
             {name: values[rows] for name, values in self.properties.items()},
         )
+
+    def keep(self, properties: Sequence[str]) -> Dataset:
+        """The same rows with these properties alone. Raises InputError for one that is not known."""
+        for name in properties:
+            if name not in self.properties:
+                expected = f"properties among {', '.join(self.properties) or '(none)'}"
+                raise InputError(f"properties of the {self.name_of_rows}", expected, repr(name))
+        return replace(self, properties={name: self.properties[name] for name in properties})
 
     def cut(self, n: int) -> tuple[Dataset, Dataset]:
         """The first n of them, and the others."""

@@ -142,8 +142,12 @@ def draw_molecules(n: int, seed: int = 0) -> list[str]:
 
 
 def draw_molecule_set(n: int, seed: int = 0) -> Dataset:
-    """The molecules of draw_molecules(n, seed), with logP, weight in daltons, and rings."""
-    smiles = draw_molecules(n, seed)
+    """The molecules of draw_molecules(n, seed) in a random order, with logP, weight in daltons, and rings.
+
+    As no string is drawn twice, later molecules are a little larger than the first: in a random order they are not.
+    """
+    drawn = draw_molecules(n, seed)
+    smiles = [drawn[k] for k in Noise(seed).permutation("order of molecules", n)]
     return Dataset(molecules=numpy.array(smiles), properties=properties(smiles, PROPERTIES))
 
 

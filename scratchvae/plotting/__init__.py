@@ -17,6 +17,7 @@ from scratchvae.plotting.latent import (
     latent_scatter,
     unit_sweep,
 )
+from scratchvae.plotting.molecules import molecules
 from scratchvae.plotting.strokes import (
     drawings,
     sketch_completions,
@@ -39,6 +40,7 @@ __all__ = [
     "label_curve",
     "latent_grid",
     "latent_scatter",
+    "molecules",
     "picture_path",
     "reconstructions",
     "samples",

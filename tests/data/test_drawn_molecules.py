@@ -90,7 +90,13 @@ def test_the_data_set(drawn, monkeypatch):
     )
     train, validation, test = sv.data.load("drawn-molecules", validation=0.1)
     assert [len(part) for part in (train, validation, test)] == [180, 20, 20]
-    assert test.molecules.tolist() == drawn[200:220] and test.name_of_rows == "molecules"
+    assert test.name_of_rows == "molecules" and set(test.molecules) & set(drawn[:110])
+    assert sorted([*train.molecules, *validation.molecules, *test.molecules]) == sorted(drawn[:220])
+    assert list(sv.data.load("drawn-molecules", properties=["rings"])[1].properties) == ["rings"]
+    with pytest.raises(InputError, match="properties of the molecules: expected properties among logP, weight, rings"):
+        sv.data.load("drawn-molecules", properties=["qed"])
+    with pytest.raises(InputError, match="load: expected a column of a .csv file of yours, received the data set"):
+        sv.data.load("drawn-molecules", column="smiles")
     for part in (train, validation, test):
         assert part.molecules.dtype.kind == "U" and part.observations is part.molecules
         assert list(part.properties) == ["logP", "weight", "rings"]

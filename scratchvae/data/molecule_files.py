@@ -1,0 +1,217 @@
+"""Readers for molecules as SMILES: .smi and .txt with one a line, and .csv with a column of them; each also as .gz."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy
+
+from scratchvae.chemistry import split_smiles, why_invalid
+from scratchvae.data.dataset import Dataset
+from scratchvae.errors import DataError, InputError
+from scratchvae.npz import BOMB_RATIO, opened, readable, refuse_bomb
+
+SUFFIXES = (".smi", ".txt", ".csv")
+"""What the names of these files end in, .gz left aside."""
+
+COLUMN = "smiles"
+"""The name of the column of molecules in a .csv file, in any case, unless told otherwise."""
+
+MOST_TOKENS = 120
+"""Molecules of more tokens are left out, unless told otherwise."""
+
+LONGEST_LINE, MOST_LINES = 2**16, 10**7
+"""The most bytes of a line, and the most lines of a file."""
+
+TEXT_BOMB = 2**24
+"""Text that unpacks to more bytes than these, and to more than BOMB_RATIO times its packed size, is not unpacked."""
+
+SAMPLE = 100
+"""Among so many molecules at the beginning of a file one at least must be valid."""
+
+PRINTABLE = re.compile(r"[!-~]+")
+"""What SMILES consist of."""
+
+
+def holds_molecules(path: str | os.PathLike[str]) -> bool:
+    """Whether `read_molecules` is the reader, by the end of a file's name."""
+    return _suffix(path) in SUFFIXES and Path(path).is_file()
+
+
+def read_molecules(
+    path: str | os.PathLike[str],
+    column: str | None = None,
+    properties: Sequence[str] | None = None,
+    most: float = MOST_TOKENS,
+) -> Dataset:
+    """The molecules of a file, and what it knows of them.
+
+    .smi, .txt   a SMILES first on each line; behind a space or a tab it may have a name, which is not kept
+    .csv         a header with the names of the columns, and a row for each molecule; separated by , or ; or tabs
+
+    column : the column of the molecules, in any case; "smiles" by default
+    properties : the columns of numbers to keep; by default all columns that have nothing but numbers. Empty cells, and
+        those with nan, are NaN.
+    most : molecules of more tokens are left out, and counted as `omissions`
+
+    Empty lines may stand at the end of a file and nowhere else. Molecules need not be valid, since a model is asked for
+    how many are; but where none of the first 100 is, it is another column, or no SMILES at all.
+
+    Raises DataError for a missing or damaged file, a column that is not there, cells that are no numbers, and where no
+    molecule is left; InputError for a column or properties of a file without columns.
+    """
+    operation = f"reading {os.fspath(path)}"
+    if _suffix(path) != ".csv":
+        if column is not None or properties is not None:
+            raise InputError(operation, "column and properties for a .csv file", f"a {_suffix(path)} file")
+        smiles = [line.split(None, 1)[0] for _, line in _lines(path, operation)]
+        values: dict[str, numpy.ndarray] = {}
+        if smiles and smiles[0].lower() == COLUMN:
+            del smiles[0]
+    else:
+        smiles, values = _table(path, operation, column, properties)
+    _refuse_other_text(smiles, operation)
+    sizes = [len(split_smiles(each)) if len(each) <= 10 * most else math.inf for each in smiles]
+    keep = numpy.array([size <= most for size in sizes], dtype=bool)
+    if not keep.any():
+        raise DataError(operation, f"at least one molecule of at most {most} tokens", f"none among {len(smiles)}")
+    kept = [each for each, wanted in zip(smiles, keep, strict=True) if wanted]
+    width = max(map(len, kept))
+    refuse_bomb(f"{operation}, as an array of strings", 4 * width * len(kept), os.stat(path).st_size)
+    return Dataset(
+        molecules=numpy.array(kept),
+        properties={name: column[keep] for name, column in values.items()},
+        omissions=int((~keep).sum()),
+    )
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    path = Path(path)
+    return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
+
+
+def _lines(path: str | os.PathLike[str], operation: str) -> Iterator[tuple[int, str]]:
+    """(number, text) of each line without its end. Raises DataError for binary files, bombs, and empty lines within."""
+    with readable(operation, "a file of text in UTF-8"), opened(path) as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        packed, unpacked, empty = os.fstat(file.fileno()).st_size, 0, 0
+        stream = gzip.GzipFile(fileobj=file) if compressed else file
+        number = 0
+        while raw := stream.readline(LONGEST_LINE + 1):
+            number, unpacked = number + 1, unpacked + len(raw)
+            if len(raw) > LONGEST_LINE:
+                raise DataError(operation, f"lines of at most {LONGEST_LINE} bytes", f"a longer one, number {number}")
+            if number > MOST_LINES:
+                raise DataError(operation, f"at most {MOST_LINES:,} lines", "more")
+            if compressed and unpacked > max(TEXT_BOMB, BOMB_RATIO * packed):
+                expected = f"text of at most {BOMB_RATIO} times the {packed} bytes that it is packed into"
+                raise DataError(operation, expected, "more", "a zip bomb?")
+            if b"\0" in raw:
+                raise DataError(operation, "a file of text", f"a byte of 0 in line {number}")
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
+            if not text.strip():
+                empty = empty or number
+                continue
+            if empty:
+                raise DataError(operation, "a molecule in every line", f"an empty line, number {empty}")
+            yield number, text
+        if not number or empty == 1:
+            raise DataError(operation, "molecules", "an empty file" if not number else "nothing but empty lines")
+
+
+def _table(
+    path: str | os.PathLike[str], operation: str, column: str | None, properties: Sequence[str] | None
+) -> tuple[list[str], dict[str, numpy.ndarray]]:
+    """The column of molecules in a .csv file, and those of its properties by name."""
+    lines = _lines(path, operation)
+    header = next(lines)[1]
+    separator = max(",;\t", key=header.count)
+    (names,) = csv.reader([header], delimiter=separator)
+    names = [name.strip() for name in names]
+    place = _place_of_molecules(names, column, operation)
+    places = _places_of_properties(names, properties, place, operation)
+    smiles: list[str] = []
+    cells: dict[str, list[float]] = {name: [] for name in places}
+    try:
+        for row in csv.reader((text for _, text in lines), delimiter=separator, strict=True):
+            number = len(smiles) + 2
+            if len(row) != len(names):
+                raise DataError(operation, f"{len(names)} cells in every row", f"{len(row)} in row {number}")
+            smiles.append(row[place].strip())
+            if not smiles[-1]:
+                raise DataError(operation, f"a molecule in the column {names[place]}", f"an empty cell in row {number}")
+            for name in list(cells):
+                value = _number(row[places[name]])
+                if value is not None:
+                    cells[name].append(value)
+                elif properties is None:
+                    del cells[name]
+                else:
+                    received = f"{row[places[name]]!r} in row {number}"
+                    raise DataError(operation, f"numbers, or empty cells, in the column {name}", received)
+    except csv.Error as error:
+        raise DataError(operation, "a .csv file", f"row {len(smiles) + 2}, which cannot be read: {error}") from None
+    if not smiles:
+        raise DataError(operation, "rows below the header", "none")
+    columns = {name: numpy.array(values, dtype=numpy.float64) for name, values in cells.items()}
+    return smiles, {
+        name: values for name, values in columns.items() if properties is not None or not numpy.isnan(values).all()
+    }
+
+
+def _place_of_molecules(names: list[str], column: str | None, operation: str) -> int:
+    wanted = COLUMN if column is None else column
+    if not isinstance(wanted, str):
+        raise InputError(operation, "the name of a column", repr(wanted))
+    matches = [place for place, name in enumerate(names) if name == wanted] or [
+        place for place, name in enumerate(names) if name.lower() == wanted.lower()
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    hint = "name another one with column" if column is None else ""
+    if any(name and why_invalid(name) is None and len(split_smiles(name)) > 4 for name in names):
+        hint = "the first line must be a header such as smiles,logP"
+    received = f"columns named {', '.join(map(repr, names))}" if not matches else f"{len(matches)} of that name"
+    raise DataError(operation, f"a column {wanted!r} in the header", received, hint)
+
+
+def _places_of_properties(
+    names: list[str], properties: Sequence[str] | None, place: int, operation: str
+) -> dict[str, int]:
+    others = {name: k for k, name in enumerate(names) if k != place and name}
+    if properties is None:
+        return {name: k for name, k in others.items() if names.count(name) == 1}
+    if isinstance(properties, str) or not all(isinstance(name, str) for name in properties):
+        raise InputError(operation, "a list of names of columns as properties", repr(properties))
+    for name in properties:
+        if name not in others or names.count(name) > 1:
+            known = ", ".join(map(repr, others)) or "none but the molecules"
+            raise DataError(operation, f"properties among the columns of the file, {known}", repr(name))
+    return {name: others[name] for name in properties}
+
+
+def _number(cell: str) -> float | None:
+    """The number in a cell, NaN for an empty one; None if it is no finite number."""
+    try:
+        value = float(cell) if cell.strip() else math.nan
+    except ValueError:
+        return None
+    return None if math.isinf(value) else value
+
+
+def _refuse_other_text(smiles: Sequence[str], operation: str) -> None:
+    for number, each in enumerate(smiles, 1):
+        if not PRINTABLE.fullmatch(each):
+            raise DataError(operation, "SMILES, of printable ASCII characters", f"{each!r}, molecule number {number}")
+    reasons = [why_invalid(each) for each in islice(smiles, SAMPLE)]
+    if reasons and None not in reasons:
+        received = f"none among the first {len(reasons)}; {smiles[0]!r}, for one: {reasons[0]}"
+        raise DataError(operation, "molecules as SMILES", received)

@@ -55,6 +55,10 @@ class Alphabet:
     def __len__(self) -> int:
         return len(self.symbols)
 
+    def __repr__(self) -> str:
+        split = "" if self.split is split_smiles else f", split={self.split!r}"
+        return f"Alphabet({list(self.symbols)}{split})"
+
     def unknown(self, string: str) -> str | None:
         """The first symbol of a string that is none of these, or None."""
         return next((symbol for symbol in self.split(string) if symbol not in self._number), None)

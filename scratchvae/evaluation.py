@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from scratchvae.alphabet import strings_of
 from scratchvae.arrays import is_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
@@ -182,8 +183,9 @@ def quantity(model: Any, x: Any = None) -> str:
 
 
 def observations(model: Any, x: Any) -> Any:
-    """Data as the model takes them: moved to its device, and checked."""
-    return model.observations(asarray(x, model.device) if is_array(x) or model.device != "cpu" else x)
+    """Data as the model takes them: moved to its device, unless they are strings, and checked."""
+    moved = (is_array(x) or model.device != "cpu") and (isinstance(x, str) or strings_of(x) is None)
+    return model.observations(asarray(x, model.device) if moved else x)
 
 
 def prepared(model: Any, x: Any, seed: int) -> Any:

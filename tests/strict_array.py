@@ -4,7 +4,8 @@ Under the name `cupy` in sys.modules (the fixture `strict_gpu`) it serves device
 - are never turned into NumPy arrays silently: `.get()` brings one home, `asarray(array)` sends one there;
 - mix with each other and with numbers, never with NumPy arrays, neither in operators and functions nor as an index;
 - stay arrays under reductions: a sum is a 0-d array, which `+=` changes in place;
-- have the methods, and the module the functions, that CuPy 14 has, and no others.
+- have the methods, and the module the functions, that CuPy 14 has, and no others;
+- hold numbers alone, neither strings nor objects.
 Kernels are compiled as C++ where there is a compiler; without one there are none, and the NumPy lines run.
 CuPy's own messages and rules are kept where they are known; where CuPy accepts a NumPy array now and then (as an index,
 or in `x[...] = array`), this refuses it always.
@@ -200,6 +201,8 @@ def _conversion(function):
     def convert(x, *arguments, **options):
         x = StrictArray(x.copy()) if isinstance(x, numpy.ndarray) else x
         values = function(_unwrap(x), *arguments, **options)
+        if values.dtype.kind not in "biufc":
+            raise ValueError(f"Unsupported dtype {values.dtype}")
         return x if isinstance(x, StrictArray) and values is x._values else StrictArray(values)
 
     return convert

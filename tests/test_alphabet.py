@@ -124,6 +124,11 @@ def test_what_is_no_alphabet_is_refused(symbols, sentence):
         sv.MoleculeVAE.gru(symbols)
 
 
+def test_it_prints_as_it_is_made():
+    assert repr(sv.Alphabet(("C", "Cl"))) == "Alphabet(['C', 'Cl'])"
+    assert "split=<class 'list'>" in repr(sv.Alphabet(["C"], list))
+
+
 def test_an_alphabet_is_not_taken_from_one_string():
     with pytest.raises(DataError, match="a list of strings, received one string, 'CCO'"):
         sv.Alphabet.of("CCO")

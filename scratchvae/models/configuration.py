@@ -19,6 +19,7 @@ from numbers import Real
 from types import UnionType
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from scratchvae.alphabet import Alphabet
 from scratchvae.backend import to_numpy
 from scratchvae.errors import InputError
 from scratchvae.nn import Module
@@ -178,4 +179,4 @@ def _refuse_changes(name: str, before: dict[str, str], now: dict[str, str]) -> N
 def _is_setting(value: Any) -> bool:
     if isinstance(value, (tuple, list)):
         return all(map(_is_setting, value))
-    return value is None or isinstance(value, (str, Real, type))
+    return value is None or isinstance(value, (str, Real, type, Alphabet))

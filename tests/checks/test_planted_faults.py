@@ -31,11 +31,13 @@ from scratchvae.cli import main
 from scratchvae.distributions import (
     Bernoulli,
     BivariateMixture,
+    KnownEntries,
     Laplace,
     Normal,
     Poisson,
     SketchDistribution,
     SketchStep,
+    SymbolSequence,
     event,
     poisson,
 )
@@ -61,8 +63,15 @@ from scratchvae.models import (
     latent_variable_model,
     sketch_rnn,
 )
+from scratchvae.models.molecule_vae import MoleculeVAE
 from scratchvae.models.sketch_networks import SketchDecoder, SketchEncoder
 from scratchvae.models.sketch_rnn import SketchRNN
+from scratchvae.models.symbol_networks import (
+    ConvolutionalSymbolEncoder,
+    PropertyDecoder,
+    RecurrentSymbolEncoder,
+    SymbolDecoder,
+)
 from scratchvae.nn import Bidirectional
 from scratchvae.noise import Noise
 from scratchvae.ops import linalg
@@ -1038,6 +1047,168 @@ def test_fault_of_the_gru(plant, caught_by, monkeypatch):
     assert not outcome(caught_by).passed
 
 
+# ---- molecules
+
+
+def noise_of_std_001(monkeypatch):
+    for owner, name in ((sv.VAE, "elbo_terms"), (MoleculeVAE, "joint_terms")):
+        edited(owner, name, "noise.normal(", "0.01 * noise.normal(")(monkeypatch)
+
+
+EQUATIONS, BEAMS = "strings: log p(x) = its equations, by symbol", "strings: beam of full width finds the mode"
+FREQUENCIES, EVIDENCE = "strings: frequencies of draws, standard errors", "MoleculeVAE, 2-D z: ELBO + KL = log p(x, t)"
+CONVOLUTIONS, RECURRENT = "strings: q(z | x) = its equations", "strings: recurrent q(z | x) = its equations"
+IN_UNITS, NOT_KNOWN = "properties: density in their units = SciPy's", "properties: those not known = a smaller model"
+BEHIND_THE_END = "strings: what is behind the end changes nothing"
+STEPS = "numpy.minimum(n_symbols(x) + 1, x.shape[1])"
+CODE = "Normal(outputs[:, :latent_size], outputs[:, latent_size:])"
+STD_FOR_LOG_STD = "Normal(outputs[:, :latent_size], ops.exp(outputs[:, latent_size:]))"
+FAULTS_OF_MOLECULES = {
+    "the end not scored": (
+        edited(SymbolSequence, "log_prob", STEPS, "n_symbols(x)"),
+        EQUATIONS,
+    ),
+    "the padding scored": (
+        edited(SymbolSequence, "log_prob", STEPS, "numpy.full(len(x), x.shape[1])"),
+        EQUATIONS,
+    ),
+    "mean over the symbols": (
+        edited(SymbolSequence, "log_prob", "packing.sum(log_p)", f"packing.sum(log_p) / {STEPS}"),
+        EQUATIONS,
+    ),
+    "the decoder of strings sees the symbol that it scores": (
+        edited(SymbolSequence, "log_prob", "[xp.zeros_like(x[:, :1]), x[:, :-1]]", "[x]"),
+        EQUATIONS,
+    ),
+    "the symbol before last": (
+        edited(SymbolSequence, "log_prob", "x[:, :-1]]", "x[:, :1] * 0, x[:, :-2]]"),
+        EQUATIONS,
+    ),
+    "strings paired with draws of others": (
+        edited(SymbolSequence, "log_prob", "xp.concatenate([x] * samples)", "x.repeat(samples, axis=0)"),
+        "MoleculeVAE: log_likelihood, standard errors",
+    ),
+    "z at the first step only": (
+        edited(SymbolDecoder, "__call__", "z @ self.constant_weight", "0 * (z @ self.constant_weight)"),
+        EQUATIONS,
+    ),
+    "h_0 without z": (edited(SymbolDecoder, "__call__", "self.initial(z)", "self.initial(0 * z)"), EQUATIONS),
+    "greedy takes the second": (
+        edited(SymbolSequence, "greedy", "logits.argmax(axis=-1)", "logits.argsort(axis=-1)[..., -2]"),
+        BEAMS,
+    ),
+    "logits times the temperature": (
+        edited(SymbolSequence, "sample", "logits / temperature", "logits * temperature"),
+        FREQUENCIES,
+    ),
+    "a number drawn once for all steps": (
+        edited(SymbolSequence, "sample", "uniform[t, rows]", "uniform[0, rows]"),
+        FREQUENCIES,
+    ),
+    "the first string's z for those that go on": (
+        edited(SymbolSequence, "_written", "constant[going]", "constant[: going.sum()]"),
+        BEAMS,
+    ),
+    "states not carried from symbol to symbol": (
+        edited(
+            SymbolSequence,
+            "_written",
+            "h = self.gru.step(symbol, h, constant)",
+            "_ = self.gru.step(symbol, h, constant)",
+        ),
+        FREQUENCIES,
+    ),
+    "a string goes on behind its end": (
+        edited(SymbolSequence, "_written", "going = symbol != 0", "going = symbol >= 0"),
+        FREQUENCIES,
+    ),
+    "the last step's score of a beam alone": (
+        edited(
+            SymbolSequence,
+            "beam",
+            "(score[:, :, None] + log_q)",
+            "(xp.where(score > -math.inf, 0, score)[:, :, None] + log_q)",
+        ),
+        BEAMS,
+    ),
+    "a beam goes on behind the end": (
+        edited(SymbolSequence, "beam", "ended = x[:, :, t - 1] == 0", "ended = x[:, :, t - 1] < 0"),
+        BEAMS,
+    ),
+    "a beam's states not those of its beginnings": (edited(SymbolSequence, "beam", "h = h[rows]", "h = h[:]"), BEAMS),
+    "noise of standard deviation 0.01": (noise_of_std_001, EVIDENCE),
+    "KL averaged over the units of z": (kl_normal(lambda q, p: true_kl(q, p) / q.shape[-1]), EVIDENCE),
+    "a joint bound without the properties": (
+        edited(MoleculeVAE, "joint_elbo", " + alpha * log_t", ""),
+        EVIDENCE,
+    ),
+    "NaN counted as 0": (
+        edited(KnownEntries, "log_prob", "ops.where(known, log_p, 0.0)", "log_p"),
+        NOT_KNOWN,
+    ),
+    "a row with a NaN left out": (
+        edited(
+            KnownEntries,
+            "log_prob",
+            "known = array_module(t).isfinite(t)",
+            "known = array_module(t).isfinite(t + 0 * t.sum(axis=-1)[..., None])",
+        ),
+        NOT_KNOWN,
+    ),
+    "mean over the properties": (edited(KnownEntries, "log_prob", "ops.sum(", "ops.mean("), IN_UNITS),
+    "spread of a property without its unit": (
+        edited(PropertyDecoder, "__call__", " + array_module(self.unit).log(self.unit)", ""),
+        IN_UNITS,
+    ),
+    "mean of a property without its unit": (
+        edited(PropertyDecoder, "__call__", "self.unit * self.network(z)", "self.network(z)"),
+        IN_UNITS,
+    ),
+    "mean of a property without its centre": (
+        edited(PropertyDecoder, "__call__", "self.centre + self.unit", "self.unit"),
+        IN_UNITS,
+    ),
+    "convolutions read the end": (
+        edited(ConvolutionalSymbolEncoder, "__call__", "lengths = n_symbols(x)", "lengths = n_symbols(x) + 1"),
+        CONVOLUTIONS,
+    ),
+    "the first convolution reads the padding": (
+        edited(ConvolutionalSymbolEncoder, "__call__", " * self._within(x, lengths)", ""),
+        BEHIND_THE_END,
+    ),
+    "later convolutions read the padding": (
+        edited(ConvolutionalSymbolEncoder, "__call__", "h = h * self._within(h, lengths)", "h = h * 1"),
+        BEHIND_THE_END,
+    ),
+    "log sigma of convolutions taken for sigma": (
+        edited(ConvolutionalSymbolEncoder, "__call__", CODE, STD_FOR_LOG_STD),
+        CONVOLUTIONS,
+    ),
+    "the GRUs read the end": (
+        edited(RecurrentSymbolEncoder, "__call__", "n_symbols(x)", "n_symbols(x) + 1"),
+        RECURRENT,
+    ),
+    "the GRUs read the padding": (
+        edited(RecurrentSymbolEncoder, "__call__", "n_symbols(x)", "numpy.full(len(x), x.shape[1])"),
+        BEHIND_THE_END,
+    ),
+    "log sigma of GRUs taken for sigma": (edited(RecurrentSymbolEncoder, "__call__", CODE, STD_FOR_LOG_STD), RECURRENT),
+    "both GRUs forwards": (edited(Bidirectional, "__call__", "x[packing.reversal]", "x"), RECURRENT),
+}
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(caught_by for _, caught_by in FAULTS_OF_MOLECULES.values()))
+def test_without_a_fault_the_row_of_molecules_passes(name):
+    assert outcome(name).passed
+
+
+@pytest.mark.parametrize(("plant", "caught_by"), FAULTS_OF_MOLECULES.values(), ids=FAULTS_OF_MOLECULES)
+def test_fault_of_molecules(plant, caught_by, monkeypatch):
+    plant(monkeypatch)
+    found = outcome(caught_by)
+    assert not found.passed and math.isfinite(found.figure), "caught by its figure, not by an exception"
+
+
 # ---- a thousandth
 
 
@@ -1156,6 +1327,6 @@ def test_the_readme_has_this_table():
         verdict: sum(fault.gradient_check == verdict for fault in FAULTS.values()) for verdict in ("sees", "blind")
     }
     assert f"{len(FAULTS)} faults" in readme
-    others = (FAULTS_OF_M2, FAULTS_OF_LIKELIHOODS, LINEAR_FAULTS, FAULTS_OF_SKETCHES)
+    others = (FAULTS_OF_M2, FAULTS_OF_LIKELIHOODS, LINEAR_FAULTS, FAULTS_OF_SKETCHES, FAULTS_OF_MOLECULES)
     assert f"{sum(map(len, others))} more faults" in readme and all(f"({len(faults)}" in readme for faults in others)
     assert f"Of the {sum(counts.values())} that change" in readme and f"alone sees {counts['sees']}" in readme

@@ -234,3 +234,117 @@ def test_a_hundred_steps_of_m2():
     for name, parameter in model.named_parameters().items():
         assert abs(parameter.data - twin.parameters[name].detach().numpy()).max() < 1e-9, name
         assert abs(parameter.data - start[name]).max() > 0.01, "every parameter has gone a long way"
+
+
+class TwinOfMolecules:
+    """MoleculeVAE in PyTorch, from the values of a scratchvae model: its GRUs, convolutions and distributions."""
+
+    def __init__(self, model):
+        self.parameters = {
+            name: torch.tensor(x.data.copy(), requires_grad=True) for name, x in model.named_parameters().items()
+        }
+        self.n_symbols = len(model.alphabet) + 1
+        self.centre, self.unit = (
+            torch.tensor(x.copy()) for x in (model.property_decoder.centre, model.property_decoder.unit)
+        )
+
+    def part(self, prefix):
+        return {
+            name.removeprefix(f"{prefix}."): x for name, x in self.parameters.items() if name.startswith(f"{prefix}.")
+        }
+
+    def layer(self, x, name):
+        return x @ self.parameters[f"{name}.weight"] + self.parameters[f"{name}.bias"]
+
+    def gru(self, x, lengths, name, h0=None, constant_weight=None):
+        """All outputs (M, T, H) and the last of each sequence, by torch.nn.GRU; x (M, T, inputs)."""
+        p = self.part(name)
+        weight = p["weight"] if constant_weight is None else torch.cat([p["weight"], constant_weight])
+        size = p["recurrent"].shape[0]
+        values = {
+            "weight_ih_l0": weight.T,
+            "weight_hh_l0": p["recurrent"].T,
+            "bias_ih_l0": p["bias"],
+            "bias_hh_l0": torch.cat([torch.zeros(2 * size, dtype=torch.float64), p["recurrent_bias"]]),
+        }
+        layer = torch.nn.GRU(len(weight), size, batch_first=True).double()
+        h0 = torch.zeros(len(x), size, dtype=torch.float64) if h0 is None else h0
+        packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        outputs, last = torch.func.functional_call(layer, values, (packed, h0[None]))
+        return torch.nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True)[0], last[0]
+
+    def one_hot(self, x):
+        return torch.nn.functional.one_hot(x, self.n_symbols).double()
+
+    def code(self, x, lengths):
+        """The mean and the log standard deviation of q(z | x), side by side."""
+        if "encoder.table" in self.parameters:
+            h = self.parameters["encoder.table"][x[:, : int(lengths.max())]]
+            within = torch.arange(h.shape[1]) < lengths[:, None]
+            for i in range(3):
+                kernel, bias = (self.parameters[f"encoder.layers.{i}.{name}"] for name in ("kernel", "bias"))
+                h = (h * within[..., None]).transpose(1, 2)
+                h = torch.nn.functional.conv1d(h, kernel[:, 0].permute(2, 1, 0), bias, stride=2, padding=2)
+                h = torch.relu(h).transpose(1, 2)
+                within = within[:, ::2]
+            h = (h * within[..., None]).flatten(1)
+            return h @ self.parameters["encoder.linear.weight"][: h.shape[1]] + self.parameters["encoder.linear.bias"]
+        flipped = torch.stack([torch.cat([row[:n].flip(0), row[n:]]) for row, n in zip(x, lengths, strict=True)])
+        last = [
+            self.gru(self.one_hot(rows), lengths, f"encoder.gru.{way}")[1]
+            for rows, way in ((x, "forwards"), (flipped, "backwards"))
+        ]
+        return self.layer(torch.cat(last, dim=1), "encoder.linear")
+
+    def terms(self, x, t, e):
+        """Reconstruction, log p(t | z) and KL, (M,) each, for one draw of z."""
+        lengths = (x == 0).int().argmax(dim=1)
+        mean, log_std = self.code(x, lengths).chunk(2, dim=-1)
+        q = torch.distributions.Normal(mean, log_std.exp())
+        z = mean + log_std.exp() * e
+        before = torch.nn.functional.pad(x, (1, 0))[:, :-1]
+        inputs = torch.cat([self.one_hot(before), z[:, None].expand(-1, x.shape[1], -1)], dim=-1)
+        h0, constant = torch.tanh(self.layer(z, "decoder.initial")), self.parameters["decoder.constant_weight"]
+        h, _ = self.gru(inputs, lengths + 1, "decoder.gru", h0, constant)
+        scored = torch.arange(h.shape[1]) <= lengths[:, None]
+        log_p = torch.distributions.Categorical(logits=self.layer(h, "decoder.head")).log_prob(x[:, : h.shape[1]])
+        network = "property_decoder.network.layers"
+        f = self.layer(torch.tanh(self.layer(z, f"{network}.0")), f"{network}.1")
+        std = self.parameters["property_decoder.log_std"].exp() * self.unit
+        known = ~t.isnan()
+        log_t = torch.distributions.Normal(self.centre + self.unit * f, std).log_prob(t.nan_to_num())
+        prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+        kl = torch.distributions.kl_divergence(q, prior).sum(-1)
+        return (log_p * scored).sum(1), (log_t * known).sum(1), kl
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["convolutional", "recurrent"])
+def test_a_hundred_steps_of_molecules(encoder):
+    """`fit` with properties against PyTorch: the same rows and noise, a partial last batch, alpha and a KL's weight."""
+    rng = numpy.random.default_rng(0)
+    strings = ["".join(rng.choice(["C", "Cl", "O"], n)) for n in [9, 1, 2, *rng.integers(1, 10, 17)]]
+    t = rng.standard_normal((20, 2)) * [1.5, 60] + [2.5, 330]
+    t[rng.random(t.shape) < 0.2] = numpy.nan
+    units = {"properties": ("logP", "weight"), "property_means": (2.5, 330.0), "property_stds": (1.5, 60.0)}
+    model = sv.MoleculeVAE.gru(["C", "Cl", "O"], 9, 2, 6, encoder, **units).to(dtype=numpy.float64)
+    start, twin = {name: array.copy() for name, array in model.state().items()}, TwinOfMolecules(model)
+    x, optimizer, step = model.observations(strings), torch.optim.Adam(twin.parameters.values(), lr=0.01), 0
+    for epoch in range(34):
+        for rows in sv.data.minibatches(20, 8, sv.Noise(7, epoch)):
+            e = torch.tensor(sv.Noise(7, step).normal("z", (1, len(rows), 2))[0], dtype=torch.float64)
+            optimizer.zero_grad()
+            terms = twin.terms(torch.tensor(x[rows].astype(int)), torch.tensor(t[rows]), e)
+            (-terms[0] - 0.5 * terms[1] + 0.3 * terms[2]).mean().backward()
+            optimizer.step()
+            if step == 0:
+                with sv.no_grad():
+                    received = model.joint_terms(x[rows], model.properties(t[rows]), sv.Noise(7, 0))
+                numpy.testing.assert_allclose(received, [term.detach() for term in terms], rtol=0, atol=1e-12)
+            step += 1
+    options = {"batch_size": 8, "learning_rate": 0.01, "seed": 7, "alpha": 0.5, "kl_weight": 0.3, "progress": False}
+    sv.fit(model, strings, 34, properties=t, **options)
+    assert step == 102
+    for name, parameter in model.named_parameters().items():
+        assert abs(parameter.data - twin.parameters[name].detach().numpy()).max() < 1e-9, name
+        assert abs(parameter.data - start[name]).max() > 0.01, "every parameter has gone a long way"

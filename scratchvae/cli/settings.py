@@ -80,6 +80,7 @@ def load_parts(options: Mapping[str, Any], data_dir: str | None = None) -> tuple
         validation=None if share == "test" else share,
         split=options["split"],
         labels=options["data_labels"],
+        drawn=options["drawn"],
     )
     return parts if len(parts) == 3 else (parts[0], parts[1], parts[1])
 

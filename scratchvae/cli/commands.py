@@ -102,6 +102,8 @@ def complete(arguments: argparse.Namespace) -> None:
     model = sv.load(arguments.run)
     kind = _kind(model, kept_options(Path(arguments.run)))
     _refuse_others("complete", kind, lambda kind: kind.completes)
+    if not Path(arguments.drawing).exists():
+        raise InputError("complete", "the path of a file with a drawing", repr(arguments.drawing))
     x = observations(model, kind.observations(sv.data.read(arguments.drawing)["train"]))
     if arguments.row >= len(x):
         raise InputError("complete", f"--row below {len(x)}, the number of drawings", str(arguments.row))

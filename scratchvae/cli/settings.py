@@ -80,6 +80,7 @@ def load_parts(kind: Kind, options: Mapping[str, Any], data_dir: str | None = No
         validation=None if share == "test" else share,
         split=options["split"],
         labels=options["data_labels"],
+        drawn=options["drawn"],
         **kind.reading(options),
     )
     parts = kind.parts(options, loaded)

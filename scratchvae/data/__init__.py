@@ -63,12 +63,20 @@ __all__ = [
 
 SPLITS = ("random", "last")
 
+DRAWN: dict[str, tuple[Callable[[int, int], Dataset], int]] = {
+    "drawn-digits": (draw_digits, 20_000),
+    "drawn-faces": (draw_faces, 10_000),
+    "street-digits": (draw_street_digits, 20_000),
+    "drawn-sketches": (draw_sketches, 20_000),
+    "drawn-molecules": (draw_molecule_set, 20_000),
+}
+"""Name of a set that the package draws -> (function of (n, seed), rows of its training part). A tenth as many test."""
+
+MOST_DRAWN = 1_000_000
+"""The most rows of a drawn training part."""
+
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset, Dataset]]] = {
-    "drawn-digits": lambda data_dir, seed: draw_digits(22_000, seed).cut(20_000),
-    "drawn-faces": lambda data_dir, seed: draw_faces(11_000, seed).cut(10_000),
-    "street-digits": lambda data_dir, seed: draw_street_digits(22_000, seed).cut(20_000),
-    "drawn-sketches": lambda data_dir, seed: draw_sketches(22_000, seed).cut(20_000),
-    "drawn-molecules": lambda data_dir, seed: draw_molecule_set(22_000, seed).cut(20_000),
+    **{name: lambda data_dir, seed, name=name: _drawn(name, seed) for name in DRAWN},
     "mnist": lambda data_dir, seed: load_mnist(data_dir),
     "faces": lambda data_dir, seed: load_faces(data_dir),
     "frey-faces": lambda data_dir, seed: load_frey_faces(data_dir),
@@ -85,6 +93,7 @@ def load(
     split: str = "random",
     labels: str | os.PathLike[str] | None = None,
     most: float | None = None,
+    drawn: int | None = None,
     column: str | None = None,
     properties: Sequence[str] | None = None,
 ) -> tuple[Dataset, ...]:
@@ -126,6 +135,8 @@ def load(
     most : int, optional
         Sketches of more rows, or molecules of more tokens, are left out of a file, and counted as `omissions`; 250 rows
         or 120 tokens by default.
+    drawn : int, optional
+        So many training rows of a set that the package draws, at most a million; the test part is the same.
     column : str, optional
         The column of a .csv file with the molecules; "smiles" by default, in any case.
     properties : list of str, optional
@@ -140,12 +151,15 @@ def load(
         raise InputError("load", "the name of a data set or a path", type(name).__name__)
     if split not in SPLITS:
         raise InputError("load", f"split among {', '.join(SPLITS)}", repr(split))
+    if drawn is not None and name not in DRAWN:
+        raise InputError("load", f"drawn with one of {', '.join(DRAWN)}", repr(os.fspath(name)))
     if name in DATASETS:
         if labels is not None:
             raise InputError("load", "labels beside a file of yours", f"labels and the data set {name}")
         if column is not None:
             raise InputError("load", "a column of a .csv file of yours", f"the data set {name}")
-        parts = dict(zip(("train", "test"), DATASETS[name](data_dir, seed), strict=True))
+        pair = DATASETS[name](data_dir, seed) if drawn is None else _drawn(name, seed, drawn)
+        parts = dict(zip(("train", "test"), pair, strict=True))
         parts = {part: rows if properties is None else rows.keep(properties) for part, rows in parts.items()}
     else:
         parts = read(name, labels, most, column, properties)
@@ -159,6 +173,17 @@ def load(
             raise DataError(_content(name, parts["train"]), expected, "one")
         parts["train"], parts["validation"] = parts["train"].hold_out(validation, seed)
     return parts["train"], parts["validation"], parts["test"]
+
+
+def _drawn(name: str, seed: int, n_train: int | None = None) -> tuple[Dataset, Dataset]:
+    """n_train rows to train with, and the test part, which is the same rows for every n_train."""
+    draw, usual = DRAWN[name]
+    n_train, test = usual if n_train is None else n_train, slice(usual, usual + usual // 10)
+    if not isinstance(n_train, (int, numpy.integer)) or not 1 <= n_train <= MOST_DRAWN:
+        raise InputError("load", f"drawn from 1 to {MOST_DRAWN}", repr(n_train))
+    rows = draw(max(n_train, usual) + usual // 10, seed)
+    others = numpy.delete(numpy.arange(len(rows)), test)
+    return rows.take(slice(n_train) if n_train <= usual else others), rows.take(test)
 
 
 def _with_test_part(path: str | os.PathLike[str], rows: Dataset, split: str, seed: int) -> tuple[Dataset, Dataset]:

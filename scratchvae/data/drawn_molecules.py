@@ -31,6 +31,9 @@ PROPERTIES = ("logP", "weight", "rings")
 BLOCK, NUMBERS = 4096, 96
 """Random numbers are drawn for so many molecules at once, so many for each."""
 
+ORDERED = 22_000
+"""The molecules of a block that are put into a random order."""
+
 FILLED, FILLED_LATE = 0.9, 0.35
 """The probabilities that a fragment stands in a slot that may stay empty: while four atoms are wanted, and later."""
 
@@ -145,9 +148,12 @@ def draw_molecule_set(n: int, seed: int = 0) -> Dataset:
     """The molecules of draw_molecules(n, seed) in a random order, with logP, weight in daltons, and rings.
 
     As no string is drawn twice, later molecules are a little larger than the first: in a random order they are not.
+    Each block of 22,000 has an order of its own, so that more molecules do not change the first ones.
     """
-    drawn = draw_molecules(n, seed)
-    smiles = [drawn[k] for k in Noise(seed).permutation("order of molecules", n)]
+    drawn, smiles = draw_molecules(n, seed), []
+    for block, start in enumerate(range(0, n, ORDERED)):
+        order = Noise(seed, block).permutation("order of molecules", min(ORDERED, n - start))
+        smiles += [drawn[start + k] for k in order]
     return Dataset(molecules=numpy.array(smiles), properties=properties(smiles, PROPERTIES))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy
 
 from scratchvae.data.dataset import Dataset
-from scratchvae.data.sketches import MOST_ROWS, pad, simplify, steps_of_lines
+from scratchvae.data.sketches import LARGEST, MOST_ROWS, pad, simplify, steps_of_lines
 from scratchvae.data.svg import read_svg
 from scratchvae.errors import DataError
 from scratchvae.npz import opened, readable
@@ -27,47 +27,72 @@ SUFFIXES = (".ndjson", ".json", ".svg")
 LONGEST_LINE, LARGEST_JSON = 2**20, 2**25
 """The most bytes of a drawing in an .ndjson file, and of a .json file."""
 
-SIDE, TOLERANCE = 255.0, 2.0
-"""Raw drawings of Quick, Draw! are scaled to this longer side, and then simplified with this tolerance, as it does."""
+SIDE, SPACING, TOLERANCE = 255.0, 1.0, 2.0
+"""Raw drawings are scaled to this longer side, resampled with this spacing and simplified with this tolerance."""
+
+LONGEST_DRAWING = 2**20
+"""The most pixels of all lines of a raw drawing together, after it has been scaled."""
 
 
 def holds_drawings(path: str | os.PathLike[str]) -> bool:
-    """Whether `read_drawings` is the reader: by the end of a file's name, or for a folder with an .svg file in it."""
+    """Whether `read_drawings` is the reader: by the end of a file's name, or for a folder with .svg files in it.
+
+    They may also lie in its sub-folders, one for each class.
+    """
     path = Path(path)
-    return any(path.glob("*.svg")) if path.is_dir() else path.is_file() and path.suffix.lower() in SUFFIXES
+    if path.is_dir():
+        return any(path.glob("*.svg")) or any(path.glob("*/*.svg"))
+    return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
 def read_drawings(path: str | os.PathLike[str], most: float = MOST_ROWS) -> Dataset:
     """The sketches of a file, or of a folder of .svg files in the order of their names; y goes down.
 
     .ndjson     one drawing a line, {"drawing": [[xs, ys], ...], "word": ..., "recognized": ...}: raw where there are
-                times, [xs, ys, ts], and then scaled to 255 pixels and simplified. Those that were not recognized are
-                left out. Where every drawing has a word, labels: its number among all words in alphabetical order.
+                times, [xs, ys, ts], and then scaled to 255 pixels, resampled and simplified as Quick, Draw! does. Those
+                that were not recognized are left out. Where every drawing has a word, labels: its number among all
+                words in alphabetical order.
     .json       drawings as lists of lines, each a list of points [x, y]; or one drawing
     .svg        see `read_svg`
+    a folder    of .svg files, or of sub-folders of them, one for each class: labels are the numbers of these
+                sub-folders in alphabetical order
 
     Sketches of more than `most` rows, and those without a line, are left out; `omissions` says how many.
 
     Raises DataError for a missing or damaged file, another structure, and where no sketch is left.
     """
-    path, words = Path(path), [None]
+    path, words = Path(path), []
     if path.suffix.lower() == ".ndjson":
         records = list(_ndjson(path))
         drawings, words = [lines for lines, _ in records], [word for _, word in records]
     elif path.is_dir():
-        files = sorted(path.glob("*.svg"))
-        if not files:
-            raise DataError(f"reading {path}", "a folder of .svg files", "one without any")
-        drawings = [drawing for file in files for drawing in read_svg(file)]
+        drawings, words = _folder(path)
     elif path.suffix.lower() == ".svg":
         drawings = read_svg(path)
     else:
         drawings = _json(path)
     sketches, keep = pad([steps_of_lines(drawing) for drawing in drawings], most, f"sketches of {path}")
     labels = None
-    if None not in words:
+    if words and None not in words:
         labels = numpy.unique(words, return_inverse=True)[1][keep].astype(numpy.int64)
     return Dataset(sketches=sketches, labels=labels, omissions=int((~keep).sum()))
+
+
+def _folder(path: Path) -> tuple[list[list[numpy.ndarray]], list[str | None]]:
+    """The drawings of a folder's .svg files, and the sub-folder that each of them lies in, if any does."""
+    files = sorted(path.glob("*.svg"))
+    classes = sorted(file for file in path.glob("*/*.svg") if file.is_file())
+    if not files and not classes:
+        raise DataError(f"reading {path}", "a folder of .svg files", "one without any")
+    if files and classes:
+        received = f"{len(files)} beside {len({file.parent for file in classes})} sub-folders with others"
+        raise DataError(f"reading {path}", ".svg files, or sub-folders of them, one for each class", received)
+    drawings, words = [], []
+    for file in files or classes:
+        found = read_svg(file)
+        drawings += found
+        words += [file.parent.name if classes else None] * len(found)
+    return drawings, words
 
 
 def _ndjson(path: Path) -> Iterator[tuple[list[numpy.ndarray], str | None]]:
@@ -91,13 +116,34 @@ def _ndjson(path: Path) -> Iterator[tuple[list[numpy.ndarray], str | None]]:
             if not all(stroke.shape[0] in (2, 3) for stroke in arrays):
                 raise DataError(f"{operation}, line {n}", "strokes [xs, ys] or [xs, ys, ts]", "others")
             lines = [stroke[:2].T for stroke in arrays]
-            yield _as_simplified(lines) if any(len(stroke) == 3 for stroke in arrays) else lines, word
+            raw = any(len(stroke) == 3 for stroke in arrays)
+            yield _as_simplified(lines, f"{operation}, line {n}") if raw else lines, word
 
 
-def _as_simplified(lines: list[numpy.ndarray]) -> list[numpy.ndarray]:
-    """Raw lines in a box of 255 pixels, simplified. Quick, Draw! also resamples them before; no corner moves here."""
-    extent = float(numpy.ptp(numpy.concatenate(lines), axis=0).max())
-    return simplify([line * (SIDE / extent) for line in lines], TOLERANCE) if extent > 0 else lines
+def _as_simplified(lines: list[numpy.ndarray], operation: str) -> list[numpy.ndarray]:
+    """Raw lines as Quick, Draw! simplifies them: in a box of 255 pixels, a point every pixel, and as few as suffice.
+
+    Raises DataError for lines that are too long together, and for coordinates that are too large.
+    """
+    points = numpy.concatenate(lines)
+    if not (numpy.abs(points) < LARGEST).all():
+        raise DataError(operation, f"coordinates below {LARGEST}", "larger ones")
+    extent = float(numpy.ptp(points, axis=0).max())
+    if extent == 0:
+        return lines
+    lines = [line * (SIDE / extent) for line in lines]
+    lengths = [numpy.append(0.0, numpy.hypot(*numpy.diff(line, axis=0).T).cumsum()) for line in lines]
+    total = sum(length[-1] for length in lengths)
+    if total > LONGEST_DRAWING:
+        raise DataError(operation, f"lines of at most {LONGEST_DRAWING} pixels in a box of {SIDE:g}", f"{total:.0f}")
+    resampled = [_resampled(line, length) for line, length in zip(lines, lengths, strict=True)]
+    return simplify(resampled, TOLERANCE)
+
+
+def _resampled(line: numpy.ndarray, length: numpy.ndarray) -> numpy.ndarray:
+    """A point at every pixel of its length, and at its end.   line (P, 2), the length up to each point (P,)"""
+    at = numpy.append(numpy.arange(0.0, length[-1], SPACING), length[-1])
+    return numpy.stack([numpy.interp(at, length, coordinate) for coordinate in line.T], axis=1)
 
 
 def _json(path: Path) -> list[list[numpy.ndarray]]:

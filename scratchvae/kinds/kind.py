@@ -47,6 +47,14 @@ COMMON = (
     DATA_DIR,
     DATA_LABELS,
     Option(
+        "drawn",
+        "training rows of a set that the package draws, against overfitting; its test part stays the same",
+        None,
+        COUNT,
+        metavar="N",
+        usual="20000, or 10000 faces",
+    ),
+    Option(
         "split",
         "test part of a file without test images: a tenth of the rows, drawn at random, or the last tenth",
         "random",

@@ -210,8 +210,8 @@ class SketchRNN(VAE):
 
         p(points) = p(points, down) + p(points, up): half of 2 n_draws draws are of each, and n are drawn from all.
 
-        Returns sketches (n, T, 5), and a dict: log_p, an estimate of log p(points) in nats; lifted, the probability of a
-        lifted pen, given the points; draws, the number of them, and effective, the effective sample size.
+        Returns sketches (n, T, 5), and a dict: log_p, an estimate of log p(points) in nats; lifted, the probability of
+        a lifted pen, given the points; draws, the number of them, and effective, the effective sample size.
         """
         n, prefix = whole_number("complete", "n", n), self._prefix(points)
         prefixes = prefix.repeat(2, axis=0)

@@ -1,5 +1,6 @@
 """Sketches from the command line: trained, resumed, scored, sampled and drawn; what is refused."""
 
+import inspect
 import json
 
 import numpy
@@ -145,7 +146,7 @@ def test_what_cannot_be_completed_gets_a_sentence(run, data, tmp_path, capsys):
         (run, "dot.svg", [], "expected "),
         (run, "empty.svg", [], "expected lines, received none"),
         (run, "one.json", [], "expected at least one sketch"),
-        (run, "nothing.svg", [], "expected drawn-digits"),
+        (run, "nothing.svg", [], "complete: expected the path of a file with a drawing, received "),
         (run, data, ["--row", "40"], "complete: expected --row below 40, the number of drawings, received 40"),
         (run, data, ["--n", "401"], "complete: expected --n of at most 400, received 401"),
         (run, data, ["--out", "c.txt"], "expected a suffix among"),
@@ -212,6 +213,33 @@ def test_dropout_layer_norm_and_an_annealed_kl_weight(data, tmp_path, capsys):
     assert main([*resume, "--layer-norm"]) == 2
     assert "expected --layer-norm False, as the run has" in capsys.readouterr().err
     assert main(resume) == 0
+
+
+def test_a_drawn_set_has_as_many_rows_as_asked_for(tmp_path, monkeypatch, data, capsys):
+    monkeypatch.setitem(sv.data.DRAWN, "drawn-sketches", (sv.data.draw_sketches, 40))
+    more = ["--drawn", "60", "--validation", "test", "--no-pictures"]
+    assert train("drawn-sketches", tmp_path / "run", *more) == 0
+    assert "60 to train with, 4 to choose best.npz by and to test with" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    scores = sv.evaluate(sv.load(tmp_path / "run"), sv.data.load("drawn-sketches")[1].sketches)
+    assert f"test: ELBO {scores['elbo']:.2f}" in capsys.readouterr().out
+    resume = ["train", "--resume", str(tmp_path / "run"), "--epochs", "3", "--quiet", "--no-pictures"]
+    assert main(resume) == 0 and main([*resume, "--drawn", "50"]) == 2
+    assert train(data, tmp_path / "file", "--drawn", "9") == 2
+    assert "load: expected drawn with one of drawn-digits, " in capsys.readouterr().err
+    assert not (tmp_path / "file").exists()
+
+
+def test_the_kinds_temperatures_are_those_of_the_model(capsys):
+    for draw, temperature in ((sv.SketchRNN.sample, 0.4), (sv.SketchRNN.complete_points, 0.3)):
+        assert inspect.signature(draw).parameters["temperature"].default == temperature
+    for command, sentence in (
+        ("sample", "(default: 0.4 with sketch)"),
+        ("complete", "of what is drawn (default: 0.3)"),
+    ):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert sentence in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_weighted_bound_needs_no_floor_named(data, tmp_path):

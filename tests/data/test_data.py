@@ -409,20 +409,22 @@ def test_unknown_name_lists_the_known_ones(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "function", "n", "n_test"),
+    ("name", "n", "n_test"),
     [
-        ("drawn-digits", "draw_digits", 20_000, 2_000),
-        ("drawn-faces", "draw_faces", 10_000, 1_000),
-        ("street-digits", "draw_street_digits", 20_000, 2_000),
+        ("drawn-digits", 20_000, 2_000),
+        ("drawn-faces", 10_000, 1_000),
+        ("street-digits", 20_000, 2_000),
+        ("drawn-sketches", 20_000, 2_000),
     ],
 )
-def test_drawn_sets_are_one_draw_cut_in_two(monkeypatch, name, function, n, n_test):
+def test_drawn_sets_are_one_draw_cut_in_two(monkeypatch, name, n, n_test):
     def draw(n, seed):
         numbers = numpy.arange(n)
         strokes = [[number] for number in numbers]
         return Dataset(numbers, numbers + seed, {"slant": -numbers}, strokes, {"odd": numbers % 2 == 1})
 
-    monkeypatch.setattr(scratchvae.data, function, draw)
+    assert sv.data.DRAWN[name][1] == n
+    monkeypatch.setitem(sv.data.DRAWN, name, (draw, n))
     train, test = load(name, seed=7)
     for part, numbers in ((train, range(n)), (test, range(n, n + n_test))):
         assert part.images.tolist() == list(numbers)
@@ -430,6 +432,31 @@ def test_drawn_sets_are_one_draw_cut_in_two(monkeypatch, name, function, n, n_te
         assert part.factors["slant"].tolist() == [-number for number in numbers]
         assert part.strokes == [[number] for number in numbers]
         assert part.attributes["odd"].tolist() == [number % 2 == 1 for number in numbers]
+
+
+def test_more_or_fewer_rows_are_drawn_beside_the_same_test_part(monkeypatch):
+    monkeypatch.setitem(sv.data.DRAWN, "drawn-sketches", (sv.data.draw_sketches, 40))
+    train, test = load("drawn-sketches", seed=2)
+    assert (len(train), len(test)) == (40, 4)
+    for n in (40, 7, 55):
+        rows, same = load("drawn-sketches", seed=2, drawn=n)
+        assert len(rows) == n and (same.labels == test.labels).all()
+        assert sv.data.to_lines(same.sketches)[3][0].tolist() == sv.data.to_lines(test.sketches)[3][0].tolist()
+        both = min(same.sketches.shape[1], test.sketches.shape[1])  # the longest of all rows decides how many there are
+        assert numpy.array_equal(same.sketches[:, :both], test.sketches[:, :both])
+        for name, values in rows.factors.items():
+            assert (values[:7] == train.factors[name][:7]).all()
+        assert not set(rows.factors["slant"].tolist()) & set(test.factors["slant"].tolist())
+    parts = load("drawn-sketches", seed=2, drawn=55, validation=0.2)
+    assert [len(part) for part in parts] == [44, 11, 4]
+    for name, drawn, sentence in (
+        ("mnist", 3, "load: expected drawn with one of drawn-digits, drawn-faces, street-digits, drawn-sketches"),
+        ("drawn-digits", 0, "load: expected drawn from 1 to 1000000, received 0"),
+        ("drawn-digits", 10**6 + 1, "received 1000001"),
+        ("drawn-digits", 2.5, "received 2.5"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            load(name, drawn=drawn)
 
 
 @pytest.mark.parametrize("folder", [".", ".."])

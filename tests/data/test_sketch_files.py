@@ -126,14 +126,64 @@ def test_ndjson_without_every_word_has_no_labels(tmp_path, rng):
     assert part.labels is None and len(part) == 3
 
 
-def test_raw_ndjson_is_scaled_and_simplified(tmp_path):
-    """A line across and a corner, in a box of 1000 x 500: 255 x 127.5; 5/1000 off the line is less than 2 pixels."""
+def test_raw_ndjson_is_scaled_resampled_and_simplified(tmp_path):
+    """A line across and a corner, in a box of 1000 x 500: 255 x 127.5; 5/1000 off the line is less than 2 pixels.
+
+    The points lie a pixel apart along the line, and none of them in the corner.
+    """
     x, y = [100.5, 600, 1100.5, 1100.5], [50, 55, 50, 550]
     other = [[100.5, 200.5], [300, 300], [0, 9]]
     raw = {"word": "cat", "recognized": True, "drawing": [[x, y, [0, 1, 2, 3]], other]}
     first, second = to_lines(read(ndjson(tmp_path / "a.ndjson", [raw, raw]))["train"].sketches)[0]
-    assert first == pytest.approx(numpy.array([[0, 0], [255, 0], [255, 127.5]]), abs=1e-4)
+    before = (numpy.hypot(499.5, 5) + numpy.hypot(500.5, 5)) * 0.255 - 255  # from the 255th pixel to the corner
+    assert first == pytest.approx(numpy.array([[0, 0], [255 - before, 0], [255, 127.5]]), abs=1e-3) and before > 0.01
     assert second == pytest.approx(numpy.array([[0, 63.75], [25.5, 63.75]]), abs=1e-4)
+
+
+def test_raw_ndjson_is_simplified_as_its_recipe_says(tmp_path, rng):
+    """Box of 255, a point at every pixel of a stroke, Ramer-Douglas-Peucker with 2.0; here each by a plain loop."""
+
+    def resampled(line):
+        points, left = [line[0]], 1.0
+        for start, end in zip(line, line[1:], strict=False):
+            length = numpy.hypot(*(end - start))
+            while left <= length:
+                points.append(start + (end - start) * left / length)
+                left += 1
+            left -= length
+        return numpy.array([*points, line[-1]])
+
+    def simplified(line):
+        chord = line[-1] - line[0]
+        across = numpy.abs((line - line[0]) @ [-chord[1], chord[0]]) / numpy.hypot(*chord)
+        k = across.argmax()
+        return (
+            line[[0, -1]]
+            if across[k] <= 2
+            else numpy.concatenate([simplified(line[: k + 1])[:-1], simplified(line[k:])])
+        )
+
+    turns = rng.normal(0, 0.4, (2, 40)).cumsum(axis=1)
+    strokes = [
+        numpy.stack([3 * t.size * numpy.cos(t) + 40 * numpy.arange(t.size), 90 * numpy.sin(t)], axis=1) for t in turns
+    ]
+    record = {"drawing": [[*stroke.T.tolist(), list(range(40))] for stroke in strokes]}
+    lines = to_lines(read(ndjson(tmp_path / "a.ndjson", [record]))["train"].sketches)[0]
+    scale = 255 / numpy.ptp(numpy.concatenate(strokes), axis=0).max()
+    expected = [simplified(resampled(scale * stroke)) for stroke in strokes]
+    assert [len(line) for line in lines] == [len(line) for line in expected] and len(expected[0]) > 5
+    for line, points in zip(lines, expected, strict=True):
+        numpy.testing.assert_allclose(line - line[0], points - points[0], atol=1e-3)
+
+
+def test_raw_ndjson_of_endless_lines_is_refused(tmp_path):
+    zigzag = [[0, 255] * 3000, [0] * 6000, list(range(6000))]
+    with pytest.raises(
+        DataError, match=r"line 1: expected lines of at most 1048576 pixels in a box of 255, received 15"
+    ):
+        read(ndjson(tmp_path / "a.ndjson", [{"drawing": [zigzag]}]))
+    with pytest.raises(DataError, match="line 1: expected coordinates below 16777216, received larger ones"):
+        read(ndjson(tmp_path / "a.ndjson", [{"drawing": [[[0, 1e308], [0, -1e308], [0, 1]]]}]))
 
 
 def test_long_drawings_and_dots_are_left_out(tmp_path, rng):
@@ -229,6 +279,26 @@ def test_svg_files_and_folders(tmp_path, rng):
     assert part.sketches.shape == x.shape and numpy.allclose(part.sketches, x, atol=0.01)
     train, test = sv.data.load(tmp_path / "folder")
     assert len(train) == 11 and len(test) == 1
+
+
+def test_sub_folders_are_classes(tmp_path, rng):
+    x = from_lines(random_drawings(rng, 7))
+    for name, rows in (("dog", [0, 1]), ("cat", [2]), ("bat", [3, 4, 5])):
+        (tmp_path / name).mkdir()
+        for row in rows:
+            write_svg(tmp_path / name / f"{row}.svg", x[row : row + 1])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("no drawing")
+    assert holds_drawings(tmp_path)
+    part = read(tmp_path)["train"]
+    assert part.labels.tolist() == [0, 0, 0, 1, 2, 2] and part.labels.dtype == numpy.int64
+    T = part.sketches.shape[1]
+    assert numpy.allclose(part.sketches, x[[3, 4, 5, 2, 0, 1], :T], atol=0.01)
+    write_svg(tmp_path / "cat" / "a.svg", x[5:7])
+    assert read(tmp_path)["train"].labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+    write_svg(tmp_path / "a.svg", x[:1])
+    with pytest.raises(DataError, match="sub-folders of them, one for each class, received 1 beside 3 sub-folders"):
+        read(tmp_path)
 
 
 def test_a_drawing_of_several_paths_is_one(tmp_path):

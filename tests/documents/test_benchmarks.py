@@ -11,9 +11,13 @@ import numpy
 import pytest
 
 import scratchvae as sv
+from scratchvae.checks.sketches import small_model
+from scratchvae.distributions.sketch import n_points
+from scratchvae.errors import InputError
 
 sys.path.append(str(Path(__file__).parents[2]))
 from benchmarks import (
+    completions,
     convolution,
     directions,
     faces,
@@ -344,3 +348,39 @@ def test_the_reader_reads_true_drawings():
     digits, agreed = sketches.reading(images[800:], images[:800], drawn.labels[:800])
     right = digits == drawn.labels[800:]
     assert right.mean() > 0.8 and right[agreed].mean() > right.mean()
+
+
+def test_what_completes_a_drawing_equals_quadrature(tmp_path, capsys):
+    """log p(rest | prefix) of a model with one latent unit: a ratio of integrals over z."""
+    model = small_model()
+    x = sv.data.draw_sketches(2).sketches.astype(float)
+    grid = numpy.linspace(-8, 8, 1601)[:, None]
+    for seed, drawing in enumerate(x):
+        drawing = drawing[: int(n_points(drawing)) + 1]
+        prefix = drawing[: (len(drawing) - 1) // 2]
+        densities = [completions.log_density(model, rows, grid) for rows in (drawing, prefix)]
+        whole, half = (numpy.logaddexp.reduce(log_p + model.prior.log_prob(grid)) for log_p in densities)
+        estimates = completions.estimates(model, drawing, 3000, seed)
+        assert len(estimates) == 6
+        for name, (log_p, effective) in estimates.items():
+            assert 1 <= effective <= 6000.01
+            if "without" not in name:
+                assert log_p == pytest.approx(whole - half, abs=5 * (1 / effective) ** 0.5), name
+    log_rest, log_w = numpy.log([0.2, 0.4]), numpy.log([3.0, 1.0])
+    assert completions.estimate(log_rest, log_w) == (pytest.approx(numpy.log(0.25)), pytest.approx(1.6))
+
+
+def test_the_table_of_completions_has_its_rows(monkeypatch, tmp_path, capsys):
+    drawn = sv.data.draw_sketches(80).cut(60)
+    monkeypatch.setitem(sv.data.DATASETS, "drawn-sketches", lambda data_dir, seed: drawn)
+    sv.save(sv.SketchRNN.lstm(2, 3, 4, 2, scale=3.4), tmp_path / "model.npz")
+    out = tmp_path / "completions.json"
+    completions.main([str(tmp_path / "model.npz"), "--n", "2", "--draws", "450", "--out", str(out)])
+    results = json.loads(out.read_text())
+    assert len(results) == 6 and list(results)[-1] == completions.FITTED and results[completions.FITTED]["lost"] == 0
+    assert {tuple(row) for row in results.values()} == {
+        ("log_p", "log_p_error", "lost", "lost_error", "median_effective")
+    }
+    sv.save(sv.SketchRNN.lstm(0, 3, 4, 2, scale=3.4), tmp_path / "alone.npz")
+    with pytest.raises(InputError, match="completions: expected a SketchRNN with a latent space"):
+        completions.main([str(tmp_path / "alone.npz")])

@@ -288,7 +288,7 @@ def test_on_another_device_it_is_the_same(x, gpu):
     rng = numpy.random.default_rng(0)
     z = rng.standard_normal((2, len(x), 2))
     for device in ("cpu", "gpu"):
-        model = small(random_scale=0.1, drop_points=0.3).to(dtype=numpy.float64).to(device)
+        model = small(random_scale=0.1, drop_points=0.3, keep=0.9).to(dtype=numpy.float64).to(device)
         rows = model.observations(gpu.asarray(x.astype(float)) if device == "gpu" else x.astype(float))
         arrays = {"z": gpu.asarray(z) if device == "gpu" else z}
         noise = sv.noise.GivenNoise(arrays)
@@ -301,6 +301,8 @@ def test_on_another_device_it_is_the_same(x, gpu):
         drawings = [model.sample(3), model.reconstruct(rows), model.interpolate(rows[:2], rows[2:4])]
         drawing, effective = model.complete(rows[0, :3], n=2, n_draws=20)
         assert all(type(part) is type(rows) for part in (*drawings, drawing)) and 1 <= effective <= 20
+        open_ends, facts = model.complete_points(rows[0, :3], n=2, n_draws=20)
+        assert type(open_ends) is type(rows) and 1 <= facts["effective"] <= 40 and 0 < facts["lifted"] < 1
     for received, expected in zip(results["gpu"], results["cpu"], strict=True):
         numpy.testing.assert_allclose(received, expected, rtol=1e-9, atol=1e-11)
 

@@ -143,6 +143,16 @@ class GaussianProcess:
         half = solve_triangular(self.factor, cross.T, lower=True)
         return self.mean + cross @ self.weights, self._deviation((half**2).sum(axis=0))
 
+    def covariance(self, z: Any) -> numpy.ndarray:
+        """Cov(f(z_i), f(z_j) | y) = k(z, z) - k(z, Z) C^-1 k(Z, z).   (M, K) -> (M, M), M at most 5,000"""
+        from scipy.linalg import solve_triangular
+
+        z = as_points("covariance", z, self.z.shape[1])
+        if len(z) > LARGEST:
+            raise DataError("covariance", f"at most {LARGEST:,} points", f"{len(z):,}")
+        half = solve_triangular(self.factor, self.kernel(self.z, z), lower=True)
+        return self.kernel(z) - half.T @ half
+
     def predict_gradients(self, z: numpy.ndarray) -> tuple[numpy.ndarray, ...]:
         """Mean and standard deviation of f(z) | y, and their gradients by z.   (K,) -> (), (), (K,), (K,)
 
@@ -156,9 +166,14 @@ class GaussianProcess:
         std = self._deviation(cross @ solved)
         return self.mean + cross @ self.weights, std, self.weights @ slopes, -(solved @ slopes) / std
 
+    @property
+    def smallest_variance(self) -> float:
+        """What rounding leaves of s^2 where nothing is uncertain."""
+        return self.std**2 * float(numpy.finfo(numpy.float64).eps)
+
     def _deviation(self, explained: Any) -> Any:
-        """sqrt(s^2 - explained), at least the square root of what rounding leaves of s^2."""
-        return self.std * numpy.sqrt(numpy.maximum(1 - explained / self.std**2, numpy.finfo(numpy.float64).eps))
+        """sqrt(s^2 - explained), of a variance that rounding leaves positive."""
+        return numpy.sqrt(numpy.maximum(self.std**2 - explained, self.smallest_variance))
 
     def believe(self, z: numpy.ndarray) -> GaussianProcess:
         """The process that has also seen its own mean at z: the same means everywhere, less variance.   (K,), O(N^2)

@@ -166,15 +166,18 @@ def propose(process: GaussianProcess, starts: Any, q: int, radius: float, best: 
 def choose(process: GaussianProcess, candidates: Any, q: int, best: float | None = None) -> numpy.ndarray:
     """The numbers of q candidates: each time argmax E[max(f(z) - b, 0)] among the others, whose mean is then believed.
 
-    As `propose`, where only these points can be evaluated.   (N, K) -> (q,), or (N,) if there are fewer
+    As `propose`, where only these points can be evaluated: a believed mean changes no other, and takes
+    S_ij - S_ik S_kj / (S_kk + n^2) from the covariances S of all.   (N, K) -> (q,), or (N,) if there are fewer
     """
-    candidates = as_points("choose", candidates, process.z.shape[1])
-    q = min(whole_number("choose", "q", q), len(candidates))
+    q, candidates = whole_number("choose", "q", q), as_points("choose", candidates, process.z.shape[1])
     best = float(process.y.max()) if best is None else float(best)
+    mean, covariance = process.predict(candidates)[0], process.covariance(candidates)
     chosen: list[int] = []
-    for _ in range(q):
-        values = _log_improvement(*process.predict(candidates), best)[0]
+    for _ in range(min(q, len(candidates))):
+        variance = numpy.maximum(covariance.diagonal(), process.smallest_variance)
+        values = _log_improvement(mean, numpy.sqrt(variance), best)[0]
         values[chosen] = -numpy.inf
-        chosen.append(int(values.argmax()))
-        process = process.believe(candidates[chosen[-1]])
+        k = int(values.argmax())
+        chosen.append(k)
+        covariance -= numpy.outer(covariance[:, k], covariance[k] / (variance[k] + process.noise**2))
     return numpy.array(chosen)

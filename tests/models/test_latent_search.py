@@ -118,6 +118,8 @@ def test_the_process_is_that_of_scikit_learn(process, data, rng):
     mean, std = peer.predict(new, return_std=True)
     for ours, theirs in zip(process.predict(new), (mean + process.mean, std), strict=True):
         numpy.testing.assert_allclose(ours, theirs, rtol=1e-8)
+    _, covariance = peer.predict(new, return_cov=True)
+    numpy.testing.assert_allclose(process.covariance(new), covariance, rtol=1e-8, atol=1e-12)
     noisy = gaussian_process.GaussianProcessRegressor(smooth + kernels.WhiteKernel(0.3**2), alpha=0, optimizer=None)
     noisy.fit(z, y - process.mean)
     for log_p in (peer.log_marginal_likelihood(), noisy.log_marginal_likelihood(noisy.kernel_.theta)):
@@ -171,6 +173,9 @@ def test_the_gradients_of_a_prediction(process, rng):
     z = rng.standard_normal(3)
     mean, std, *slopes = process.predict_gradients(z)
     numpy.testing.assert_allclose([[mean], [std]], process.predict(z[None]), rtol=1e-10)
+    several = rng.standard_normal((4, 3))
+    variances = process.covariance(several).diagonal()
+    numpy.testing.assert_allclose(variances, process.predict(several)[1] ** 2, rtol=1e-9)
     for which, slope in enumerate(slopes):
         numerical = [
             (process.predict((z + h)[None])[which] - process.predict((z - h)[None])[which])[0] / 2e-5
@@ -215,6 +220,8 @@ def test_what_a_process_refuses(data):
         GaussianProcess.fit(z, y, "all")
     with pytest.raises(ShapeError, match=r"\(N, 3\)"):
         GaussianProcess(z, y).predict(z[:, :2])
+    with pytest.raises(DataError, match="at most 5,000 points"):
+        GaussianProcess(z, y).covariance(numpy.ones((LARGEST + 1, 3)))
 
 
 # ---- expected improvement
@@ -284,13 +291,13 @@ def test_proposals_stay_near_their_starts(process, rng):
 def test_choices_are_made_one_after_another(process, rng):
     candidates = numpy.repeat(rng.standard_normal((30, 3)), 2, axis=0)  # twins: the second is hardly worth a visit
     chosen, best = choose(process, candidates, 5), float(process.y.max())
-    first = expected_improvement(*process.predict(candidates), best)
-    assert first[chosen[0]] == first.max() and len(set(chosen)) == 5
-    assert len({number // 2 for number in chosen}) > 3
-    believer = process.believe(candidates[chosen[0]])
-    second = expected_improvement(*believer.predict(candidates), best)
-    second[chosen[0]] = 0
-    assert second[chosen[1]] == second.max()
+    assert len(set(chosen)) == 5 and len({number // 2 for number in chosen}) > 3
+    believer = process
+    for i, number in enumerate(chosen):
+        improvement = expected_improvement(*believer.predict(candidates), best)
+        others = numpy.delete(improvement, chosen[:i])
+        numpy.testing.assert_allclose(improvement[number], others.max(), rtol=1e-7)
+        believer = believer.believe(candidates[number])
     assert sorted(choose(process, candidates[:3], 9)) == [0, 1, 2]
 
 

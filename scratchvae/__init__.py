@@ -14,7 +14,19 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from scratchvae import chemistry, data, distributions, latent_space, linear, models, nn, objectives, ops, optim
+from scratchvae import (
+    chemistry,
+    data,
+    distributions,
+    latent_search,
+    latent_space,
+    linear,
+    models,
+    nn,
+    objectives,
+    ops,
+    optim,
+)
 from scratchvae.alphabet import Alphabet
 from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
@@ -57,6 +69,7 @@ __all__ = [
     "fit",
     "grad",
     "kl",
+    "latent_search",
     "latent_space",
     "linear",
     "load",

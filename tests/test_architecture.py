@@ -21,7 +21,7 @@ ORDER = """
     operators autodiff
     ops gradcheck
     optim nn distributions gradient_estimators quadrature linear latent_space evaluation objectives models
-    molecule_scores
+    molecule_scores gaussian_process genetic latent_search
     checkpoint data run_files run_directory training
     checks plotting kinds
     cli __main__

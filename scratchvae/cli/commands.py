@@ -81,7 +81,8 @@ def sample(arguments: argparse.Namespace) -> None:
             _refuse_others(f"sample {option.flag}", kind, partial(_samples_with, name))
             asked[name] = own[name].read(getattr(arguments, name), f"sample {option.flag}")
     shape = options.get("image_shape")
-    print(kind.write_samples(Path(arguments.out), model, arguments.n, arguments.seed, shape, **asked))
+    for line in kind.write_samples(Path(arguments.out), model, arguments.n, arguments.seed, shape, **asked):
+        print(line)
 
 
 def sampling_options() -> dict[str, Option]:

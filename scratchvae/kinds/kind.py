@@ -206,19 +206,19 @@ class Kind:
         """What is printed right below the bound of the data x, scores by `evaluate`: the same in other units."""
         return []
 
-    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> Path:
+    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
         """Write n samples of a model that was trained on data of this shape to a file: an array, or a picture.
 
-        asked: those options of `sampling` that were named. Returns the path, with a suffix.
+        asked: those options of `sampling` that were named. Returns what to print: the path, with a suffix.
         """
         if path.suffix == ".npy" and not path.is_dir():
             content = io.BytesIO()
             numpy.save(content, sv.to_numpy(model.sample(n, seed, **asked)))
             write(path, content.getbuffer())
-            return path
+            return [str(path)]
         path = sv.plotting.picture_path(path)
         self.draw_samples(path, model, n, seed, shape, **asked)
-        return path
+        return [str(path)]
 
     def draw_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> None:
         """Draw n samples into a picture; the arguments are those of `write_samples`."""

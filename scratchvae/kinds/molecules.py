@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy
 
 import scratchvae as sv
 from scratchvae.alphabet import Alphabet
+from scratchvae.chemistry import why_invalid
 from scratchvae.data import Dataset
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.kind import COMMON, Kind, Settings
-from scratchvae.kinds.option import COUNT, Option
+from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, POSITIVE, Option
 from scratchvae.kinds.option import name as a_name
 from scratchvae.models.symbol_networks import ENCODERS
 from scratchvae.molecule_scores import score_strings
+from scratchvae.replacement import replace as write
 
 DEFAULTS = {
     "data": "drawn-molecules",
@@ -47,6 +52,23 @@ FEWEST = Option(
     "fewest", "molecules with a symbol that occurs fewer than N times in training are left out", 10, COUNT, metavar="N"
 )
 
+SAMPLING = (
+    Option(
+        "temperature",
+        "the lower, the closer samples are to the most probable ones",
+        0.0,
+        NOT_NEGATIVE,
+        metavar="T",
+    ),
+    Option(
+        "beam", "beginnings of a string that are kept at a time, to find the most probable one", 1, COUNT, metavar="B"
+    ),
+    Option("near", "molecule around whose z samples are drawn", None, a_name, metavar="SMILES"),
+    Option("spread", "standard deviation of z around that of --near", 0.5, POSITIVE, metavar="STD"),
+    Option("maximize", "property that z ascends before it is decoded", None, a_name, metavar="NAME"),
+)
+TEXTS = (".smi", ".txt", ".csv")
+
 RECONSTRUCTED, SAMPLED = 1000, 1000  # strings that are scored
 
 
@@ -64,6 +86,7 @@ class Molecules(Kind):
         PROPERTIES,
         FEWEST,
     )
+    sampling = SAMPLING
     datum = "molecule"
 
     def refuse(self, settings: Settings) -> None:
@@ -165,3 +188,58 @@ class Molecules(Kind):
                 error, spread = (numpy.nanmean(abs(t - centre)) for centre in (sv.to_numpy(mean), numpy.nanmean(t)))
                 lines.append(f"{name}: mean absolute error {error:.3g}, of the mean of all in place of it {spread:.3g}")
         return lines
+
+    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
+        """Strings as a text, a line each, as a table with their predicted properties, .csv, or drawn."""
+        text = path.suffix.lower() in TEXTS
+        if not text:
+            path = sv.plotting.picture_path(path)
+        z = self.latents(model, n, seed, **asked)
+        strings = model.write(z, asked.get("temperature", 0.0), asked.get("beam", 1), seed)
+        if text:
+            write(path, self.table(path, model, z, strings).encode())
+        else:
+            sv.plotting.save_figure(sv.plotting.molecules(strings), path)
+        return [f"{n:,} strings: {score_strings(strings)}", str(path)]
+
+    def latents(
+        self,
+        model: Any,
+        n: int,
+        seed: int,
+        near: str | None = None,
+        spread: float | None = None,
+        maximize: str | None = None,
+        **others: Any,
+    ) -> Any:
+        """n points z: of the prior or around a molecule, and from there uphill by a property.   (n, K)
+
+        The property is ascended in units of its standard deviation, 60 steps of 0.1, with the weight 0.1 of log p(z).
+        """
+        if spread is not None and near is None:
+            raise InputError("sample", "--near with --spread", "none")
+        z = model.prior_draws(n, seed) if near is None else model.around(near, n, spread or 0.5, seed)
+        if maximize is None:
+            return z
+        names = () if model.property_decoder is None else model.property_decoder.names
+        if maximize not in names:
+            raise InputError(
+                "sample", f"--maximize with a property among {', '.join(names) or '(none)'}", repr(maximize)
+            )
+        i, unit = names.index(maximize), float(model.property_decoder.unit[names.index(maximize)])
+        return sv.latent_search.ascend(
+            lambda z: model.property_decoder(z).mean[..., i] * (1 / unit), z, model.prior, prior_weight=0.1
+        )
+
+    def table(self, path: Path, model: Any, z: Any, strings: list[str]) -> str:
+        """A string a line; in a .csv with a header, whether it is valid, and the properties that z predicts."""
+        if path.suffix.lower() != ".csv":
+            return "".join(f"{string}\n" for string in strings)
+        predicted = {} if model.property_decoder is None else model.predict_at(z)
+        columns = [strings, [int(why_invalid(string) is None) for string in strings]]
+        columns += [[f"{value:.5g}" for value in sv.to_numpy(values)] for values in predicted.values()]
+        content = io.StringIO()
+        rows = csv.writer(content, lineterminator="\n")
+        rows.writerow(["smiles", "valid", *(f"predicted {name}" for name in predicted)])
+        rows.writerows(zip(*columns, strict=True))
+        return content.getvalue()

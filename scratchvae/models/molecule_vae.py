@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy
@@ -224,15 +222,18 @@ class MoleculeVAE(VAE):
         """N strings, as `write` writes them for the means of q(z | x)."""
         return self.write(self.encode(x).mean, temperature, beam, seed)
 
-    def near(self, x: Any, n: int = 10, spread: float = 1.0, seed: int = 0, temperature: float = 0.0) -> list[str]:
-        """n strings, as `write` writes them for z ~ Normal(mean of q(z | x), spread^2 I), x a string or one row."""
+    def around(self, x: Any, n: int = 10, spread: float = 0.5, seed: int = 0) -> Any:
+        """n draws z ~ Normal(m, spread^2 I), m the mean of q(z | x) of one string or row: an array.   (n, K)"""
         n, mean = whole_number("near", "n", n), self.encode([x] if isinstance(x, str) else x).mean
         if len(mean) != 1:
             raise DataError("near", "one string, or one row", str(len(mean)))
         if not (isinstance(spread, Real) and 0 <= spread < math.inf):
             raise InputError("near", "a spread as a number of at least 0", repr(spread))
-        noise = Noise(seed, device=self.device).normal("near", (n, self.latent_size))
-        return self.write(mean + spread * noise, temperature, seed=seed)
+        return mean + spread * Noise(seed, device=self.device).normal("near", (n, self.latent_size))
+
+    def near(self, x: Any, n: int = 10, spread: float = 0.5, seed: int = 0, temperature: float = 0.0) -> list[str]:
+        """n strings, as `write` writes them for z `around` one string or row."""
+        return self.write(self.around(x, n, spread, seed), temperature, seed=seed)
 
     def interpolate(self, start: str, end: str, n: int = 9) -> list[str]:
         """n strings along the arc between the means of q(z | x) of two. Raises what `spherical_interpolation` does."""

@@ -1,5 +1,6 @@
 """The benchmarks run: what they time is this package's code of today."""
 
+import itertools
 import json
 import math
 import sys
@@ -24,6 +25,7 @@ from benchmarks import (
     iwae,
     linear,
     mnist,
+    molecule_search,
     recurrent,
     reproduce,
     semisupervised_step,
@@ -384,3 +386,71 @@ def test_the_table_of_completions_has_its_rows(monkeypatch, tmp_path, capsys):
     sv.save(sv.SketchRNN.lstm(0, 3, 4, 2, scale=3.4), tmp_path / "alone.npz")
     with pytest.raises(InputError, match="completions: expected a SketchRNN with a latent space"):
         completions.main([str(tmp_path / "alone.npz")])
+
+
+# ---- search for molecules
+
+
+class Syllables:
+    """A chemistry of its own: strings of C and O without "OO" are valid, and equal to what they are backwards."""
+
+    def __init__(self):
+        self.scored = []
+
+    def key(self, text):
+        return "" if not set(text) <= set("CO") or "OO" in text else min(text, text[::-1])
+
+    def qed(self, text):
+        return text.count("O") / len(text)
+
+    def score(self, text):
+        self.scored.append(self.key(text))
+        return 5 * self.qed(text) - len(text)
+
+
+@pytest.fixture
+def searched(tmp_path, rng):
+    """A run of a model that writes strings of C and O, a file of such strings, and the options."""
+    model = sv.MoleculeVAE.gru(["C", "O"], 9, 2, 4, properties=["qed", "SAS"], seed=3)
+    for parameter in model.parameters():
+        parameter.data += rng.standard_normal(parameter.shape).astype("float32")
+    sv.save(model, tmp_path / "model.npz")
+    strings = [text for text in map("".join, itertools.product("CO", repeat=8)) if "OO" not in text] * 2
+    rows = [f"{text},0,{Syllables().qed(text)},{len(text)}" for text in strings]
+    (tmp_path / "molecules.csv").write_text("\n".join(["smiles,logP,qed,SAS", *rows]) + "\n")
+    return [str(tmp_path / "model.npz"), str(tmp_path / "molecules.csv"), "--quick", "--seeds", "0", "1"]
+
+
+def test_every_method_of_a_search_spends_its_evaluations_on_what_is_new(searched, tmp_path, monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(molecule_search, "Chemistry", lambda: made.append(Syllables()) or made[0])
+    molecule_search.main([*searched, "--out", str(tmp_path / "search.json")])
+    results, out = json.loads((tmp_path / "search.json").read_text()), capsys.readouterr().out
+    assert set(results) == {
+        "ascent",
+        *(f"{which} known: {name}" for which in ("random", "best") for name in molecule_search.METHODS),
+    }
+    assert all(name in out for name in results)
+    spent = [row["evaluations"] for name, rows in results.items() if name != "ascent" for row in rows]
+    assert max(spent) == 10 and sum(spent) == len(made[0].scored)
+    genetic = made[0].scored
+    for name, rows in results.items():
+        for row in rows if name != "ascent" else ():
+            new, genetic = genetic[: row["evaluations"]], genetic[row["evaluations"] :]
+            assert len(set(new)) == len(new)
+            if new:
+                scores = [5 * key.count("O") / len(key) - len(key) for key in new]
+                assert row["best"] == pytest.approx(max(scores), abs=1e-3) and 0 <= row["percentile"] <= 100
+                assert row["written"] >= len(new)
+    assert 0 <= results["ascent"]["valid_after"] <= 100
+
+
+def test_the_search_says_what_it_lacks(searched, tmp_path, monkeypatch, capsys):
+    with pytest.raises(InputError, match="RDKit"):
+        monkeypatch.setitem(sys.modules, "rdkit.Chem", None)
+        molecule_search.main(searched)
+    monkeypatch.setattr(molecule_search, "Chemistry", Syllables)
+    (tmp_path / "other.csv").write_text("smiles,qed\nC,1\n")
+    for path, message in (("other.csv", "none of SAS"), ("absent.csv", "No such file")):
+        with pytest.raises(InputError, match=message):
+            molecule_search.main([searched[0], str(tmp_path / path)])

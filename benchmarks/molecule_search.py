@@ -1,0 +1,364 @@
+"""Search in the latent space of molecules, beside the controls that it must beat; true scores are RDKit's.
+
+usage: python -m benchmarks molecule_search RUN MOLECULES.csv [--seeds N ...] [--known random best] [--out FILE]
+                                            [--part ascent search] [--methods NAME ...] [--quick]
+
+RUN is the run directory of a MoleculeVAE with the property qed, trained on the larger part of
+`Dataset.hold_out(0.1)` of the file's rows; the file, which may be compressed (.gz), has the columns smiles, qed, SAS.
+
+ascent: from the 100 held-out molecules of lowest QED, z climbs predicted QED + lambda log p(z). True QED of what is
+    decoded there, of what is decoded without the ascent, and of samples of the prior.
+search: 5 QED - SAS. Each method knows the scores of 800 training molecules, the best ones or random ones, and may
+    evaluate 250 more in five rounds of 50. An evaluation is spent on a valid molecule, by RDKit, that is not known yet;
+    writing strings, and reading whether they are valid, costs nothing, and the table has how many were written.
+    Percentiles are among the scores of all training molecules; novel are molecules that are not among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+import scratchvae as sv
+from scratchvae.errors import DataError, InputError
+from scratchvae.genetic import offspring
+from scratchvae.latent_search import GaussianProcess, ascend, choose, perturb, propose
+
+N_KNOWN, BEST, ROUNDS, EVALUATIONS = 800, 40, 5, 50
+POOL = 20  # strings that are written for each evaluation, where a model chooses among them
+MOST_BLOCKS = 40  # of strings, before a method that finds nothing new gives up its round
+STEPS, RATE, PRIOR_WEIGHT = 60, 0.1, 0.1
+SPREADS = (0.1, 0.2, 0.4)
+COLUMNS = ("smiles", "qed", "SAS")
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks molecule_search", description="search for molecules in a latent space"
+    )
+    parser.add_argument("run", type=Path, help="run directory of a MoleculeVAE")
+    parser.add_argument("molecules", type=Path, help="a .csv or .csv.gz with the columns smiles, qed and SAS")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the search (0 1 2)")
+    parser.add_argument("--part", nargs="+", choices=("ascent", "search"), default=["ascent", "search"])
+    parser.add_argument("--known", nargs="+", choices=("random", "best"), default=["random", "best"])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="of the search (all)")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/molecule_search.json"))
+    parser.add_argument("--quick", action="store_true", help="a few molecules: to see that it works")
+    options = parser.parse_args(arguments)
+    chemistry = Chemistry()
+    smiles, qed, sas = molecules(options.molecules)
+    model = sv.load(options.run)
+    if not isinstance(model, sv.MoleculeVAE) or "qed" not in getattr(model.property_decoder, "names", ()):
+        raise InputError("molecule_search", "a MoleculeVAE with the property qed", str(options.run))
+    rows = sv.data.Dataset(images=numpy.arange(len(smiles))[:, None]).hold_out(0.1)
+    train, test = (part.images[:, 0] for part in rows)
+    results: dict[str, Any] = {}
+    if "ascent" in options.part:
+        results["ascent"] = ascent(model, chemistry, smiles[test], qed[test], 10 if options.quick else 100)
+        report(options.out, results, "ascent", results["ascent"])
+    if "search" in options.part:
+        keys = {chemistry.key(text) for text in smiles[train]}
+        for which in options.known:
+            for name in options.methods:
+                found = []
+                for seed in options.seeds:
+                    search = Search(model, chemistry, smiles[train], (5 * qed - sas)[train], which, seed, options.quick)
+                    found.append(search.run(METHODS[name], keys))
+                results[f"{which} known: {name}"] = found
+                report(options.out, results, f"{which} known: {name}", summary(found))
+
+
+def report(path: Path, results: dict[str, Any], name: str, row: dict[str, Any]) -> None:
+    """Write all results so far, and print one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"{name}\n    " + "   ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, str]:
+    """Mean of each figure over the seeds, and the standard deviation."""
+    common = set.intersection(*map(set, found)) - {"best_molecules"}
+    columns = {key: numpy.array([row[key] for row in found]) for key in found[0] if key in common}
+    return {key: f"{x.mean():.4g} ± {x.std(ddof=min(1, len(x) - 1)):.2g}" for key, x in columns.items()}
+
+
+def molecules(path: Path) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """smiles, QED and SAS of the rows of a file."""
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(str(path), f"the columns {', '.join(COLUMNS)}", f"none of {', '.join(missing)}")
+            rows = [(row["smiles"].strip(), float(row["qed"]), float(row["SAS"])) for row in reader]
+    except (OSError, EOFError, UnicodeDecodeError, AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise DataError(str(path), "a readable file of molecules and numbers", str(error)) from error
+    smiles, qed, sas = zip(*rows, strict=True) if rows else ((), (), ())
+    if len(smiles) < 100:
+        raise DataError(str(path), "at least 100 molecules", str(len(smiles)))
+    return numpy.array(smiles), numpy.array(qed), numpy.array(sas)
+
+
+class Chemistry:
+    """RDKit's validity, canonical strings, QED and synthetic accessibility (SAS)."""
+
+    def __init__(self) -> None:
+        try:
+            self.rdkit = import_module("rdkit.Chem")
+            import_module("rdkit.RDLogger").DisableLog("rdApp.*")
+            self._qed = import_module("rdkit.Chem.QED").qed
+            self._sas = import_module("rdkit.Contrib.SA_Score.sascorer").calculateScore
+        except ImportError as error:
+            hint = "pip install rdkit"
+            raise InputError("molecule_search", "RDKit, for true scores", f"none: {error}", hint) from error
+
+    def key(self, smiles: str) -> str:
+        """The canonical string of a molecule, "" of a string that is none."""
+        molecule = self.rdkit.MolFromSmiles(smiles) if smiles else None
+        return "" if molecule is None else self.rdkit.MolToSmiles(molecule)
+
+    def qed(self, smiles: str) -> float:
+        return float(self._qed(self.rdkit.MolFromSmiles(smiles)))
+
+    def score(self, smiles: str) -> float:
+        """5 QED - SAS"""
+        return 5 * self.qed(smiles) - float(self._sas(self.rdkit.MolFromSmiles(smiles)))
+
+
+# ---- gradient ascent
+
+
+def ascent(model: Any, chemistry: Chemistry, smiles: numpy.ndarray, qed: numpy.ndarray, n: int) -> dict[str, Any]:
+    """True QED at the end of the ascent from the n molecules of lowest QED, and that of the two controls."""
+    readable = readable_by(model, smiles)
+    lowest = readable[numpy.argsort(qed[readable], kind="stable")[:n]]
+    z = model.encode(smiles[lowest]).mean
+    head, i = model.property_decoder, model.property_decoder.names.index("qed")
+    std = float(head.unit[i])
+    top = ascend(lambda z: head(z).mean[..., i] / std, z, model.prior, STEPS, RATE, PRIOR_WEIGHT)
+    results: dict[str, Any] = {"molecules": len(lowest), "qed": round(float(qed[lowest].mean()), 3)}
+    for name, at in (("before", z), ("after", top), ("prior", model.prior_draws(10 * n))):
+        keys = [key for key in map(chemistry.key, model.write(at)) if key]
+        true = [chemistry.qed(key) for key in keys]
+        results |= {
+            f"predicted_{name}": round(float(model.predict_at(at)["qed"].mean()), 3),
+            f"valid_{name}": round(100 * len(keys) / len(at), 1),
+            f"distinct_{name}": round(100 * len(set(keys)) / max(1, len(keys)), 1),
+            f"true_qed_{name}": round(float(numpy.mean(true)), 3) if true else None,
+        }
+    return results | {"distance_after": round(float(numpy.sqrt((top**2).sum(axis=1)).mean()), 2)}
+
+
+def readable_by(model: Any, smiles: numpy.ndarray) -> numpy.ndarray:
+    """The numbers of the strings that have only symbols of the model, and not too many."""
+    alphabet = model.alphabet
+    fits = [alphabet.unknown(text) is None and 0 < len(alphabet.split(text)) <= model.longest for text in smiles]
+    return numpy.flatnonzero(fits)
+
+
+# ---- search by evaluations
+
+
+class Search:
+    """What is known of a score: molecules, the means of their q(z | x), and their scores; and what was found."""
+
+    def __init__(
+        self,
+        model: Any,
+        chemistry: Chemistry,
+        smiles: numpy.ndarray,
+        scores: numpy.ndarray,
+        which: str,
+        seed: int,
+        quick: bool,
+    ) -> None:
+        self.model, self.chemistry, self.seed, self.quick = model, chemistry, seed, quick
+        self.ranks = numpy.sort(scores)
+        order = sv.Noise(seed).permutation("known", len(smiles))
+        if which == "best":  # a tie is left to the file's order
+            order = numpy.argsort(-scores, kind="stable")[: 2 * N_KNOWN]
+        order = order[readable_by(model, smiles[order[: 2 * N_KNOWN]])][: 60 if quick else N_KNOWN]
+        self.smiles = [str(text) for text in smiles[order]]
+        self.z, self.scores = numpy.asarray(model.encode(self.smiles).mean, dtype=numpy.float64), scores[order]
+        self.keys = {chemistry.key(text) for text in self.smiles}
+        self.n_known = len(self.smiles)
+        self.written, self.valid, self.asked = 0, 0, 0
+        self.process: GaussianProcess | None = None
+
+    def run(self, method: Callable[..., list[str]], training: set[str]) -> dict[str, Any]:
+        """Five rounds, each of which learns from all before."""
+        rounds, evaluations = (2, 5) if self.quick else (ROUNDS, EVALUATIONS)
+        percentiles = []
+        for _ in range(rounds):
+            new = method(self, evaluations)
+            if not new:
+                break
+            scores = numpy.array([self.chemistry.score(text) for text in new])
+            self.smiles += new
+            self.z = numpy.vstack([self.z, self.encode(new)])
+            self.scores = numpy.append(self.scores, scores)
+            self.keys |= {self.chemistry.key(text) for text in new}
+            percentiles.append(round(float(self.percentile(scores).mean()), 1))
+        found, names = self.scores[self.n_known :], self.smiles[self.n_known :]
+        if not names:
+            return {"evaluations": 0, "written": self.written, "valid": 100 * self.valid / max(1, self.written)}
+        top = numpy.argsort(-found)[:10]
+        return {
+            "evaluations": len(found),
+            "percentile": round(float(self.percentile(found).mean()), 2),
+            "percentile_of_the_last_round": percentiles[-1],
+            "best": round(float(found.max()), 3),
+            "mean_of_the_best_10": round(float(found[top].mean()), 3),
+            "written": self.written,
+            "valid": round(100 * self.valid / max(1, self.written), 1),
+            "novel": round(100 * float(numpy.mean([self.chemistry.key(name) not in training for name in names])), 1),
+            "best_molecules": [names[i] for i in top[:3]],
+        }
+
+    def percentile(self, scores: numpy.ndarray) -> numpy.ndarray:
+        """The share of training molecules of a lower score, in percent."""
+        return 100 * numpy.searchsorted(self.ranks, scores) / len(self.ranks)
+
+    @property
+    def best(self) -> numpy.ndarray:
+        """The numbers of the best molecules that are known so far."""
+        return numpy.argsort(-self.scores, kind="stable")[:BEST]
+
+    def next_seed(self) -> int:
+        """A number that no earlier call of this search had."""
+        self.asked += 1
+        return 10_000 * self.seed + self.asked
+
+    def encode(self, strings: Sequence[str]) -> numpy.ndarray:
+        return numpy.asarray(self.model.encode(list(strings)).mean, dtype=numpy.float64)
+
+    def write(self, z: numpy.ndarray) -> list[str]:
+        return self.model.write(z.astype(self.model.dtype))
+
+    def fresh(self, strings: Sequence[str], taken: set[str]) -> list[str]:
+        """Those that are valid, that the model can read, and whose molecules are neither known nor taken."""
+        self.written += len(strings)
+        new = []
+        for text, key in zip(strings, map(self.chemistry.key, strings), strict=True):
+            self.valid += bool(key)
+            if key and key not in self.keys and key not in taken and len(readable_by(self.model, numpy.array([text]))):
+                taken.add(key)
+                new.append(text)
+        return new
+
+
+def first_of(write: Callable[[Search, int], Sequence[str]], search: Search, n: int) -> list[str]:
+    """The first n fresh strings that are written, at most 40 n of them."""
+    new: list[str] = []
+    taken: set[str] = set()
+    for _ in range(MOST_BLOCKS):
+        new += search.fresh(write(search, n), taken)
+        if len(new) >= n:
+            break
+    return new[:n]
+
+
+def from_prior(search: Search, n: int) -> list[str]:
+    return search.write(search.model.prior_draws(n, search.next_seed()))
+
+
+def near_the_best(spread: float, search: Search, n: int) -> list[str]:
+    return search.write(perturb(search.z[search.best], n, spread, search.next_seed()))
+
+
+def genetic(search: Search, n: int) -> list[str]:
+    parents = [search.smiles[i] for i in search.best]
+    return offspring(parents, search.model.alphabet, n, seed=search.next_seed())
+
+
+def pool(search: Search, n: int) -> list[str]:
+    """Fresh strings near the best ones, at all spreads."""
+    taken: set[str] = set()
+    blocks = [near_the_best(spread, search, n * POOL // len(SPREADS)) for spread in SPREADS]
+    return [text for block in blocks for text in search.fresh(block, taken)]
+
+
+def fitted(search: Search, points: numpy.ndarray, scales: str) -> GaussianProcess:
+    """The process of all that is known, its hyperparameters from those of the round before on."""
+    search.process = GaussianProcess.fit(points, search.scores, scales, search.process)
+    return search.process
+
+
+def latent(search: Search, z: numpy.ndarray) -> numpy.ndarray:
+    """z as it is."""
+    return z
+
+
+def properties(search: Search, z: numpy.ndarray) -> numpy.ndarray:
+    """The model's own predictions, in standard deviations.   (N, K) -> (N, P)"""
+    head = search.model.property_decoder
+    values = search.model.predict_at(z.astype(search.model.dtype))
+    return numpy.stack([values[name] for name in head.names], axis=1).astype(numpy.float64) / head.unit
+
+
+def both(search: Search, z: numpy.ndarray) -> numpy.ndarray:
+    """z and the predictions.   (N, K) -> (N, K + P)"""
+    return numpy.hstack([z, properties(search, z)])
+
+
+def by_process(
+    describe: Callable[[Search, numpy.ndarray], numpy.ndarray], scales: str, search: Search, n: int
+) -> list[str]:
+    """Of a pool, those of the highest expected improvement by a process of these descriptions, one after another."""
+    strings = pool(search, n)
+    process = fitted(search, describe(search, search.z), scales)
+    return [strings[i] for i in choose(process, describe(search, search.encode(strings)), n)] if strings else []
+
+
+def by_climbing(search: Search, n: int, radius: float = 0.4) -> list[str]:
+    """Strings where the expected improvement is highest, near perturbations of the best ones."""
+    process = fitted(search, search.z, "one")
+
+    def write(search: Search, n: int) -> list[str]:
+        starts = numpy.vstack([perturb(search.z[search.best], 40, spread, search.next_seed()) for spread in SPREADS])
+        return search.write(propose(process, starts, n, radius))
+
+    return first_of(write, search, n)
+
+
+def predicted(search: Search, z: numpy.ndarray) -> numpy.ndarray:
+    """5 QED - SAS of the model's own properties, which learned them from all training molecules."""
+    values = search.model.predict_at(z.astype(search.model.dtype))
+    return 5 * values["qed"] - values["SAS"]
+
+
+def by_prediction(search: Search, n: int) -> list[str]:
+    """Of the same pool, those of the highest predicted score: without a process."""
+    strings = pool(search, n)
+    order = numpy.argsort(-predicted(search, search.encode(strings))) if strings else ()
+    return [strings[i] for i in order[:n]]
+
+
+METHODS: dict[str, Callable[[Search, int], list[str]]] = {
+    "prior": partial(first_of, from_prior),
+    **{f"perturb {spread}": partial(first_of, partial(near_the_best, spread)) for spread in SPREADS},
+    "genetic": partial(first_of, genetic),
+    "predicted": by_prediction,
+    "process, climbing": by_climbing,
+    "process of z": partial(by_process, latent, "one"),
+    "process of z, each scale": partial(by_process, latent, "each"),
+    "process of predictions": partial(by_process, properties, "each"),
+    "process of both": partial(by_process, both, "one"),
+}
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1:])

@@ -1,0 +1,183 @@
+"""Search in a latent space: points z where an objective is high, and the controls that a search must beat.
+
+An objective that is differentiable in z, such as a predicted property, is ascended by its gradient; one that can only
+be evaluated is modelled by a Gaussian process, whose expected improvement says where to evaluate next.
+
+Source: deck, "Sequence model for molecules"; Gomez-Bombarelli et al. (2018), "Automatic chemical design using a
+data-driven continuous representation of molecules".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.arrays import as_array, as_floats
+from scratchvae.autodiff import Tensor, grad
+from scratchvae.backend import array_module, device_of
+from scratchvae.distributions import Normal
+from scratchvae.errors import DataError, InputError, ShapeError, whole_number
+from scratchvae.gaussian_process import GaussianProcess, as_points
+from scratchvae.noise import Noise
+
+__all__ = ["GaussianProcess", "ascend", "choose", "expected_improvement", "perturb", "propose"]
+
+CLIMBS = 5
+"""From how many starts `propose` climbs for each of its points: those of the highest expected improvement."""
+
+
+def ascend(
+    objective: Callable[[Any], Any],
+    z: Any,
+    prior: Normal,
+    steps: int = 60,
+    rate: float = 0.1,
+    prior_weight: float = 1.0,
+) -> Any:
+    """z <- z + rate d/dz [f(z) + lambda log p(z)], `steps` times, each row for itself.   (N, K) -> (N, K)
+
+    Parameters
+    ----------
+    objective : f, a function of a Tensor (N, K) whose value (N,) has in row i what depends on row i of z alone
+        `lambda z: model.property_decoder(z).mean[..., 0]`, say.
+    prior : p(z), `model.prior`
+    prior_weight : lambda
+        Keeps z where the model has seen data: of f(z) = a'z and p(z) = Normal(0, I) the maximum is at a / lambda.
+
+    Raises InputError for a rate or a prior_weight that is negative or not finite, ShapeError for an objective of
+    another shape, and DataError if z leaves the finite numbers.
+    """
+    steps = whole_number("ascend", "steps", steps, 0)
+    for name, value in (("rate", rate), ("prior_weight", prior_weight)):
+        if not 0 <= value < math.inf:
+            raise InputError("ascend", f"a finite {name} of at least 0", repr(value))
+    z = as_floats("ascend", z)
+    if z.shape[1:] != prior.shape:
+        raise ShapeError("ascend", f"z of shape (N, {prior.shape[-1]})", str(z.shape))
+    for step in range(steps):
+        point = Tensor(z)
+        value = objective(point)
+        if not isinstance(value, Tensor) or value.shape != z.shape[:1]:
+            received = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+            raise ShapeError("ascend", f"a Tensor of shape ({len(z)},) from the objective", received)
+        (slope,) = grad(ops.sum(value + prior_weight * prior.log_prob(point)), [point])
+        z = z + rate * slope
+        if not bool(array_module(z).isfinite(z).all()):
+            received = f"NaN or infinity after step {step + 1}"
+            raise DataError("ascend", "points that stay finite", received, "a smaller rate, or a larger prior_weight")
+    return z
+
+
+def perturb(z: Any, n: int, spread: float, seed: int = 0) -> Any:
+    """z_(i mod N) + spread e_i,   e_i ~ Normal(0, I), for i < n: a local search that needs no model.   (N, K) -> (n, K)
+
+    Raises InputError for an n below 1 and a spread that is negative or not finite.
+    """
+    z, n = as_floats("perturb", z), whole_number("perturb", "n", n)
+    if z.ndim != 2 or not len(z):
+        raise ShapeError("perturb", "z of shape (N, K)", str(z.shape))
+    if not 0 <= spread < math.inf:
+        raise InputError("perturb", "a finite spread of at least 0", repr(spread))
+    noise = Noise(seed, device=device_of(z)).normal("perturb", (n, z.shape[1]))
+    return z[numpy.arange(n) % len(z)] + spread * noise.astype(z.dtype)
+
+
+def expected_improvement(mean: Any, std: Any, best: float) -> numpy.ndarray:
+    """E[max(f - b, 0)] = (m - b) Phi(u) + s phi(u),   u = (m - b) / s,   for f ~ Normal(m, s^2).   (N,), (N,) -> (N,)
+
+    Phi and phi are the standard normal's distribution function and density; where s = 0 it is max(m - b, 0). On the
+    CPU.
+
+    Source: Jones, Schonlau & Welch (1998), "Efficient global optimization of expensive black-box functions", eq. 15.
+    """
+    mean, std = as_array("expected_improvement", mean), as_array("expected_improvement", std)
+    if not (std >= 0).all():
+        raise InputError("expected_improvement", "standard deviations of at least 0", "others")
+    certain = std == 0
+    improvement = numpy.exp(_log_improvement(mean, numpy.where(certain, 1.0, std), best)[0])
+    return numpy.where(certain, numpy.maximum(mean - best, 0), improvement)
+
+
+def _log_improvement(mean: Any, std: Any, best: float) -> tuple[Any, Any, Any]:
+    """log E[max(f - b, 0)] = log s + log(phi(u) + u Phi(u)), and its derivatives by m and by s.   three of (N,)
+
+    dE/dm = Phi(u),   dE/ds = phi(u). The logarithm keeps a slope where the expectation itself is zero in floating
+    point: with the scaled erfc, u Phi(u) / phi(u) = u sqrt(pi/2) erfcx(-u / sqrt 2), and 1 plus that tends to u^-2.
+
+    Source: Ament et al. (2023), "Unexpected improvements to expected improvement for Bayesian optimization", eq. 9.
+    """
+    from scipy.special import erfcx, log_ndtr, ndtr
+
+    u = (mean - best) / std
+    log_phi = -0.5 * u**2 - 0.5 * math.log(2 * math.pi)
+    low, far = numpy.minimum(u, -1.0), u < -1e4
+    near_one = numpy.where(far, -0.5, low * math.sqrt(math.pi / 2) * erfcx(-low / math.sqrt(2)))
+    tail = log_phi + numpy.where(far, -2 * numpy.log(-low), numpy.log1p(near_one))
+    high = numpy.maximum(u, -1.0)
+    log_h = numpy.where(u < -1, tail, numpy.log(numpy.exp(-0.5 * high**2) / math.sqrt(2 * math.pi) + high * ndtr(high)))
+    value = numpy.log(std) + log_h
+    return value, numpy.exp(log_ndtr(u) - value), numpy.exp(log_phi - value)
+
+
+def propose(process: GaussianProcess, starts: Any, q: int, radius: float, best: float | None = None) -> numpy.ndarray:
+    """q points z = argmax E[max(f(z) - b, 0)], one after another, after each of which its mean is believed.   -> (q, K)
+
+    L-BFGS climbs the logarithm of the expected improvement from the five starts where it is highest, by its gradient,
+    and stays within `radius` of its start in every coordinate: far from all data an improvement is expected that a
+    decoder does not keep.
+
+    Parameters
+    ----------
+    starts : array (N, K)
+        Perturbations of the best points, say.
+    best : b, by default the largest y of the process
+
+    Raises InputError for a q below 1 and a radius that is not positive.
+    Source: Jones et al. (1998); batches by the kriging believer of Ginsbourger et al. (2010).
+    """
+    from scipy.optimize import minimize
+
+    q, starts = whole_number("propose", "q", q), as_points("propose", starts, process.z.shape[1])
+    if not 0 < radius < math.inf:
+        raise InputError("propose", "a positive, finite radius", repr(radius))
+    best = float(process.y.max()) if best is None else float(best)
+    points = []
+    for _ in range(q):
+
+        def negative(z: numpy.ndarray, process: GaussianProcess = process) -> tuple[float, numpy.ndarray]:
+            mean, std, mean_slope, std_slope = process.predict_gradients(z)
+            value, by_mean, by_std = _log_improvement(mean, std, best)
+            return -float(value), -(by_mean * mean_slope + by_std * std_slope)
+
+        values = _log_improvement(*process.predict(starts), best)[0]
+        climbs = []
+        for start in starts[numpy.argsort(-values)[:CLIMBS]]:
+            box = numpy.stack([start - radius, start + radius], axis=1)
+            climbs.append(minimize(negative, start, jac=True, method="L-BFGS-B", bounds=box, options={"maxiter": 30}))
+        points.append(min(climbs, key=lambda climb: climb.fun).x)
+        process = process.believe(points[-1])
+    return numpy.array(points)
+
+
+def choose(process: GaussianProcess, candidates: Any, q: int, best: float | None = None) -> numpy.ndarray:
+    """The numbers of q candidates: each time argmax E[max(f(z) - b, 0)] among the others, whose mean is then believed.
+
+    As `propose`, where only these points can be evaluated: a believed mean changes no other, and takes
+    S_ij - S_ik S_kj / (S_kk + n^2) from the covariances S of all.   (N, K) -> (q,), or (N,) if there are fewer
+    """
+    q, candidates = whole_number("choose", "q", q), as_points("choose", candidates, process.z.shape[1])
+    best = float(process.y.max()) if best is None else float(best)
+    mean, covariance = process.predict(candidates)[0], process.covariance(candidates)
+    chosen: list[int] = []
+    for _ in range(min(q, len(candidates))):
+        variance = numpy.maximum(covariance.diagonal(), process.smallest_variance)
+        values = _log_improvement(mean, numpy.sqrt(variance), best)[0]
+        values[chosen] = -numpy.inf
+        k = int(values.argmax())
+        chosen.append(k)
+        covariance -= numpy.outer(covariance[:, k], covariance[k] / (variance[k] + process.noise**2))
+    return numpy.array(chosen)

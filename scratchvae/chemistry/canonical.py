@@ -10,6 +10,10 @@ from typing import Any
 
 from scratchvae.chemistry.aromaticity import aromatic_bonds
 from scratchvae.chemistry.molecule import Molecule
+from scratchvae.errors import InputError
+
+MOST_ATOMS = 200
+"""The most atoms of a molecule for which a key is made."""
 
 AROMATIC = 5
 """The order of an aromatic bond, whichever Kekule structure it has."""
@@ -28,9 +32,13 @@ def canonical_key(molecule: Molecule) -> str:
     >>> canonical_key(read_smiles("OCC")) == canonical_key(read_smiles("C(O)C"))
     True
 
+    Raises InputError for a molecule of more than 200 atoms.
+
     Source: Weininger, Weininger & Weininger, "SMILES. 2" (J. Chem. Inf. Comput. Sci. 1989, 29, 97), with more care
     about ties.
     """
+    if len(molecule.atoms) > MOST_ATOMS:
+        raise InputError("canonical_key", f"a molecule of at most {MOST_ATOMS} atoms", str(len(molecule.atoms)))
     aromatic = aromatic_bonds(molecule)
     edges: list[list[tuple[int, int]]] = [[] for _ in molecule.atoms]  # (order, other)
     for bond in molecule.bonds:

@@ -6,6 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 
 from scratchvae.chemistry.molecule import Molecule
+from scratchvae.errors import InputError
+
+MOST_RINGED = 200
+"""The most atoms in rings for which all candidates are compared."""
 
 
 def ring_bonds(n_atoms: int, ends: Sequence[tuple[int, int]]) -> list[bool]:
@@ -55,6 +59,7 @@ def smallest_rings(molecule: Molecule) -> list[list[int]]:
     No ring of the set is a sum of smaller ones. First the shortest ring through every bond; where these are too few,
     as in cubane, all rings that close two shortest paths from one atom. Where several sets are smallest, one of them.
 
+    Raises InputError where these would be taken from more than 200 atoms.
     Source: Horton, "A polynomial-time algorithm to find the shortest cycle basis of a graph" (1987).
     """
     wanted = molecule.n_rings
@@ -77,6 +82,9 @@ def smallest_rings(molecule: Molecule) -> list[list[int]]:
             covered |= _bits(found[-1], edges)
     if len(found) == wanted and all(basis.accepts(_bits(ring, edges)) for ring in sorted(found, key=len)):
         return found
+    ringed = sum(len(others) > 0 for others in neighbours)
+    if ringed > MOST_RINGED:
+        raise InputError("smallest_rings", f"at most {MOST_RINGED} atoms in rings as entangled as these", str(ringed))
     basis = _Basis(wanted)
     return [
         ring

@@ -17,7 +17,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from scratchvae.chemistry import Atom, Bond, Molecule, read_smiles, why_invalid
-from scratchvae.chemistry.layout import coordinates
+from scratchvae.chemistry.layout import MOST_ATOMS, coordinates
 from scratchvae.chemistry.rings import smallest_rings
 from scratchvae.errors import InputError
 from scratchvae.plotting.canvas import BLUE, GREEN, GREY, ORANGE
@@ -42,7 +42,9 @@ CORNERS = numpy.array([(0.8, 0.6), (-0.8, 0.6), (0.8, -0.6), (-0.8, -0.6)])
 
 
 def molecules(smiles: Sequence[str], captions: Sequence[str] | None = None, columns: int | None = None) -> Figure:
-    """Molecules row by row, each with its caption below. A string that is no molecule is written out, with the reason.
+    """Molecules row by row, each with its caption below.
+
+    A string that is no molecule, or one of more than 200 atoms, is written out with the reason.
 
     columns : how many stand in a row; by default as many as make the figure a square, at most five
 
@@ -60,10 +62,14 @@ def molecules(smiles: Sequence[str], captions: Sequence[str] | None = None, colu
     axes = figure.add_axes((0, 0, 1, 1))
     for k, each in enumerate(smiles):
         centre = numpy.array([k % columns + 0.5, -(k // columns) * height - HEIGHT / 2])
-        if (reason := why_invalid(each)) is None:
-            draw_molecule(axes, read_smiles(each), centre)
+        reason = why_invalid(each)
+        molecule = None if reason else read_smiles(each)
+        if molecule is None:
+            _write_out(axes, each, f"no molecule: {reason}", centre)
+        elif len(molecule.atoms) > MOST_ATOMS:
+            _write_out(axes, each, f"too large to be drawn: {len(molecule.atoms)} atoms", centre)
         else:
-            _write_out(axes, each, reason, centre)
+            draw_molecule(axes, molecule, centre)
         if captions is not None:
             axes.text(centre[0], centre[1] - (HEIGHT + CAPTION) / 2, captions[k], ha="center", va="center", fontsize=10)
     axes.set(xlim=(0, columns), ylim=(-height * rows, 0), aspect="equal")
@@ -170,7 +176,7 @@ def _write_label(axes: Axes, molecule: Molecule, number: int, xy: numpy.ndarray,
     if atom.charge:
         sign = "+" if atom.charge > 0 else "\u2212"
         behind = atom.hydrogens > 0 and side[0] > 0 and len(taken) <= 2
-        corner = CORNERS[0] if behind else _freest(CORNERS, taken, [0, 0.01, 0.35, 0.36])
+        corner = CORNERS[0] if behind else _freest(CORNERS, taken, [0, 0.01, 0.8, 0.81])
         reach = reach + 0.75 + 0.3 * (atom.hydrogens > 1) if behind else 0.85 + wide
         text = sign if abs(atom.charge) == 1 else f"{abs(atom.charge)}{sign}"
         write(text, here + letter * corner * [reach, 0.75], 0.85 * size)
@@ -187,9 +193,9 @@ def _freest(options: numpy.ndarray, taken: Sequence[numpy.ndarray], extra: Seque
 
 
 def _write_out(axes: Axes, smiles: str, reason: str, centre: numpy.ndarray) -> None:
-    """Write a string that is no molecule, and why it is none, both in at most five lines."""
+    """Write a string that is not drawn, and the reason, both in at most five lines."""
     shown = smiles if len(smiles) <= 120 else f"{smiles[:57]} ... {smiles[-57:]}"
     text = "\n".join(textwrap.wrap(shown, 26)[:5] or ["(empty)"]).replace("$", r"\$")
-    why = "\n".join(textwrap.wrap(f"no molecule: {reason}", 34)[:5]).replace("$", r"\$")
+    why = "\n".join(textwrap.wrap(reason, 34)[:5]).replace("$", r"\$")
     axes.text(centre[0], centre[1], text, ha="center", va="bottom", fontsize=8, family="monospace")
     axes.text(centre[0], centre[1] - 0.04, why, ha="center", va="top", fontsize=7, color=GREY)

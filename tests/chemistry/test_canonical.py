@@ -3,10 +3,11 @@
 import pytest
 from molecules import DRUGS, read_zinc
 
-from scratchvae.chemistry import Molecule, canonical_key, read_smiles
+from scratchvae.chemistry import Atom, Bond, Molecule, canonical_key, read_smiles
 from scratchvae.chemistry.aromaticity import aromatic_bonds
 from scratchvae.chemistry.matching import perfect_matching
 from scratchvae.chemistry.rings import ring_bonds, smallest_rings
+from scratchvae.errors import InputError
 
 CAGES = {
     "C12C3C4C1C5C2C3C45": [4] * 5,  # cubane: 12 bonds - 8 atoms + 1
@@ -117,6 +118,22 @@ def test_one_key_for_all_spellings():
         ("CC(=O)[O-].[Na+]", "[Na+].[O-]C(C)=O"),
     ]:
         assert canonical_key(read_smiles(one)) == canonical_key(read_smiles(other)), one
+
+
+def test_what_is_too_large_is_refused():
+    """Large rings are no matter; prisms are: all their squares, and one of the two polygons, are smallest rings."""
+    with pytest.raises(InputError, match="canonical_key: expected a molecule of at most 200 atoms, received 300"):
+        canonical_key(read_smiles("C" * 300))
+    assert len(smallest_rings(read_smiles("C1" + "C" * 1000 + "C1"))) == 1
+    for n in (14, 110):
+        edges = [(i, (i + 1) % n) for i in range(n)] + [(n + i, n + (i + 1) % n) for i in range(n)]
+        edges += [(i, n + i) for i in range(n)]
+        prism = Molecule([Atom("C", 1) for _ in range(2 * n)], [Bond(i, j) for i, j in edges])
+        if n < 100:
+            assert sorted(len(ring) for ring in smallest_rings(prism)) == [4] * n + [n]
+        else:
+            with pytest.raises(InputError, match="at most 200 atoms in rings as entangled as these, received 220"):
+                smallest_rings(prism)
 
 
 @pytest.mark.slow

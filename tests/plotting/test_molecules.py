@@ -86,6 +86,8 @@ def test_what_is_no_molecule_is_written_out():
     )
     assert len(texts) == 6 and texts[4] == "(empty)" and max(map(len, texts)) < 250
     figure.canvas.draw()
+    large = [name for name, _, _ in labels(sv.plotting.molecules(["C" * 4000]))]
+    assert large[1] == "too large to be drawn: 4000 atoms"
 
 
 def test_arguments():

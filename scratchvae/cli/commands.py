@@ -30,10 +30,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
     kind = _kind(model, options)
-    part, test = data_to_score(kind, arguments, options)
+    part, test, train = data_to_score(kind, arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
-    print_scores(kind, model, test, arguments.samples, arguments.seed, part)
+    print_scores(kind, model, test, arguments.samples, arguments.seed, part, train)
     n_samples = arguments.importance_samples
     if n_samples is not None:
         log_px, error, effective = sv.log_likelihood(model, x, n_samples, arguments.seed)
@@ -47,27 +47,41 @@ def evaluate(arguments: argparse.Namespace) -> None:
             print(line)
 
 
-def data_to_score(kind: Kind, arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[str, Dataset]:
-    """The data to score, and what they are called: the test part of a set or of the run's own data, or a whole file."""
+def data_to_score(
+    kind: Kind, arguments: argparse.Namespace, options: dict[str, Any]
+) -> tuple[str, Dataset, Dataset | None]:
+    """What the data to score are called, the data, and the part that the run was trained on if they belong to that.
+
+    They are the test part of a set or of the run's own data, or a whole file.
+    """
     if arguments.data_labels is not None and arguments.data in (None, *sv.data.DATASETS):
         received = f"--data {arguments.data}" if arguments.data else "none"
         raise InputError("evaluate", "--data FILE with --data-labels", received)
     if arguments.data is None:
-        return "test", load_parts(kind, options, arguments.data_dir)[2]
+        train, _, test = load_parts(kind, options, arguments.data_dir)
+        return "test", test, train
     if arguments.data in sv.data.DATASETS:
-        return "test", sv.data.load(arguments.data, arguments.data_dir or options.get("data_dir"))[1]
+        return "test", sv.data.load(arguments.data, arguments.data_dir or options.get("data_dir"))[1], None
     parts = sv.data.read(arguments.data, arguments.data_labels, **kind.reading(options))
-    return ("test", parts["test"]) if "test" in parts else (f"all of {arguments.data}", parts["train"])
+    return ("test", parts["test"], None) if "test" in parts else (f"all of {arguments.data}", parts["train"], None)
 
 
-def print_scores(kind: Kind, model: Any, test: Any, n_samples: int = 1, seed: int = 0, part: str = "test") -> None:
+def print_scores(
+    kind: Kind,
+    model: Any,
+    test: Dataset,
+    n_samples: int = 1,
+    seed: int = 0,
+    part: str = "test",
+    train: Dataset | None = None,
+) -> None:
     """Print the bound of a data set, by the name of the part that it is, and what else the kind scores."""
     x = kind.observations(test)
     scores = sv.evaluate(model, x, n_samples=n_samples, seed=seed)
     line = f"ELBO {scores['elbo']:.2f} +- {scores['elbo_standard_error']:.2f} = {scores['reconstruction']:.2f}"
     line += f" - KL {scores['kl']:.2f}, {scores['active_units']} of {model.latent_size} units active"
     print(f"{part}: {line}, mean of {scores['n']:,} ({quantity(model, x)})")
-    for line in [*kind.in_other_units(model, x, scores), *kind.scores(model, test, seed)]:
+    for line in [*kind.in_other_units(model, x, scores), *kind.scores(model, test, seed, train=train)]:
         print(line)
 
 

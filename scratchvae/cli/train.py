@@ -35,7 +35,7 @@ def train(arguments: argparse.Namespace) -> None:
         run.train(model, settings["epochs"])
         history = read_history(run.directory)
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
-    print_scores(kind, model, test)
+    print_scores(kind, model, test, train=train)
     if not arguments.no_pictures:
         draw_all(kind, Subject(model, run.directory.path, lambda: (train, test)))
 

@@ -228,8 +228,13 @@ class Kind:
         """Draw n ways to go on with what has begun, one row x of the data, into a file; what to print of them."""
         raise NotImplementedError
 
-    def scores(self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0) -> list[str]:
-        """What is printed below the bound of a data set; with n_samples, below log p(x) by so many samples."""
+    def scores(
+        self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0, train: Dataset | None = None
+    ) -> list[str]:
+        """What is printed below the bound of a data set; with n_samples, below log p(x) by so many samples.
+
+        train: what the model was trained on, where that is known
+        """
         return []
 
 

@@ -20,6 +20,8 @@ from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.kind import COMMON, Kind, Settings
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, POSITIVE, Option
 from scratchvae.kinds.option import name as a_name
+from scratchvae.kinds.pictures import CURVES, Picture, Subject
+from scratchvae.latent_space import has_arc
 from scratchvae.models.symbol_networks import ENCODERS
 from scratchvae.molecule_scores import score_strings
 from scratchvae.replacement import replace as write
@@ -72,6 +74,54 @@ TEXTS = (".smi", ".txt", ".csv")
 RECONSTRUCTED, SAMPLED = 1000, 1000  # strings that are scored
 
 
+SHOWN_ARCS = 4  # rows of a picture
+
+
+def _has_known_properties(subject: Subject) -> bool:
+    names = () if subject.model.property_decoder is None else subject.model.property_decoder.names
+    return any(numpy.isfinite(subject.test.properties.get(name, numpy.nan)).any() for name in names)
+
+
+def _latent(subject: Subject) -> Any:
+    properties = subject.test.properties
+    labels = next(iter(properties.values())) if properties else None
+    return sv.plotting.latent_scatter(subject.model, subject.test.molecules, labels)
+
+
+def _interpolation(subject: Subject) -> Any:
+    x = subject.test.molecules[: 4 * SHOWN_ARCS]
+    z = subject.model.encode(x).mean
+    arcs = sv.to_numpy(has_arc(z[0::2], z[1::2]))
+    pairs = list(zip(x[0::2][arcs], x[1::2][arcs], strict=True))[:SHOWN_ARCS]
+    return sv.plotting.molecule_interpolation(subject.model, pairs)
+
+
+PICTURES = (
+    Picture("latent", "at least two latent dimensions", lambda s: s.model.latent_size > 1, _latent),
+    Picture(
+        "reconstructions",
+        "a run",
+        lambda s: True,
+        lambda s: sv.plotting.molecule_reconstructions(s.model, s.test.molecules),
+    ),
+    Picture("samples", "a run", lambda s: True, lambda s: sv.plotting.molecule_samples(s.model)),
+    Picture("interpolation", "four test molecules", lambda s: len(s.test) >= 4, _interpolation),
+    Picture(
+        "neighbours",
+        "a run",
+        lambda s: True,
+        lambda s: sv.plotting.molecule_neighbours(s.model, s.test.molecules[0]),
+    ),
+    Picture(
+        "properties",
+        "properties of test molecules that the model predicts",
+        _has_known_properties,
+        lambda s: sv.plotting.property_scatter(s.model, s.test.molecules, s.test.properties),
+    ),
+    CURVES,
+)
+
+
 class Molecules(Kind):
     """MoleculeVAE, a VAE of strings and their properties."""
 
@@ -87,6 +137,7 @@ class Molecules(Kind):
         FEWEST,
     )
     sampling = SAMPLING
+    pictures = PICTURES
     datum = "molecule"
 
     def refuse(self, settings: Settings) -> None:
@@ -169,18 +220,21 @@ class Molecules(Kind):
             "each with the end"
         ]
 
-    def scores(self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0) -> list[str]:
+    def scores(
+        self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0, train: Dataset | None = None
+    ) -> list[str]:
         """Reconstructions, strings from the prior, and errors of properties."""
         if n_samples:
             return []
         x = dataset.molecules[:RECONSTRUCTED]
         exact = (numpy.array(model.reconstruct(x)) == x).mean()
         q, noise = model.encode(x), sv.Noise(seed, device=model.device)
+        known = None if train is None else train.molecules
         near = model.write(q.sample(noise.normal("near data", q.shape)))
         lines = [
             f"{exact:.1%} of {len(x):,} written again to the letter, from the mean of q(z | x)",
             f"near data, at draws of q(z | x): {score_strings(near)}",
-            f"{SAMPLED:,} from the prior: {score_strings(model.sample(SAMPLED, seed))}",
+            f"{SAMPLED:,} from the prior: {score_strings(model.sample(SAMPLED, seed), known)}",
         ]
         for name, mean in (model.predict(dataset.molecules) if model.property_decoder else {}).items():
             if name in dataset.properties:

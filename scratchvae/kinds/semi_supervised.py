@@ -90,7 +90,9 @@ class SemiSupervisedKind(ImageKind):
         alpha = usual_alpha(settings["labels"], len(train)) if alpha is None else alpha
         return [f"{settings['labels']:,} labels, drawn by seed {settings['seed']}; alpha = {alpha:.4g}"]
 
-    def scores(self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0) -> list[str]:
+    def scores(
+        self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0, train: Dataset | None = None
+    ) -> list[str]:
         """The share of the images that the model takes for another class, with its standard error, if they have one."""
         if dataset.labels is None:
             return []

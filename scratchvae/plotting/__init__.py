@@ -17,6 +17,13 @@ from scratchvae.plotting.latent import (
     latent_scatter,
     unit_sweep,
 )
+from scratchvae.plotting.molecule_vae import (
+    molecule_interpolation,
+    molecule_neighbours,
+    molecule_reconstructions,
+    molecule_samples,
+    property_scatter,
+)
 from scratchvae.plotting.molecules import molecules
 from scratchvae.plotting.strokes import (
     drawings,
@@ -40,8 +47,13 @@ __all__ = [
     "label_curve",
     "latent_grid",
     "latent_scatter",
+    "molecule_interpolation",
+    "molecule_neighbours",
+    "molecule_reconstructions",
+    "molecule_samples",
     "molecules",
     "picture_path",
+    "property_scatter",
     "reconstructions",
     "samples",
     "save_figure",

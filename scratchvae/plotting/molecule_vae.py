@@ -1,0 +1,86 @@
+"""What a MoleculeVAE writes, drawn as structural formulas, and the properties that it predicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy
+from matplotlib.figure import Figure
+
+from scratchvae.backend import to_numpy
+from scratchvae.chemistry import why_invalid
+from scratchvae.errors import InputError
+from scratchvae.plotting.canvas import BLUE, GREY, enlarge_labels
+from scratchvae.plotting.molecules import molecules
+
+MOST_POINTS = 2000  # of a scatter plot
+
+
+def molecule_samples(model: Any, n: int = 20, seed: int = 0) -> Figure:
+    """n strings of z ~ p(z), each with the properties that its z predicts; those that are no molecules as text."""
+    z = model.prior_draws(n, seed)
+    return molecules(model.write(z), _predictions(model, z))
+
+
+def molecule_reconstructions(model: Any, x: Sequence[str], n: int = 5) -> Figure:
+    """The first n of x, and below them the strings at the means of q(z | x)."""
+    x = [str(each) for each in x[:n]]
+    written = model.reconstruct(x)
+    same = ["to the letter" if a == b else "" for a, b in zip(x, written, strict=True)]
+    return molecules([*x, *written], ["x"] * len(x) + same, columns=len(x))
+
+
+def molecule_interpolation(model: Any, pairs: Sequence[tuple[str, str]], n: int = 5) -> Figure:
+    """A row for each pair: the two molecules at its ends, and between them n strings along the arc of their z."""
+    if not pairs:
+        raise InputError("molecule_interpolation", "at least one pair of molecules", "none")
+    rows = [[start, *model.interpolate(start, end, n), end] for start, end in pairs]
+    captions = ["x", *[""] * n, "x"] * len(rows)
+    return molecules([each for row in rows for each in row], captions, columns=n + 2)
+
+
+def molecule_neighbours(
+    model: Any, x: str, n: int = 14, draws: int = 400, spread: float = 0.5, seed: int = 0
+) -> Figure:
+    """x, and the n molecules that are written most often of `draws` draws of z around its own, as `model.near` does.
+
+    Each has its number of draws below it; strings that are no molecules are left out.
+    """
+    counts = Counter(each for each in model.near(x, draws, spread, seed) if why_invalid(each) is None)
+    frequent = counts.most_common(n)
+    return molecules([x, *(each for each, _ in frequent)], ["x", *(f"{count} of {draws}" for _, count in frequent)])
+
+
+def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
+    """E[t | z] at the mean of q(z | x) against t, for each property that both have, of at most 2,000 rows.
+
+    Raises InputError where there is none.
+    """
+    rows = slice(None, None, -(-len(x) // MOST_POINTS))
+    predicted = model.predict(x[rows])
+    names = [name for name in predicted if name in properties]
+    if not names:
+        raise InputError(
+            "property_scatter", f"a property among {', '.join(predicted)}", ", ".join(properties) or "none"
+        )
+    figure = Figure(figsize=(4.2 * len(names), 4.2), layout="constrained", dpi=150)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        t, mean = numpy.asarray(properties[name])[rows], to_numpy(predicted[name])
+        known = numpy.isfinite(t)
+        t, mean = t[known], mean[known]
+        ends = [min(t.min(), mean.min()), max(t.max(), mean.max())]
+        axes.plot(ends, ends, color=GREY, linewidth=1, zorder=0)
+        axes.scatter(t, mean, s=5, color=BLUE, alpha=0.5, linewidths=0)
+        axes.set(xlabel=name, ylabel="predicted", aspect="equal")
+        axes.set_title(f"mean absolute error {abs(t - mean).mean():.3g}", fontsize=11)
+        enlarge_labels(axes)
+    return figure
+
+
+def _predictions(model: Any, z: Any) -> list[str] | None:
+    if model.property_decoder is None:
+        return None
+    predicted = {name: to_numpy(values) for name, values in model.predict_at(z).items()}
+    return [", ".join(f"{name} {values[i]:.3g}" for name, values in predicted.items()) for i in range(len(z))]

@@ -231,6 +231,25 @@ def _molecules_in_words(part: Dataset) -> str:
 IN_WORDS = {"images": _images_in_words, "sketches": _sketches_in_words, "molecules": _molecules_in_words}
 
 
+def _draw_images(path: Path, part: Dataset) -> None:
+    figure = sv.plotting.images(part.images[:100], shades=sv.plotting.Shades.of(part.images))
+    sv.plotting.save_figure(figure, path)
+
+
+def _draw_sketches(path: Path, part: Dataset) -> None:
+    if path.suffix.lower() != ".svg":
+        raise InputError("data", "--out with the suffix .svg for sketches", str(path))
+    sv.data.write_svg(path, part.sketches[:100])
+
+
+def _draw_molecules(path: Path, part: Dataset) -> None:
+    sv.plotting.save_figure(sv.plotting.molecules(part.molecules[:25]), path)
+
+
+DRAWN = {"images": _draw_images, "sketches": _draw_sketches, "molecules": _draw_molecules}
+"""What the rows of a data set are -> how some of them are drawn into a file."""
+
+
 def data(arguments: argparse.Namespace) -> None:
     """Print what a data set holds, and draw some of it."""
     if arguments.out:
@@ -247,14 +266,6 @@ def data(arguments: argparse.Namespace) -> None:
         print(f"factors {', '.join(train.factors)}")
     if train.attributes:
         print(f"attributes {', '.join(f'{name} {values.mean():.0%}' for name, values in train.attributes.items())}")
-    if arguments.out and train.sketches is not None:
-        if path.suffix.lower() != ".svg":
-            raise InputError("data", "--out with the suffix .svg for sketches", str(path))
-        sv.data.write_svg(path, train.sketches[:100])
-        print(path)
-    elif arguments.out and train.molecules is not None:
-        print(plotting.save_figure(plotting.molecules(train.molecules[:25]), path))
-    elif arguments.out:
-        shades = plotting.Shades.of(train.images)
-        plotting.save_figure(plotting.images(train.images[:100], shades=shades), path)
+    if arguments.out:
+        DRAWN[train.name_of_rows](path, train)
         print(path)

@@ -57,7 +57,7 @@ class Walks(Kind):
     def notes(self, settings, train):
         return [f"walks of {settings['tempo']} steps"]
 
-    def scores(self, model, dataset, seed=0, n_samples=0):
+    def scores(self, model, dataset, seed=0, n_samples=0, train=None):
         return [f"mean step {self.observations(dataset).mean():.3f}"]
 
 

@@ -52,18 +52,22 @@ class SymbolSequence(Distribution):
 
     @classmethod
     def check_data(cls, x: Any) -> None:
-        """Raise DataError for integers that are no sequences (N, T) of one symbol or more and an end."""
+        """Raise DataError, with the row, for integers that are no sequences (N, T) of one symbol or more and an end."""
         if x.ndim != 2:
             raise DataError("data", "sequences of symbols, integers of shape (N, T)", f"shape {x.shape}")
-        if x.size and int(x.min()) < 0:
-            raise DataError("data", "symbols from 0", f"{int(x.min())}")
+        if x.shape[1] == 0:
+            raise DataError("data", "symbols in every row", f"shape {x.shape}")
         at_end = x == 0
-        if not x.shape[1] or not bool(at_end[:, -1].all()) or bool(at_end[:, 0].any()):
-            whole = x.shape[1] > 0 and bool(at_end[:, -1].all())
-            received = "a sequence without a symbol" if whole else "a sequence without an end"
-            raise DataError("data", "symbols in every sequence, and the end, 0, behind them", received)
-        if bool((at_end[:, :-1] & ~at_end[:, 1:]).any()):
-            raise DataError("data", "0 from the end on", "symbols behind the end")
+        mistakes = {
+            "a number below 0": (x < 0).any(axis=1),
+            "no end": ~at_end[:, -1],
+            "no symbol": at_end[:, 0],
+            "symbols behind the end": (at_end[:, :-1] & ~at_end[:, 1:]).any(axis=1),
+        }
+        for mistake, wrong in mistakes.items():
+            if bool(wrong.any()):
+                received = f"{mistake} in row {int(wrong.argmax())}"
+                raise DataError("data", "symbols from 1, and 0 from the end on, in every row", received)
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:

@@ -131,11 +131,14 @@ class MoleculeVAE(VAE):
         if device_of(values) != self.device:
             raise DeviceError("data", f"an array on the model's device, {self.device}", f"one on {device_of(values)}")
         SymbolSequence.check_data(values)
-        largest, n = int(values.max()), int(n_symbols(values).max())
-        if largest > len(self.alphabet):
-            raise DataError("data", f"symbols from 0 to {len(self.alphabet)}", str(largest))
+        largest, lengths = values.max(axis=1), n_symbols(values)
+        if int(largest.max()) > len(self.alphabet):
+            received = f"{int(largest.max())} in row {int(largest.argmax())}"
+            raise DataError("data", f"symbols from 0 to {len(self.alphabet)}", received)
+        n = int(lengths.max())
         if n > self.longest:
-            raise DataError("data", f"at most {self.longest} symbols in each row", str(n))
+            received = f"{n} in row {lengths.argmax()}"
+            raise DataError("data", f"at most {self.longest} symbols in each row", received)
         return values[:, : n + 1].astype(numpy.min_scalar_type(len(self.alphabet)), copy=False)
 
     def properties(self, t: Any) -> Any:

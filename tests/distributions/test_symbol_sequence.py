@@ -80,11 +80,11 @@ def test_what_is_no_batch_of_sequences_is_refused(z, shape):
 
 REFUSED = {
     "one sequence": (STRINGS[0], r"integers of shape \(N, T\), received shape \(6,\)"),
-    "negative": (-STRINGS, "symbols from 0, received -2"),
-    "no end": (STRINGS[:, :2], "received a sequence without an end"),
-    "no symbol": (ended(STRINGS * [[1], [0], [1], [1]]), "received a sequence without a symbol"),
-    "behind the end": (numpy.array([[1, 0, 2, 0]]), "0 from the end on, received symbols behind the end"),
-    "no steps": (numpy.zeros((3, 0), int), "received a sequence without an end"),
+    "negative": (-STRINGS, "a number below 0 in row 0"),
+    "no end": (STRINGS[:, :2], "and 0 from the end on, in every row, received no end in row 0"),
+    "no symbol": (ended(STRINGS * [[1], [0], [1], [1]]), "received no symbol in row 1"),
+    "behind the end": (numpy.array([[1, 2, 2, 0], [1, 0, 2, 0]]), "received symbols behind the end in row 1"),
+    "no steps": (numpy.zeros((3, 0), int), r"symbols in every row, received shape \(3, 0\)"),
 }
 
 

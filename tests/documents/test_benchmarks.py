@@ -388,6 +388,14 @@ def test_the_table_of_completions_has_its_rows(monkeypatch, tmp_path, capsys):
         completions.main([str(tmp_path / "alone.npz")])
 
 
+def test_the_decks_table_of_completions_is_the_one_that_was_measured():
+    results = json.loads((ROOT / "benchmarks" / "results" / "completions.json").read_text())
+    text = (ROOT / "docs" / "deck.md").read_text()
+    for row in results.values():
+        assert f"| {row['log_p']:.2f} ± {row['log_p_error']:.2f} |" in text
+        assert row["lost"] == 0 or f"| {row['lost']:.2f} ± {row['lost_error']:.2f} |" in text
+
+
 # ---- search for molecules
 
 

@@ -7,11 +7,19 @@ RUN is the run directory of a MoleculeVAE with the property qed, trained on the 
 `Dataset.hold_out(0.1)` of the file's rows; the file, which may be compressed (.gz), has the columns smiles, qed, SAS.
 
 ascent: from the 100 held-out molecules of lowest QED, z climbs predicted QED + lambda log p(z). True QED of what is
-    decoded there, of what is decoded without the ascent, and of samples of the prior.
+    decoded there, and of three controls: see `ascent`.
 search: 5 QED - SAS. Each method knows the scores of 800 training molecules, the best ones or random ones, and may
     evaluate 250 more in five rounds of 50. An evaluation is spent on a valid molecule, by RDKit, that is not known yet;
     writing strings, and reading whether they are valid, costs nothing, and the table has how many were written.
     Percentiles are among the scores of all training molecules; novel are molecules that are not among them.
+
+    prior                 decoded draws of p(z)
+    perturb S             decoded perturbations of the z of the best 40 that are known, of standard deviation S
+    genetic               crossovers and mutations of the strings of the best 40
+    predicted             of 1,000 such perturbations, S 0.1 and 0.2, those whose score the model predicts highest
+    process of z          the same, by the expected improvement of a Gaussian process on z, fitted anew in each round
+    process of predictions  the same, by one on the properties that the model predicts, a length scale for each
+    process, climbing     decoded maxima of the expected improvement over z, by L-BFGS
 """
 
 from __future__ import annotations
@@ -34,10 +42,11 @@ from scratchvae.genetic import offspring
 from scratchvae.latent_search import GaussianProcess, ascend, choose, perturb, propose
 
 N_KNOWN, BEST, ROUNDS, EVALUATIONS = 800, 40, 5, 50
-POOL = 20  # strings that are written for each evaluation, where a model chooses among them
-MOST_BLOCKS = 40  # of strings, before a method that finds nothing new gives up its round
+POOL = 20  # strings written for each evaluation, where a model chooses among them
+MOST_BLOCKS, MOST_CLIMBS = 40, 3  # of strings, before a method that finds nothing new gives up its round
 STEPS, RATE, PRIOR_WEIGHT = 60, 0.1, 0.1
 SPREADS = (0.1, 0.2, 0.4)
+POOL_SPREADS = (0.1, 0.2)
 COLUMNS = ("smiles", "qed", "SAS")
 
 
@@ -140,7 +149,11 @@ class Chemistry:
 
 
 def ascent(model: Any, chemistry: Chemistry, smiles: numpy.ndarray, qed: numpy.ndarray, n: int) -> dict[str, Any]:
-    """True QED at the end of the ascent from the n molecules of lowest QED, and that of the two controls."""
+    """True QED of the n molecules of lowest QED, at the end of the ascent, and of three controls.
+
+    before: decoded without the ascent. at_its_distance: moved from there straight towards the origin, as far from it as
+    the ascent ends, since molecules near the origin are the usual ones. prior: ten times as many samples.
+    """
     readable = readable_by(model, smiles)
     lowest = readable[numpy.argsort(qed[readable], kind="stable")[:n]]
     z = model.encode(smiles[lowest]).mean
@@ -148,7 +161,9 @@ def ascent(model: Any, chemistry: Chemistry, smiles: numpy.ndarray, qed: numpy.n
     std = float(head.unit[i])
     top = ascend(lambda z: head(z).mean[..., i] / std, z, model.prior, STEPS, RATE, PRIOR_WEIGHT)
     results: dict[str, Any] = {"molecules": len(lowest), "qed": round(float(qed[lowest].mean()), 3)}
-    for name, at in (("before", z), ("after", top), ("prior", model.prior_draws(10 * n))):
+    before, after = (numpy.sqrt((at**2).sum(axis=1, keepdims=True)) for at in (z, top))
+    places = {"before": z, "after": top, "at_its_distance": z * after / before, "prior": model.prior_draws(10 * n)}
+    for name, at in places.items():
         keys = [key for key in map(chemistry.key, model.write(at)) if key]
         true = [chemistry.qed(key) for key in keys]
         results |= {
@@ -157,7 +172,10 @@ def ascent(model: Any, chemistry: Chemistry, smiles: numpy.ndarray, qed: numpy.n
             f"distinct_{name}": round(100 * len(set(keys)) / max(1, len(keys)), 1),
             f"true_qed_{name}": round(float(numpy.mean(true)), 3) if true else None,
         }
-    return results | {"distance_after": round(float(numpy.sqrt((top**2).sum(axis=1)).mean()), 2)}
+    return results | {
+        "distance_before": round(float(before.mean()), 2),
+        "distance_after": round(float(after.mean()), 2),
+    }
 
 
 def readable_by(model: Any, smiles: numpy.ndarray) -> numpy.ndarray:
@@ -218,6 +236,7 @@ class Search:
             "evaluations": len(found),
             "percentile": round(float(self.percentile(found).mean()), 2),
             "percentile_of_the_last_round": percentiles[-1],
+            "score": round(float(found.mean()), 3),
             "best": round(float(found.max()), 3),
             "mean_of_the_best_10": round(float(found[top].mean()), 3),
             "written": self.written,
@@ -258,11 +277,13 @@ class Search:
         return new
 
 
-def first_of(write: Callable[[Search, int], Sequence[str]], search: Search, n: int) -> list[str]:
-    """The first n fresh strings that are written, at most 40 n of them."""
+def first_of(
+    write: Callable[[Search, int], Sequence[str]], search: Search, n: int, blocks: int = MOST_BLOCKS
+) -> list[str]:
+    """The first n fresh strings among at most blocks x n that are written."""
     new: list[str] = []
     taken: set[str] = set()
-    for _ in range(MOST_BLOCKS):
+    for _ in range(blocks):
         new += search.fresh(write(search, n), taken)
         if len(new) >= n:
             break
@@ -283,9 +304,9 @@ def genetic(search: Search, n: int) -> list[str]:
 
 
 def pool(search: Search, n: int) -> list[str]:
-    """Fresh strings near the best ones, at all spreads."""
+    """Fresh strings near the best known ones, half of them at each spread."""
     taken: set[str] = set()
-    blocks = [near_the_best(spread, search, n * POOL // len(SPREADS)) for spread in SPREADS]
+    blocks = [near_the_best(spread, search, n * POOL // len(POOL_SPREADS)) for spread in POOL_SPREADS]
     return [text for block in blocks for text in search.fresh(block, taken)]
 
 
@@ -307,17 +328,10 @@ def properties(search: Search, z: numpy.ndarray) -> numpy.ndarray:
     return numpy.stack([values[name] for name in head.names], axis=1).astype(numpy.float64) / head.unit
 
 
-def both(search: Search, z: numpy.ndarray) -> numpy.ndarray:
-    """z and the predictions.   (N, K) -> (N, K + P)"""
-    return numpy.hstack([z, properties(search, z)])
-
-
-def by_process(
-    describe: Callable[[Search, numpy.ndarray], numpy.ndarray], scales: str, search: Search, n: int
-) -> list[str]:
+def by_process(describe: Callable[[Search, numpy.ndarray], numpy.ndarray], search: Search, n: int) -> list[str]:
     """Of a pool, those of the highest expected improvement by a process of these descriptions, one after another."""
     strings = pool(search, n)
-    process = fitted(search, describe(search, search.z), scales)
+    process = fitted(search, describe(search, search.z), "one" if describe is latent else "each")
     return [strings[i] for i in choose(process, describe(search, search.encode(strings)), n)] if strings else []
 
 
@@ -329,7 +343,7 @@ def by_climbing(search: Search, n: int, radius: float = 0.4) -> list[str]:
         starts = numpy.vstack([perturb(search.z[search.best], 40, spread, search.next_seed()) for spread in SPREADS])
         return search.write(propose(process, starts, n, radius))
 
-    return first_of(write, search, n)
+    return first_of(write, search, n, MOST_CLIMBS)
 
 
 def predicted(search: Search, z: numpy.ndarray) -> numpy.ndarray:
@@ -339,9 +353,9 @@ def predicted(search: Search, z: numpy.ndarray) -> numpy.ndarray:
 
 
 def by_prediction(search: Search, n: int) -> list[str]:
-    """Of the same pool, those of the highest predicted score: without a process."""
+    """Of such a pool, those of the highest predicted score: without a process."""
     strings = pool(search, n)
-    order = numpy.argsort(-predicted(search, search.encode(strings))) if strings else ()
+    order = numpy.argsort(-predicted(search, search.encode(strings)), kind="stable") if strings else ()
     return [strings[i] for i in order[:n]]
 
 
@@ -351,10 +365,8 @@ METHODS: dict[str, Callable[[Search, int], list[str]]] = {
     "genetic": partial(first_of, genetic),
     "predicted": by_prediction,
     "process, climbing": by_climbing,
-    "process of z": partial(by_process, latent, "one"),
-    "process of z, each scale": partial(by_process, latent, "each"),
-    "process of predictions": partial(by_process, properties, "each"),
-    "process of both": partial(by_process, both, "one"),
+    "process of z": partial(by_process, latent),
+    "process of predictions": partial(by_process, properties),
 }
 
 

@@ -154,17 +154,22 @@ class GaussianProcess:
         return self.kernel(z) - half.T @ half
 
     def predict_gradients(self, z: numpy.ndarray) -> tuple[numpy.ndarray, ...]:
-        """Mean and standard deviation of f(z) | y, and their gradients by z.   (K,) -> (), (), (K,), (K,)
+        """Mean and standard deviation of f(z) | y, and their gradients by z.   (M, K) -> (M,), (M,), (M, K), (M, K)
 
         dk(z, z_i)/dz = k(z, z_i) (z_i - z) / l^2
         """
         from scipy.linalg import cho_solve
 
-        cross = self.kernel(z[None], self.z)[0]
-        slopes = cross[:, None] * (self.z - z) / self.length_scale**2
-        solved = cho_solve((self.factor, True), cross)
-        std = self._deviation(cross @ solved)
-        return self.mean + cross @ self.weights, std, self.weights @ slopes, -(solved @ slopes) / std
+        cross = self.kernel(z, self.z)
+        solved = cho_solve((self.factor, True), cross.T).T  # k(z, Z) C^-1
+        std = self._deviation((cross * solved).sum(axis=1))
+
+        def slopes(weights: numpy.ndarray) -> numpy.ndarray:
+            """The gradient of sum_i w_i k(z, z_i).   (M, N) -> (M, K)"""
+            weighted = weights * cross
+            return (weighted @ self.z - weighted.sum(axis=1)[:, None] * z) / self.length_scale**2
+
+        return self.mean + cross @ self.weights, std, slopes(self.weights), -slopes(solved) / std[:, None]
 
     @property
     def smallest_variance(self) -> float:

@@ -29,6 +29,9 @@ __all__ = ["GaussianProcess", "ascend", "choose", "expected_improvement", "pertu
 CLIMBS = 5
 """From how many starts `propose` climbs for each of its points: those of the highest expected improvement."""
 
+CLIMB_STEPS = 50
+"""The most steps of L-BFGS in such a climb, which all starts take together."""
+
 
 def ascend(
     objective: Callable[[Any], Any],
@@ -128,39 +131,47 @@ def propose(process: GaussianProcess, starts: Any, q: int, radius: float, best: 
 
     L-BFGS climbs the logarithm of the expected improvement from the five starts where it is highest, by its gradient,
     and stays within `radius` of its start in every coordinate: far from all data an improvement is expected that a
-    decoder does not keep.
+    decoder does not keep. A start that has led to a point leads to no other: where the noise is large, a believed point
+    would soon be proposed again, and a decoder writes the same there.
 
     Parameters
     ----------
     starts : array (N, K)
-        Perturbations of the best points, say.
+        At least q perturbations of the best points, say.
     best : b, by default the largest y of the process
 
-    Raises InputError for a q below 1 and a radius that is not positive.
+    Raises InputError for a q that is not from 1 to N and a radius that is not positive.
     Source: Jones et al. (1998); batches by the kriging believer of Ginsbourger et al. (2010).
     """
-    from scipy.optimize import minimize
-
-    q, starts = whole_number("propose", "q", q), as_points("propose", starts, process.z.shape[1])
+    starts = as_points("propose", starts, process.z.shape[1])
+    q = whole_number("propose", "q", q, largest=len(starts))
     if not 0 < radius < math.inf:
         raise InputError("propose", "a positive, finite radius", repr(radius))
     best = float(process.y.max()) if best is None else float(best)
     points = []
     for _ in range(q):
-
-        def negative(z: numpy.ndarray, process: GaussianProcess = process) -> tuple[float, numpy.ndarray]:
-            mean, std, mean_slope, std_slope = process.predict_gradients(z)
-            value, by_mean, by_std = _log_improvement(mean, std, best)
-            return -float(value), -(by_mean * mean_slope + by_std * std_slope)
-
-        values = _log_improvement(*process.predict(starts), best)[0]
-        climbs = []
-        for start in starts[numpy.argsort(-values)[:CLIMBS]]:
-            box = numpy.stack([start - radius, start + radius], axis=1)
-            climbs.append(minimize(negative, start, jac=True, method="L-BFGS-B", bounds=box, options={"maxiter": 30}))
-        points.append(min(climbs, key=lambda climb: climb.fun).x)
-        process = process.believe(points[-1])
+        order = numpy.argsort(-_log_improvement(*process.predict(starts), best)[0])[:CLIMBS]
+        tops = _climb(process, starts[order], radius, best)
+        winner = int(_log_improvement(*process.predict(tops), best)[0].argmax())
+        points.append(tops[winner])
+        process, starts = process.believe(points[-1]), numpy.delete(starts, order[winner], axis=0)
     return numpy.array(points)
+
+
+def _climb(process: GaussianProcess, starts: numpy.ndarray, radius: float, best: float) -> numpy.ndarray:
+    """The maximum of the logarithm of the expected improvement that each start leads to.   (M, K) -> (M, K)"""
+    from scipy.optimize import minimize
+
+    def negative(flat: numpy.ndarray) -> tuple[float, numpy.ndarray]:
+        """Minus the sum of the logarithms of all points, each of which depends on its own coordinates alone."""
+        mean, std, mean_slope, std_slope = process.predict_gradients(flat.reshape(starts.shape))
+        value, by_mean, by_std = _log_improvement(mean, std, best)
+        return -value.sum(), -(by_mean[:, None] * mean_slope + by_std[:, None] * std_slope).ravel()
+
+    first = starts.ravel()
+    box = numpy.stack([first - radius, first + radius], axis=1)
+    found = minimize(negative, first, jac=True, method="L-BFGS-B", bounds=box, options={"maxiter": CLIMB_STEPS})
+    return found.x.reshape(starts.shape)
 
 
 def choose(process: GaussianProcess, candidates: Any, q: int, best: float | None = None) -> numpy.ndarray:

@@ -170,18 +170,17 @@ def test_the_fit_finds_what_scikit_learn_finds(data):
 
 
 def test_the_gradients_of_a_prediction(process, rng):
-    z = rng.standard_normal(3)
+    z = rng.standard_normal((2, 3))
     mean, std, *slopes = process.predict_gradients(z)
-    numpy.testing.assert_allclose([[mean], [std]], process.predict(z[None]), rtol=1e-10)
+    numpy.testing.assert_allclose([mean, std], process.predict(z), rtol=1e-10)
     several = rng.standard_normal((4, 3))
     variances = process.covariance(several).diagonal()
     numpy.testing.assert_allclose(variances, process.predict(several)[1] ** 2, rtol=1e-9)
     for which, slope in enumerate(slopes):
         numerical = [
-            (process.predict((z + h)[None])[which] - process.predict((z - h)[None])[which])[0] / 2e-5
-            for h in 1e-5 * numpy.eye(3)
+            (process.predict(z + h)[which] - process.predict(z - h)[which]) / 2e-5 for h in 1e-5 * numpy.eye(3)
         ]
-        numpy.testing.assert_allclose(slope, numerical, rtol=1e-6, atol=1e-8)
+        numpy.testing.assert_allclose(slope, numpy.transpose(numerical), rtol=1e-6, atol=1e-8)
 
 
 def test_a_believed_point_is_one_that_was_seen_at_the_mean(process, data, rng):
@@ -278,12 +277,12 @@ def test_proposals_are_the_best_of_a_grid(rng):
 
 def test_proposals_stay_near_their_starts(process, rng):
     starts = rng.standard_normal((3, 3))
-    for point in propose(process, starts, 4, radius=0.1):
-        assert abs(starts - point).max(axis=1).min() <= 0.1 + 1e-12
+    distances = abs(propose(process, starts, 3, radius=0.1)[:, None] - starts).max(axis=2)
+    assert sorted((distances <= 0.1 + 1e-12).argmax(axis=1)) == [0, 1, 2] and distances.min(axis=1).max() < 0.1 + 1e-12
     with pytest.raises(InputError, match="radius"):
         propose(process, starts, 1, 0.0)
-    with pytest.raises(InputError, match="q of at least 1"):
-        propose(process, starts, 0, 1.0)
+    with pytest.raises(InputError, match="q from 1 to 3"):
+        propose(process, starts, 4, 1.0)
     with pytest.raises(ShapeError):
         propose(process, starts[:, :2], 1, 1.0)
 

@@ -28,10 +28,10 @@ from scratchvae.replacement import replace as write
 
 DEFAULTS = {
     "data": "drawn-molecules",
-    "epochs": 8,
-    "learning_rate": 3e-3,
-    "learning_rate_decay": 0.6,
-    "kl_weight": 0.3,
+    "epochs": 14,
+    "learning_rate": 4e-3,
+    "learning_rate_decay": 0.75,
+    "kl_weight": 0.45,
     "kl_warmup": 300,
     "clip_norm": 5.0,
 }

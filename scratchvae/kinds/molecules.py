@@ -246,6 +246,8 @@ class Molecules(Kind):
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
         """Strings as a text, a line each, as a table with their predicted properties, .csv, or drawn."""
         text = path.suffix.lower() in TEXTS
+        if path.suffix == ".npy":
+            raise InputError("sample", f"a text, {', '.join(TEXTS)}, or a picture", repr(str(path)))
         if not text:
             path = sv.plotting.picture_path(path)
         z = self.latents(model, n, seed, **asked)

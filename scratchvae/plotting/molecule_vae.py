@@ -19,7 +19,7 @@ MOST_POINTS = 2000  # of a scatter plot
 
 
 def molecule_samples(model: Any, n: int = 20, seed: int = 0) -> Figure:
-    """n strings of z ~ p(z), each with the properties that its z predicts; those that are no molecules as text."""
+    """n strings of z ~ p(z), each with the first property that its z predicts; those that are no molecules as text."""
     z = model.prior_draws(n, seed)
     return molecules(model.write(z), _predictions(model, z))
 
@@ -82,5 +82,5 @@ def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]
 def _predictions(model: Any, z: Any) -> list[str] | None:
     if model.property_decoder is None:
         return None
-    predicted = {name: to_numpy(values) for name, values in model.predict_at(z).items()}
-    return [", ".join(f"{name} {values[i]:.3g}" for name, values in predicted.items()) for i in range(len(z))]
+    name, values = next(iter(model.predict_at(z).items()))
+    return [f"{name} {value:.2f}" for value in to_numpy(values)]

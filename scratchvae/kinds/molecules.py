@@ -82,12 +82,6 @@ def _has_known_properties(subject: Subject) -> bool:
     return any(numpy.isfinite(subject.test.properties.get(name, numpy.nan)).any() for name in names)
 
 
-def _latent(subject: Subject) -> Any:
-    properties = subject.test.properties
-    labels = next(iter(properties.values())) if properties else None
-    return sv.plotting.latent_scatter(subject.model, subject.test.molecules, labels)
-
-
 def _interpolation(subject: Subject) -> Any:
     x = subject.test.molecules[: 4 * SHOWN_ARCS]
     z = subject.model.encode(x).mean
@@ -97,7 +91,12 @@ def _interpolation(subject: Subject) -> Any:
 
 
 PICTURES = (
-    Picture("latent", "at least two latent dimensions", lambda s: s.model.latent_size > 1, _latent),
+    Picture(
+        "latent",
+        "at least two latent dimensions, and properties of test molecules",
+        lambda s: s.model.latent_size > 1 and bool(s.test.properties),
+        lambda s: sv.plotting.latent_by_property(s.model, s.test.molecules, s.test.properties),
+    ),
     Picture(
         "reconstructions",
         "a run",

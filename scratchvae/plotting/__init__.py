@@ -18,6 +18,7 @@ from scratchvae.plotting.latent import (
     unit_sweep,
 )
 from scratchvae.plotting.molecule_vae import (
+    latent_by_property,
     molecule_interpolation,
     molecule_neighbours,
     molecule_reconstructions,
@@ -45,6 +46,7 @@ __all__ = [
     "images",
     "interpolation",
     "label_curve",
+    "latent_by_property",
     "latent_grid",
     "latent_scatter",
     "molecule_interpolation",

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scratchvae.backend import to_numpy
 from scratchvae.chemistry import why_invalid
 from scratchvae.errors import InputError
-from scratchvae.plotting.canvas import BLUE, GREY, enlarge_labels
+from scratchvae.plotting.canvas import BLUE, GREY, enlarge_labels, numbers
 from scratchvae.plotting.molecules import molecules
 
 MOST_POINTS = 2000  # of a scatter plot
@@ -51,6 +51,34 @@ def molecule_neighbours(
     counts = Counter(each for each in model.near(x, draws, spread, seed) if why_invalid(each) is None)
     frequent = counts.most_common(n)
     return molecules([x, *(each for each, _ in frequent)], ["x", *(f"{count} of {draws}" for _, count in frequent)])
+
+
+def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
+    """The means of q(z | x), coloured by each property, on the plane in which the property varies most.
+
+    The horizontal axis is the direction w of least squares, t = w'z + b; the vertical one has the largest variance of
+    those at right angles to w. At most 2,000 rows whose property is known are shown.
+
+    Raises InputError where there is no property.
+    """
+    if not properties:
+        raise InputError("latent_by_property", "a property", "none")
+    figure = Figure(figsize=(5.4 * len(properties), 4.8), layout="constrained", dpi=150)
+    for axes, (name, t) in zip(figure.subplots(1, len(properties), squeeze=False)[0], properties.items(), strict=True):
+        known = numpy.flatnonzero(numpy.isfinite(t))[:: -(-len(x) // MOST_POINTS)]
+        z = numbers("latent_by_property", model.encode(numpy.asarray(x)[known]).mean)
+        z = z - z.mean(axis=0)
+        w = numpy.linalg.lstsq(z, t[known] - t[known].mean(), rcond=None)[0]
+        w /= numpy.linalg.norm(w)
+        others = z - numpy.outer(z @ w, w)
+        second = numpy.linalg.svd(others, full_matrices=False)[2][0]
+        points = axes.scatter(z @ w, z @ second, c=t[known], s=6, cmap="viridis", linewidths=0)
+        figure.colorbar(points, ax=axes, label=name)
+        correlation = numpy.corrcoef(z @ w, t[known])[0, 1]
+        axes.set(xlabel=f"direction of {name}", ylabel="largest variance at right angles")
+        axes.set_title(f"correlation {correlation:.2f}", fontsize=11)
+        enlarge_labels(axes)
+    return figure
 
 
 def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:

@@ -27,6 +27,8 @@ class StringScores:
         Different canonical keys among the valid strings, divided by their number; NaN without a valid one.
     novel : float or None
         The share of those keys that no known molecule has; None where no molecules are known.
+    agreement : float or None
+        The share of strings on which RDKit and the package's reader agree; None where it is not installed.
     """
 
     n: int
@@ -34,10 +36,15 @@ class StringScores:
     valid_by_rdkit: float | None
     distinct: float
     novel: float | None
+    agreement: float | None = None
 
     def __str__(self) -> str:
         text = f"{self.valid:.1%} valid by syntax, valences and aromatic rings"
-        text += "" if self.valid_by_rdkit is None else f" ({self.valid_by_rdkit:.1%} by RDKit)"
+        text += (
+            ""
+            if self.valid_by_rdkit is None
+            else f" ({self.valid_by_rdkit:.1%} by RDKit, which agrees on {self.agreement:.1%})"
+        )
         text += f", of these {self.distinct:.1%} distinct molecules"
         return text + ("" if self.novel is None else f", of these {self.novel:.1%} not in the training part")
 
@@ -53,12 +60,15 @@ def score_strings(strings: Sequence[str], known: Iterable[str] | None = None) ->
     if known is not None:
         old = keys_among(known, set(map(composition, found.values())))
         novel = sum(key not in old for key in found) / len(found) if found else float("nan")
+    verdicts = read_by_rdkit(strings)
+    agreed = None if verdicts is None else [a == (b is not None) for a, b in zip(verdicts, keys, strict=True)]
     return StringScores(
         len(strings),
         n_valid / len(strings),
-        share_read_by_rdkit(strings),
+        None if verdicts is None else sum(verdicts) / len(strings),
         len(found) / n_valid if n_valid else float("nan"),
         novel,
+        None if agreed is None else sum(agreed) / len(strings),
     )
 
 
@@ -87,11 +97,11 @@ def _letter(symbol: str) -> str:
     return letter if letter.isalpha() and letter != "H" else ""
 
 
-def share_read_by_rdkit(strings: Sequence[str]) -> float | None:
-    """The share of strings that RDKit takes for molecules; None where it is not installed."""
+def read_by_rdkit(strings: Sequence[str]) -> list[bool] | None:
+    """Whether RDKit takes each string for a molecule; None where it is not installed."""
     if find_spec("rdkit") is None:
         return None
     chem, logger = import_module("rdkit.Chem"), import_module("rdkit.RDLogger")
     logger.DisableLog("rdApp.*")
     read: Callable[[str], object] = chem.MolFromSmiles
-    return sum(read(string) is not None for string in strings) / len(strings)
+    return [read(string) is not None for string in strings]

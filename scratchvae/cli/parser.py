@@ -139,12 +139,10 @@ def _add_sample(added: Any) -> None:
     argument("--n", type=_converted(COUNT), default=100, metavar="N", help="number of samples (default: 100)")
     argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of z (default: 0)")
     for option in commands.sampling_options().values():
-        kinds = {kind.name: own for kind in KINDS.values() for own in kind.sampling if own.name == option.name}
-        usual = [f"default: {own.default} with {kind}" for kind, own in kinds.items() if own.default is not None]
-        notes = usual or [f"with {', '.join(kinds)}"]
-        argument(
-            option.flag, default=argparse.SUPPRESS, metavar=option.metavar, help=f"{option.help} ({'; '.join(notes)})"
-        )
+        own = {kind.name: each.default for kind in KINDS.values() for each in kind.sampling if each.name == option.name}
+        usual = ", ".join(f"{default:g} with {kind}" for kind, default in own.items() if default is not None)
+        note = f"default: {usual}" if usual else f"with {', '.join(own)}"
+        argument(option.flag, default=argparse.SUPPRESS, metavar=option.metavar, help=f"{option.help} ({note})")
     argument(
         "--out",
         default="samples.png",

@@ -108,7 +108,7 @@ def test_samples_at_a_temperature(run, tmp_path, capsys):
     for suffix in ("npy", "png"):
         arguments = ["--temperature", "1", "--out", str(tmp_path / f"t.{suffix}")]
         assert main(["sample", str(tmp_path / "mlp.npz"), *arguments]) == 2
-        sentence = "sample --temperature: expected a run of --model sketch, received one of --model mlp"
+        sentence = "sample --temperature: expected a run of --model sketch, molecules, received one of --model mlp"
         assert sentence in capsys.readouterr().err and not (tmp_path / f"t.{suffix}").exists()
 
 
@@ -150,7 +150,12 @@ def test_what_cannot_be_completed_gets_a_sentence(run, data, tmp_path, capsys):
         (run, data, ["--row", "40"], "complete: expected --row below 40, the number of drawings, received 40"),
         (run, data, ["--n", "401"], "complete: expected --n of at most 400, received 401"),
         (run, data, ["--out", "c.txt"], "expected a suffix among"),
-        (tmp_path / "mlp.npz", data, [], "complete: expected a run of --model sketch, received one of --model mlp"),
+        (
+            tmp_path / "mlp.npz",
+            data,
+            [],
+            "complete: expected a run of --model sketch, molecules, received one of --model mlp",
+        ),
     ):
         out = [] if "--out" in more else ["--out", str(tmp_path / "c.svg")]
         assert main(["complete", str(model), str(tmp_path / drawing), *out, *more]) == 2, drawing
@@ -234,7 +239,7 @@ def test_the_kinds_temperatures_are_those_of_the_model(capsys):
     for draw, temperature in ((sv.SketchRNN.sample, 0.4), (sv.SketchRNN.complete_points, 0.3)):
         assert inspect.signature(draw).parameters["temperature"].default == temperature
     for command, sentence in (
-        ("sample", "(default: 0.4 with sketch)"),
+        ("sample", "(default: 0.4 with sketch, 0 with molecules)"),
         ("complete", "of what is drawn (default: 0.3)"),
     ):
         with pytest.raises(SystemExit):

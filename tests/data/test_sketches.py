@@ -319,8 +319,7 @@ def test_drawn_sketches_are_as_many_as_were_measured():
 
 
 def test_load_drawn_sketches(monkeypatch):
-    monkeypatch.setattr(sv.data, "draw_sketches", lambda n, seed: draw_sketches(n // 100, seed))
-    monkeypatch.setattr(Dataset, "cut", lambda self, n: (self.take(slice(n // 100)), self.take(slice(n // 100, None))))
+    monkeypatch.setitem(sv.data.DRAWN, "drawn-sketches", (draw_sketches, 200))
     train, test = sv.data.load("drawn-sketches", seed=1)
     assert len(train) == 200 and len(test) == 20 and train.images is None
     assert train.observations is train.sketches and len(train.labels) == 200

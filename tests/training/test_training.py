@@ -133,7 +133,7 @@ def test_every_epoch_visits_every_row_once_in_another_order(x):
     recorder = Recorder(small())
     sv.fit(recorder, x, epochs=3, batch_size=20, n_samples=4, seed=1, learning_rate=0.02, **quiet)
     assert [len(batch) for batch, _, _ in recorder.asked] == 3 * [20, 20, 5]
-    assert [noise for _, noise, _ in recorder.asked] == [sv.Noise(1, step) for step in range(9)]
+    assert [noise for _, noise, _ in recorder.asked] == [sv.Noise(1, step, training=True) for step in range(9)]
     assert {n_samples for _, _, n_samples in recorder.asked} == {4}
     epochs = [numpy.concatenate([batch for batch, _, _ in recorder.asked[3 * i : 3 * i + 3]]) for i in range(3)]
     for epoch in epochs:

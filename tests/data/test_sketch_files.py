@@ -314,7 +314,7 @@ def test_which_paths_hold_drawings(tmp_path):
     (tmp_path / "empty.svg").mkdir()
     assert holds_drawings(tmp_path) and not holds_drawings(tmp_path / "empty.svg")
     assert not holds_drawings(tmp_path / "none.svg")
-    with pytest.raises(InputError, match=r"of drawings \(.ndjson, .json, .svg\), received .*none.svg"):
+    with pytest.raises(InputError, match=r"of drawings \(.ndjson, .json, .svg\) or .*, received .*none.svg"):
         sv.data.load(tmp_path / "none.svg")
     with pytest.raises(DataError, match="expected a folder of .svg files, received one without any"):
         read_drawings(tmp_path / "empty.svg")

@@ -154,7 +154,7 @@ def test_what_cannot_be_completed_gets_a_sentence(run, data, tmp_path, capsys):
             tmp_path / "mlp.npz",
             data,
             [],
-            "complete: expected a run of --model sketch, molecules, received one of --model mlp",
+            "complete: expected a run of --model sketch, received one of --model mlp",
         ),
     ):
         out = [] if "--out" in more else ["--out", str(tmp_path / "c.svg")]

@@ -150,21 +150,29 @@ class Molecules(Kind):
         return {} if options.get("column") is None else {"column": options["column"]}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
-        """With the properties wanted, without the molecules whose symbols are too rare in the first, training, part."""
+        """With the properties wanted, without molecules of symbols that are rare in the training part, or longer ones.
+
+        The training part comes first.
+        """
         if parts[0].molecules is None:
             return parts
         if settings["properties"] is not None:
             parts = tuple(part.keep(settings["properties"]) for part in parts)
         alphabet = self.alphabet(settings, parts[0])
-        known = [[alphabet.unknown(molecule) is None for molecule in part.molecules] for part in parts]
-        parts = tuple(part.take(numpy.flatnonzero(rows)) for part, rows in zip(parts, known, strict=True))
+        longest = max(self.longest(alphabet, parts[0]), 1)
+        parts = tuple(self._usual(alphabet, longest, part) for part in parts)
         if not all(map(len, parts)):
-            raise DataError(
-                f"--model {self.name}",
-                f"molecules of frequent symbols, --fewest {settings['fewest']}",
-                "none in a part",
-            )
+            expected = f"molecules of frequent symbols, --fewest {settings['fewest']}"
+            raise DataError(f"--model {self.name}", expected, "none in a part")
         return parts
+
+    def _usual(self, alphabet: Alphabet, longest: int, part: Dataset) -> Dataset:
+        """The molecules of these symbols and at most so many; the number of the others is added to the omissions."""
+        rows = [
+            alphabet.unknown(molecule) is None and len(alphabet.split(molecule)) <= longest
+            for molecule in part.molecules
+        ]
+        return replace(part.take(numpy.flatnonzero(rows)), omissions=part.omissions + rows.count(False))
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
         """Raise DataError for data that are no molecules."""
@@ -180,10 +188,22 @@ class Molecules(Kind):
         """The symbols that occur often enough in the training part."""
         return Alphabet.of(self.observations(train), settings["fewest"])
 
+    def longest(self, alphabet: Alphabet, train: Dataset) -> int:
+        """The most symbols of a molecule of the training part that has none but those of the alphabet."""
+        known = (molecule for molecule in train.molecules if alphabet.unknown(molecule) is None)
+        return max((len(alphabet.split(molecule)) for molecule in known), default=0)
+
+    def notes(self, settings: Settings, train: Dataset) -> list[str]:
+        """How many molecules were left out."""
+        if not train.omissions:
+            return []
+        reason = f"of too many symbols, or with one that occurs fewer than {settings['fewest']} times"
+        return [f"{train.omissions:,} molecules left out of the training part, {reason}"]
+
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.MoleculeVAE:
         """MoleculeVAE.gru of the symbols, the longest string and the properties' units of the training part."""
         alphabet = self.alphabet(settings, train)
-        longest = max(len(alphabet.split(molecule)) for molecule in train.molecules)
+        longest = self.longest(alphabet, train)
         properties = {} if settings["objective"] == "iwae" else train.properties
         means, stds = [], []
         for name, t in properties.items():
@@ -281,7 +301,8 @@ class Molecules(Kind):
             raise InputError(
                 "sample", f"--maximize with a property among {', '.join(names) or '(none)'}", repr(maximize)
             )
-        i, unit = names.index(maximize), float(model.property_decoder.unit[names.index(maximize)])
+        i = names.index(maximize)
+        unit = float(model.property_decoder.unit[i])
         return sv.latent_search.ascend(
             lambda z: model.property_decoder(z).mean[..., i] * (1 / unit), z, model.prior, prior_weight=0.1
         )

@@ -196,7 +196,8 @@ class GRU(Module):
 
     def step(self, x: Any, state: Any, constant: Any = None) -> Any:
         """One step, h_t from h_(t-1).   x (N, D) or symbols (N,), state (N, H) -> (N, H)"""
-        return ops.gru_step(self._inputs(x), self.recurrent, self.recurrent_bias, state, constant)
+        inputs = self._inputs(x)  # one step by `ops.gru` takes half the time of `ops.gru_step`
+        return ops.gru(inputs, self.recurrent, self.recurrent_bias, state, constant, counts=[len(inputs)])
 
     def _inputs(self, x: Any) -> Any:
         if x.dtype.kind in "iu":

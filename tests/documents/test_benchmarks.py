@@ -15,6 +15,7 @@ import scratchvae as sv
 from scratchvae.checks.sketches import small_model
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError
+from scratchvae.noise import GivenNoise
 
 sys.path.append(str(Path(__file__).parents[2]))
 from benchmarks import (
@@ -26,6 +27,7 @@ from benchmarks import (
     linear,
     mnist,
     molecule_search,
+    molecule_step,
     recurrent,
     reproduce,
     semisupervised_step,
@@ -394,6 +396,82 @@ def test_the_decks_table_of_completions_is_the_one_that_was_measured():
     for row in results.values():
         assert f"| {row['log_p']:.2f} ± {row['log_p_error']:.2f} |" in text
         assert row["lost"] == 0 or f"| {row['lost']:.2f} ± {row['lost_error']:.2f} |" in text
+
+
+# ---- a step of molecules
+
+
+SMALL = {"n_batches": 3, "batch_size": 6, "latent_size": 3, "hidden_size": 4}
+
+
+def small_problem():
+    """Drawn molecules, a property of one of them not known."""
+    drawn = sv.data.draw_molecule_set(24)
+    drawn.properties["logP"][:6] = numpy.nan
+    return molecule_step.Problem.of(drawn, **SMALL)
+
+
+def test_a_timed_step_of_molecules_is_one_of_fit():
+    problem = small_problem()
+    assert problem.x.shape[0] == 18 and numpy.isnan(problem.t).any() and len(problem.batches()) == 3
+    step, model = molecule_step.engine(problem), problem.model()
+    losses = [step() for _ in range(7)]
+    optimizer = sv.optim.Adam(model.parameters(), 1e-3, clip_norm=5.0)
+    for (rows, e), loss in zip(problem.batches() * 2, losses, strict=False):
+        terms = model.joint_terms(problem.x[rows], problem.t[rows], GivenNoise(e[None]))
+        ours = sv.ops.mean(0.45 * terms[2] - terms[0] - terms[1])
+        assert float(ours.data) == pytest.approx(loss, rel=1e-5)
+        sv.grad(ours, optimizer.parameters, out=optimizer.gradients)
+        optimizer.step()
+    assert losses[6] < losses[3] < losses[0], "the same batch"
+
+
+def test_losses_of_molecules_that_differ_are_not_timed():
+    problem = small_problem()
+    makers = {"scratchvae": partial(molecule_step.engine, problem)}
+    assert set(molecule_step.check(makers, 2)) == {"scratchvae"}
+    other = replace(problem, t=problem.t + 1)
+    with pytest.raises(InputError, match="the losses of scratchvae from another, received others, by"):
+        molecule_step.check(makers | {"another": partial(molecule_step.engine, other)}, 2)
+
+
+def test_what_is_timed_of_molecules_is_the_same():
+    pytest.importorskip("torch")
+    problem = small_problem()
+    makers = {name: partial(molecule_step.pytorch, problem, packed=name == "packed") for name in ("padded", "packed")}
+    losses = molecule_step.check(makers | {"scratchvae": partial(molecule_step.engine, problem)}, 30)
+    assert losses["scratchvae"][27] < 0.99 * losses["scratchvae"][0]
+
+
+def test_molecules_are_timed_and_written(tmp_path, monkeypatch, capsys):
+    """With PyTorch where it is, and without it: then strings are written, and no step is timed."""
+    problem = small_problem()
+    monkeypatch.setattr(molecule_step.Problem, "of", lambda dataset: problem)
+    for name, value in (("WRITTEN", 5), ("WRITTEN_LONGEST", 7), ("BATCH_SIZE", 6), ("N_BATCHES", 2)):
+        monkeypatch.setattr(molecule_step, name, value)
+    arguments = ["--rounds", "1", "--cpu", "--out", str(tmp_path / "step.json")]
+    for missing in (True, False):
+        with monkeypatch.context() as context:
+            if missing:
+                context.setitem(sys.modules, "torch", None)
+            else:
+                pytest.importorskip("torch")
+            molecule_step.main(arguments)
+        results, out = json.loads((tmp_path / "step.json").read_text()), capsys.readouterr().out
+        assert results["written"]["symbols"] == 7 and "5 strings of 7.0 symbols (as none ends)" in out
+        assert results["data"] == "drawn molecules" and ("torch is not installed" in out) == missing
+        assert missing != ("steps" in results)
+    assert results["steps"]["padded"]["ratio"] == 1 and set(results["steps"]) == {"padded", "packed", "scratchvae"}
+
+
+def test_the_molecules_to_time_are_checked(tmp_path):
+    with pytest.raises(InputError, match="at least 600 molecules, received 24"):
+        molecule_step.Problem.of(sv.data.draw_molecule_set(24), n_batches=100, batch_size=6)
+    (tmp_path / "alone.smi").write_text("CO\n" * 2560)
+    with pytest.raises(InputError, match="properties, numbers that differ, received none"):
+        molecule_step.main(["--data", str(tmp_path / "alone.smi")])
+    with pytest.raises(InputError, match="--rounds of at least 1, received 0"):
+        molecule_step.main(["--rounds", "0"])
 
 
 # ---- search for molecules

@@ -114,6 +114,8 @@ def fit(
         The properties t of each row, NaN where one is not known. For a MoleculeVAE that has them; what is ascended is
         then a bound of log p(x, t), log p(t | z) multiplied by alpha, 1 by default.
 
+    With glibc, memory that is freed stays with the process from then on, up to 1 GiB, and is warm at the next step.
+
     Returns
     -------
     dict of lists, one entry an epoch: epoch, step, elbo, reconstruction, kl, active_units, seconds, for "iwae" also

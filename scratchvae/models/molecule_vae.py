@@ -14,7 +14,7 @@ from scratchvae.alphabet import Alphabet, strings_of
 from scratchvae.arrays import as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, device_of
-from scratchvae.distributions import SymbolSequence, kl
+from scratchvae.distributions import Normal, SymbolSequence, kl
 from scratchvae.distributions.event import log_prob, of_shape
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, DeviceError, InputError, whole_number
@@ -31,6 +31,9 @@ from scratchvae.models.vae import VAE
 from scratchvae.nn import Module
 from scratchvae.noise import Noise
 from scratchvae.objectives import Record, each, importance_weighted, with_properties
+
+ROWS_AT_ONCE = 1000
+"""Strings that are encoded or written at a time, so that memory stays bounded."""
 
 
 class MoleculeVAE(VAE):
@@ -175,10 +178,10 @@ class MoleculeVAE(VAE):
 
     def joint_terms(self, x: Any, t: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
         """E_q[log p(x | z)], E_q[log p(t | z)] and KL(q(z | x) || p(z)), in nats.   (N, T), (N, P) -> three of (N,)"""
-        q = of_shape("encoder", self.encoder(x), (len(x), self.latent_size))
+        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        log_t = self.property_decoder(z).log_prob(t)
-        return ops.mean(log_prob(self.decoder(z), x, z), axis=0), ops.mean(log_t, axis=0), kl(q, self.prior)
+        log_x, log_t = log_prob(self.call_decoder(z, noise), x, z), self.property_decoder(z).log_prob(t)
+        return ops.mean(log_x, axis=0), ops.mean(log_t, axis=0), kl(q, self.prior)
 
     def joint_elbo(
         self,
@@ -199,6 +202,13 @@ class MoleculeVAE(VAE):
         reconstruction, log_t, divergence = record(reconstruction=reconstruction, properties=log_t, kl=divergence)
         return reconstruction + alpha * log_t - kl_weight * divergence
 
+    def encode(self, x: Any) -> Normal:
+        """q(z | x), holding arrays, some rows at a time.   N strings or (N, T) -> Normal over (N, K)"""
+        x = self.observations(x)
+        with no_grad():
+            parts = [self.encoder(x[start : start + ROWS_AT_ONCE]) for start in range(0, len(x), ROWS_AT_ONCE)]
+            return Normal(*(ops.concatenate([getattr(q, name) for q in parts]) for name in ("mean", "log_std")))
+
     # ---- strings
 
     def write(self, z: Any, temperature: float = 0.0, beam: int = 1, seed: int = 0) -> list[str]:
@@ -210,14 +220,18 @@ class MoleculeVAE(VAE):
         beam = whole_number("write", "beam", beam)
         if beam > 1 and temperature:
             raise InputError("write", "a beam or a temperature", f"both, {beam} and {temperature}")
-        p = self.decode(z)
-        if beam > 1:
-            tokens = p.beam(beam, self.longest)
-        elif temperature:
-            tokens = p.sample(Noise(seed, device=self.device).child("symbols"), temperature, self.longest)
-        else:
-            tokens = p.greedy(self.longest)
-        return self.alphabet.decode(tokens)
+        strings, size = [], max(1, ROWS_AT_ONCE // beam)
+        for i, start in enumerate(range(0, len(z), size)):
+            p = self.decode(z[start : start + size])
+            if beam > 1:
+                tokens = p.beam(beam, self.longest)
+            elif temperature:
+                noise = Noise(seed, i, self.device).child("symbols")
+                tokens = p.sample(noise, temperature, self.longest)
+            else:
+                tokens = p.greedy(self.longest)
+            strings += self.alphabet.decode(tokens)
+        return strings
 
     def sample(self, n: int, seed: int = 0, temperature: float = 0.0, beam: int = 1) -> list[str]:
         """n strings, as `write` writes them for draws z ~ p(z)."""
@@ -256,13 +270,22 @@ class MoleculeVAE(VAE):
             mean = self.property_decoder(self.latents(z)).mean
         return {name: mean[..., i] for i, name in enumerate(names)}
 
+    @property
+    def property_names(self) -> tuple[str, ...]:
+        """The names of the properties; none for a model without."""
+        return () if self.property_decoder is None else self.property_decoder.names
+
     def _names(self) -> tuple[str, ...]:
         if self.property_decoder is None:
             raise InputError("MoleculeVAE", "a model of properties", "one without", "MoleculeVAE.gru(properties=...)")
-        return self.property_decoder.names
+        return self.property_names
+
+    def preparation(self) -> str:
+        """The number of symbols."""
+        return f", {len(self.alphabet)} symbols"
 
     def __repr__(self) -> str:
-        text = super().__repr__().replace(", binarize=none", f", {len(self.alphabet)} symbols").replace("x (...)", "x")
+        text = super().__repr__()
         if self.property_decoder is None:
             return text
         return f"{text}\n  p(t | z)  {self.property_decoder}    {self.property_decoder.count():,} parameters"

@@ -59,45 +59,44 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
     The horizontal axis is the direction w of least squares, t = w'z + b; the vertical one has the largest variance of
     those at right angles to w. At most 2,000 rows whose property is known are shown.
 
-    Raises InputError where there is no property.
+    Raises InputError where no property has different values.
     """
-    if not properties:
-        raise InputError("latent_by_property", "a property", "none")
-    figure = Figure(figsize=(5.4 * len(properties), 4.8), layout="constrained", dpi=150)
-    for axes, (name, t) in zip(figure.subplots(1, len(properties), squeeze=False)[0], properties.items(), strict=True):
-        known = numpy.flatnonzero(numpy.isfinite(t))[:: -(-len(x) // MOST_POINTS)]
-        z = numbers("latent_by_property", model.encode(numpy.asarray(x)[known]).mean)
+    varied = varied_properties(properties)
+    if not varied:
+        raise InputError("latent_by_property", "a property with different values", ", ".join(properties) or "none")
+    figure = Figure(figsize=(5.4 * len(varied), 4.8), layout="constrained", dpi=150)
+    for axes, name in zip(figure.subplots(1, len(varied), squeeze=False)[0], varied, strict=True):
+        rows = _known_rows(properties[name])
+        t = numpy.asarray(properties[name])[rows]
+        z = numbers("latent_by_property", model.encode(numpy.asarray(x)[rows]).mean)
         z = z - z.mean(axis=0)
-        w = numpy.linalg.lstsq(z, t[known] - t[known].mean(), rcond=None)[0]
-        w /= numpy.linalg.norm(w)
-        others = z - numpy.outer(z @ w, w)
-        second = numpy.linalg.svd(others, full_matrices=False)[2][0]
-        points = axes.scatter(z @ w, z @ second, c=t[known], s=6, cmap="viridis", linewidths=0)
+        w = numpy.linalg.lstsq(z, t - t.mean(), rcond=None)[0]
+        w = w / (numpy.linalg.norm(w) or 1.0)
+        second = numpy.linalg.svd(z - numpy.outer(z @ w, w), full_matrices=False)[2][0]
+        points = axes.scatter(z @ w, z @ second, c=t, s=6, cmap="viridis", linewidths=0)
         figure.colorbar(points, ax=axes, label=name)
-        correlation = numpy.corrcoef(z @ w, t[known])[0, 1]
         axes.set(xlabel=f"direction of {name}", ylabel="largest variance at right angles")
-        axes.set_title(f"correlation {correlation:.2f}", fontsize=11)
+        if (z @ w).std() > 0:
+            axes.set_title(f"correlation {numpy.corrcoef(z @ w, t)[0, 1]:.2f}", fontsize=11)
         enlarge_labels(axes)
     return figure
 
 
 def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
-    """E[t | z] at the mean of q(z | x) against t, for each property that both have, of at most 2,000 rows.
+    """E[t | z] at the mean of q(z | x) against t, for each property that both have, of at most 2,000 known rows.
 
     Raises InputError where there is none.
     """
-    rows = slice(None, None, -(-len(x) // MOST_POINTS))
-    predicted = model.predict(x[rows])
-    names = [name for name in predicted if name in properties]
+    names = [name for name in model.property_names if numpy.isfinite(properties.get(name, numpy.nan)).any()]
     if not names:
+        received = ", ".join(properties) or "none"
         raise InputError(
-            "property_scatter", f"a property among {', '.join(predicted)}", ", ".join(properties) or "none"
+            "property_scatter", f"a property among {', '.join(model.property_names) or '(none)'}", received
         )
     figure = Figure(figsize=(4.2 * len(names), 4.2), layout="constrained", dpi=150)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        t, mean = numpy.asarray(properties[name])[rows], to_numpy(predicted[name])
-        known = numpy.isfinite(t)
-        t, mean = t[known], mean[known]
+        rows = _known_rows(properties[name])
+        t, mean = numpy.asarray(properties[name])[rows], to_numpy(model.predict(numpy.asarray(x)[rows])[name])
         ends = [min(t.min(), mean.min()), max(t.max(), mean.max())]
         axes.plot(ends, ends, color=GREY, linewidth=1, zorder=0)
         axes.scatter(t, mean, s=5, color=BLUE, alpha=0.5, linewidths=0)
@@ -105,6 +104,17 @@ def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]
         axes.set_title(f"mean absolute error {abs(t - mean).mean():.3g}", fontsize=11)
         enlarge_labels(axes)
     return figure
+
+
+def varied_properties(properties: Mapping[str, Any]) -> list[str]:
+    """The names of those that have different known values."""
+    return [name for name, t in properties.items() if len(numpy.unique(numpy.asarray(t)[numpy.isfinite(t)])) > 1]
+
+
+def _known_rows(t: Any) -> numpy.ndarray:
+    """At most 2,000 rows whose property is known, evenly chosen."""
+    known = numpy.flatnonzero(numpy.isfinite(t))
+    return known[:: -(-len(known) // MOST_POINTS)]
 
 
 def _predictions(model: Any, z: Any) -> list[str] | None:

@@ -24,7 +24,7 @@ from scratchvae.errors import InputError
 from scratchvae.molecule_scores import score_strings
 from scratchvae.optim import LinearSchedule
 
-MODELS = {"KL weight 0.2": (0.2, 20), "KL weight 1": (1.0, 4)}
+MODELS = {"KL weight 0.2": (0.2, 20), "KL weight 1": (1.0, 2)}
 """Name -> weight of the KL, epochs."""
 
 PROPERTIES = ("logP", "qed", "SAS")

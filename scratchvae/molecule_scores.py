@@ -38,6 +38,8 @@ class StringScores:
     def __str__(self) -> str:
         text = f"{self.valid:.1%} valid by syntax, valences and aromatic rings"
         text += "" if self.valid_by_rdkit is None else f" ({self.valid_by_rdkit:.1%} by RDKit)"
+        if self.valid == 0:
+            return text
         text += f", of these {self.distinct:.1%} distinct molecules"
         return text + ("" if self.novel is None else f", of these {self.novel:.1%} not in the training part")
 

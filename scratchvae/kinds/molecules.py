@@ -15,6 +15,7 @@ import scratchvae as sv
 from scratchvae.alphabet import Alphabet
 from scratchvae.chemistry import why_invalid
 from scratchvae.data import Dataset
+from scratchvae.data.molecule_files import MOST_TOKENS, has_columns
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.kind import COMMON, Kind, Settings
@@ -93,8 +94,8 @@ def _interpolation(subject: Subject) -> Any:
 PICTURES = (
     Picture(
         "latent",
-        "at least two latent dimensions, and properties of test molecules",
-        lambda s: s.model.latent_size > 1 and bool(s.test.properties),
+        "at least two latent dimensions, and properties of test molecules that differ",
+        lambda s: s.model.latent_size > 1 and any(map(sv.plotting.molecule_vae.varies, s.test.properties.values())),
         lambda s: sv.plotting.latent_by_property(s.model, s.test.molecules, s.test.properties),
     ),
     Picture(
@@ -137,7 +138,7 @@ class Molecules(Kind):
     )
     sampling = SAMPLING
     pictures = PICTURES
-    datum = "molecule"
+    rows, datum = "molecules", "molecule"
 
     def refuse(self, settings: Settings) -> None:
         """Raise InputError for what the constructor refuses, whatever the data."""
@@ -146,35 +147,44 @@ class Molecules(Kind):
             raise InputError("train", "--properties with --objective elbo", "--objective iwae")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The column of strings, where one was named."""
-        return {} if options.get("column") is None else {"column": options["column"]}
+        """The column of strings and the properties, where some were named."""
+        return {name: options[name] for name in ("column", "properties") if options.get(name)}
+
+    def reading_another(self, options: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """The column of strings; properties that another file does not have are not scored."""
+        return {"column": options["column"]} if options.get("column") and has_columns(path) else {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
-        """With the properties wanted, without the molecules whose symbols are too rare in the first, training, part."""
+        """With the properties wanted, without the molecules whose symbols are too rare in the first, training, part.
+
+        These count as `omissions` of every part.
+        """
         if parts[0].molecules is None:
             return parts
         if settings["properties"] is not None:
             parts = tuple(part.keep(settings["properties"]) for part in parts)
         alphabet = self.alphabet(settings, parts[0])
         known = [[alphabet.unknown(molecule) is None for molecule in part.molecules] for part in parts]
-        parts = tuple(part.take(numpy.flatnonzero(rows)) for part, rows in zip(parts, known, strict=True))
+        omissions = parts[0].omissions + sum(rows.count(False) for rows in known)
+        parts = tuple(
+            replace(part.take(numpy.flatnonzero(rows)), omissions=omissions)
+            for part, rows in zip(parts, known, strict=True)
+        )
         if not all(map(len, parts)):
-            raise DataError(
-                f"--model {self.name}",
-                f"molecules of frequent symbols, --fewest {settings['fewest']}",
-                "none in a part",
-            )
+            expected = f"in each part molecules of symbols that occur {settings['fewest']} times in the training part"
+            raise DataError(f"--model {self.name}", expected, f"parts of {', '.join(str(len(p)) for p in parts)}")
         return parts
 
-    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raise DataError for data that are no molecules."""
-        self.observations(train)
-
-    def observations(self, dataset: Dataset) -> Any:
-        """Strings (N,). Raises DataError for images and sketches."""
-        if dataset.molecules is None:
-            raise DataError(f"--model {self.name}", "molecules", dataset.name_of_rows)
-        return dataset.molecules
+    def notes(self, settings: Settings, train: Dataset) -> list[str]:
+        """Which properties are learned, and how many molecules are left out."""
+        names = [] if settings["objective"] == "iwae" else list(train.properties)
+        lines = [f"properties: {', '.join(names) or 'none'}"]
+        if train.omissions:
+            lines.append(
+                f"{train.omissions:,} molecules left out: longer than {MOST_TOKENS} symbols, or with one that occurs "
+                f"fewer than {settings['fewest']} times in training"
+            )
+        return lines
 
     def alphabet(self, settings: Mapping[str, Any], train: Dataset) -> Alphabet:
         """The symbols that occur often enough in the training part."""
@@ -188,8 +198,11 @@ class Molecules(Kind):
         means, stds = [], []
         for name, t in properties.items():
             known = t[numpy.isfinite(t)]
-            if not len(known) or not known.std() > 0:
-                raise DataError(f"property {name}", "numbers that differ", "none that do")
+            with numpy.errstate(over="ignore"):
+                differ = len(known) > 0 and 0 < known.std() < numpy.inf
+            if not differ:
+                received = f"{known.min():g} to {known.max():g}" if len(known) else "none that is known"
+                raise DataError(f"property {name}", "numbers in training that differ, and not by 1e150", received)
             means.append(float(f"{known.mean():.6g}"))
             stds.append(float(f"{known.std():.6g}"))
         return sv.MoleculeVAE.gru(
@@ -236,8 +249,8 @@ class Molecules(Kind):
             f"{SAMPLED:,} from the prior: {score_strings(model.sample(SAMPLED, seed), known)}",
         ]
         for name, mean in (model.predict(dataset.molecules) if model.property_decoder else {}).items():
-            if name in dataset.properties:
-                t = dataset.properties[name]
+            t = dataset.properties.get(name, numpy.array(numpy.nan))
+            if numpy.isfinite(t).any():
                 error, spread = (numpy.nanmean(abs(t - centre)) for centre in (sv.to_numpy(mean), numpy.nanmean(t)))
                 lines.append(f"{name}: mean absolute error {error:.3g}, of the mean of all in place of it {spread:.3g}")
         return lines

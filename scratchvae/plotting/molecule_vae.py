@@ -59,10 +59,11 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
     The horizontal axis is the direction w of least squares, t = w'z + b; the vertical one has the largest variance of
     those at right angles to w. At most 2,000 rows whose property is known are shown.
 
-    Raises InputError where there is no property.
+    Raises InputError where there is no property of which two values are known that differ.
     """
+    properties = {name: t for name, t in properties.items() if varies(t)}
     if not properties:
-        raise InputError("latent_by_property", "a property", "none")
+        raise InputError("latent_by_property", "a property with known values that differ", "none")
     figure = Figure(figsize=(5.4 * len(properties), 4.8), layout="constrained", dpi=150)
     for axes, (name, t) in zip(figure.subplots(1, len(properties), squeeze=False)[0], properties.items(), strict=True):
         known = numpy.flatnonzero(numpy.isfinite(t))[:: -(-len(x) // MOST_POINTS)]
@@ -84,20 +85,17 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
 def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
     """E[t | z] at the mean of q(z | x) against t, for each property that both have, of at most 2,000 rows.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none of which a value is known.
     """
-    rows = slice(None, None, -(-len(x) // MOST_POINTS))
-    predicted = model.predict(x[rows])
-    names = [name for name in predicted if name in properties]
+    predicted = model.predict(x)
+    names = [name for name in predicted if numpy.isfinite(properties.get(name, numpy.nan)).any()]
     if not names:
-        raise InputError(
-            "property_scatter", f"a property among {', '.join(predicted)}", ", ".join(properties) or "none"
-        )
+        expected = f"known values of a property among {', '.join(predicted)}"
+        raise InputError("property_scatter", expected, ", ".join(properties) or "none")
     figure = Figure(figsize=(4.2 * len(names), 4.2), layout="constrained", dpi=150)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        t, mean = numpy.asarray(properties[name])[rows], to_numpy(predicted[name])
-        known = numpy.isfinite(t)
-        t, mean = t[known], mean[known]
+        known = numpy.flatnonzero(numpy.isfinite(properties[name]))[:: -(-len(x) // MOST_POINTS)]
+        t, mean = numpy.asarray(properties[name])[known], to_numpy(predicted[name])[known]
         ends = [min(t.min(), mean.min()), max(t.max(), mean.max())]
         axes.plot(ends, ends, color=GREY, linewidth=1, zorder=0)
         axes.scatter(t, mean, s=5, color=BLUE, alpha=0.5, linewidths=0)
@@ -105,6 +103,12 @@ def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]
         axes.set_title(f"mean absolute error {abs(t - mean).mean():.3g}", fontsize=11)
         enlarge_labels(axes)
     return figure
+
+
+def varies(t: Any) -> bool:
+    """Whether two known values of a property differ."""
+    known = numpy.asarray(t)[numpy.isfinite(t)]
+    return len(known) > 1 and bool(known.min() < known.max())
 
 
 def _predictions(model: Any, z: Any) -> list[str] | None:

@@ -45,6 +45,8 @@ class StringScores:
             if self.valid_by_rdkit is None
             else f" ({self.valid_by_rdkit:.1%} by RDKit, which agrees on {self.agreement:.1%})"
         )
+        if self.valid == 0:
+            return text
         text += f", of these {self.distinct:.1%} distinct molecules"
         return text + ("" if self.novel is None else f", of these {self.novel:.1%} not in the training part")
 

@@ -62,7 +62,7 @@ def data_to_score(
         return "test", test, train
     if arguments.data in sv.data.DATASETS:
         return "test", sv.data.load(arguments.data, arguments.data_dir or options.get("data_dir"))[1], None
-    parts = sv.data.read(arguments.data, arguments.data_labels, **kind.reading(options))
+    parts = sv.data.read(arguments.data, arguments.data_labels, **kind.reading_another(options, arguments.data))
     return ("test", parts["test"], None) if "test" in parts else (f"all of {arguments.data}", parts["train"], None)
 
 

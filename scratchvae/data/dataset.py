@@ -33,7 +33,8 @@ class Dataset:
     sketches : float32, shape (N, T, 5), or None
         Rows (dx, dy, down, up, end) as in scratchvae/data/sketches.py.
     omissions : int
-        How many sketches the file has besides, that are too long or have no line; or how many molecules too long.
+        How many sketches the file has besides, that are too long or have no line; or how many molecules, too long or
+        of rare symbols.
     molecules : strings, an array of shape (N,) and type "<U...", or None
         Their SMILES.
     properties : dict of float64 arrays, shape (N,) each

@@ -39,10 +39,18 @@ SAMPLE = 100
 PRINTABLE = re.compile(r"[!-~]+")
 """What SMILES consist of."""
 
+SELFIES = re.compile(r"(\[[^][]+\]\.?)+")
+"""SELFIES are symbols in brackets alone; most of them are no SMILES, but a model may learn them."""
+
 
 def holds_molecules(path: str | os.PathLike[str]) -> bool:
     """Whether `read_molecules` is the reader, by the end of a file's name."""
     return _suffix(path) in SUFFIXES and Path(path).is_file()
+
+
+def has_columns(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a table, whose column of molecules can be named, by the end of its name."""
+    return _suffix(path) == ".csv"
 
 
 def read_molecules(
@@ -62,13 +70,14 @@ def read_molecules(
     most : molecules of more tokens are left out, and counted as `omissions`
 
     Empty lines may stand at the end of a file and nowhere else. Molecules need not be valid, since a model is asked for
-    how many are; but where none of the first 100 is, it is another column, or no SMILES at all.
+    how many are; but where none of the first 100 is, it is another column, or no SMILES at all. SELFIES, symbols in
+    brackets alone, are taken as they are.
 
     Raises DataError for a missing or damaged file, a column that is not there, cells that are no numbers, and where no
     molecule is left; InputError for a column or properties of a file without columns.
     """
     operation = f"reading {os.fspath(path)}"
-    if _suffix(path) != ".csv":
+    if not has_columns(path):
         if column is not None or properties is not None:
             raise InputError(operation, "column and properties for a .csv file", f"a {_suffix(path)} file")
         smiles = [line.split(None, 1)[0] for _, line in _lines(path, operation)]
@@ -117,6 +126,9 @@ def _lines(path: str | os.PathLike[str], operation: str) -> Iterator[tuple[int, 
             if b"\0" in raw:
                 raise DataError(operation, "a file of text", f"a byte of 0 in line {number}")
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
+            if "\r" in text:
+                expected = "lines that end with a line feed"
+                raise DataError(operation, expected, f"a carriage return within line {number}", "an old Mac's file?")
             if not text.strip():
                 empty = empty or number
                 continue
@@ -194,7 +206,8 @@ def _places_of_properties(
     for name in properties:
         if name not in others or names.count(name) > 1:
             known = ", ".join(map(repr, others)) or "none but the molecules"
-            raise DataError(operation, f"properties among the columns of the file, {known}", repr(name))
+            received = repr(name) if names.count(name) < 2 else f"{name!r}, {names.count(name)} columns"
+            raise DataError(operation, f"properties among the columns of the file, {known}", received)
     return {name: others[name] for name in properties}
 
 
@@ -211,7 +224,7 @@ def _refuse_other_text(smiles: Sequence[str], operation: str) -> None:
     for number, each in enumerate(smiles, 1):
         if not PRINTABLE.fullmatch(each):
             raise DataError(operation, "SMILES, of printable ASCII characters", f"{each!r}, molecule number {number}")
-    reasons = [why_invalid(each) for each in islice(smiles, SAMPLE)]
+    reasons = [None if SELFIES.fullmatch(each) else why_invalid(each) for each in islice(smiles, SAMPLE)]
     if reasons and None not in reasons:
         received = f"none among the first {len(reasons)}; {smiles[0]!r}, for one: {reasons[0]}"
         raise DataError(operation, "molecules as SMILES", received)

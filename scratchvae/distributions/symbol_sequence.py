@@ -20,6 +20,9 @@ from scratchvae.distributions.distribution import Distribution
 from scratchvae.errors import DataError, InputError, ShapeError, whole_number
 from scratchvae.nn import GRU, Module, Packing
 
+COLDEST = 1e-6
+"""The lowest temperature; lower ones would overflow the logits."""
+
 LONGEST = 120
 """Symbols of a sequence that is drawn, after which it is ended."""
 
@@ -95,11 +98,11 @@ class SymbolSequence(Distribution):
     def sample(self, noise: Any, temperature: float = 1.0, longest: int = LONGEST) -> Any:
         """Sequences drawn symbol by symbol, logits divided by the temperature: an array.   (..., N, longest + 1)
 
-        Every sequence ends: one of `longest` symbols was ended there. Raises InputError for a temperature that is not
-        positive.
+        Every sequence ends: one of `longest` symbols was ended there. Raises InputError for a temperature below 1e-6.
         """
-        if not 0 < temperature < math.inf:
-            raise InputError("SymbolSequence.sample", "a positive temperature", repr(temperature))
+        if not COLDEST <= temperature < math.inf:
+            expected = f"a positive temperature, of at least {COLDEST:g}"
+            raise InputError("SymbolSequence.sample", expected, repr(temperature))
         uniform = noise.uniform("symbols", (longest, math.prod(self.h0.shape[:-1])))
         return self._written(
             lambda t, rows, logits: Categorical(logits / temperature).sample(uniform[t, rows]), longest

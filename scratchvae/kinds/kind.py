@@ -14,7 +14,7 @@ import numpy
 import scratchvae as sv
 from scratchvae.backend import device_module
 from scratchvae.data import DATASETS, SPLITS, Dataset
-from scratchvae.errors import InputError
+from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, data_set, path, share_or_test
 from scratchvae.kinds.pictures import Picture
 from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
@@ -101,6 +101,9 @@ COMMON = (
 )
 """The options that every kind takes."""
 
+FOR_ROWS = {"images": "mlp", "sketches": "sketch", "molecules": "molecules"}
+"""What the rows of a data set are -> the name of a kind that takes them."""
+
 
 @dataclass(frozen=True)
 class Settings(Mapping[str, Any]):
@@ -138,6 +141,7 @@ class Kind:
     model : the class of the models that it builds
     options : those that it takes, with COMMON among them
     pictures : those that it has, in the order in which they are drawn
+    rows : what the rows of its data are, as `Dataset.name_of_rows` says it
     datum : what one row of the data is called
     sampling : the options of `scratchvae sample` beside the number, the seed and the file
     completes : whether `write_completions` goes on with what has begun
@@ -148,6 +152,7 @@ class Kind:
     model: type
     options: tuple[Option, ...] = COMMON
     pictures: tuple[Picture, ...] = ()
+    rows: str = "images"
     datum: str = "image"
     sampling: tuple[Option, ...] = ()
     completes: bool = False
@@ -163,7 +168,11 @@ class Kind:
             raise InputError("train", "--kl-floor with --objective elbo", "--objective iwae")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of `sv.data.load` and `read` that say how a file of this kind's data is read."""
+        """The arguments of `sv.data.load` that say how a run's own data are read."""
+        return {}
+
+    def reading_another(self, options: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """The arguments of `sv.data.read` that say how another file is read, to be scored."""
         return {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
@@ -172,10 +181,17 @@ class Kind:
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
         """Raise DataError or InputError for data that this kind does not take. Called before anything is written."""
+        self.observations(train)
 
     def observations(self, dataset: Dataset) -> Any:
-        """What the model observes of a data set: an array x whose first axis counts the data."""
-        raise NotImplementedError
+        """What the model observes of a data set: an array x whose first axis counts the data.
+
+        Raises DataError for a data set of other rows.
+        """
+        rows = dataset.name_of_rows
+        if rows != self.rows:
+            raise DataError(f"--model {self.name}", self.rows, rows, f"--model {FOR_ROWS[rows]} takes {rows}")
+        return dataset.observations
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> Any:
         """The model to train.

@@ -15,6 +15,7 @@ import scratchvae as sv
 from scratchvae.alphabet import Alphabet
 from scratchvae.chemistry import why_invalid
 from scratchvae.data import Dataset
+from scratchvae.data.molecule_files import MOST_TOKENS, has_columns
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.kind import COMMON, Kind, Settings
@@ -93,8 +94,8 @@ def _interpolation(subject: Subject) -> Any:
 PICTURES = (
     Picture(
         "latent",
-        "at least two latent dimensions, and properties of test molecules",
-        lambda s: s.model.latent_size > 1 and bool(s.test.properties),
+        "at least two latent dimensions, and properties of test molecules that differ",
+        lambda s: s.model.latent_size > 1 and bool(sv.plotting.varied_properties(s.test.properties)),
         lambda s: sv.plotting.latent_by_property(s.model, s.test.molecules, s.test.properties),
     ),
     Picture(
@@ -137,7 +138,7 @@ class Molecules(Kind):
     )
     sampling = SAMPLING
     pictures = PICTURES
-    datum = "molecule"
+    rows, datum = "molecules", "molecule"
 
     def refuse(self, settings: Settings) -> None:
         """Raise InputError for what the constructor refuses, whatever the data."""
@@ -146,43 +147,51 @@ class Molecules(Kind):
             raise InputError("train", "--properties with --objective elbo", "--objective iwae")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The column of strings, where one was named."""
-        return {} if options.get("column") is None else {"column": options["column"]}
+        """The column of strings and the properties, where some were named."""
+        return {name: options[name] for name in ("column", "properties") if options.get(name)}
+
+    def reading_another(self, options: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """The column of strings; properties that another file does not have are not scored."""
+        return {"column": options["column"]} if options.get("column") and has_columns(path) else {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
         """With the properties wanted, without molecules of symbols that are rare in the training part, or longer ones.
 
-        The training part comes first.
+        The training part comes first. The number of those left out of all parts is added to the `omissions` of each.
         """
         if parts[0].molecules is None:
             return parts
         if settings["properties"] is not None:
             parts = tuple(part.keep(settings["properties"]) for part in parts)
         alphabet = self.alphabet(settings, parts[0])
-        longest = max(self.longest(alphabet, parts[0]), 1)
-        parts = tuple(self._usual(alphabet, longest, part) for part in parts)
+        longest = self.longest(alphabet, parts[0])
+        usual = [
+            [alphabet.unknown(x) is None and len(alphabet.split(x)) <= longest for x in part.molecules]
+            for part in parts
+        ]
+        omissions = parts[0].omissions + sum(rows.count(False) for rows in usual)
+        parts = tuple(
+            replace(part.take(numpy.flatnonzero(rows)), omissions=omissions)
+            for part, rows in zip(parts, usual, strict=True)
+        )
         if not all(map(len, parts)):
-            expected = f"molecules of frequent symbols, --fewest {settings['fewest']}"
-            raise DataError(f"--model {self.name}", expected, "none in a part")
+            expected = f"in each part molecules of symbols that occur {settings['fewest']} times in the training part"
+            raise DataError(f"--model {self.name}", expected, f"parts of {', '.join(str(len(p)) for p in parts)}")
         return parts
 
-    def _usual(self, alphabet: Alphabet, longest: int, part: Dataset) -> Dataset:
-        """The molecules of these symbols and at most so many; the number of the others is added to the omissions."""
-        rows = [
-            alphabet.unknown(molecule) is None and len(alphabet.split(molecule)) <= longest
-            for molecule in part.molecules
+    def notes(self, settings: Settings, train: Dataset) -> list[str]:
+        """Which properties are learned, and how many molecules are left out."""
+        names = [] if settings["objective"] == "iwae" else list(train.properties)
+        return [f"properties: {', '.join(names) or 'none'}", *self.left_out(train)]
+
+    def left_out(self, part: Dataset) -> list[str]:
+        """A line on the molecules that were left out of all parts, if there are any."""
+        if not part.omissions:
+            return []
+        return [
+            f"{part.omissions:,} molecules left out: of more than {MOST_TOKENS} symbols or more than any of the "
+            "training part, or with a symbol that is rare there"
         ]
-        return replace(part.take(numpy.flatnonzero(rows)), omissions=part.omissions + rows.count(False))
-
-    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raise DataError for data that are no molecules."""
-        self.observations(train)
-
-    def observations(self, dataset: Dataset) -> Any:
-        """Strings (N,). Raises DataError for images and sketches."""
-        if dataset.molecules is None:
-            raise DataError(f"--model {self.name}", "molecules", dataset.name_of_rows)
-        return dataset.molecules
 
     def alphabet(self, settings: Mapping[str, Any], train: Dataset) -> Alphabet:
         """The symbols that occur often enough in the training part."""
@@ -193,13 +202,6 @@ class Molecules(Kind):
         known = (molecule for molecule in train.molecules if alphabet.unknown(molecule) is None)
         return max((len(alphabet.split(molecule)) for molecule in known), default=0)
 
-    def notes(self, settings: Settings, train: Dataset) -> list[str]:
-        """How many molecules were left out."""
-        if not train.omissions:
-            return []
-        reason = f"of too many symbols, or with one that occurs fewer than {settings['fewest']} times"
-        return [f"{train.omissions:,} molecules left out of the training part, {reason}"]
-
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.MoleculeVAE:
         """MoleculeVAE.gru of the symbols, the longest string and the properties' units of the training part."""
         alphabet = self.alphabet(settings, train)
@@ -208,8 +210,11 @@ class Molecules(Kind):
         means, stds = [], []
         for name, t in properties.items():
             known = t[numpy.isfinite(t)]
-            if not len(known) or not known.std() > 0:
-                raise DataError(f"property {name}", "numbers that differ", "none that do")
+            with numpy.errstate(over="ignore"):
+                differ = len(known) > 0 and 0 < known.std() < numpy.inf
+            if not differ:
+                received = f"{known.min():g} to {known.max():g}" if len(known) else "none that is known"
+                raise DataError(f"property {name}", "numbers in training that differ, and not by 1e150", received)
             means.append(float(f"{known.mean():.6g}"))
             stds.append(float(f"{known.std():.6g}"))
         return sv.MoleculeVAE.gru(
@@ -254,10 +259,11 @@ class Molecules(Kind):
             f"{exact:.1%} of {len(x):,} written again to the letter, from the mean of q(z | x)",
             f"near data, at draws of q(z | x): {score_strings(near)}",
             f"{SAMPLED:,} from the prior: {score_strings(model.sample(SAMPLED, seed), known)}",
+            *self.left_out(dataset),
         ]
         for name, mean in (model.predict(dataset.molecules) if model.property_decoder else {}).items():
-            if name in dataset.properties:
-                t = dataset.properties[name]
+            t = dataset.properties.get(name, numpy.array(numpy.nan))
+            if numpy.isfinite(t).any():
                 error, spread = (numpy.nanmean(abs(t - centre)) for centre in (sv.to_numpy(mean), numpy.nanmean(t)))
                 lines.append(f"{name}: mean absolute error {error:.3g}, of the mean of all in place of it {spread:.3g}")
         return lines

@@ -12,7 +12,7 @@ import scratchvae as sv
 from scratchvae.backend import asarray
 from scratchvae.data import Dataset
 from scratchvae.distributions.sketch import n_points
-from scratchvae.errors import DataError, InputError
+from scratchvae.errors import InputError
 from scratchvae.kinds.kind import COMMON, Kind, Settings
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, truth
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
@@ -172,6 +172,7 @@ class Sketch(Kind):
         ),
     )
     completes = True
+    rows = "sketches"
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
         """Without a latent space there is no KL that could have a floor, nor has one the weighted bound.
@@ -191,16 +192,6 @@ class Sketch(Kind):
             raise InputError("train", "--kl-annealing or --kl-warmup", "both")
         self._annealed(settings)
         sv.SketchRNN.lstm(**self._arguments(settings) | {"encoder_size": 1, "decoder_size": 1, "mixtures": 1})
-
-    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raise DataError for data that are no sketches."""
-        self.observations(train)
-
-    def observations(self, dataset: Dataset) -> Any:
-        """x (N, T, 5). Raises DataError for images."""
-        if dataset.sketches is None:
-            raise DataError(f"--model {self.name}", "sketches", "images")
-        return dataset.sketches
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SketchRNN:
         """SketchRNN.lstm in the unit of the training data, which dequantises them if they are whole numbers."""

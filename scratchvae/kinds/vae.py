@@ -50,16 +50,6 @@ LIKELIHOOD = (
 class ImageKind(Kind):
     """A kind of model whose data are images, and whose constructor takes the arguments of VAE."""
 
-    def observations(self, dataset: Dataset) -> Any:
-        """x (N, H, W, C) in [0, 1], or vectors (N, D). Raises DataError for sketches."""
-        if dataset.images is None:
-            raise DataError(f"--model {self.name}", "images", "sketches")
-        return dataset.images
-
-    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raise DataError for data that are no images."""
-        self.observations(train)
-
     def arguments(self, settings: Settings) -> dict[str, Any]:
         """What the constructors of all such models take."""
         names = ("activation", "likelihood", "std", "binarize", "seed")

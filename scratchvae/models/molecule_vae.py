@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, ClassVar
@@ -31,6 +30,9 @@ from scratchvae.models.vae import VAE
 from scratchvae.nn import Module
 from scratchvae.noise import Noise
 from scratchvae.objectives import Record, each, importance_weighted, with_properties
+
+MOST_BEGINNINGS, WIDEST = 1000, 1e6
+"""The widest beam, and the largest standard deviation of draws around a molecule."""
 
 ROWS_AT_ONCE = 1000
 """Strings that are encoded or written at a time, so that memory stays bounded."""
@@ -217,7 +219,7 @@ class MoleculeVAE(VAE):
         temperature: divides the logits of the symbols. beam: more than 1 looks for the most probable string, with so
         many beginnings at a time, and takes no temperature.
         """
-        beam = whole_number("write", "beam", beam)
+        beam = whole_number("write", "beam", beam, largest=MOST_BEGINNINGS)
         if beam > 1 and temperature:
             raise InputError("write", "a beam or a temperature", f"both, {beam} and {temperature}")
         strings, size = [], max(1, ROWS_AT_ONCE // beam)
@@ -246,8 +248,8 @@ class MoleculeVAE(VAE):
         n, mean = whole_number("near", "n", n), self.encode([x] if isinstance(x, str) else x).mean
         if len(mean) != 1:
             raise DataError("near", "one string, or one row", str(len(mean)))
-        if not (isinstance(spread, Real) and 0 <= spread < math.inf):
-            raise InputError("near", "a spread as a number of at least 0", repr(spread))
+        if not (isinstance(spread, Real) and 0 <= spread <= WIDEST):
+            raise InputError("near", f"a spread as a number from 0 to {WIDEST:g}", repr(spread))
         return mean + spread * Noise(seed, device=self.device).normal("near", (n, self.latent_size))
 
     def near(self, x: Any, n: int = 10, spread: float = 0.5, seed: int = 0, temperature: float = 0.0) -> list[str]:

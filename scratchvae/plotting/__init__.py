@@ -24,6 +24,7 @@ from scratchvae.plotting.molecule_vae import (
     molecule_reconstructions,
     molecule_samples,
     property_scatter,
+    varied_properties,
 )
 from scratchvae.plotting.molecules import molecules
 from scratchvae.plotting.strokes import (
@@ -66,4 +67,5 @@ __all__ = [
     "training_curves",
     "uncertainty",
     "unit_sweep",
+    "varied_properties",
 ]

@@ -85,7 +85,7 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
 def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
     """E[t | z] at the mean of q(z | x) against t, for each property that both have, of at most 2,000 known rows.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none of which a value is known.
     """
     names = [name for name in model.property_names if numpy.isfinite(properties.get(name, numpy.nan)).any()]
     if not names:

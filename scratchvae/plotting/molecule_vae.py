@@ -66,7 +66,7 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
         raise InputError("latent_by_property", "a property with known values that differ", "none")
     figure = Figure(figsize=(5.4 * len(properties), 4.8), layout="constrained", dpi=150)
     for axes, (name, t) in zip(figure.subplots(1, len(properties), squeeze=False)[0], properties.items(), strict=True):
-        known = numpy.flatnonzero(numpy.isfinite(t))[:: -(-len(x) // MOST_POINTS)]
+        known = _shown(t)
         z = numbers("latent_by_property", model.encode(numpy.asarray(x)[known]).mean)
         z = z - z.mean(axis=0)
         w = numpy.linalg.lstsq(z, t[known] - t[known].mean(), rcond=None)[0]
@@ -94,7 +94,7 @@ def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]
         raise InputError("property_scatter", expected, ", ".join(properties) or "none")
     figure = Figure(figsize=(4.2 * len(names), 4.2), layout="constrained", dpi=150)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        known = numpy.flatnonzero(numpy.isfinite(properties[name]))[:: -(-len(x) // MOST_POINTS)]
+        known = _shown(properties[name])
         t, mean = numpy.asarray(properties[name])[known], to_numpy(predicted[name])[known]
         ends = [min(t.min(), mean.min()), max(t.max(), mean.max())]
         axes.plot(ends, ends, color=GREY, linewidth=1, zorder=0)
@@ -109,6 +109,12 @@ def varies(t: Any) -> bool:
     """Whether two known values of a property differ."""
     known = numpy.asarray(t)[numpy.isfinite(t)]
     return len(known) > 1 and bool(known.min() < known.max())
+
+
+def _shown(t: Any) -> numpy.ndarray:
+    """The rows whose property is known, evenly thinned out to 2,000 at most."""
+    known = numpy.flatnonzero(numpy.isfinite(t))
+    return known[:: max(1, -(-len(known) // MOST_POINTS))]
 
 
 def _predictions(model: Any, z: Any) -> list[str] | None:

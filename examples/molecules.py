@@ -112,10 +112,8 @@ def main(argv: list[str] | None = None) -> None:
     print("KL weight     ELBO      KL  active   exact   valid  distinct   novel")
     for weight, each in models.items():
         print(f"{weight:9g}{worth(each, test.molecules, train.molecules, 100 if quick else 1000)}")
-    print(
-        "ELBO and KL in nats per molecule; exact: reconstructed to the letter; valid, of these distinct, of these new:"
-    )
-    print("strings of the prior, by the package's own reader (syntax, valences, aromatic rings)")
+    print("ELBO and KL in nats per molecule; exact: reconstructed to the letter; valid, of these distinct, of these")
+    print("novel: strings of the prior, by the package's own reader (syntax, valences, aromatic rings)")
 
     model, t = models[0.45], train.properties[name]
     lowest = numpy.argsort(t)[:100]

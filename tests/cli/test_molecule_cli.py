@@ -10,6 +10,7 @@ import pytest
 import scratchvae as sv
 from scratchvae.chemistry import why_invalid
 from scratchvae.cli import main
+from scratchvae.kinds import KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
 SMALL = ["--hidden-size", "5", "--latent", "3", "--batch-size", "32", "--fewest", "1", "--quiet"]
@@ -119,7 +120,11 @@ def test_samples_as_texts_tables_and_pictures(run, tmp_path, capsys):
     numpy.testing.assert_allclose(predicted, model.predict_at(z)["logP"], rtol=1e-4)
     assert main(["sample", str(run), "--n", "6", "--maximize", "logP", "--out", str(tmp_path / "s.csv")]) == 0
     higher = [float(row["predicted logP"]) for row in table(tmp_path / "s.csv")]
-    assert (higher > model.predict_at(model.prior_draws(6))["logP"]).all()
+    unit = float(model.property_decoder.unit[0])
+    before, after = model.prior_draws(6), KINDS["molecules"].latents(model, 6, 0, maximize="logP")
+    numpy.testing.assert_allclose(higher, model.predict_at(after)["logP"], rtol=1e-4)
+    scores = [model.predict_at(z)["logP"] / unit + 0.1 * model.prior.log_prob(z) for z in (before, after)]
+    assert (scores[1] > scores[0]).all()
     assert main(["sample", str(run / "last.npz"), "--n", "3", "--out", str(tmp_path / "s.png")]) == 0
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 

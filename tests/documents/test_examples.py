@@ -75,6 +75,26 @@ def test_sketches(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().err == "sketches: expected a data set of sketches, received drawn-digits\n"
 
 
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+@pytest.mark.slow
+def test_molecules(monkeypatch, tmp_path, capsys):
+    run(monkeypatch, "molecules", "--quick", "--out", str(tmp_path))
+    pictures = {f"molecule_{name}.png" for name in ("samples", "interpolation", "neighbours", "latent", "properties")}
+    assert names_in(tmp_path) == pictures | {"molecules.npz"}
+    lines = capsys.readouterr().out.splitlines()
+    weighted, collapsed = (line.split() for line in lines[1:3])
+    assert weighted[0] == "0.45" and collapsed[0] == "1" and float(weighted[2]) > float(collapsed[2])  # nats of the KL
+    predicted = {line[:24].strip(): float(line[24:34]) for line in lines[-3:]}
+    assert predicted["ascended"] > max(predicted["decoded as they are"], predicted["prior"])
+    for more, sentence in (
+        (["--data", "drawn-digits"], "expected a data set of molecules, received drawn-digits"),
+        (["--property", "QED"], "expected --property among logP, weight, rings, received QED"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            run(monkeypatch, "molecules", "--quick", *more, "--out", str(tmp_path))
+        assert capsys.readouterr().err == f"molecules: {sentence}\n"
+
+
 def test_gradient_variance(monkeypatch, tmp_path):
     run(monkeypatch, "gradient_variance", "--quick", "--out", str(tmp_path))
     assert names_in(tmp_path) == {"gradient_variance.png", "gradient_variance.json"}

@@ -6,7 +6,7 @@ import pytest
 import scratchvae as sv
 from scratchvae.chemistry import why_invalid
 from scratchvae.errors import InputError
-from scratchvae.plotting.molecule_vae import MOST_POINTS, varies
+from scratchvae.plotting.molecule_vae import MOST_POINTS, varied_properties
 
 
 @pytest.fixture(scope="module")
@@ -132,4 +132,5 @@ def test_properties_that_cannot_be_drawn(model, plain, drawn):
             sv.plotting.property_scatter(model, drawn.molecules, t)
     with pytest.raises(InputError, match="expected a model of properties, received one without"):
         sv.plotting.property_scatter(plain, drawn.molecules, drawn.properties)
-    assert varies([1, 2, numpy.nan]) and not varies([1, numpy.nan, 1]) and not varies([1])
+    values = {"two": [1, 2, numpy.nan], "one": [1, numpy.nan, 1], "alone": [1], "none": [numpy.nan]}
+    assert varied_properties(values) == ["two"]

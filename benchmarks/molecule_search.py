@@ -3,8 +3,9 @@
 usage: python -m benchmarks molecule_search RUN MOLECULES.csv [--seeds N ...] [--known random best] [--out FILE]
                                             [--part ascent search] [--methods NAME ...] [--quick]
 
-RUN is the run directory of a MoleculeVAE with the property qed, trained on the larger part of
-`Dataset.hold_out(0.1)` of the file's rows; the file, which may be compressed (.gz), has the columns smiles, qed, SAS.
+RUN is the run directory of a MoleculeVAE with the property qed, trained on molecules of the training part of
+`sv.data.load(MOLECULES.csv)`, as `python -m benchmarks molecules` trains one: its validation part comes out of that
+part, and the test parts are the same. The file, which may be compressed (.gz), has the columns smiles, qed, SAS.
 
 ascent: from the 100 held-out molecules of lowest QED, z climbs predicted QED + lambda log p(z). True QED of what is
     decoded there, and of three controls: see `ascent`.
@@ -25,8 +26,6 @@ search: 5 QED - SAS. Each method knows the scores of 800 training molecules, the
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -47,7 +46,7 @@ MOST_BLOCKS, MOST_CLIMBS = 40, 3  # of strings, before a method that finds nothi
 STEPS, RATE, PRIOR_WEIGHT = 60, 0.1, 0.1
 SPREADS = (0.1, 0.2, 0.4)
 POOL_SPREADS = (0.1, 0.2)
-COLUMNS = ("smiles", "qed", "SAS")
+PROPERTIES = ("qed", "SAS")
 
 
 def main(arguments: list[str]) -> None:
@@ -64,23 +63,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="a few molecules: to see that it works")
     options = parser.parse_args(arguments)
     chemistry = Chemistry()
-    smiles, qed, sas = molecules(options.molecules)
+    train, test = molecules(options.molecules)
     model = sv.load(options.run)
     if not isinstance(model, sv.MoleculeVAE) or "qed" not in getattr(model.property_decoder, "names", ()):
         raise InputError("molecule_search", "a MoleculeVAE with the property qed", str(options.run))
-    rows = sv.data.Dataset(images=numpy.arange(len(smiles))[:, None]).hold_out(0.1)
-    train, test = (part.images[:, 0] for part in rows)
     results: dict[str, Any] = {}
     if "ascent" in options.part:
-        results["ascent"] = ascent(model, chemistry, smiles[test], qed[test], 10 if options.quick else 100)
+        results["ascent"] = ascent(model, chemistry, test, 10 if options.quick else 100)
         report(options.out, results, "ascent", results["ascent"])
     if "search" in options.part:
-        keys = {chemistry.key(text) for text in smiles[train]}
+        keys = {chemistry.key(text) for text in train.molecules}
+        scores = 5 * train.properties["qed"] - train.properties["SAS"]
         for which in options.known:
             for name in options.methods:
                 found = []
                 for seed in options.seeds:
-                    search = Search(model, chemistry, smiles[train], (5 * qed - sas)[train], which, seed, options.quick)
+                    search = Search(model, chemistry, train.molecules, scores, which, seed, options.quick)
                     found.append(search.run(METHODS[name], keys))
                 results[f"{which} known: {name}"] = found
                 report(options.out, results, f"{which} known: {name}", summary(found))
@@ -100,23 +98,17 @@ def summary(found: list[dict[str, Any]]) -> dict[str, str]:
     return {key: f"{x.mean():.4g} ± {x.std(ddof=min(1, len(x) - 1)):.2g}" for key, x in columns.items()}
 
 
-def molecules(path: Path) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-    """smiles, QED and SAS of the rows of a file."""
-    try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(str(path), f"the columns {', '.join(COLUMNS)}", f"none of {', '.join(missing)}")
-            rows = [(row["smiles"].strip(), float(row["qed"]), float(row["SAS"])) for row in reader]
-    except (OSError, EOFError, UnicodeDecodeError, AttributeError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise DataError(str(path), "a readable file of molecules and numbers", str(error)) from error
-    smiles, qed, sas = zip(*rows, strict=True) if rows else ((), (), ())
-    if len(smiles) < 100:
-        raise DataError(str(path), "at least 100 molecules", str(len(smiles)))
-    return numpy.array(smiles), numpy.array(qed), numpy.array(sas)
+def molecules(path: Path) -> tuple[sv.data.Dataset, sv.data.Dataset]:
+    """The training and the test part of a file, with QED and SAS of each molecule."""
+    train, test = sv.data.load(path)
+    if train.molecules is None:
+        raise DataError(str(path), "molecules", train.name_of_rows)
+    train, test = (part.keep(PROPERTIES) for part in (train, test))
+    if any(numpy.isnan(part.properties[name]).any() for part in (train, test) for name in PROPERTIES):
+        raise DataError(str(path), f"a number for {' and '.join(PROPERTIES)} in every row", "an empty cell")
+    if len(train) + len(test) < 100:
+        raise DataError(str(path), "at least 100 molecules", str(len(train) + len(test)))
+    return train, test
 
 
 class Chemistry:
@@ -124,8 +116,7 @@ class Chemistry:
 
     def __init__(self) -> None:
         try:
-            self.rdkit = import_module("rdkit.Chem")
-            import_module("rdkit.RDLogger").DisableLog("rdApp.*")
+            self.rdkit, self.block_logs = import_module("rdkit.Chem"), import_module("rdkit.rdBase").BlockLogs
             self._qed = import_module("rdkit.Chem.QED").qed
             self._sas = import_module("rdkit.Contrib.SA_Score.sascorer").calculateScore
         except ImportError as error:
@@ -134,7 +125,8 @@ class Chemistry:
 
     def key(self, smiles: str) -> str:
         """The canonical string of a molecule, "" of a string that is none."""
-        molecule = self.rdkit.MolFromSmiles(smiles) if smiles else None
+        with self.block_logs():
+            molecule = self.rdkit.MolFromSmiles(smiles) if smiles else None
         return "" if molecule is None else self.rdkit.MolToSmiles(molecule)
 
     def qed(self, smiles: str) -> float:
@@ -148,12 +140,13 @@ class Chemistry:
 # ---- gradient ascent
 
 
-def ascent(model: Any, chemistry: Chemistry, smiles: numpy.ndarray, qed: numpy.ndarray, n: int) -> dict[str, Any]:
+def ascent(model: Any, chemistry: Chemistry, test: sv.data.Dataset, n: int) -> dict[str, Any]:
     """True QED of the n molecules of lowest QED, at the end of the ascent, and of three controls.
 
     before: decoded without the ascent. at_its_distance: moved from there straight towards the origin, as far from it as
     the ascent ends, since molecules near the origin are the usual ones. prior: ten times as many samples.
     """
+    smiles, qed = test.molecules, test.properties["qed"]
     readable = readable_by(model, smiles)
     lowest = readable[numpy.argsort(qed[readable], kind="stable")[:n]]
     z = model.encode(smiles[lowest]).mean

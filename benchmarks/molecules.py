@@ -27,6 +27,10 @@ from scratchvae.optim import LinearSchedule
 MODELS = {"KL weight 0.2": (0.2, 20), "KL weight 1": (1.0, 2)}
 """Name -> weight of the KL, epochs."""
 
+LATENT, HIDDEN, WRITTEN = 56, 256, 1000
+QUICK = 8, 16, 40
+"""Units of z and of the recurrent layers, and of how many molecules and draws strings are written; with --quick."""
+
 PROPERTIES = ("logP", "qed", "SAS")
 BATCH, RATES, WARMUP = 128, (2e-3, 4e-5), 2000
 IBUPROFEN, PARACETAMOL = "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "CC(=O)Nc1ccc(O)cc1"
@@ -53,11 +57,12 @@ def main(arguments: list[str]) -> None:
     validation, test = (
         part.take(numpy.flatnonzero(rows)) for part, rows in zip((validation, test), known, strict=True)
     )
+    latent_size, hidden, n = QUICK if options.quick else (LATENT, HIDDEN, WRITTEN)
     results: dict[str, Any] = {}
     for name, (weight, epochs) in MODELS.items():
         run, n_epochs = options.runs / name.removeprefix("KL ").replace(" ", "-"), 1 if options.quick else epochs
-        model = trained(train, validation, alphabet, longest, weight, n_epochs, run, 8 if options.quick else 56)
-        results[name] = {"epochs": n_epochs} | scores(model, train, test)
+        model = trained(train, validation, alphabet, longest, weight, n_epochs, run, latent_size, hidden)
+        results[name] = {"epochs": n_epochs} | scores(model, train, test, n)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(results, indent=1) + "\n")
         print(f"{name}: {results[name]}", flush=True)
@@ -66,7 +71,15 @@ def main(arguments: list[str]) -> None:
 
 
 def trained(
-    train: Any, validation: Any, alphabet: Any, longest: int, weight: float, epochs: int, run: Path, latent_size: int
+    train: Any,
+    validation: Any,
+    alphabet: Any,
+    longest: int,
+    weight: float,
+    epochs: int,
+    run: Path,
+    latent_size: int,
+    hidden: int,
 ) -> sv.MoleculeVAE:
     """A model of these molecules and their properties; the learning rate falls to a fiftieth, in a straight line."""
     units = [
@@ -77,7 +90,7 @@ def trained(
         list(alphabet.symbols),
         longest,
         latent_size,
-        256,
+        hidden,
         properties=list(PROPERTIES),
         property_means=units[0],
         property_stds=units[1],
@@ -104,17 +117,14 @@ def unit(values: numpy.ndarray) -> tuple[float, float]:
     return values.mean(), values.std()
 
 
-def scores(model: sv.MoleculeVAE, train: Any, test: Any, n: int = 1000) -> dict[str, Any]:
+def scores(model: sv.MoleculeVAE, train: Any, test: Any, n: int) -> dict[str, Any]:
     """Nats of held-out molecules, what is written of n of them and of n draws, and errors of the properties."""
-    x = test.molecules[:n]
+    x, samples = test.molecules[:n], min(n, 200)
     found = sv.evaluate(model, test.molecules)
-    log_px, error, effective = sv.log_likelihood(model, x[:200], 200)
+    log_px, error, effective = sv.log_likelihood(model, x[:samples], samples)
     symbols, characters = n_symbols(model.observations(test.molecules)) + 1, [len(each) + 1 for each in test.molecules]
     q = model.encode(x)
     near = q.sample(sv.Noise(0).normal("near data", q.shape))
-    codes, draws = sv.to_numpy(q.mean), numpy.random.default_rng(0).standard_normal((n, model.latent_size))
-    covariance = numpy.cov(codes.T) + numpy.diag(numpy.exp(2 * sv.to_numpy(q.log_std)).mean(axis=0))
-    fitted = (codes.mean(axis=0) + draws @ numpy.linalg.cholesky(covariance).T).astype(codes.dtype)
     predicted = model.predict(test.molecules)
     return {
         **{key: round(float(found[key]), 2) for key in ("elbo", "elbo_standard_error", "reconstruction", "kl")},
@@ -126,12 +136,12 @@ def scores(model: sv.MoleculeVAE, train: Any, test: Any, n: int = 1000) -> dict[
             round(float(error.mean()), 2),
             round(float(effective.mean())),
         ],
-        "elbo_of_200": round(float(sv.elbo(model, x[:200], 20).mean()), 2),
+        "elbo_of_200": round(float(sv.elbo(model, x[:samples], 20).mean()), 2),
         "exact": round(float(numpy.mean(numpy.array(model.reconstruct(x)) == x)), 4),
         "near_data": shares(model.write(near), train),
         "prior": shares(model.sample(n), train),
         "prior_sampled": shares(model.sample(n, temperature=1.0), train),
-        "fitted_gaussian": shares(model.write(fitted), train),
+        "fitted_gaussian": shares(model.write(fitted_draws(q, n)), train),
         "mean_absolute_errors": {
             name: round(float(abs(sv.to_numpy(predicted[name]) - test.properties[name]).mean()), 4)
             for name in PROPERTIES
@@ -140,6 +150,17 @@ def scores(model: sv.MoleculeVAE, train: Any, test: Any, n: int = 1000) -> dict[
             name: round(float(abs(t - train.properties[name].mean()).mean()), 4) for name, t in test.properties.items()
         },
     }
+
+
+def fitted_draws(q: Any, n: int) -> numpy.ndarray:
+    """n draws of the Gaussian that has the mean and the covariance of z ~ q(z | x), x one of the molecules.   (n, K)
+
+    Cov(z) = Cov(E[z | x]) + E[Cov(z | x)]
+    """
+    means, variances = sv.to_numpy(q.mean), numpy.exp(2 * sv.to_numpy(q.log_std))
+    covariance = numpy.cov(means.T) + numpy.diag(variances.mean(axis=0))
+    draws = numpy.random.default_rng(0).standard_normal((n, means.shape[1]))
+    return (means.mean(axis=0) + draws @ numpy.linalg.cholesky(covariance).T).astype(means.dtype)
 
 
 def shares(strings: list[str], train: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy
 from scratchvae.arrays import as_array, type_name
 from scratchvae.backend import to_numpy
 from scratchvae.chemistry import split_smiles
-from scratchvae.errors import DataError, InputError
+from scratchvae.errors import DataError, InputError, whole_number
 
 Split = Callable[[str], list[str]]
 """From a string to its symbols, which joined are the string again."""
@@ -66,9 +66,10 @@ class Alphabet:
     def encode(self, strings: Sequence[str], longest: int | None = None) -> numpy.ndarray:
         """The integers of each string, 0 at its end and behind it.   N strings -> (N, T + 1), T symbols in the longest
 
-        Raises DataError, which names the row, for an empty string, a symbol that is none of these, and one of more
-        than `longest` symbols.
+        Raises DataError, which names the row, for an empty string, a symbol that is none of these, and a string of
+        more than `longest` symbols, and InputError for a `longest` below 1.
         """
+        longest = None if longest is None else whole_number("Alphabet.encode", "longest", longest)
         if isinstance(strings, str):
             raise DataError("strings", "a list of strings", f"one string, {_shortened(strings)}", "[x]")
         rows = []
@@ -82,8 +83,8 @@ class Alphabet:
                 expected = f"the {len(self)} symbols {_in_words(self.symbols)}"
                 received = f"{error.args[0]!r} in row {i}, {_shortened(string)}"
                 raise DataError("strings", expected, received) from None
-            if not 0 < len(symbols) <= (longest or len(symbols)):
-                bound = f"1 to {longest} symbols" if longest else "at least one symbol"
+            if not symbols or (longest is not None and len(symbols) > longest):
+                bound = "at least one symbol" if longest is None else f"1 to {longest} symbols"
                 received = f"{len(symbols)} in row {i}, {_shortened(string)}"
                 raise DataError("strings", f"{bound} in each", received)
         if not rows:

@@ -12,10 +12,12 @@ from scratchvae.backend import to_numpy
 from scratchvae.errors import DataError, InputError, ShapeError
 
 LARGEST = 5000
-"""The most points of a process: three arrays of N x N numbers are held at a time, 200 MB each."""
+"""The most points of a process: at most five arrays of N x N numbers are held at a time, the factor and four others in
+`gradient` or `covariance`, 200 MB each."""
 
 BOUNDS = {"std": (1e-2, 1e2), "noise": (1e-3, 1e1), "length_scale": (1e-2, 1e2)}
-"""Where `fit` looks for the hyperparameters: multiples of those that it starts from."""
+"""Where `fit` looks for the hyperparameters: between these multiples of those that it starts from by default. A `start`
+outside is moved to the nearest bound."""
 
 
 class GaussianProcess:

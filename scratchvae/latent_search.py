@@ -76,7 +76,9 @@ def ascend(
 
 
 def perturb(z: Any, n: int, spread: float, seed: int = 0) -> Any:
-    """z_(i mod N) + spread e_i,   e_i ~ Normal(0, I), for i < n: a local search that needs no model.   (N, K) -> (n, K)
+    """z_(i mod N) + spread e_i,   e_i ~ Normal(0, I), for i < n.   (N, K) -> (n, K)
+
+    A local search that uses neither gradients nor a model of the objective: the caller evaluates what it finds.
 
     Raises InputError for an n below 1 and a spread that is negative or not finite.
     """
@@ -126,8 +128,8 @@ def _log_improvement(mean: Any, std: Any, best: float) -> tuple[Any, Any, Any]:
     return value, numpy.exp(log_ndtr(u) - value), numpy.exp(log_phi - value)
 
 
-def propose(process: GaussianProcess, starts: Any, q: int, radius: float, best: float | None = None) -> numpy.ndarray:
-    """q points z = argmax E[max(f(z) - b, 0)], one after another, after each of which its mean is believed.   -> (q, K)
+def propose(process: GaussianProcess, starts: Any, q: int, radius: float) -> numpy.ndarray:
+    """q points z = argmax E[max(f(z) - b, 0)], b = max(y), one after another; after each its mean is believed.   (q, K)
 
     L-BFGS climbs the logarithm of the expected improvement from the five starts where it is highest, by its gradient,
     and stays within `radius` of its start in every coordinate: far from all data an improvement is expected that a
@@ -138,7 +140,6 @@ def propose(process: GaussianProcess, starts: Any, q: int, radius: float, best: 
     ----------
     starts : array (N, K)
         At least q perturbations of the best points, say.
-    best : b, by default the largest y of the process
 
     Raises InputError for a q that is not from 1 to N and a radius that is not positive.
     Source: Jones et al. (1998); batches by the kriging believer of Ginsbourger et al. (2010).
@@ -147,7 +148,7 @@ def propose(process: GaussianProcess, starts: Any, q: int, radius: float, best: 
     q = whole_number("propose", "q", q, largest=len(starts))
     if not 0 < radius < math.inf:
         raise InputError("propose", "a positive, finite radius", repr(radius))
-    best = float(process.y.max()) if best is None else float(best)
+    best = float(process.y.max())
     points = []
     for _ in range(q):
         order = numpy.argsort(-_log_improvement(*process.predict(starts), best)[0])[:CLIMBS]
@@ -174,14 +175,14 @@ def _climb(process: GaussianProcess, starts: numpy.ndarray, radius: float, best:
     return found.x.reshape(starts.shape)
 
 
-def choose(process: GaussianProcess, candidates: Any, q: int, best: float | None = None) -> numpy.ndarray:
+def choose(process: GaussianProcess, candidates: Any, q: int) -> numpy.ndarray:
     """The numbers of q candidates: each time argmax E[max(f(z) - b, 0)] among the others, whose mean is then believed.
 
     As `propose`, where only these points can be evaluated: a believed mean changes no other, and takes
     S_ij - S_ik S_kj / (S_kk + n^2) from the covariances S of all.   (N, K) -> (q,), or (N,) if there are fewer
     """
     q, candidates = whole_number("choose", "q", q), as_points("choose", candidates, process.z.shape[1])
-    best = float(process.y.max()) if best is None else float(best)
+    best = float(process.y.max())
     mean, covariance = process.predict(candidates)[0], process.covariance(candidates)
     chosen: list[int] = []
     for _ in range(min(q, len(candidates))):

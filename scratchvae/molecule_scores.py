@@ -1,4 +1,4 @@
-"""What strings are worth that a model has written: valid, different, new."""
+"""Scores of generated strings: the shares that are valid, distinct and novel."""
 
 from __future__ import annotations
 
@@ -8,27 +8,42 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
-from scratchvae.chemistry import SmilesError, canonical_key, read_smiles, split_smiles
+from scratchvae.chemistry import (
+    UNSEEN,
+    Molecule,
+    SmilesError,
+    TooLargeError,
+    canonical_key,
+    read_smiles,
+    split_smiles,
+)
 from scratchvae.errors import InputError
+
+LIMITS = f"{UNSEEN}; molecules that differ in stereochemistry alone count as one"
+"""What the shares do not say."""
 
 
 @dataclass(frozen=True)
 class StringScores:
-    """Shares of n strings: valid ones; of these the molecules that differ; of these the ones that are new.
+    """The shares of n strings that are valid, of these the distinct molecules, and of these the novel ones.
 
     Parameters
     ----------
     n : int
     valid : float
-        By the package's own reader, see `scratchvae.chemistry`: syntax, valences and aromatic rings.
+        The share that `read_smiles` takes for molecules: by syntax, valences and aromatic rings.
     valid_by_rdkit : float or None
         The share that RDKit reads; None where it is not installed.
     distinct : float
-        Different canonical keys among the valid strings, divided by their number; NaN without a valid one.
+        The number of different canonical keys, divided by that of the valid strings that have one; NaN if none has.
     novel : float or None
-        The share of those keys that no known molecule has; None where no molecules are known.
+        The share of those keys that no known molecule has, NaN without a key; None where no molecules are known.
     agreement : float or None
-        The share of strings on which RDKit and the package's reader agree; None where it is not installed.
+        The share of strings on which RDKit and `read_smiles` agree; None where RDKit is not installed.
+    too_large : int
+        How many valid strings have no key, because `canonical_key` takes no molecule of more than 200 atoms.
+
+    `LIMITS` says what these shares do not.
     """
 
     n: int
@@ -37,57 +52,74 @@ class StringScores:
     distinct: float
     novel: float | None
     agreement: float | None = None
+    too_large: int = 0
 
     def __str__(self) -> str:
-        text = f"{self.valid:.1%} valid by syntax, valences and aromatic rings"
-        text += (
-            ""
-            if self.valid_by_rdkit is None
-            else f" ({self.valid_by_rdkit:.1%} by RDKit, which agrees on {self.agreement:.1%})"
-        )
-        if self.valid == 0:
-            return text
-        text += f", of these {self.distinct:.1%} distinct molecules"
-        return text + ("" if self.novel is None else f", of these {self.novel:.1%} not in the training part")
+        return f"{self.shares}. {LIMITS}."
+
+    @property
+    def shares(self) -> str:
+        """The shares in words, without what they do not say."""
+        text = f"{self.valid:.1%} valid by read_smiles" if self.valid else "none valid by read_smiles"
+        if self.valid_by_rdkit is not None:
+            text += f" ({self.valid_by_rdkit:.1%} by RDKit, which agrees on {self.agreement:.1%})"
+        if self.too_large:
+            text += f", {self.too_large:,} of these too large to be compared"
+        if self.distinct == self.distinct:
+            text += f", of {'the others' if self.too_large else 'these'} {self.distinct:.1%} distinct molecules"
+            text += "" if self.novel is None else f", of these {self.novel:.1%} not in the training part"
+        return text
 
 
 def score_strings(strings: Sequence[str], known: Iterable[str] | None = None) -> StringScores:
     """Scores of strings; `known` are those of molecules that are not new. Raises InputError for no strings."""
     if not len(strings):
         raise InputError("score_strings", "at least one string", "none")
-    keys = [key_or_none(string) for string in strings]
-    found = {key: string for key, string in zip(keys, strings, strict=True) if key is not None}
-    n_valid = sum(key is not None for key in keys)
+    molecules = [molecule_or_none(string) for string in strings]
+    valid = [(molecule, string) for molecule, string in zip(molecules, strings, strict=True) if molecule is not None]
+    keys = [(key_or_none(molecule), string) for molecule, string in valid]
+    found = {key: string for key, string in keys if key is not None}
+    n_compared = sum(key is not None for key, _ in keys)
     novel = None
     if known is not None:
-        old = keys_among(known, set(map(composition, found.values())))
+        old = keys_with_letters(known, set(map(letters_of_atoms, found.values())))
         novel = sum(key not in old for key in found) / len(found) if found else float("nan")
     verdicts = read_by_rdkit(strings)
-    agreed = None if verdicts is None else [a == (b is not None) for a, b in zip(verdicts, keys, strict=True)]
+    agreed = None if verdicts is None else [a == (b is not None) for a, b in zip(verdicts, molecules, strict=True)]
     return StringScores(
         len(strings),
-        n_valid / len(strings),
+        len(valid) / len(strings),
         None if verdicts is None else sum(verdicts) / len(strings),
-        len(found) / n_valid if n_valid else float("nan"),
+        len(found) / n_compared if n_compared else float("nan"),
         novel,
         None if agreed is None else sum(agreed) / len(strings),
+        len(valid) - n_compared,
     )
 
 
-def key_or_none(string: str) -> str | None:
-    """The canonical key of a molecule, None for a string that is none."""
+def molecule_or_none(string: str) -> Molecule | None:
+    """The molecule that a string describes, None for a string that describes none."""
     try:
-        return canonical_key(read_smiles(string))
+        return read_smiles(string)
     except SmilesError:
         return None
 
 
-def keys_among(strings: Iterable[str], compositions: set[tuple[str, ...]]) -> set[str | None]:
-    """The keys of those molecules that consist of the same heavy atoms as one of the compositions."""
-    return {key_or_none(string) for string in strings if composition(string) in compositions}
+def key_or_none(molecule: Molecule) -> str | None:
+    """The canonical key of a molecule, None for one that is too large for it."""
+    try:
+        return canonical_key(molecule)
+    except TooLargeError:
+        return None
 
 
-def composition(string: str) -> tuple[str, ...]:
+def keys_with_letters(strings: Iterable[str], letters: set[tuple[str, ...]]) -> set[str | None]:
+    """The keys of those molecules whose letters of atoms are among these: only they can be the same molecules."""
+    alike = (molecule_or_none(string) for string in strings if letters_of_atoms(string) in letters)
+    return {key_or_none(molecule) for molecule in alike if molecule is not None}
+
+
+def letters_of_atoms(string: str) -> tuple[str, ...]:
     """The first letters of a string's atoms other than hydrogen, sorted: all strings of a molecule have the same."""
     return tuple(sorted(filter(None, map(_letter, split_smiles(string)))))
 
@@ -100,10 +132,9 @@ def _letter(symbol: str) -> str:
 
 
 def read_by_rdkit(strings: Sequence[str]) -> list[bool] | None:
-    """Whether RDKit takes each string for a molecule; None where it is not installed."""
+    """Whether RDKit takes each string for a molecule, without a word in its log; None where it is not installed."""
     if find_spec("rdkit") is None:
         return None
-    chem, logger = import_module("rdkit.Chem"), import_module("rdkit.RDLogger")
-    logger.DisableLog("rdApp.*")
-    read: Callable[[str], object] = chem.MolFromSmiles
-    return [read(string) is not None for string in strings]
+    read: Callable[[str], object] = import_module("rdkit.Chem").MolFromSmiles
+    with import_module("rdkit.rdBase").BlockLogs():
+        return [read(string) is not None for string in strings]

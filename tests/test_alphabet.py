@@ -155,3 +155,10 @@ def test_strings_are_found_in_what_holds_them():
         assert strings_of(x) == strings
     for x in ([[1, 0]], numpy.array([[1, 0]]), numpy.array([strings]), Series([1, 2]), [], 5):
         assert strings_of(x) is None
+
+
+def test_a_bound_of_no_symbols_is_refused():
+    """0 is no bound that a string can keep, and not the same as none."""
+    with pytest.raises(InputError, match="Alphabet.encode: expected longest of at least 1, received 0"):
+        sv.Alphabet(["C"]).encode(["C"], longest=0)
+    assert sv.Alphabet(["C"]).encode(["CCC"], longest=None).shape == (1, 4)

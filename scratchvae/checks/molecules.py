@@ -137,7 +137,7 @@ def frequencies(device: str = "cpu") -> float:
     with no_grad():
         p = decoder(asarray(z.repeat(n, axis=0), device))
         for temperature in (1.0, 0.5):
-            drawn = to_numpy(p.sample(Noise(1, device=device), temperature, longest=4))
+            drawn = to_numpy(p.sample(Noise(1, device=device), temperature, 4))
             for x in ([0], [1, 0], [2, 0], [1, 1, 0], [1, 2, 0], [2, 1, 0], [2, 2, 0]):
                 probability = tempered(decoder, z, x, temperature, device)
                 frequency = (drawn == numpy.pad(x, (0, 5 - len(x)))).all(axis=1).mean()

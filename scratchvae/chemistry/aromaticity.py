@@ -28,12 +28,18 @@ MOST_FUSED, LARGEST_RING, MOST_OUTLINES = 6, 24, 2000
 OUTER_ELECTRONS = {"B": 3, "C": 4, "N": 5, "O": 6, "Si": 4, "P": 5, "S": 6, "Se": 6, "Te": 6}
 """The elements whose atoms can take part, with their outer electrons."""
 
+AROMATIC = 5
+"""The order of a bond in an aromatic ring, whichever Kekule structure was written: neither single nor double."""
+
 PAULING = {"B": 2.04, "C": 2.55, "N": 3.04, "O": 3.44, "Si": 1.9, "P": 2.19, "S": 2.58, "Se": 2.55, "Te": 2.1}
 """Electronegativities."""
 
 
 def aromatic_bonds(molecule: Molecule) -> set[frozenset[int]]:
-    """The bonds in aromatic rings, as the two atoms of each; an atom is aromatic if one of its bonds is."""
+    """The bonds in aromatic rings, as the two atoms of each; an atom is aromatic if one of its bonds is.
+
+    Raises TooLargeError where `smallest_rings` does.
+    """
     rings = [ring for ring in smallest_rings(molecule) if len(ring) <= LARGEST_RING]
     electrons: dict[int, int | None] = {}
     ringed = {atom for ring in rings for atom in ring}
@@ -52,6 +58,12 @@ def aromatic_bonds(molecule: Molecule) -> set[frozenset[int]]:
     if open_rings:
         _add_outlines(edges, electrons, aromatic)
     return aromatic
+
+
+def bond_orders(molecule: Molecule) -> list[int]:
+    """The order of each bond, AROMATIC in aromatic rings: the same for all Kekule structures of a molecule."""
+    aromatic = aromatic_bonds(molecule)
+    return [AROMATIC if frozenset((bond.i, bond.j)) in aromatic else bond.order for bond in molecule.bonds]
 
 
 def _pi_electrons(molecule: Molecule, number: int, ring_edges: set[frozenset[int]]) -> int | None:

@@ -8,41 +8,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scratchvae.chemistry.aromaticity import aromatic_bonds
+from scratchvae.chemistry.aromaticity import bond_orders
+from scratchvae.chemistry.faults import TooLargeError
 from scratchvae.chemistry.molecule import Molecule
-from scratchvae.errors import InputError
 
 MOST_ATOMS = 200
 """The most atoms of a molecule for which a key is made."""
-
-AROMATIC = 5
-"""The order of an aromatic bond, whichever Kekule structure it has."""
 
 
 def canonical_key(molecule: Molecule) -> str:
     """The atoms in a canonical order, and the bonds between them: equal for two molecules if their graphs are.
 
     The graph has elements, charges, hydrogens, isotopes, bond orders and aromatic bonds. Atoms are ranked by these,
-    and again by the ranks around them, until no rank changes. Where some are still equal, one after another is put
-    first, and the one that the ranks then say least about comes first. Among those that still agree any is taken: in
-    molecules they are mirror images of each other. Equal keys always mean equal graphs; the way back could fail for
-    graphs of far more symmetry than molecules have.
+    and again by the ranks around them, until no rank changes. Where some are still equal, each in turn is put
+    first, and the choice whose refined ranks give the smallest sorted list of bonds stays. Among choices that agree any
+    is taken: in molecules they are mirror images of each other. Equal keys always mean equal graphs; the way back could
+    fail for graphs of far more symmetry than molecules have.
 
     >>> from scratchvae.chemistry import read_smiles
     >>> canonical_key(read_smiles("OCC")) == canonical_key(read_smiles("C(O)C"))
     True
 
-    Raises InputError for a molecule of more than 200 atoms.
+    Raises TooLargeError for a molecule of more than 200 atoms.
 
     Source: Weininger, Weininger & Weininger, "SMILES. 2" (J. Chem. Inf. Comput. Sci. 1989, 29, 97), with more care
     about ties.
     """
     if len(molecule.atoms) > MOST_ATOMS:
-        raise InputError("canonical_key", f"a molecule of at most {MOST_ATOMS} atoms", str(len(molecule.atoms)))
-    aromatic = aromatic_bonds(molecule)
+        raise TooLargeError("canonical_key", f"a molecule of at most {MOST_ATOMS} atoms", str(len(molecule.atoms)))
     edges: list[list[tuple[int, int]]] = [[] for _ in molecule.atoms]  # (order, other)
-    for bond in molecule.bonds:
-        order = AROMATIC if aromatic and frozenset((bond.i, bond.j)) in aromatic else bond.order
+    for bond, order in zip(molecule.bonds, bond_orders(molecule), strict=True):
         edges[bond.i].append((order, bond.j))
         edges[bond.j].append((order, bond.i))
     names = [_name(atom.element, atom.hydrogens, atom.charge, atom.isotope) for atom in molecule.atoms]

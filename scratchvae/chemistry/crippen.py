@@ -10,7 +10,7 @@ Sci. 1999, 39, 868), Table 1; and RDKit's reading of it in SMARTS (Crippen.txt) 
 
 from __future__ import annotations
 
-from scratchvae.chemistry.aromaticity import aromatic_bonds
+from scratchvae.chemistry.aromaticity import AROMATIC, bond_orders
 from scratchvae.chemistry.elements import NUMBERS
 from scratchvae.chemistry.molecule import Atom, Molecule
 
@@ -38,9 +38,6 @@ HETERO = frozenset("N O P S F Cl Br I".split())
 
 HALOGENS = {"F": "C14", "Cl": "C15", "Br": "C16", "I": "C17"}
 
-AROMATIC = 5
-"""The order of an aromatic bond here; it is neither single nor double."""
-
 
 def log_p(molecule: Molecule) -> float:
     """The sum of the contributions of all atoms and hydrogens.
@@ -48,6 +45,8 @@ def log_p(molecule: Molecule) -> float:
     >>> from scratchvae.chemistry import read_smiles
     >>> round(log_p(read_smiles("CC(=O)Oc1ccccc1C(=O)O")), 4)
     1.3101
+
+    Raises TooLargeError for a molecule of more than 200 atoms in rings that are too entangled.
     """
     total = 0.0
     for atom, (own, of_hydrogens) in zip(molecule.atoms, crippen_types(molecule), strict=True):
@@ -66,15 +65,14 @@ class _Surroundings:
 
     def __init__(self, molecule: Molecule) -> None:
         self.atoms = molecule.atoms
-        ringed = aromatic_bonds(molecule)
-        self.aromatic = {atom for edge in ringed for atom in edge}
+        bonds = list(zip(molecule.bonds, bond_orders(molecule), strict=True))
+        self.aromatic = {atom for bond, order in bonds if order == AROMATIC for atom in (bond.i, bond.j)}
         symbols = [
             atom.element.lower() if number in self.aromatic else atom.element
             for number, atom in enumerate(molecule.atoms)
         ]
         self.around: list[list[tuple[int, str, int]]] = [[] for _ in symbols]
-        for bond in molecule.bonds:
-            order = AROMATIC if ringed and frozenset((bond.i, bond.j)) in ringed else bond.order
+        for bond, order in bonds:
             self.around[bond.i].append((bond.j, symbols[bond.j], order))
             self.around[bond.j].append((bond.i, symbols[bond.i], order))
 

@@ -1,8 +1,8 @@
-"""What is wrong with a SMILES string, and where."""
+"""What is wrong with a SMILES string, and where; and which molecules are too large for a computation."""
 
 from __future__ import annotations
 
-from scratchvae.errors import DataError
+from scratchvae.errors import DataError, InputError
 
 
 class Fault(Exception):
@@ -21,3 +21,7 @@ class SmilesError(DataError):
         super().__init__(f"SMILES {smiles!r}", fault.expected, f"{fault.received} {where}", fault.hint)
         self.place = fault.place
         self.reason = f"expected {fault.expected}, received {fault.received} {where}"
+
+
+class TooLargeError(InputError):
+    """A molecule is too large, or its rings are too entangled, for what was asked about it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy
 
 from scratchvae.chemistry.crippen import log_p
-from scratchvae.chemistry.faults import SmilesError
+from scratchvae.chemistry.faults import SmilesError, TooLargeError
 from scratchvae.chemistry.molecule import Molecule
 from scratchvae.chemistry.smiles import read_smiles
 from scratchvae.errors import InputError
@@ -24,6 +24,8 @@ PROPERTIES: dict[str, Callable[[Molecule], float]] = {
 
 def properties(smiles: Iterable[str], names: Iterable[str] = (*PROPERTIES,)) -> dict[str, numpy.ndarray]:
     """Name -> the property of each string, float64 (N,), NaN for those that are no molecule.
+
+    A property is NaN, too, for a molecule that is too large for it: logP for more than 200 atoms in entangled rings.
 
     >>> properties(["CCO", "C(C"], ["weight"])["weight"]
     array([46.069,    nan])
@@ -43,4 +45,11 @@ def _row(smiles: str, names: tuple[str, ...]) -> list[float]:
         molecule = read_smiles(smiles)
     except SmilesError:
         return [math.nan] * len(names)
-    return [PROPERTIES[name](molecule) for name in names]
+    return [_value(molecule, name) for name in names]
+
+
+def _value(molecule: Molecule, name: str) -> float:
+    try:
+        return PROPERTIES[name](molecule)
+    except TooLargeError:
+        return math.nan

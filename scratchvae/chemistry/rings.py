@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from scratchvae.chemistry.faults import TooLargeError
 from scratchvae.chemistry.molecule import Molecule
-from scratchvae.errors import InputError
 
 MOST_RINGED = 200
 """The most atoms in rings for which all candidates are compared."""
@@ -59,7 +59,7 @@ def smallest_rings(molecule: Molecule) -> list[list[int]]:
     No ring of the set is a sum of smaller ones. First the shortest ring through every bond; where these are too few,
     as in cubane, all rings that close two shortest paths from one atom. Where several sets are smallest, one of them.
 
-    Raises InputError where these would be taken from more than 200 atoms.
+    Raises TooLargeError where these would be taken from more than 200 atoms.
     Source: Horton, "A polynomial-time algorithm to find the shortest cycle basis of a graph" (1987).
     """
     wanted = molecule.n_rings
@@ -84,7 +84,8 @@ def smallest_rings(molecule: Molecule) -> list[list[int]]:
         return found
     ringed = sum(len(others) > 0 for others in neighbours)
     if ringed > MOST_RINGED:
-        raise InputError("smallest_rings", f"at most {MOST_RINGED} atoms in rings as entangled as these", str(ringed))
+        expected = f"at most {MOST_RINGED} atoms in rings as entangled as these"
+        raise TooLargeError("smallest_rings", expected, str(ringed))
     basis = _Basis(wanted)
     return [
         ring

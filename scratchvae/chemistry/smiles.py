@@ -22,6 +22,9 @@ from scratchvae.errors import InputError
 LONGEST_SMILES = 4000
 """The most characters of a string that is read."""
 
+UNSEEN = "read_smiles sees neither strain nor instability, nor stereo marks that clash"
+"""What must be said wherever molecules are called valid."""
+
 TOKEN = re.compile(r"\[[^\[\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
 
 ORGANIC = {symbol: (symbol, False) for symbol in "B C N O P S F Cl Br I".split()} | {
@@ -29,7 +32,7 @@ ORGANIC = {symbol: (symbol, False) for symbol in "B C N O P S F Cl Br I".split()
 }
 """What is written without brackets -> (element, aromatic)."""
 
-AROMATIC = {symbol.lower(): symbol for symbol in "B C N O P S As Se Te".split()}
+AROMATIC_SYMBOLS = {symbol.lower(): symbol for symbol in "B C N O P S As Se Te".split()}
 """What may be written as aromatic in brackets -> element."""
 
 BRACKET = re.compile(
@@ -174,7 +177,7 @@ def _bracketed(token: str, place: int) -> Atom:
             raise Fault(place, "a ] for this bracket", "none")
         raise Fault(place, "an atom such as [C@@H], [NH3+] or [13C]", repr(token))
     symbol, hydrogens, charge = match["symbol"], match["hydrogens"], match["charge"] or ""
-    element = AROMATIC.get(symbol, symbol)
+    element = AROMATIC_SYMBOLS.get(symbol, symbol)
     if element not in NUMBERS:
         raise Fault(place, "the symbol of an element", repr(symbol))
     if charge:
@@ -183,7 +186,7 @@ def _bracketed(token: str, place: int) -> Atom:
         element,
         int(hydrogens[1:] or 1) if hydrogens else 0,
         int(charge or 0),
-        symbol in AROMATIC,
+        symbol in AROMATIC_SYMBOLS,
         int(match["isotope"] or 0),
         match["chirality"] or "",
         place,

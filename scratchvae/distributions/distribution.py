@@ -12,8 +12,9 @@ class Distribution(Module):
 
     A subclass has `shape`, `mean`, `sample` and `log_prob`; for the rows of `scratchvae check` also `quadrature`, and a
     constructor that takes the parameters in the order in which it keeps them. `sample` takes uniform noise, a number
-    for every entry. The likelihood of a decoder also says which data it takes and what their ELBO is; by default it is
-    a density of real numbers.
+    for every entry. Two kinds have less: sequences have no mean, and draw each step after those before it, from a
+    Noise; KnownEntries, which scores the properties of molecules, has no `sample`. The likelihood of a decoder also
+    says which data it takes and what their ELBO is; by default it is a density of real numbers.
     """
 
     event_ndim: int

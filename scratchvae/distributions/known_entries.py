@@ -11,7 +11,10 @@ from scratchvae.distributions.normal import Normal
 
 
 class KnownEntries(Distribution):
-    """p(t) of the known entries of t, an independent normal distribution each; NaN: not known."""
+    """p(t) of the known entries of t, an independent normal distribution each; NaN: not known.
+
+    Infinity is known, and has density 0.
+    """
 
     event_ndim = 1
 
@@ -30,6 +33,6 @@ class KnownEntries(Distribution):
 
     def log_prob(self, t: Any) -> Any:
         """log p(t) = sum over the known entries of their log densities, in nats.   (..., P) -> (...)"""
-        known = array_module(t).isfinite(t)
+        known = ~array_module(t).isnan(t)
         log_p = self.normal.log_prob(array_module(t).where(known, t, 0.0))
         return ops.sum(ops.where(known, log_p, 0.0), axis=-1)

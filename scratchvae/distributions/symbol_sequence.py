@@ -23,9 +23,6 @@ from scratchvae.nn import GRU, Module, Packing
 COLDEST = 1e-6
 """The lowest temperature; lower ones would overflow the logits."""
 
-LONGEST = 120
-"""Symbols of a sequence that is drawn, after which it is ended."""
-
 
 class SymbolSequence(Distribution):
     """p(x) = product over t = 1, ..., n + 1 of p(x_t | x_1, ..., x_(t-1)),   the last one that of the end
@@ -95,7 +92,7 @@ class SymbolSequence(Distribution):
         log_p = Categorical(self.head(h)).log_prob(packing.pack(x))
         return ops.reshape(packing.sum(log_p), shape[:-1])
 
-    def sample(self, noise: Any, temperature: float = 1.0, longest: int = LONGEST) -> Any:
+    def sample(self, noise: Any, temperature: float, longest: int) -> Any:
         """Sequences drawn symbol by symbol, logits divided by the temperature: an array.   (..., N, longest + 1)
 
         Every sequence ends: one of `longest` symbols was ended there. Raises InputError for a temperature below 1e-6.
@@ -108,15 +105,15 @@ class SymbolSequence(Distribution):
             lambda t, rows, logits: Categorical(logits / temperature).sample(uniform[t, rows]), longest
         )
 
-    def greedy(self, longest: int = LONGEST) -> Any:
+    def greedy(self, longest: int) -> Any:
         """Sequences of the most probable symbol at each step, after those chosen before: an array, as `sample`."""
         return self._written(lambda t, rows, logits: logits.argmax(axis=-1), longest)
 
-    def beam(self, width: int, longest: int = LONGEST) -> Any:
+    def beam(self, width: int, longest: int) -> Any:
         """The most probable of the sequences that a beam search finds: an array, as `sample`.
 
-        At each step the `width` most probable beginnings of a sequence stay, ended ones among them, of all that
-        continue those of the step before by one symbol. A width of all beginnings finds the most probable sequence.
+        Each step extends every kept prefix by one symbol and keeps the `width` most probable; ended ones stay. With a
+        width of at least the number of prefixes it finds the most probable sequence.
         """
         width = whole_number("SymbolSequence.beam", "width", width)
         longest = whole_number("SymbolSequence.beam", "longest", longest)

@@ -24,7 +24,7 @@ from scratchvae.kinds.option import name as a_name
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
 from scratchvae.latent_space import has_arc
 from scratchvae.models.symbol_networks import ENCODERS
-from scratchvae.molecule_scores import score_strings
+from scratchvae.molecule_scores import LIMITS, score_strings
 from scratchvae.replacement import replace as write
 
 DEFAULTS = {
@@ -44,7 +44,7 @@ ENCODER = Option("encoder", "networks of q(z | x)", "convolutional", choices=ENC
 COLUMN = Option("column", "column of the strings in a .csv file", None, a_name, metavar="NAME", usual="smiles")
 PROPERTIES = Option(
     "properties",
-    "properties to learn with the strings; none behind it: no properties",
+    "properties to learn with the strings; without names: none",
     None,
     a_name,
     metavar="NAME",
@@ -257,15 +257,16 @@ class Molecules(Kind):
         near = model.write(q.sample(noise.normal("near data", q.shape)))
         lines = [
             f"{exact:.1%} of {len(x):,} written again to the letter, from the mean of q(z | x)",
-            f"near data, at draws of q(z | x): {score_strings(near)}",
-            f"{SAMPLED:,} from the prior: {score_strings(model.sample(SAMPLED, seed), known)}",
+            f"near data, at draws of q(z | x): {score_strings(near).shares}",
+            f"{SAMPLED:,} from the prior: {score_strings(model.sample(SAMPLED, seed), known).shares}",
+            LIMITS,
             *self.left_out(dataset),
         ]
         for name, mean in (model.predict(dataset.molecules) if model.property_decoder else {}).items():
             t = dataset.properties.get(name, numpy.array(numpy.nan))
             if numpy.isfinite(t).any():
                 error, spread = (numpy.nanmean(abs(t - centre)) for centre in (sv.to_numpy(mean), numpy.nanmean(t)))
-                lines.append(f"{name}: mean absolute error {error:.3g}, of the mean of all in place of it {spread:.3g}")
+                lines.append(f"{name}: mean absolute error {error:.3g}, predicting the mean {spread:.3g}")
         return lines
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:

@@ -156,8 +156,9 @@ class LSTM(Module):
 class GRU(Module):
     """h_t = (1 - u) n + u h_(t-1),   (r, u) = sigmoid(x_t W + b + k + h_(t-1) U),   n = tanh(x_t W + b + k + r m)
 
-    m = h_(t-1) U + b_n    for the three blocks r, u, n of W (D, 3 H), b (3 H,), U (H, 3 H) and k (N, 3 H), a constant
-    of each sequence; b_n (H,) belongs to the block n alone.
+    m = h_(t-1) U + b_n    b_n (H,), in the block n alone
+
+    W (D, 3 H), b (3 H,), U (H, 3 H) and k (N, 3 H), a constant of each sequence, have three blocks, for r, u and n.
 
     x is rows of numbers, or symbols: whole numbers from 0 to D - 1 that stand for one-hot rows, so that x_t W is a row
     of W.

@@ -1150,8 +1150,8 @@ FAULTS_OF_MOLECULES = {
         edited(
             KnownEntries,
             "log_prob",
-            "known = array_module(t).isfinite(t)",
-            "known = array_module(t).isfinite(t + 0 * t.sum(axis=-1)[..., None])",
+            "known = ~array_module(t).isnan(t)",
+            "known = ~array_module(t).isnan(t + 0 * t.sum(axis=-1)[..., None])",
         ),
         NOT_KNOWN,
     ),

@@ -4,10 +4,11 @@ import math
 
 import numpy
 import pytest
-from molecules import DRUGS, read_zinc
 
+from molecules import DRUGS, LONGEST_LIVED, RDKIT_WEIGHTS, read_zinc
 from scratchvae.chemistry import log_p, properties, read_smiles
 from scratchvae.chemistry.crippen import CONTRIBUTIONS, crippen_types
+from scratchvae.chemistry.elements import WEIGHTS
 from scratchvae.errors import InputError
 
 
@@ -26,80 +27,81 @@ def test_log_p_is_a_sum_over_types():
 
 
 TYPES = {
-    # one molecule for every type of the table: SMILES, atom, type of the atom or, behind H, of its hydrogens
-    "C1": ("CC", 0),
-    "C2": ("CC(C)C", 1),
-    "C3": ("CCO", 1),
-    "C4": ("CC(C)O", 1),
-    "C5": ("CC=O", 1),
-    "C6": ("C=C", 0),
-    "C7": ("C#C", 0),
-    "C8": ("Cc1ccccc1", 0),
-    "C9": ("Cn1cccc1", 0),
-    "C10": ("CCc1ccccc1", 1),
-    "C11": ("CC(C)c1ccccc1", 1),
-    "C12": ("CC(C)(C)c1ccccc1", 1),
-    "C13": ("C[Si](C)(C)c1ccccc1", 4),
-    "C14": ("Fc1ccccc1", 1),
-    "C15": ("Clc1ccccc1", 1),
-    "C16": ("Brc1ccccc1", 1),
-    "C17": ("Ic1ccccc1", 1),
-    "C18": ("c1ccccc1", 0),
-    "C19": ("c1ccc2ccccc2c1", 3),
-    "C20": ("c1ccccc1-c1ccccc1", 5),
-    "C21": ("Cc1ccccc1", 1),
-    "C22": ("Nc1ccccc1", 1),
-    "C23": ("Oc1ccccc1", 1),
-    "C24": ("Sc1ccccc1", 1),
-    "C25": ("O=c1cc[nH]cc1", 1),
-    "C26": ("C=Cc1ccccc1", 1),
-    "C27": ("C[Si](C)(C)C", 0),
-    "CS": ("[CH2]", 0),
-    "N1": ("CN", 1),
-    "N2": ("CNC", 1),
-    "N3": ("Nc1ccccc1", 0),
-    "N4": ("CNc1ccccc1", 1),
-    "N5": ("CC=N", 2),
-    "N6": ("CC=NC", 2),
-    "N7": ("CN(C)C", 1),
-    "N8": ("CN(C)c1ccccc1", 1),
-    "N9": ("CC#N", 2),
-    "N10": ("C[NH3+]", 1),
-    "N11": ("c1ccncc1", 3),
-    "N12": ("c1cc[nH+]cc1", 3),
-    "N13": ("C[N+](C)(C)C", 1),
-    "N14": ("C[N+]#[C-]", 1),
-    "NS": ("N", 0),
-    "O1": ("o1cccc1", 0),
-    "O2": ("CO", 1),
-    "O3": ("COC", 1),
-    "O4": ("COc1ccccc1", 1),
-    "O5": ("C[N+](=O)[O-]", 2),
-    "O6": ("CS(C)=O", 3),
-    "O7": ("C[O-]", 1),
-    "O8": ("O=c1cc[nH]cc1", 0),
-    "O9": ("CC(C)=O", 3),
-    "O10": ("O=Cc1ccccc1", 0),
-    "O11": ("NC(N)=O", 3),
-    "O12": ("CC(=O)[O-]", 3),
-    "OS": ("O=C=N", 0),
-    "F": ("CF", 1),
-    "Cl": ("CCl", 1),
-    "Br": ("CBr", 1),
-    "I": ("CI", 1),
-    "Hal": ("[Cl-]", 0),
-    "P": ("CP", 1),
-    "S1": ("CSC", 1),
-    "S2": ("CS(C)=O", 1),
-    "S3": ("s1cccc1", 0),
-    "Me1": ("C[Si](C)(C)C", 1),
-    "Me2": ("[Fe+2]", 0),
-    "H1": ("C", 0),
-    "H2": ("CO", 1),
-    "H3": ("CN", 1),
-    "H4": ("CC(=O)O", 3),
-    "HS": ("OC#C", 0),
-    "": ("[Og]", 0),
+    # one molecule for every type of the table: SMILES, atom, and its logP by RDKit 2026.9; the type is that of the atom
+    # or, behind H, of its hydrogens
+    "C1": ("CC", 0, 1.0262),
+    "C2": ("CC(C)C", 1, 1.6623),
+    "C3": ("CCO", 1, -0.0014),
+    "C4": ("CC(C)O", 1, 0.3871),
+    "C5": ("CC=O", 1, 0.2052),
+    "C6": ("C=C", 0, 0.8022),
+    "C7": ("C#C", 0, 0.2494),
+    "C8": ("Cc1ccccc1", 0, 1.99502),
+    "C9": ("Cn1cccc1", 0, 1.0251),
+    "C10": ("CCc1ccccc1", 1, 2.249),
+    "C11": ("CC(C)c1ccccc1", 1, 2.81),
+    "C12": ("CC(C)(C)c1ccccc1", 1, 2.9841),
+    "C13": ("C[Si](C)(C)c1ccccc1", 4, 2.2318),
+    "C14": ("Fc1ccccc1", 1, 1.8257),
+    "C15": ("Clc1ccccc1", 1, 2.34),
+    "C16": ("Brc1ccccc1", 1, 2.4491),
+    "C17": ("Ic1ccccc1", 1, 2.2912),
+    "C18": ("c1ccccc1", 0, 1.6866),
+    "C19": ("c1ccc2ccccc2c1", 3, 2.8398),
+    "C20": ("c1ccccc1-c1ccccc1", 5, 3.3536),
+    "C21": ("Cc1ccccc1", 1, 1.99502),
+    "C22": ("Nc1ccccc1", 1, 1.2688),
+    "C23": ("Oc1ccccc1", 1, 1.3922),
+    "C24": ("Sc1ccccc1", 1, 1.9753),
+    "C25": ("O=c1cc[nH]cc1", 1, 0.3749),
+    "C26": ("C=Cc1ccccc1", 1, 2.3296),
+    "C27": ("C[Si](C)(C)C", 0, 1.9544),
+    "CS": ("[CH2]", 0, 0.32729),
+    "N1": ("CN", 1, -0.4251),
+    "N2": ("CNC", 1, -0.1644),
+    "N3": ("Nc1ccccc1", 0, 1.2688),
+    "N4": ("CNc1ccccc1", 1, 1.7283),
+    "N5": ("CC=N", 2, 0.65587),
+    "N6": ("CC=NC", 2, 0.7069),
+    "N7": ("CN(C)C", 1, 0.1778),
+    "N8": ("CN(C)c1ccccc1", 1, 1.7526),
+    "N9": ("CC#N", 2, 0.52988),
+    "N10": ("C[NH3+]", 1, -1.1419),
+    "N11": ("c1ccncc1", 3, 1.0816),
+    "N12": ("c1cc[nH+]cc1", 3, 0.5007),
+    "N13": ("C[N+](C)(C)C", 1, 0.3224),
+    "N14": ("C[N+]#[C-]", 1, 0.53549),
+    "NS": ("N", 0, 0.162),
+    "O1": ("o1cccc1", 0, 1.2796),
+    "O2": ("CO", 1, -0.3915),
+    "O3": ("COC", 1, 0.2626),
+    "O4": ("COc1ccccc1", 1, 1.6952),
+    "O5": ("C[N+](=O)[O-]", 2, -0.1071),
+    "O6": ("CS(C)=O", 3, -0.0053),
+    "O7": ("C[O-]", 1, -1.0235),
+    "O8": ("O=c1cc[nH]cc1", 0, 0.3749),
+    "O9": ("CC(C)=O", 3, 0.5953),
+    "O10": ("O=Cc1ccccc1", 0, 1.4991),
+    "O11": ("NC(N)=O", 3, -0.9762),
+    "O12": ("CC(=O)[O-]", 3, -1.2438),
+    "OS": ("O=C=N", 0, -0.09903),
+    "F": ("CF", 1, 0.5857),
+    "Cl": ("CCl", 1, 0.855),
+    "Br": ("CBr", 1, 1.0111),
+    "I": ("CI", 1, 1.0512),
+    "Hal": ("[Cl-]", 0, -2.996),
+    "P": ("CP", 1, 0.4913),
+    "S1": ("CSC", 1, 0.9792),
+    "S2": ("CS(C)=O", 1, -0.0053),
+    "S3": ("s1cccc1", 0, 1.7481),
+    "Me1": ("C[Si](C)(C)C", 1, 1.9544),
+    "Me2": ("[Fe+2]", 0, -0.0025),
+    "H1": ("C", 0, 0.6361),
+    "H2": ("CO", 1, -0.3915),
+    "H3": ("CN", 1, -0.4251),
+    "H4": ("CC(=O)O", 3, 0.0909),
+    "HS": ("OC#C", 0, -0.0504),
+    "": ("[Og]", 0, 0.0),
 }
 
 
@@ -109,8 +111,26 @@ def test_there_is_a_molecule_for_every_type():
 
 @pytest.mark.parametrize("name", TYPES)
 def test_every_type_of_the_table(name):
-    smiles, atom = TYPES[name]
-    assert crippen_types(read_smiles(smiles))[atom][name.startswith("H") and name != "Hal"] == name
+    smiles, atom, expected = TYPES[name]
+    of_hydrogens = name.startswith("H") and name != "Hal"
+    assert crippen_types(read_smiles(smiles))[atom][of_hydrogens] == name
+    assert log_p(read_smiles(smiles)) == pytest.approx(expected, rel=0, abs=2e-6)
+
+
+def test_no_contribution_can_be_wrong_by_a_hundredth(monkeypatch):
+    """1 % of any of them moves the logP of its type's molecule by more than the test above allows."""
+    for name in CONTRIBUTIONS.keys() - {"C2", "C14", "C17", ""}:  # these are 0
+        molecule, right = read_smiles(TYPES[name][0]), CONTRIBUTIONS[name]
+        monkeypatch.setitem(CONTRIBUTIONS, name, 1.01 * right)
+        assert abs(log_p(molecule) - TYPES[name][2]) > 1e-5, name
+        monkeypatch.setitem(CONTRIBUTIONS, name, right)
+
+
+@pytest.mark.parametrize("symbol", WEIGHTS)
+def test_every_weight(symbol):
+    """RDKit's weights; IUPAC's mass number where there is no standard weight and RDKit takes another isotope's."""
+    expected = LONGEST_LIVED.get(symbol, RDKIT_WEIGHTS[symbol])
+    assert read_smiles(f"[{symbol}]").weight == pytest.approx(expected, rel=4e-4)
 
 
 def test_log_p_does_not_depend_on_the_spelling():
@@ -140,6 +160,21 @@ def test_the_file_of_zinc_has_our_log_p(data_dir):
     ours = properties([row["smiles"] for row in rows], ["logP"])["logP"]
     differences = numpy.abs(ours - [float(row["logP"]) for row in rows])
     assert (differences < 1e-3).mean() > 0.95 and differences.mean() < 0.03
+
+
+@pytest.mark.slow
+def test_the_numbers_of_these_tests_are_rdkits():
+    chem = pytest.importorskip("rdkit.Chem")
+    from rdkit.Chem import Crippen, Descriptors
+
+    for smiles, _, expected in TYPES.values():
+        assert Crippen.MolLogP(chem.MolFromSmiles(smiles)) == pytest.approx(expected, rel=0, abs=1e-6)
+    for _, smiles, _, _, weight, expected in DRUGS:
+        oracle = chem.MolFromSmiles(smiles)
+        assert Descriptors.MolWt(oracle) == pytest.approx(weight, abs=0.02)
+        assert Crippen.MolLogP(oracle) == pytest.approx(expected, abs=1e-4)
+    table = chem.GetPeriodicTable()
+    assert {symbol: table.GetAtomicWeight(symbol) for symbol in RDKIT_WEIGHTS} == RDKIT_WEIGHTS
 
 
 @pytest.mark.slow

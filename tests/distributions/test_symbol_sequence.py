@@ -153,13 +153,13 @@ def test_a_beam_keeps_the_most_probable_beginnings(rng):
 def test_sequences_end_and_nothing_stands_behind(rng):
     model, z = decoder(), rng.standard_normal((3, 20, 2))
     p = model(z)
-    written = [p.sample(Noise(1), longest=4), p.sample(Noise(1), 0.1, 4), p.greedy(4), p.beam(3, 4)]
+    written = [p.sample(Noise(1), 1.0, 4), p.sample(Noise(1), 0.1, 4), p.greedy(4), p.beam(3, 4)]
     for x in written:
         assert x.shape == (3, 20, 5) and x.dtype == numpy.int64
         assert (n_symbols(x)[..., None] > numpy.arange(5)).tolist() == (x > 0).tolist()
     model.head.bias.data[0] = -1e3
     p = model(z)
-    for x in (p.sample(Noise(1), longest=4), p.greedy(4), p.beam(3, 4)):
+    for x in (p.sample(Noise(1), 1.0, 4), p.greedy(4), p.beam(3, 4)):
         assert (n_symbols(x) == 4).all()
 
 
@@ -174,12 +174,12 @@ def test_bad_requests_are_refused(z):
     p = decoder()(z)
     for temperature in (0.0, -1.0, numpy.inf, numpy.nan):
         with pytest.raises(InputError, match="a positive temperature"):
-            p.sample(Noise(0), temperature)
-    for use in (p.greedy, p.beam, lambda longest: p.sample(Noise(0), longest=longest)):
-        with pytest.raises(InputError, match="longest|width"):
+            p.sample(Noise(0), temperature, 4)
+    for use in (p.greedy, lambda longest: p.beam(2, longest), lambda longest: p.sample(Noise(0), 1.0, longest)):
+        with pytest.raises(InputError, match="longest of at least 1, received 0"):
             use(0)
-    with pytest.raises(InputError, match="longest of at least 1"):
-        p.beam(2, 0)
+    with pytest.raises(InputError, match="width of at least 1, received 0"):
+        p.beam(0, 4)
 
 
 def test_single_precision_stays_on_every_device(z, device):
@@ -225,3 +225,9 @@ def test_entries_that_are_not_known_have_no_density_and_no_gradient(rng):
     gradients = sv.grad(ops.sum(log_p), [mean, log_std])
     assert all(numpy.isfinite(gradient).all() for gradient in gradients)
     assert ((gradients[0] != 0) == known).all()
+
+
+def test_an_infinite_entry_is_known_and_impossible():
+    p = KnownEntries(Normal(numpy.zeros(2), numpy.zeros(2), event_ndim=0))
+    log_p = p.log_prob(numpy.array([[numpy.inf, 0.0], [-numpy.inf, numpy.nan], [numpy.nan, numpy.nan]]))
+    assert log_p.tolist() == [-numpy.inf, -numpy.inf, 0.0]

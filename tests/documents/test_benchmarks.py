@@ -28,6 +28,7 @@ from benchmarks import (
     mnist,
     molecule_search,
     molecule_step,
+    molecules,
     recurrent,
     reproduce,
     semisupervised_step,
@@ -536,7 +537,70 @@ def test_the_search_says_what_it_lacks(searched, tmp_path, monkeypatch, capsys):
         monkeypatch.setitem(sys.modules, "rdkit.Chem", None)
         molecule_search.main(searched)
     monkeypatch.setattr(molecule_search, "Chemistry", Syllables)
-    (tmp_path / "other.csv").write_text("smiles,qed\nC,1\n")
-    for path, message in (("other.csv", "none of SAS"), ("absent.csv", "No such file")):
+    (tmp_path / "other.csv").write_text("smiles,qed\n" + "C,1\n" * 200)
+    (tmp_path / "empty.csv").write_text("smiles,qed,SAS\n" + "C,1,2\n" * 200 + "C,,2\n")
+    (tmp_path / "few.csv").write_text("smiles,qed,SAS\n" + "C,1,2\n" * 99)
+    numpy.save(tmp_path / "images.npy", numpy.zeros((200, 4), dtype="float32"))
+    for path, message in (
+        ("other.csv", "expected properties among qed, received 'SAS'"),
+        ("absent.csv", "or the path of a .*, received '.*absent.csv'"),
+        ("empty.csv", "expected a number for qed and SAS in every row, received an empty cell"),
+        ("few.csv", "expected at least 100 molecules, received 99"),
+        ("images.npy", "expected molecules, received images"),
+    ):
         with pytest.raises(InputError, match=message):
             molecule_search.main([searched[0], str(tmp_path / path)])
+
+
+def test_the_search_holds_out_what_the_training_did(searched):
+    """The model's training part is the search's without the validation part, and their test parts are one."""
+    train, test = molecule_search.molecules(Path(searched[1]))
+    trained, validation, held_out = sv.data.load(searched[1], validation=0.02)
+    assert sorted(train.molecules) == sorted([*trained.molecules, *validation.molecules])
+    assert test.molecules.tolist() == held_out.molecules.tolist() and len(test) == 11
+    for part in (train, test):
+        assert part.properties["qed"] == pytest.approx([Syllables().qed(text) for text in part.molecules])
+
+
+# ---- training on molecules
+
+
+def test_the_table_of_molecules_has_the_figures_of_its_models(tmp_path, rng, monkeypatch, capsys):
+    """Some of them from the model and the file alone; a tenth of the rows must be held out."""
+    drawn = sv.data.draw_molecule_set(300)
+    values = {"logP": drawn.properties["logP"], "qed": rng.random(300), "SAS": rng.random(300)}
+    columns = zip(drawn.molecules, *values.values(), strict=True)
+    rows = [",".join([text, *map(repr, map(float, row))]) for text, *row in columns]
+    path, out = tmp_path / "drawn.csv", tmp_path / "molecules.json"
+    path.write_text("\n".join(["smiles,logP,qed,SAS", *rows]) + "\n")
+    monkeypatch.setattr(sv.MoleculeVAE, "reconstruct", lambda self, x: [x[0] if i % 4 else x[i] for i in range(len(x))])
+    molecules.main([str(path), "--runs", str(tmp_path / "runs"), "--out", str(out), "--quick"])
+    results = json.loads(out.read_text())
+    assert list(results) == list(molecules.MODELS) and all(row["epochs"] == 1 for row in results.values())
+    train, _, test = sv.data.load(path, validation=0.02)
+    assert len(test) == 30
+    for name, row in results.items():
+        model = sv.load(tmp_path / "runs" / name.removeprefix("KL ").replace(" ", "-"))
+        rows = [i for i, text in enumerate(test.molecules) if model.alphabet.unknown(text) is None]
+        x = test.molecules[rows]
+        lengths = [len(sv.chemistry.split_smiles(text)) + 1 for text in x]
+        bound = float(sv.elbo(model, x, 400).mean())
+        assert row["elbo"] == pytest.approx(bound, abs=0.3)
+        assert row["nats_by_symbol"] == pytest.approx(bound / numpy.mean(lengths), rel=0.01)
+        assert row["exact"] == pytest.approx(math.ceil(len(x) / 4) / len(x), abs=1e-4)
+        for key, value in row["mean_absolute_errors"].items():
+            t, centre = test.properties[key][rows], train.properties[key].mean()
+            assert value == pytest.approx(numpy.mean(abs(model.predict(x)[key] - t)), abs=1e-3)
+            assert row["of_the_mean"][key] == pytest.approx(numpy.mean(abs(t - centre)), abs=1e-4)
+
+
+def test_the_fitted_gaussian_has_the_moments_of_the_codes(rng):
+    """Against draws of q(z | x), x one of three molecules, apart in their means and their spreads."""
+    means, log_stds = 3 * rng.standard_normal((3, 2)), rng.standard_normal((3, 2)) / 2
+    q = sv.distributions.Normal(means, log_stds)
+    rows = numpy.arange(300_000) % 3
+    z = means[rows] + numpy.exp(log_stds[rows]) * rng.standard_normal((300_000, 2))
+    between = numpy.cov(means.T, bias=True) / 2  # numpy.cov of the means divides by 3 - 1
+    draws = molecules.fitted_draws(q, 300_000)
+    numpy.testing.assert_allclose(draws.mean(axis=0), z.mean(axis=0), atol=0.05)
+    numpy.testing.assert_allclose(numpy.cov(draws.T), numpy.cov(z.T) + between, rtol=0.03, atol=0.05)

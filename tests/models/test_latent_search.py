@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy
 import pytest
@@ -124,6 +125,18 @@ def test_the_process_is_that_of_scikit_learn(process, data, rng):
     noisy.fit(z, y - process.mean)
     for log_p in (peer.log_marginal_likelihood(), noisy.log_marginal_likelihood(noisy.kernel_.theta)):
         numpy.testing.assert_allclose(process.log_marginal_likelihood(), log_p, rtol=1e-8)
+
+
+def test_the_largest_process_has_the_room_that_is_promised(rng):
+    """Five arrays of N x N numbers: the factor and four others."""
+    z = rng.standard_normal((600, 2))
+    process = GaussianProcess(z, z[:, 0])
+    for use in (process.gradient, lambda: process.covariance(z), lambda: process.predict_gradients(z)):
+        tracemalloc.start()
+        use()
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 4.3 * 600**2 * 8
 
 
 def test_the_gradient_of_the_marginal_likelihood(process, data):

@@ -8,7 +8,7 @@ import pytest
 import scratchvae as sv
 from scratchvae.chemistry import canonical_key, read_smiles
 from scratchvae.errors import InputError
-from scratchvae.molecule_scores import composition, key_or_none, keys_among, score_strings
+from scratchvae.molecule_scores import key_or_none, keys_with_letters, letters_of_atoms, score_strings
 
 
 def test_shares_by_hand():
@@ -51,7 +51,7 @@ SPELLINGS = (
 
 @pytest.mark.parametrize("spellings", SPELLINGS, ids=lambda spellings: spellings[0])
 def test_all_spellings_have_one_composition(spellings):
-    assert len({composition(each) for each in spellings}) == 1
+    assert len({letters_of_atoms(each) for each in spellings}) == 1
 
 
 def test_a_known_molecule_in_another_spelling_is_not_new():
@@ -61,7 +61,7 @@ def test_a_known_molecule_in_another_spelling_is_not_new():
 
 
 def test_the_composition_loses_no_known_molecule():
-    """keys_among leaves out what cannot be the same molecule, and nothing else: as all keys would have it."""
+    """keys_with_letters leaves out what cannot be the same molecule, and nothing else: as all keys would have it."""
     known, strings = sv.data.draw_molecules(400, seed=1), sv.data.draw_molecules(100, seed=4)
     strings += known[:40]
     rng = numpy.random.default_rng(0)
@@ -70,7 +70,7 @@ def test_the_composition_loses_no_known_molecule():
         set(map(key_or_none, strings))
     )
     for k in rng.choice(len(known), 60, replace=False):
-        assert keys_among(known, {composition(known[k])}) >= {keys[k]}
+        assert keys_with_letters(known, {letters_of_atoms(known[k])}) >= {keys[k]}
     same = {}
     for each, key in zip([*known, *strings], map(key_or_none, [*known, *strings]), strict=True):
-        assert same.setdefault(key, composition(each)) == composition(each)
+        assert same.setdefault(key, letters_of_atoms(each)) == letters_of_atoms(each)

@@ -221,7 +221,7 @@ def _molecules_in_words(part: Dataset) -> str:
     facts = sv.data.describe_molecules(part.molecules)
     words = (
         f"{facts['molecules']:,} molecules of {facts['tokens']:.1f} tokens, at most {facts['longest']}, of "
-        f"{facts['symbols']} symbols; {facts['valid']:.1%} valid (read_smiles: syntax, valences, aromatic rings)"
+        f"{facts['symbols']} symbols; {facts['valid']:.1%} valid by read_smiles ({sv.chemistry.UNSEEN})"
     )
     words += f"; {part.omissions} left out, too long" if part.omissions else ""
     means = [f"{name} {numpy.nanmean(values):.4g}" for name, values in part.properties.items() if len(values)]

@@ -23,7 +23,7 @@ from scratchvae.replacement import replace as write
 DATA = Option(
     "data",
     f"data set: {', '.join(DATASETS)}, or the path of a .npy, .npz or idx file; of sketches also .ndjson, .json, .svg, "
-    "or a folder of .svg files",
+    "or a folder of .svg files; of molecules .smi, .txt or .csv, each also .gz",
     "drawn-digits",
     data_set,
     resumable=True,

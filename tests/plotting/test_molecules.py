@@ -106,5 +106,5 @@ def test_the_command_draws_some(tmp_path, monkeypatch, capsys):
     main(["data", "drawn-molecules", "--out", str(tmp_path / "a.png")])
     out = capsys.readouterr().out
     assert (tmp_path / "a.png").stat().st_size > 10_000 and str(tmp_path / "a.png") in out
-    assert "train  40 molecules of " in out and "100.0% valid (read_smiles: syntax, valences, aromatic rings)" in out
+    assert "train  40 molecules of " in out and "100.0% valid by read_smiles (" in out
     assert "means: logP " in out and ", weight " in out and ", rings " in out

@@ -75,8 +75,8 @@ def launches(device: str, batch: int) -> dict[str, Any]:
     """
     if device == "cpu":
         raise NotHere("NumPy launches nothing")
-    torch = peer("torch")
     step, _ = ready(ours, batch, device)
+    torch = peer("torch")
     with tempfile.TemporaryDirectory() as folder:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
             seconds(step, 1)

@@ -63,9 +63,9 @@ def rows_of_pytest(printed: str) -> list[Row]:
 
 def rows_of_check(printed: str) -> list[Row]:
     """A row for the checks together, and one for each that failed."""
-    (end,) = re.findall(r"^(\d+) checks on the \w+, (\d+) failed", printed, re.MULTILINE) or [None]
+    end = re.search(r"^(\d+) checks on the \w+, (\d+) failed", printed, re.MULTILINE)
     n = len(re.findall(r"  (?:ok|FAILED.*)$", printed, re.MULTILINE))
-    figures = {"checks": int(end[0]), "failed": int(end[1])} if end else {"checks": n}
+    figures = {"checks": int(end[1]), "failed": int(end[2])} if end else {"checks": n}
     whole = {"name": "checks", "status": "measured" if n else "not run", "figures": figures, "reason": ""}
     failures = re.findall(r"^  (\S.*?)  +(\S+)  +(\S+)  FAILED ?(.*)$", printed, re.MULTILINE)
     return [
@@ -143,7 +143,8 @@ def run(part: Part, limit: float, folder: Path, log: Path) -> dict[str, Any]:
     if part.read:
         rows = part.read(printed)
     else:
-        rows = [json.loads(line) for line in rows_path.read_text().splitlines()] if rows_path.exists() else []
+        lines = rows_path.read_text().splitlines(keepends=True) if rows_path.exists() else []
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]  # the last one may have been cut off
     word = "over its limit" if late else "failed" if status else "ran"
     lines = printed.strip().splitlines()
     reason = "" if word == "ran" else f"exit status {status}; last line: {plain(lines[-1]) if lines else 'none'}"
@@ -151,7 +152,7 @@ def run(part: Part, limit: float, folder: Path, log: Path) -> dict[str, Any]:
     return {"name": part.name, "status": word, "seconds": seconds, "limit": limit, "reason": reason, "rows": rows}
 
 
-def _ended(process: subprocess.Popen[bytes], limit: float) -> tuple[int, bool]:
+def _ended(process: subprocess.Popen[bytes], limit: float) -> tuple[int | None, bool]:
     """The exit status, and whether the limit was passed: the process is then interrupted, and killed after GRACE."""
     try:
         return process.wait(limit), False
@@ -161,7 +162,9 @@ def _ended(process: subprocess.Popen[bytes], limit: float) -> tuple[int, bool]:
         return process.wait(GRACE), True
     except subprocess.TimeoutExpired:
         process.kill()
-        return process.wait(), True
+    with suppress(subprocess.TimeoutExpired):  # one that waits for a driver that has hung cannot be killed
+        process.wait(GRACE)
+    return process.returncode, True
 
 
 # ---- the summary

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scratchvae.errors import InputError
 
-names = sorted({path.stem for path in Path(__file__).parent.glob("[!_]*.py")} - {"jobs", "timing"})
+names = sorted({path.stem for path in Path(__file__).parent.glob("[!_]*.py")} - {"jobs", "rows", "timing"})
 name, *arguments = sys.argv[1:] or [None]
 if name is not None and name not in names:
     print(f"{__doc__}\n{', '.join(names)}")

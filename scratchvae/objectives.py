@@ -18,7 +18,7 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.arrays import as_array
-from scratchvae.backend import to_numpy
+from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.evaluation import evaluate, log_likelihood
 from scratchvae.minibatches import labelled_minibatches, minibatches
@@ -233,7 +233,8 @@ class _WithProperties(Objective):
         return n
 
     def batches(self, n: int, size: int, noise: Noise) -> list[tuple[Any, ...]]:
-        return [(rows, self.properties[rows]) for rows in minibatches(n, size, noise)]
+        properties = asarray(self.properties, noise.device)  # `fit` may have moved the model since they were taken
+        return [(rows, properties[rows]) for rows in minibatches(n, size, noise)]
 
     def value(self, x: Any, t: Any, noise: Any, n_samples: int, kl_weight: float) -> tuple[Any, dict[str, Any]]:
         means = Means(len(x), self.kl_floor)

@@ -376,6 +376,23 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
 
 
 def _progress_bar(total: int, done: int, shown: bool) -> Any:
+    """tqdm's bar; where none is shown, one that does nothing and needs no tqdm."""
+    if not shown or sys.stderr is None:
+        return _NoBar()
     from tqdm import tqdm
 
-    return tqdm(total=total, initial=done, unit="step", disable=not shown or sys.stderr is None, dynamic_ncols=True)
+    return tqdm(total=total, initial=done, unit="step", dynamic_ncols=True)
+
+
+class _NoBar:
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self) -> None:
+        """A step has been taken."""
+
+    def set_postfix_str(self, text: str) -> None:
+        """An epoch has ended."""

@@ -562,6 +562,12 @@ def test_on_another_device_it_is_the_same(strings, t, gpu):
             numpy.testing.assert_allclose(received, expected, rtol=1e-9, atol=1e-11)
 
 
+def test_properties_follow_a_model_that_fit_moves(strings, t, gpu):
+    model = small()
+    history = sv.fit(model, strings, 1, properties=t, device="gpu", **SETTINGS)
+    assert model.device == "gpu" and numpy.isfinite(history["properties"]).all()
+
+
 @pytest.mark.slow
 def test_a_thousand_strings_are_written_in_a_second():
     """Of a model of the size that ZINC takes, whose strings have about 40 symbols; the bound is for a busy machine."""

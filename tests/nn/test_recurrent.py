@@ -232,4 +232,4 @@ def test_single_precision_stays_on_every_device(rng, device, layer_norm):
     with sv.no_grad():
         expected = network(packing.pack(x), packing)
         received = network.to(device)(Packing(LENGTHS, device).pack(asarray(x, device)), Packing(LENGTHS, device))
-    numpy.testing.assert_allclose(sv.to_numpy(received), expected, rtol=0, atol=1e-6)
+    numpy.testing.assert_allclose(sv.to_numpy(received), expected, rtol=0, atol=1e-5)  # of another tanh

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import signal
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -543,6 +544,13 @@ def test_a_run_directory_that_holds_a_run_is_refused(x, tmp_path):
     sv.fit(small(), x, epochs=1, batch_size=9, learning_rate=0.02, run_dir=tmp_path, **quiet)
     with pytest.raises(InputError, match=r"run directory .*: expected an empty one, received one with a run \(resume"):
         sv.fit(small(), x, epochs=1, run_dir=tmp_path, **quiet)
+
+
+def test_without_a_progress_bar_tqdm_is_not_needed(x, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert len(sv.fit(small(), x, epochs=2, **quiet)["elbo"]) == 2
+    with pytest.raises(ImportError, match="tqdm"):
+        sv.fit(small(), x, epochs=1)
 
 
 def test_progress_is_shown_on_request(x, capsys):

@@ -1,0 +1,107 @@
+"""What bounds a step on a device: the rate of copies, that of float32 products, and the cost of one launch."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.gpu_step import alone, ours, ready, seconds
+from benchmarks.rows import NotHere, Rows, peer, settings
+from scratchvae.backend import device_module, synchronize
+
+KINDS = {"kernel": "kernels", "gpu_memcpy": "copies", "gpu_memset": "fills"}
+"""The categories of a trace of PyTorch's profiler that are work of the device."""
+
+
+def copy(device: str, n: int) -> dict[str, Any]:
+    """Terabytes a second, read and written, of a copy of n float32 numbers."""
+    xp = device_module(device)
+    x = xp.sin(xp.arange(n, dtype=xp.float32))
+    y = xp.empty_like(x)
+    step = (lambda: xp.copyto(y, x), partial(synchronize, device))
+    return {"TB/s": 2 * x.nbytes / median(seconds(step, 10) for _ in range(5)) / 1e12, "GiB": x.nbytes / 2**30}
+
+
+def product(device: str, n: int) -> dict[str, Any]:
+    """Teraflops of the product of two matrices n x n."""
+    xp = device_module(device)
+    x = xp.sin(xp.arange(n * n, dtype=xp.float32)).reshape(n, n)
+    y = xp.empty_like(x)
+    step = (lambda: xp.matmul(x, x, out=y), partial(synchronize, device))
+    seconds(step, 1)
+    return {"TFLOP/s": 2 * n**3 / median(seconds(step, 5) for _ in range(3)) / 1e12, "n": n}
+
+
+def launch(device: str, n: int) -> dict[str, Any]:
+    """Microseconds of an operation on one number: what Python, the array library and the driver cost."""
+    xp = device_module(device)
+    x = xp.zeros(1, dtype=xp.float32)
+    step = (lambda: xp.add(x, 1, out=x), partial(synchronize, device))
+    seconds(step, 1)
+    return {"microseconds": 1e6 * median(seconds(step, n) for _ in range(5))}
+
+
+def node(device: str, n: int) -> dict[str, Any]:
+    """Microseconds of one such operation in a CUDA graph, a chain of a hundred."""
+    if device == "cpu":
+        raise NotHere("CUDA graphs need a GPU")
+    cupy = device_module(device)
+    x, stream = cupy.zeros(1, dtype=cupy.float32), cupy.cuda.Stream(non_blocking=True)
+    cupy.add(x, 1, out=x)
+    cupy.cuda.get_current_stream().synchronize()
+    with stream:
+        stream.begin_capture()
+        for _ in range(100):
+            cupy.add(x, 1, out=x)
+        graph = stream.end_capture()
+    step = (lambda: graph.launch(stream), stream.synchronize)
+    seconds(step, 1)
+    before = float(x[0])
+    figures = {"microseconds": 1e6 * median(seconds(step, n) for _ in range(5)) / 100}
+    if float(x[0]) != before + 500 * n:
+        raise ArithmeticError(f"{500 * n} additions in graphs added {float(x[0]) - before:g}")
+    return figures
+
+
+def launches(device: str, batch: int) -> dict[str, Any]:
+    """What one step of the VAE launches, and for how long the device is busy with it.
+
+    PyTorch's profiler counts; it sees every library of the process.
+    """
+    if device == "cpu":
+        raise NotHere("NumPy launches nothing")
+    step, _ = ready(ours, batch, device)
+    torch = peer("torch")
+    with tempfile.TemporaryDirectory() as folder:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            seconds(step, 1)
+        profile.export_chrome_trace(str(Path(folder) / "trace.json"))
+        return counted(json.loads((Path(folder) / "trace.json").read_text()))
+
+
+def counted(trace: dict[str, Any]) -> dict[str, Any]:
+    """Kernels, copies and fills in a trace, and microseconds of all. Raises ArithmeticError if it has no kernel."""
+    events = [event for event in trace["traceEvents"] if event.get("cat") in KINDS]
+    counts = Counter(KINDS[event["cat"]] for event in events)
+    if not counts["kernels"]:
+        raise ArithmeticError("the profiler saw no kernel")
+    return {name: counts[name] for name in KINDS.values()} | {"microseconds": sum(event["dur"] for event in events)}
+
+
+def main(arguments: list[str]) -> None:
+    """Print the rates, the cost of a launch and of a node of a graph, a step and what it launches."""
+    chosen = settings("ceilings", __doc__, arguments)
+    device, rows, batch = chosen.device, Rows(chosen.rows), 20 if chosen.quick else 100
+    size, side, n = (2**16, 64, 10) if chosen.quick else (2**28, 8192, 1000) if device == "gpu" else (2**24, 1024, 1000)
+    rows.attempt("copy", partial(copy, device, size))
+    rows.attempt("float32 product", partial(product, device, side))
+    rows.attempt("a launch", partial(launch, device, n))
+    rows.attempt("a node of a graph", partial(node, device, n // 10))
+    rows.attempt(f"a step, batch {batch}", lambda: alone(ready(ours, batch, device)[0], 5, n // 10))
+    rows.attempt(f"launches of a step, batch {batch}", partial(launches, device, batch))
+    rows.finish()

@@ -1,0 +1,87 @@
+"""What a benchmark of a device finds: rows of figures, each of which may fail without ending the others."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import sys
+import traceback
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+Row = dict[str, Any]
+"""name; status, one of "measured", "failed" and "not run"; figures, a dict of numbers and words; reason, a sentence."""
+
+
+class NotHere(Exception):
+    """Something that this machine cannot measure, which is no failure; the sentence says why."""
+
+
+def peer(name: str) -> ModuleType:
+    """A library to compare with. Raises NotHere where it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise NotHere(f"{name} is not installed") from None
+
+
+def settings(name: str, description: str | None, arguments: list[str]) -> Namespace:
+    """The options that every part takes: device, quick and rows, a path or None."""
+    parser = ArgumentParser(prog=f"python -m benchmarks {name}", description=description)
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="gpu", help="where to compute (default: gpu)")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
+    parser.add_argument("--rows", type=Path, metavar="PATH", help="a file to which every row is appended as JSON")
+    return parser.parse_args(arguments)
+
+
+class Rows:
+    """The rows of one part; each is printed, and appended to the file, as soon as it is there.
+
+    So what was measured stays known if the process does not live to its end.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path, self.all = path, list[Row]()
+
+    def attempt(self, name: str, measure: Callable[[], dict[str, Any]]) -> None:
+        """Add the row of the figures that measure() returns, or of what it raises."""
+        try:
+            row = {"name": name, "status": "measured", "figures": measure(), "reason": ""}
+        except NotHere as reason:
+            row = {"name": name, "status": "not run", "figures": {}, "reason": plain(str(reason))}
+        except Exception as error:
+            traceback.print_exc(file=sys.stdout)
+            row = {"name": name, "status": "failed", "figures": {}, "reason": plain(f"{type(error).__name__}: {error}")}
+        self.all.append(row)
+        print(f"{name}: {in_words(row)}", flush=True)
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+    def finish(self) -> None:
+        """End the process with exit status 1 if a row failed."""
+        if any(row["status"] == "failed" for row in self.all):
+            sys.exit(1)
+
+
+def in_words(row: Row) -> str:
+    """The figures of a row in one line, or why it has none."""
+    figures = ", ".join(f"{name} {_short(value)}" for name, value in row["figures"].items())
+    return figures if row["status"] == "measured" else f"{row['status']}: {row['reason']}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def plain(text: str) -> str:
+    """A text in one line of at most 300 characters, without the folders and the name of this machine."""
+    text = re.sub(r"(?<![\w.:/])(?:/[\w.+@-]+)+/", "", " ".join(text.split()))
+    if host := platform.node():
+        text = re.sub(rf"\b{re.escape(host)}\b", "host", text)
+    return text[:300]

@@ -254,14 +254,21 @@ class Molecules(Kind):
         exact = (numpy.array(model.reconstruct(x)) == x).mean()
         q, noise = model.encode(x), sv.Noise(seed, device=model.device)
         known = None if train is None else train.molecules
-        near = model.write(q.sample(noise.normal("near data", q.shape)))
+        z = q.sample(noise.normal("near data", q.shape))
         lines = [
             f"{exact:.1%} of {len(x):,} written again to the letter, from the mean of q(z | x)",
-            f"near data, at draws of q(z | x): {score_strings(near).shares}",
+            f"near data, at draws of q(z | x): {score_strings(model.write(z)).shares}",
             f"{SAMPLED:,} from the prior: {score_strings(model.sample(SAMPLED, seed), known).shares}",
             LIMITS,
             *self.left_out(dataset),
         ]
+        if model.property_names and set(model.property_names) <= set(dataset.properties):
+            known_t = {name: dataset.properties[name][: len(x)] for name in model.property_names}
+            with sv.no_grad():
+                log_t = sv.to_numpy(model.property_decoder(z).log_prob(model.properties(known_t)))
+            lines.append(
+                f"log p(t | z) {log_t.mean():.3f} nats at the same draws, to be added for a bound of log p(x, t)"
+            )
         for name, mean in (model.predict(dataset.molecules) if model.property_decoder else {}).items():
             t = dataset.properties.get(name, numpy.array(numpy.nan))
             if numpy.isfinite(t).any():

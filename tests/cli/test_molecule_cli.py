@@ -93,7 +93,7 @@ def test_scores_of_own_and_of_other_data(run, folder, capsys):
     assert f"ELBO {scores['elbo']:.2f}" in out and "a probability of strings" in out
     assert f"{scores['elbo'] / symbols:.3f} by symbol, {scores['elbo'] / (numpy.mean([*map(len, x)]) + 1):.3f}" in out
     error = abs(t - model.predict(x)["logP"]).mean()
-    assert f"logP: mean absolute error {error:.3g}, of the mean of all in place of it" in out
+    assert f"logP: mean absolute error {error:.3g}, predicting the mean" in out
     assert "1,000 from the prior: " in out and "not in the training part" in out
     for name, scored in (("a.csv", True), ("a.smi", False)):
         more = ["--data", str(folder / name), "--limit", "9", "--importance-samples", "2"]

@@ -25,6 +25,8 @@ def test_the_readmes_examples_run(block, tmp_path, monkeypatch):
     if "drawings" in names:
         assert (tmp_path / "drawings.svg").is_file()
         numpy.testing.assert_allclose(names["drawings"][:, :5], names["x"][[0] * 9, :5], rtol=1e-5, atol=1e-5)
+    elif "strings" in names:
+        assert names["strings"] == model.sample(5) and names["history"]["epoch"] == [1, 2]
     else:
         assert sv.evaluate(model, test.images)["elbo"] > -300 if test else model.sample(4).shape == (4, 64, 64, 3)
 

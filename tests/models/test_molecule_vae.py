@@ -523,7 +523,7 @@ def test_bad_requests_are_refused():
         (lambda: model.write(z, -1.0), "a positive temperature"),
         (lambda: model.write(z, numpy.nan), "a positive temperature"),
         (lambda: model.write(z, beam=0), "beam from 1 to 1000, received 0"),
-        (lambda: model.write(z, beam=2.5), "beam of at least 1, received 2.5"),
+        (lambda: model.write(z, beam=2.5), "beam from 1 to 1000, received 2.5"),
         (lambda: model.write(numpy.zeros((2, 3))), r"z of shape \(..., 2\)"),
         (lambda: model.sample(0), "n of at least 1"),
         (lambda: model.near("CO", 0), "n of at least 1"),

@@ -128,7 +128,7 @@ def test_properties_that_cannot_be_drawn(model, plain, drawn):
         with pytest.raises(InputError, match="latent_by_property: expected a property with different values"):
             sv.plotting.latent_by_property(model, drawn.molecules, t)
     for t in ({}, {"weight": drawn.properties["weight"]}, {"logP": numpy.full(60, numpy.nan)}):
-        with pytest.raises(InputError, match="expected known values of a property among logP, rings"):
+        with pytest.raises(InputError, match="expected a property among logP, rings"):
             sv.plotting.property_scatter(model, drawn.molecules, t)
     with pytest.raises(InputError, match="expected a model of properties, received one without"):
         sv.plotting.property_scatter(plain, drawn.molecules, drawn.properties)

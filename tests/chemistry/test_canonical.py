@@ -1,7 +1,7 @@
 """Rings, aromaticity and canonical keys do not depend on how a molecule is written."""
 
 import pytest
-from molecules import DRUGS, read_zinc
+from known_molecules import DRUGS, read_zinc
 
 from scratchvae.chemistry import Atom, Bond, Molecule, canonical_key, read_smiles
 from scratchvae.chemistry.aromaticity import aromatic_bonds

@@ -4,7 +4,7 @@ import time
 
 import numpy
 import pytest
-from molecules import DRUGS, read_zinc
+from known_molecules import DRUGS, read_zinc
 
 import scratchvae as sv
 from scratchvae.chemistry import read_smiles

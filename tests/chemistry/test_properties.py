@@ -4,8 +4,8 @@ import math
 
 import numpy
 import pytest
+from known_molecules import DRUGS, LONGEST_LIVED, RDKIT_WEIGHTS, read_zinc
 
-from molecules import DRUGS, LONGEST_LIVED, RDKIT_WEIGHTS, read_zinc
 from scratchvae.chemistry import log_p, properties, read_smiles
 from scratchvae.chemistry.crippen import CONTRIBUTIONS, crippen_types
 from scratchvae.chemistry.elements import WEIGHTS

@@ -4,7 +4,7 @@ import time
 
 import numpy
 import pytest
-from molecules import DRUGS, edited, read_zinc
+from known_molecules import DRUGS, edited, read_zinc
 
 from scratchvae.chemistry import SmilesError, canonical_key, read_smiles, split_smiles, why_invalid
 from scratchvae.chemistry.elements import valences

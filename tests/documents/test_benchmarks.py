@@ -78,6 +78,7 @@ def broken():
     raise ImportError("no such peer")
 
 
+@pytest.mark.slow
 def test_processes_take_turns_and_tell_what_a_maker_raises():
     makers = {"root": partial(partial, math.sqrt, 2.0), "sum": partial(partial, sum, range(20_000))}
     times = timing.interleaved_processes(makers, rounds=3, reference="root")
@@ -114,6 +115,7 @@ def test_what_is_timed_of_recurrent_layers_is_the_same(cell):
             numpy.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_recurrent_layers_are_timed_by_either_clock(monkeypatch, capsys):
     pytest.importorskip("torch")
     monkeypatch.setitem(recurrent.CASES, "gru", {"tiny": ([2, 1], 2)})
@@ -444,6 +446,7 @@ def test_what_is_timed_of_molecules_is_the_same():
     assert losses["scratchvae"][27] < 0.99 * losses["scratchvae"][0]
 
 
+@pytest.mark.slow
 def test_molecules_are_timed_and_written(tmp_path, monkeypatch, capsys):
     """With PyTorch where it is, and without it: then strings are written, and no step is timed."""
     problem = small_problem()
@@ -604,3 +607,19 @@ def test_the_fitted_gaussian_has_the_moments_of_the_codes(rng):
     draws = molecules.fitted_draws(q, 300_000)
     numpy.testing.assert_allclose(draws.mean(axis=0), z.mean(axis=0), atol=0.05)
     numpy.testing.assert_allclose(numpy.cov(draws.T), numpy.cov(z.T) + between, rtol=0.03, atol=0.05)
+
+
+def test_the_decks_tables_of_molecules_are_those_that_were_measured():
+    folder, text = ROOT / "benchmarks" / "results", (ROOT / "docs" / "deck.md").read_text()
+    for row in json.loads((folder / "molecules.json").read_text()).values():
+        assert f"{row['elbo']:.2f} ± {row['elbo_standard_error']:.2f}" in text and f"{100 * row['exact']:.1f} %" in text
+        for strings in ("near_data", "prior", "prior_sampled", "fitted_gaussian"):
+            shares = [f"{100 * row[strings][name]:.1f}" for name in ("valid", "distinct", "novel")]
+            assert f"{', '.join(shares)} %" in text
+        assert ", ".join(f"{error:.3f}" for error in row["mean_absolute_errors"].values()) in text
+    found = json.loads((folder / "molecule_search.json").read_text())
+    assert f"| **{found.pop('ascent')['true_qed_after']:.3f}** |" in text
+    for rows in found.values():
+        for key, digits in (("percentile", 1), ("mean_of_the_best_10", 2)):
+            values = [row[key] for row in rows]
+            assert f"| {numpy.mean(values):.{digits}f} ± {numpy.std(values, ddof=1):.{digits}f} |" in text

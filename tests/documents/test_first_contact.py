@@ -168,6 +168,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_no_part_stops_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(first_contact, "GRACE", 0.2)
     todo = [

@@ -130,7 +130,7 @@ def test_properties_that_cannot_be_drawn(model, plain, drawn):
     for t in ({}, {"weight": drawn.properties["weight"]}, {"logP": numpy.full(60, numpy.nan)}):
         with pytest.raises(InputError, match="expected a property among logP, rings"):
             sv.plotting.property_scatter(model, drawn.molecules, t)
-    with pytest.raises(InputError, match="expected a property among (none)"):
+    with pytest.raises(InputError, match="expected a property among \\(none\\)"):
         sv.plotting.property_scatter(plain, drawn.molecules, drawn.properties)
     values = {"two": [1, 2, numpy.nan], "one": [1, numpy.nan, 1], "alone": [1], "none": [numpy.nan]}
     assert varied_properties(values) == ["two"]

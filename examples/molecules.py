@@ -26,7 +26,7 @@ import scratchvae as sv
 from scratchvae import chemistry, plotting
 from scratchvae.errors import InputError
 from scratchvae.latent_space import has_arc
-from scratchvae.molecule_scores import key_or_none, score_strings
+from scratchvae.molecule_scores import key_or_none, molecule_or_none, score_strings
 from scratchvae.plotting import save_figure
 
 PARACETAMOL = "CC(=O)Nc1ccc(O)cc1"
@@ -64,8 +64,9 @@ def worth(model: sv.MoleculeVAE, unseen: Any, known: Any, n: int) -> str:
 
 def true_values(strings: list[str], name: str) -> numpy.ndarray:
     """The property of those strings that are molecules, each molecule once, by the package's own chemistry."""
-    molecules = {key_or_none(string): string for string in strings}
-    molecules.pop(None, None)
+    read = [(molecule_or_none(string), string) for string in strings]
+    molecules = {key_or_none(molecule): string for molecule, string in read if molecule is not None}
+    molecules.pop(None, None)  # of molecules that are too large to be compared
     return chemistry.properties(molecules.values(), [name])[name]
 
 

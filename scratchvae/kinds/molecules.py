@@ -122,6 +122,13 @@ PICTURES = (
 )
 
 
+def sizes(alphabet: Alphabet, part: Dataset) -> numpy.ndarray:
+    """The number of symbols of each molecule, infinite for one with a symbol that is not of the alphabet.   (N,)"""
+    symbols = set(alphabet.symbols)
+    split = map(alphabet.split, part.molecules)
+    return numpy.array([len(each) if symbols.issuperset(each) else numpy.inf for each in split])
+
+
 class Molecules(Kind):
     """MoleculeVAE, a VAE of strings and their properties."""
 
@@ -141,7 +148,7 @@ class Molecules(Kind):
     rows, datum = "molecules", "molecule"
 
     def refuse(self, settings: Settings) -> None:
-        """Raise InputError for what the constructor refuses, whatever the data."""
+        """Raise InputError for properties with an objective that knows none, whatever the data."""
         super().refuse(settings)
         if settings["objective"] == "iwae" and settings["properties"]:
             raise InputError("train", "--properties with --objective elbo", "--objective iwae")
@@ -163,21 +170,24 @@ class Molecules(Kind):
             return parts
         if settings["properties"] is not None:
             parts = tuple(part.keep(settings["properties"]) for part in parts)
-        alphabet = self.alphabet(settings, parts[0])
-        longest = self.longest(alphabet, parts[0])
-        usual = [
-            [alphabet.unknown(x) is None and len(alphabet.split(x)) <= longest for x in part.molecules]
-            for part in parts
-        ]
-        omissions = parts[0].omissions + sum(rows.count(False) for rows in usual)
-        parts = tuple(
-            replace(part.take(numpy.flatnonzero(rows)), omissions=omissions)
-            for part, rows in zip(parts, usual, strict=True)
-        )
+        alphabet, train = self.usual(settings, parts[0])
+        longest = sizes(alphabet, train).max(initial=0)
+        rows = [numpy.flatnonzero(sizes(alphabet, part) <= longest) for part in parts]
+        omissions = parts[0].omissions + sum(map(len, parts)) - sum(map(len, rows))
+        parts = tuple(replace(part.take(kept), omissions=omissions) for part, kept in zip(parts, rows, strict=True))
         if not all(map(len, parts)):
             expected = f"in each part molecules of symbols that occur {settings['fewest']} times in the training part"
             raise DataError(f"--model {self.name}", expected, f"parts of {', '.join(str(len(p)) for p in parts)}")
         return parts
+
+    def usual(self, settings: Mapping[str, Any], train: Dataset) -> tuple[Alphabet, Dataset]:
+        """The symbols that occur often enough, and the molecules that have no others.
+
+        Without the molecules of a rare symbol another one may be rare: they are left out until none is.
+        """
+        alphabet = self.alphabet(settings, train)
+        kept = train.take(numpy.flatnonzero(numpy.isfinite(sizes(alphabet, train))))
+        return (alphabet, kept) if len(kept) == len(train) else self.usual(settings, kept)
 
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
         """Which properties are learned, and how many molecules are left out."""
@@ -197,15 +207,10 @@ class Molecules(Kind):
         """The symbols that occur often enough in the training part."""
         return Alphabet.of(self.observations(train), settings["fewest"])
 
-    def longest(self, alphabet: Alphabet, train: Dataset) -> int:
-        """The most symbols of a molecule of the training part that has none but those of the alphabet."""
-        known = (molecule for molecule in train.molecules if alphabet.unknown(molecule) is None)
-        return max((len(alphabet.split(molecule)) for molecule in known), default=0)
-
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.MoleculeVAE:
         """MoleculeVAE.gru of the symbols, the longest string and the properties' units of the training part."""
         alphabet = self.alphabet(settings, train)
-        longest = self.longest(alphabet, train)
+        longest = int(sizes(alphabet, train).max())
         properties = {} if settings["objective"] == "iwae" else train.properties
         means, stds = [], []
         for name, t in properties.items():

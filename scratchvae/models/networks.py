@@ -33,7 +33,7 @@ class GaussianEncoder(Module):
         self.network = network
 
     def __call__(self, *x: Any) -> Normal:
-        return Normal(*_halves(self.network(*x)))
+        return Normal(*halves(self.network(*x)))
 
     def __repr__(self) -> str:
         return f"Normal(mean and log std = {self.network})"
@@ -196,7 +196,7 @@ class RealDecoder(Decoder):
     def parameters_of_x(self, z: Any) -> tuple[Any, Any]:
         """The mean and log sigma of every entry of x.   (N, K) -> (N, D), and (N, D) or ()"""
         if self.std == "decoder":
-            mean, raw_log_std = _halves(self.network(z))
+            mean, raw_log_std = halves(self.network(z))
             return mean, _bounded(raw_log_std)
         return self.network(z), _bounded(self.raw_log_std) if self.std == "learned" else self.log_std
 
@@ -253,7 +253,7 @@ def _bounded(raw_log_std: Any) -> Any:
     return smallest + ops.softplus(raw_log_std - smallest)
 
 
-def _halves(output: Any) -> tuple[Any, Any]:
+def halves(output: Any) -> tuple[Any, Any]:
     """The two halves of the last axis.   (..., 2 K) -> (..., K), (..., K)"""
     middle = output.shape[-1] // 2
     return output[..., :middle], output[..., middle:]

@@ -13,6 +13,7 @@ from scratchvae.backend import array_module, asarray, device_module, device_of
 from scratchvae.distributions import BivariateMixture, Categorical, Normal, SketchDistribution, SketchStep
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError, whole_number
+from scratchvae.models.networks import halves
 from scratchvae.nn import LSTM, Bidirectional, Linear, Module, Packing, glorot_uniform
 from scratchvae.noise import Noise
 
@@ -75,8 +76,7 @@ class SketchEncoder(Module):
         rows = packing.pack(x)
         h = self.lstm(xp.concatenate([rows[:, :2] / self.scale, rows[:, 2:]], axis=1), packing, noise)
         outputs = self.linear(h)
-        latent_size = outputs.shape[1] // 2
-        return Normal(outputs[:, :latent_size], outputs[:, latent_size:])
+        return Normal(*halves(outputs))
 
     def __repr__(self) -> str:
         return f"Normal(mean and log std = {self.linear} of {self.lstm})"

@@ -195,7 +195,8 @@ class SketchRNN(VAE):
         temperature: of the rest alone.   Raises DataError for rows that are no points.
         """
         z, log_w = self.log_weights_of_prefix(prefix, n_draws, seed)
-        return self._resampled(z, log_w, self._prefix(prefix), n, temperature, seed, longest), effective(log_w)
+        drawings = self._resampled(z, log_w, self._prefix(prefix), n, temperature, seed, longest)
+        return drawings, effective_sample_size(log_w)
 
     def complete_points(
         self,
@@ -223,7 +224,7 @@ class SketchRNN(VAE):
             "log_p": float(log_p) - math.log(n_draws),
             "lifted": float(ops.exp(ops.logsumexp(drawn[1][1]) - log_p)),
             "draws": len(log_w),
-            "effective": effective(log_w),
+            "effective": effective_sample_size(log_w),
         }
         return self._resampled(z, log_w, prefixes.repeat(n_draws, axis=0), n, temperature, seed, longest), facts
 
@@ -280,7 +281,7 @@ class SketchRNN(VAE):
         return x[..., : int(n_points(x).max()) + 1, :]
 
 
-def effective(log_w: Any) -> float:
+def effective_sample_size(log_w: Any) -> float:
     """The effective sample size (sum w)^2 / sum w^2 of log weights.   (S,) -> from 1 to S"""
     return float(1 / (Categorical(log_w).mean ** 2).sum())
 

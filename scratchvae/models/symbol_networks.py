@@ -14,6 +14,7 @@ from scratchvae.backend import array_module, asarray, device_module, device_of
 from scratchvae.distributions import KnownEntries, Normal, SymbolSequence
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import InputError, whole_number
+from scratchvae.models.networks import halves
 from scratchvae.nn import GRU, MLP, Bidirectional, Conv2d, Linear, Module, Packing, glorot_uniform
 from scratchvae.noise import Noise
 
@@ -52,8 +53,7 @@ class ConvolutionalSymbolEncoder(Module):
             h = h * self._within(h, lengths)
         h = ops.reshape(h, (len(x), -1))
         outputs = ops.affine(h, self.linear.weight[: h.shape[1]], self.linear.bias)
-        latent_size = outputs.shape[1] // 2
-        return Normal(outputs[:, :latent_size], outputs[:, latent_size:])
+        return Normal(*halves(outputs))
 
     def _within(self, x: Any, lengths: numpy.ndarray) -> Any:
         """1 before the end of each sequence, 0 behind it.   (N, T, ...), (N,) -> (N, T, 1, 1)"""
@@ -78,8 +78,7 @@ class RecurrentSymbolEncoder(Module):
     def __call__(self, x: Any) -> Normal:
         packing = Packing(n_symbols(x), device_of(x))
         outputs = self.linear(self.gru(packing.pack(x), packing))
-        latent_size = outputs.shape[1] // 2
-        return Normal(outputs[:, :latent_size], outputs[:, latent_size:])
+        return Normal(*halves(outputs))
 
     def __repr__(self) -> str:
         return f"Normal(mean and log std = {self.linear} of {self.gru})"

@@ -827,6 +827,8 @@ def test_fault_of_a_likelihood_or_a_linear_model(plant, caught_by, monkeypatch):
 
 # ---- sketches
 
+HALVES, STD_FOR_LOG_STD = "Normal(*halves(outputs))", "Normal(halves(outputs)[0], ops.exp(halves(outputs)[1]))"
+
 
 def edited_pass(name, function, attribute, old, new):
     """Plant an edited forward or backward pass into a primitive."""
@@ -919,7 +921,7 @@ FAULTS_OF_SKETCHES = {
         PADDING,
     ),
     "std taken for log std": (
-        edited(SketchEncoder, "__call__", "outputs[:, latent_size:])", "ops.exp(outputs[:, latent_size:]))"),
+        edited(SketchEncoder, "__call__", HALVES, STD_FOR_LOG_STD),
         ENCODER,
     ),
     "the encoder sees offsets as given": (
@@ -1061,8 +1063,6 @@ CONVOLUTIONS, RECURRENT = "strings: q(z | x) = its equations", "strings: recurre
 IN_UNITS, NOT_KNOWN = "properties: density in their units = SciPy's", "properties: those not known = a smaller model"
 BEHIND_THE_END = "strings: what is behind the end changes nothing"
 STEPS = "numpy.minimum(n_symbols(x) + 1, x.shape[1])"
-CODE = "Normal(outputs[:, :latent_size], outputs[:, latent_size:])"
-STD_FOR_LOG_STD = "Normal(outputs[:, :latent_size], ops.exp(outputs[:, latent_size:]))"
 FAULTS_OF_MOLECULES = {
     "the end not scored": (
         edited(SymbolSequence, "log_prob", STEPS, "n_symbols(x)"),
@@ -1181,7 +1181,7 @@ FAULTS_OF_MOLECULES = {
         BEHIND_THE_END,
     ),
     "log sigma of convolutions taken for sigma": (
-        edited(ConvolutionalSymbolEncoder, "__call__", CODE, STD_FOR_LOG_STD),
+        edited(ConvolutionalSymbolEncoder, "__call__", HALVES, STD_FOR_LOG_STD),
         CONVOLUTIONS,
     ),
     "the GRUs read the end": (
@@ -1192,7 +1192,10 @@ FAULTS_OF_MOLECULES = {
         edited(RecurrentSymbolEncoder, "__call__", "n_symbols(x)", "numpy.full(len(x), x.shape[1])"),
         BEHIND_THE_END,
     ),
-    "log sigma of GRUs taken for sigma": (edited(RecurrentSymbolEncoder, "__call__", CODE, STD_FOR_LOG_STD), RECURRENT),
+    "log sigma of GRUs taken for sigma": (
+        edited(RecurrentSymbolEncoder, "__call__", HALVES, STD_FOR_LOG_STD),
+        RECURRENT,
+    ),
     "both GRUs forwards": (edited(Bidirectional, "__call__", "x[packing.reversal]", "x"), RECURRENT),
 }
 

@@ -10,6 +10,7 @@ import pytest
 import scratchvae as sv
 from scratchvae.chemistry import why_invalid
 from scratchvae.cli import main
+from scratchvae.data import Dataset
 from scratchvae.kinds import KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
@@ -272,3 +273,14 @@ def test_a_hostile_alphabet_in_a_checkpoint_is_refused(symbols, run, tmp_path, c
     assert main(["sample", str(tmp_path / "bad.npz"), "--out", str(tmp_path / "s.smi")]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1 and not captured.out and not (tmp_path / "s.smi").exists()
+
+
+def test_rare_symbols_are_left_out_until_none_is():
+    """Without the molecule of the rare Br there are two F, which are too few as well; without these all is frequent."""
+    train = Dataset(molecules=numpy.array(["CC"] * 3 + ["CF", "CF", "CBrF"]))
+    test = Dataset(molecules=numpy.array(["C", "CF", "CCC"]))
+    kind, settings = KINDS["molecules"], {"properties": None, "fewest": 3}
+    train, test = kind.parts(settings, (train, test))
+    assert train.molecules.tolist() == ["CC"] * 3 and test.molecules.tolist() == ["C"]  # CCC is longer than any of them
+    assert train.omissions == test.omissions == 5
+    assert kind.alphabet(settings, train).symbols == ("C",)

@@ -1,7 +1,7 @@
 """Search in the latent space of molecules, beside the controls that it must beat; true scores are RDKit's.
 
 usage: python -m benchmarks molecule_search RUN MOLECULES.csv [--seeds N ...] [--known random best] [--out FILE]
-                                            [--part ascent search] [--methods NAME ...] [--quick]
+                                            [--part ascent search] [--methods NAME ...] [--figure FILE] [--quick]
 
 RUN is the run directory of a MoleculeVAE with the property qed, trained on molecules of the training part of
 `sv.data.load(MOLECULES.csv)`, as `python -m benchmarks molecules` trains one: its validation part comes out of that
@@ -36,6 +36,7 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
+from scratchvae import plotting
 from scratchvae.errors import DataError, InputError
 from scratchvae.genetic import offspring
 from scratchvae.latent_search import GaussianProcess, ascend, choose, perturb, propose
@@ -60,6 +61,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--known", nargs="+", choices=("random", "best"), default=["random", "best"])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="of the search (all)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/molecule_search.json"))
+    parser.add_argument("--figure", type=Path, help="picture of the best molecules of the search (none)")
     parser.add_argument("--quick", action="store_true", help="a few molecules: to see that it works")
     options = parser.parse_args(arguments)
     chemistry = Chemistry()
@@ -82,6 +84,18 @@ def main(arguments: list[str]) -> None:
                     found.append(search.run(METHODS[name], keys))
                 results[f"{which} known: {name}"] = found
                 report(options.out, results, f"{which} known: {name}", summary(found))
+    if options.figure:
+        best = best_molecules(results)
+        captions = [f"{score:.2f}" for score in best.values()]
+        print(plotting.save_figure(plotting.molecules(list(best), captions, columns=5), options.figure))
+
+
+def best_molecules(results: dict[str, Any], n: int = 10) -> dict[str, float]:
+    """The n best molecules that a run of a search ended with, the best first, and their scores."""
+    runs = [run for name, found in results.items() if name != "ascent" for run in found if run["evaluations"]]
+    scores = {run["best_molecules"][0]: run["best"] for run in runs}
+    spellings = {sv.chemistry.canonical_key(sv.chemistry.read_smiles(text)): text for text in scores}
+    return {text: scores[text] for text in sorted(spellings.values(), key=lambda text: -scores[text])[:n]}
 
 
 def report(path: Path, results: dict[str, Any], name: str, row: dict[str, Any]) -> None:

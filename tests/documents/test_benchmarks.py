@@ -619,6 +619,9 @@ def test_the_decks_tables_of_molecules_are_those_that_were_measured():
         assert ", ".join(f"{error:.3f}" for error in row["mean_absolute_errors"].values()) in text
     found = json.loads((folder / "molecule_search.json").read_text())
     assert f"| **{found.pop('ascent')['true_qed_after']:.3f}** |" in text
+    best = molecule_search.best_molecules(found)
+    assert len(best) == 10 and list(best.values()) == sorted(best.values(), reverse=True)
+    assert max(best.values()) == max(row["best"] for rows in found.values() for row in rows)
     for rows in found.values():
         for key, digits in (("percentile", 1), ("mean_of_the_best_10", 2)):
             values = [row[key] for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scratchvae.errors import InputError
@@ -10,13 +11,15 @@ from scratchvae.noise import Noise
 MODES = ("none", "threshold", "static", "dynamic")
 
 
-def binarize(x: Any, mode: str, noise: Any) -> Any:
+def binarize(x: Any, mode: str, noise: Any, first_row: int = 0) -> Any:
     """x in [0, 1] -> x in {0, 1}, by the mode of a model's `binarize`; the same shape and type.
 
     "none"       x as it is; figures are then a Bernoulli cross-entropy on grey values, not a log-likelihood
     "threshold"  1 where x > 1/2
     "dynamic"    1 with probability x, drawn from the noise that is given
     "static"     1 with probability x, drawn from one noise for all time: row i always gets the same draws
+
+    first_row: the number of x's first row in a larger array, whose draws there it gets
     """
     if mode not in MODES:
         raise InputError("binarize", f"a mode among {', '.join(MODES)}", repr(mode))
@@ -26,4 +29,5 @@ def binarize(x: Any, mode: str, noise: Any) -> Any:
         return (x > 0.5).astype(x.dtype)
     if mode == "static":
         noise = Noise(0, device=noise.device)
-    return (noise.uniform("pixels", x.shape) < x).astype(x.dtype)
+    start = {"start": first_row * math.prod(x.shape[1:])} if first_row else {}
+    return (noise.uniform("pixels", x.shape, **start) < x).astype(x.dtype)

@@ -10,10 +10,11 @@ import numpy
 from scratchvae.alphabet import strings_of
 from scratchvae.arrays import is_array
 from scratchvae.autodiff import no_grad
-from scratchvae.backend import array_module, asarray, to_numpy
+from scratchvae.backend import asarray, device_module, to_numpy
 from scratchvae.binarization import binarize
 from scratchvae.errors import InputError, whole_number
 from scratchvae.noise import Noise
+from scratchvae.pixels import Pixels, as_numbers
 
 CHUNK_ENTRIES = 2**20
 """Upper bound on samples x classes x rows x entries decoded at once by log_likelihood; evaluate uses 8 times this."""
@@ -31,8 +32,8 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
     batch_size = whole_number("evaluate", "batch_size", batch_size)
     x = prepared(model, x, seed)
     batches = _batches(model, x, n_samples, batch_size)
-    reconstruction, kl = _elbo_terms(model, batches, n_samples, seed)
-    means = numpy.concatenate([to_numpy(model.encode(batch).mean) for batch in batches])
+    reconstruction, kl = _elbo_terms(model, x, batches, n_samples, seed)
+    means = numpy.concatenate([to_numpy(model.encode(x[rows]).mean) for rows in batches])
     values = reconstruction - kl
     return {
         "elbo": float(values.mean()),
@@ -52,23 +53,23 @@ def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0) -> numpy.ndarray
     the elbo of `evaluate`. `model.elbo(x, noise)` is the equation alone, without checks: fast, and differentiable.
     """
     n_samples = whole_number("elbo", "n_samples", n_samples)
-    batches = _batches(model, prepared(model, x, seed), n_samples)
-    reconstruction, kl = _elbo_terms(model, batches, n_samples, seed)
+    x = prepared(model, x, seed)
+    reconstruction, kl = _elbo_terms(model, x, _batches(model, x, n_samples), n_samples, seed)
     return reconstruction - kl
 
 
-def _batches(model: Any, x: Any, n_samples: int, batch_size: int = 1000) -> list[Any]:
+def _batches(model: Any, x: Any, n_samples: int, batch_size: int = 1000) -> list[slice]:
     """The rows of x, as many at a time as memory allows."""
     size = min(batch_size, 8 * _rows_at_once(model, x, n_samples))
-    return [x[start : start + size] for start in range(0, len(x), size)]
+    return [slice(start, start + size) for start in range(0, len(x), size)]
 
 
-def _elbo_terms(model: Any, batches: list[Any], n_samples: int, seed: int) -> numpy.ndarray:
+def _elbo_terms(model: Any, x: Any, batches: list[slice], n_samples: int, seed: int) -> numpy.ndarray:
     """E_q[log p(x | z)] and KL(q(z | x) || p(z)) of every row, each batch with a noise of its own.   (2, N), float64"""
     with no_grad():
         terms = [
-            [to_numpy(term) for term in model.elbo_terms(x, Noise(seed, step, model.device), n_samples)]
-            for step, x in enumerate(batches)
+            [to_numpy(term) for term in model.elbo_terms(x[rows], Noise(seed, step, model.device), n_samples)]
+            for step, rows in enumerate(batches)
         ]
     return numpy.concatenate(terms, axis=1).astype(numpy.float64)
 
@@ -128,7 +129,7 @@ def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.
     _check_classes("log_joint", model)
     n_samples = whole_number("log_joint", "n_samples", n_samples)
     x = prepared(model, x, seed)
-    classes = array_module(x).arange(model.n_classes)[:, None]
+    classes = device_module(model.device).arange(model.n_classes)[:, None]
 
     def log_weights(rows: Any, noise: Any, n_samples: int) -> Any:
         return model.joint_log_weights(rows, classes, noise, n_samples)
@@ -150,8 +151,9 @@ def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, se
     if n_samples != 0:
         predicted = log_joint(model, x, n_samples, seed).argmax(axis=1)
     else:
-        rows = binarize(rows, "threshold", None) if model.binarize == "threshold" else rows
-        predicted = numpy.concatenate([to_numpy(model.classify(rows[i : i + 1000])) for i in range(0, len(rows), 1000)])
+        chunks = (as_numbers(rows[i : i + 1000], model.device) for i in range(0, len(rows), 1000))
+        mode = "threshold" if model.binarize == "threshold" else "none"
+        predicted = numpy.concatenate([to_numpy(model.classify(binarize(chunk, mode, None))) for chunk in chunks])
     return float((predicted != labels).mean())
 
 
@@ -183,15 +185,33 @@ def quantity(model: Any, x: Any = None) -> str:
 
 
 def observations(model: Any, x: Any) -> Any:
-    """Data as the model takes them: moved to its device, unless they are strings, and checked."""
-    moved = (is_array(x) or model.device != "cpu") and (isinstance(x, str) or strings_of(x) is None)
+    """Data as the model takes them: moved to its device, unless they are strings or Pixels, and checked."""
+    if isinstance(x, Prepared):
+        return x
+    moved = (is_array(x) or model.device != "cpu") and not isinstance(x, (str, Pixels)) and strings_of(x) is None
     return model.observations(asarray(x, model.device) if moved else x)
 
 
 def prepared(model: Any, x: Any, seed: int) -> Any:
-    """Data as the model scores them: on its device, checked, and binarised."""
+    """Data as the model scores them: on its device, checked, and binarised; Pixels when they are asked for."""
     x, noise = observations(model, x), Noise(seed, device=model.device)
+    if isinstance(x, Pixels):
+        return Prepared(model, x, noise)
     return model.prepare_batch(model.prepare_data(x, noise), noise)
+
+
+class Prepared:
+    """Pixels as a model scores them: `x[start:stop]` are floats, binarised by the draws that all rows would get."""
+
+    def __init__(self, model: Any, pixels: Pixels, noise: Noise) -> None:
+        self.model, self.pixels, self.noise, self.shape = model, pixels, noise, pixels.shape
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, rows: slice) -> Any:
+        first_row = rows.indices(len(self))[0]
+        return binarize(self.pixels[rows].numbers(self.model.device), self.model.binarize, self.noise, first_row)
 
 
 def _rows_at_once(model: Any, x: Any, n_samples: int) -> int:

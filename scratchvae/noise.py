@@ -9,6 +9,7 @@ Source: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import ModuleType
@@ -61,11 +62,19 @@ class Noise:
         angle = (2.0 * numpy.pi) * uniform[:, 1::2]
         return _cut(xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)], axis=1), shape)
 
-    def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Independent draws from the uniform distribution on [0, 1), float32."""
+    def uniform(self, name: str, shape: tuple[int, ...], start: int = 0) -> Any:
+        """Independent draws from the uniform distribution on [0, 1), float32.
+
+        start: how many numbers are left out before them, so that some rows of a large array can be drawn by themselves
+        """
+        xp, n_numbers = device_module(self.device), math.prod(shape)
         if self.device == "cpu":
-            return self._generator(name).random(shape, dtype=numpy.float32)
-        return _cut(self._uniform_words(device_module(self.device), name, shape), shape)
+            block, skipped = divmod(start, 8)  # a block of the generator is 256 bits
+            numbers = self._generator(name, block).random(skipped + n_numbers, dtype=numpy.float32)
+        else:
+            block, skipped = divmod(start, 4)
+            numbers = self._uniform_words(xp, name, (skipped + n_numbers,), block).ravel()
+        return numbers[skipped : skipped + n_numbers].reshape(shape)
 
     def permutation(self, name: str, n: int) -> numpy.ndarray:
         """A random order of 0, ..., n - 1; on the CPU, and the same for every device."""
@@ -75,15 +84,19 @@ class Noise:
         """Another Noise, for a part of the whole: its seed is a function of this seed and the name."""
         return replace(self, seed=_name_key(f"{self.seed}/{name}"))
 
-    def _generator(self, name: str) -> numpy.random.Generator:
-        counter = numpy.array([0, 0, 0, self.step], dtype=numpy.uint64)
+    def _generator(self, name: str, block: int = 0) -> numpy.random.Generator:
+        counter = numpy.array([block, 0, 0, self.step], dtype=numpy.uint64)
         key = numpy.array([self.seed, _name_key(name)], dtype=numpy.uint64)
         return numpy.random.Generator(numpy.random.Philox(counter=counter, key=key))
 
-    def _uniform_words(self, xp: ModuleType, name: str, shape: tuple[int, ...]) -> Any:
-        """Uniform numbers on a grid of 2^-24, shape (B, 4), with 4 B at least the number of entries in shape."""
+    def _uniform_words(self, xp: ModuleType, name: str, shape: tuple[int, ...], start: int = 0) -> Any:
+        """Uniform numbers on a grid of 2^-24, shape (B, 4), with 4 B at least the number of entries in shape.
+
+        start: the number of the first block, of four
+        """
         blocks = -(-int(numpy.prod(shape)) // 4)
-        counter = (xp.arange(blocks, dtype=xp.uint64), _name_key(name) % 2**32, self.step % 2**32, self.step >> 32)
+        first = xp.arange(start, start + blocks, dtype=xp.uint64)
+        counter = (first, _name_key(name) % 2**32, self.step % 2**32, self.step >> 32)
         words = philox4x32(xp, counter, (self.seed % 2**32, self.seed >> 32))
         return xp.stack([(word >> 8).astype(xp.float32) * 2.0**-24 for word in words], axis=1)
 

@@ -7,6 +7,7 @@ to its end, where `zipfile` and `gzip` verify its CRC-32.
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import stat
 import struct
@@ -31,6 +32,8 @@ NUMBERS = "biufc"
 
 OBJECTS = "O"
 """The kind of an array of arrays, read where it is asked for, by `scratchvae.object_arrays`."""
+
+NPY_FORM = "an array in the .npy format"
 
 NPY_HEADERS = {
     (1, 0): numpy.lib.format.read_array_header_1_0,
@@ -124,6 +127,20 @@ class Archive:
             raise ValueError("its members run into its directory, or not all are in it")
 
 
+def map_bytes(file: IO[bytes], length: int, operation: str) -> numpy.ndarray | None:
+    """The array in a .npy file of `length` bytes as a memory map, if it is one of uint8 in C's order, else None.
+
+    The file is then where it was. Raises DataError, which begins with `operation`, as `read_npy`.
+    """
+    shape, column_major, dtype = _read_header(file, operation)
+    start = file.tell()
+    file.seek(0)
+    if dtype != numpy.uint8 or column_major or min(shape, default=0) < 1 or start + math.prod(shape) != length:
+        return None
+    content = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
+    return numpy.frombuffer(content, numpy.uint8, offset=start).reshape(shape)
+
+
 def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBERS) -> numpy.ndarray:
     """The array in a .npy stream of `length` bytes, read to its end; in the machine's byte order.
 
@@ -131,14 +148,8 @@ def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBER
     arrays that OBJECTS allows, records, a type that is not among `kinds`, and values fewer or more than the header
     promises.
     """
-    form = "an array in the .npy format"
-    with readable(operation, form), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about headers that Python 2 wrote
-        version = numpy.lib.format.read_magic(stream)
-        if version not in NPY_HEADERS:
-            raise DataError(operation, "version 1.0 or 2.0 of the .npy format", ".".join(map(str, version)))
-        shape, column_major, dtype = NPY_HEADERS[version](Bounded(stream))
-        n_bytes = length - stream.tell()
+    shape, column_major, dtype = _read_header(stream, operation)
+    n_bytes = length - stream.tell()
     if dtype.kind == OBJECTS and OBJECTS in kinds:
         with readable(operation, "an array of arrays"):
             return parse_object_array(b"".join(iter(lambda: stream.read(LARGEST_READ), b"")), shape, operation)
@@ -148,9 +159,19 @@ def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBER
     if dtype.kind not in kinds or dtype.itemsize == 0:
         raise DataError(operation, "an array of numbers" if kinds == NUMBERS else "text", f"values of type {dtype}")
     if min(shape, default=0) < 0 or len(shape) > 64:
-        raise DataError(operation, form, f"one of shape {shape}")
+        raise DataError(operation, NPY_FORM, f"one of shape {shape}")
     values = read_values(stream, shape[::-1] if column_major else shape, dtype, n_bytes, operation)
     return values.T if column_major else values
+
+
+def _read_header(stream: IO[bytes], operation: str) -> tuple[tuple[int, ...], bool, numpy.dtype]:
+    """The shape of a .npy stream's array, whether its first index is the fastest, and its type."""
+    with readable(operation, NPY_FORM), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+        version = numpy.lib.format.read_magic(stream)
+        if version not in NPY_HEADERS:
+            raise DataError(operation, "version 1.0 or 2.0 of the .npy format", ".".join(map(str, version)))
+        return NPY_HEADERS[version](Bounded(stream))
 
 
 def read_values(

@@ -17,6 +17,7 @@ from scratchvae import checkpoint
 from scratchvae.backend import to_numpy
 from scratchvae.errors import DataError, InputError
 from scratchvae.npz import opened, readable
+from scratchvae.pixels import Pixels
 
 Metrics = dict[str, float]
 LARGEST_METRIC = 1e100  # what is larger no run has written, and no picture can show
@@ -96,7 +97,12 @@ def read_metrics(directory: Path) -> list[Metrics | None]:
 
 
 def fingerprint(x: Any) -> str:
-    """The shape, type and SHA-256 of an array: whether data are the same as before."""
+    """The shape, type and SHA-256 of an array: whether data are the same as before. Pixels count as the floats."""
+    if isinstance(x, Pixels):
+        digest = hashlib.sha256()
+        for part in x.parts():
+            digest.update(numpy.ascontiguousarray(part))
+        return f"{x.shape} {x.dtype} {digest.hexdigest()}"
     x = numpy.ascontiguousarray(to_numpy(x))
     return f"{x.shape} {x.dtype} {hashlib.sha256(x).hexdigest()}"
 

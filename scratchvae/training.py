@@ -25,6 +25,7 @@ from scratchvae.evaluation import active_units, observations, prepared
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective, choose
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
+from scratchvae.pixels import Pixels
 from scratchvae.run_directory import Run
 from scratchvae.run_files import Metrics, defaults, fingerprint
 
@@ -75,7 +76,7 @@ def fit(
     model : VAE
         Changed in place.
     data : array (N, ...)
-        Rows are reshaped to what the model observes, and moved to its device.
+        Rows are reshaped to what the model observes and moved to its device. uint8, unless of counts, means k / 255.
     epochs, batch_size, n_samples : int
         Passes over the data, M, and draws of z per datapoint.
     learning_rate, kl_weight : number, or function of the step (0, 1, 2, ...)
@@ -271,6 +272,7 @@ def _check_finite(run: Run, names: tuple[str, ...], n: int, data: Any) -> None:
 
 def _scales_in_words(data: Any) -> str:
     """A clause about columns whose standard deviation is above 100, and by how much others differ; else nothing."""
+    data = data[:1] if isinstance(data, Pixels) else data  # pixels have one scale
     deviations = to_numpy(data).reshape(len(data), -1).std(axis=0, dtype=numpy.float64)
     deviations = deviations[deviations > 0]
     largest = deviations.max(initial=0)

@@ -281,7 +281,7 @@ REFUSED = {
     "objects": (lambda: ROWS.astype(object), r"numbers, received object \(x\.astype\('float32'\)\)$"),
     "complex": (lambda: ROWS.astype(complex), r"numbers, received complex128 \(x\.real, or abs\(x\)\)$"),
     "strings": (lambda: ROWS.astype(str), "numbers, received <U"),
-    "bytes": (lambda: (255 * ROWS).astype("u1"), r"received uint8 \(divide by 255: x\.astype\('float32'\) / 255\)$"),
+    "bytes": (lambda: (255 * ROWS).astype("u2"), r"received uint16 \(x\.astype\('float32'\)\)$"),
     "listed integers": (lambda: [[1, 0]], r"numbers, received int64 \(numpy\.float32\(x\)\)$"),
     "times": (lambda: ROWS.astype("M8[s]"), r"numbers, received datetime64\[s\]$"),
     "a name": (lambda: "mnist", "an array, received str$"),

@@ -37,9 +37,9 @@ def spoilt(value, position=(3, 2)):
 
 DATA = [
     (
-        (255 * ROWS).astype(numpy.uint8),
+        (ROWS > 0.5).astype(numpy.uint8),
         DataError,
-        r"^data: expected an array of floating-point numbers, received uint8 \(divide by 255",
+        "^data: expected uint8 pixels from 0 to 255, received .* 0 to 1 .*bool",
     ),
     (
         LABELS.reshape(N, 1) * numpy.ones((1, D), int),

@@ -18,6 +18,8 @@ from scratchvae.data import Dataset
 from scratchvae.errors import InputError
 from scratchvae.evaluation import observations, quantity
 from scratchvae.kinds import KINDS, Kind, Option, Subject, kind_of
+from scratchvae.kinds.pictures import MOST_SHOWN
+from scratchvae.pixels import Pixels
 
 
 class CheckFailed(Exception):
@@ -204,6 +206,9 @@ def check(arguments: argparse.Namespace) -> None:
 
 def _images_in_words(part: Dataset) -> str:
     x = part.images
+    if isinstance(x, Pixels):
+        mean, low, high = x.describe()
+        return f"{x.shape} uint8 / 255, mean {mean:.4f}, from {low:g} to {high:g}"
     return f"{x.shape} {x.dtype}, mean {x.mean():.4f}, from {x.min():g} to {x.max():g}"
 
 
@@ -232,7 +237,8 @@ IN_WORDS = {"images": _images_in_words, "sketches": _sketches_in_words, "molecul
 
 
 def _draw_images(path: Path, part: Dataset) -> None:
-    figure = sv.plotting.images(part.images[:100], shades=sv.plotting.Shades.of(part.images))
+    shades = sv.plotting.Shades.of(part.in_memory(MOST_SHOWN).images)
+    figure = sv.plotting.images(part.images[:100], shades=shades)
     sv.plotting.save_figure(figure, path)
 
 

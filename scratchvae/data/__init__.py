@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy
 
+from scratchvae.data import files
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.drawn_faces import draw_faces
@@ -242,7 +243,7 @@ def read(
             y = None if y is None else y[keep]
             parts[part] = Dataset(labels=y, sketches=sketches, omissions=int((~keep).sum()))
             continue
-        images = as_images(array, f"{prefix}images of {path}".replace("_", " "))
+        images = as_images(array, f"{prefix}images of {path}".replace("_", " "), files.LARGE)
         parts[part] = Dataset(images, y)
         if images.shape[1:] != parts["train"].images.shape[1:]:
             expected = f"{part} images of shape {parts['train'].images.shape[1:]}, as the training images"

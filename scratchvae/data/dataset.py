@@ -11,6 +11,7 @@ import numpy
 
 from scratchvae.errors import DataError, InputError
 from scratchvae.noise import Noise
+from scratchvae.pixels import Pixels
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Dataset:
     Parameters
     ----------
     images : float32 in [0, 1], shape (N, H, W, C), or None for sketches and molecules
-        Channels come last. A user's file may hold vectors instead, (N, D).
+        Channels come last. A user's file may hold vectors instead, (N, D). Those of a large file are `Pixels`, which
+        are floats of the rows that are asked for: `numpy.asarray(images[:10])`.
     labels : int64, shape (N,), or None
         The class of each image, sketch or molecule, from 0.
     factors : dict of float32 arrays, shape (N,) each
@@ -77,6 +79,13 @@ class Dataset:
             None if self.molecules is None else self.molecules[rows],
             {name: values[rows] for name, values in self.properties.items()},
         )
+
+    def in_memory(self, most: int) -> Dataset:
+        """At most so many of them, evenly chosen, with floats in place of Pixels; without Pixels all of them."""
+        if not isinstance(self.images, Pixels):
+            return self
+        part = self.take(slice(None, None, -(-len(self) // most)))
+        return replace(part, images=part.images.numbers())
 
     def keep(self, properties: Sequence[str]) -> Dataset:
         """The same rows with these properties alone. Raises InputError for one that is not known."""

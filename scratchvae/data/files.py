@@ -7,24 +7,29 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy
 
 from scratchvae.errors import DataError
-from scratchvae.npz import NUMBERS, OBJECTS, Archive, opened, read_npy, read_values, readable, refuse_bomb
+from scratchvae.npz import NUMBERS, OBJECTS, Archive, map_bytes, opened, read_npy, read_values, readable, refuse_bomb
+from scratchvae.pixels import Pixels
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 """The third byte of an IDX file -> the type of its values."""
 
 NPZ_NAMES = {
-    "images": ("x_train", "train"),
-    "labels": ("y_train",),
-    "valid_images": ("x_valid", "valid"),
-    "valid_labels": ("y_valid",),
-    "test_images": ("x_test", "test"),
-    "test_labels": ("y_test",),
+    "images": ("x_train", "X_train", "train_images", "train"),
+    "labels": ("y_train", "Y_train", "train_labels"),
+    "valid_images": ("x_valid", "X_valid", "x_val", "X_val", "val_images", "validation_images", "valid", "val"),
+    "valid_labels": ("y_valid", "Y_valid", "y_val", "Y_val", "val_labels", "validation_labels"),
+    "test_images": ("x_test", "X_test", "test"),
+    "test_labels": ("y_test", "Y_test"),
 }
 """Name of an array in an .npz file -> the other names that it may have there; those of sketches are magenta's."""
+
+LARGE = 2**26
+"""From so many bytes on 8-bit pixels stay bytes, which `Pixels` makes floats of; a .npy file of them is mapped."""
 
 DEFLATE_RATIO = 1032
 """The most bytes that deflate makes of one: it spends at least two bits on 258 bytes."""
@@ -84,7 +89,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
     operation, suffix = f"reading {path}", Path(path).suffix.lower()
     if suffix == ".npy":
         with readable(operation, "a .npy file"), opened(path) as file:
-            return {"images": read_npy(file, os.fstat(file.fileno()).st_size, operation, NUMBERS + OBJECTS)}
+            length = os.fstat(file.fileno()).st_size
+            mapped = map_bytes(file, length, operation) if length >= LARGE else None
+            return {"images": read_npy(file, length, operation, NUMBERS + OBJECTS) if mapped is None else mapped}
     if suffix != ".npz":
         return {"images": read_idx(path)}
     with readable(operation, "an .npz file"), opened(path) as file:
@@ -118,10 +125,11 @@ def labels_beside(path: str | os.PathLike[str]) -> Path | None:
     )
 
 
-def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
+def as_images(array: numpy.ndarray, operation: str, large: float = math.inf) -> Any:
     """Images as float32: (N, H, W, C) with channels last, or vectors (N, D).
 
-    uint8 is taken for 8-bit pixels and divided by 255; (N, H, W) gets a channel. Anything else keeps its values, such
+    uint8 is taken for 8-bit pixels and divided by 255; from `large` bytes on it becomes Pixels, which do that for the
+    rows that are asked for. (N, H, W) gets a channel. Anything else keeps its values, such
     as counts of another type of integers: whether they suit a model, its likelihood says.
 
     Raises DataError, which begins with `operation`, for other shapes, N or channels in another place, no entries, no
@@ -139,24 +147,25 @@ def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
     if array.dtype.kind not in "buif":
         raise DataError(operation, "numbers", f"values of type {array.dtype}")
     if array.dtype == numpy.uint8:
-        if array.max() == 1:
-            hint = "store black and white images as bool or float32"
-            raise DataError(operation, "uint8 pixels from 0 to 255", "values from 0 to 1", hint)
-        pixels = numpy.divide(array, 255, dtype=numpy.float32)
-    else:
-        finite = numpy.isfinite(array)
-        if not finite.all():
-            raise DataError(operation, "finite pixels", f"{array.size - finite.sum()} that are NaN or infinite")
-        low, high = array.min(), array.max()
-        most = 2**24 if array.dtype.kind in "iu" else float(numpy.finfo(numpy.float32).max)
-        if max(abs(float(low)), abs(float(high))) > most:
-            raise DataError(operation, f"values that float32 holds, up to {most:g}", f"values from {low:g} to {high:g}")
-        pixels = array.astype(numpy.float32)
-    return pixels[..., None] if array.ndim == 3 else pixels
+        pixels = Pixels.of(operation, array[..., None] if array.ndim == 3 else array)
+        return pixels if array.nbytes >= large else pixels.numbers()
+    finite = numpy.isfinite(array)
+    if not finite.all():
+        raise DataError(operation, "finite pixels", f"{array.size - finite.sum()} that are NaN or infinite")
+    low, high = array.min(), array.max()
+    most = 2**24 if array.dtype.kind in "iu" else float(numpy.finfo(numpy.float32).max)
+    if max(abs(float(low)), abs(float(high))) > most:
+        raise DataError(operation, f"values that float32 holds, up to {most:g}", f"values from {low:g} to {high:g}")
+    values = array.astype(numpy.float32)
+    return values[..., None] if array.ndim == 3 else values
 
 
 def as_labels(array: numpy.ndarray, n: int, operation: str) -> numpy.ndarray:
-    """One class per image as int64, shape (N,). Raises DataError, which begins with `operation`, for anything else."""
+    """One class per image as int64, shape (N,). Raises DataError, which begins with `operation`, for anything else.
+
+    array: (N,), or (N, 1) as some .npz files have it
+    """
+    array = array[:, 0] if array.shape == (n, 1) else array
     if array.shape != (n,) or array.dtype.kind not in "iu":
         received = f"the type {array.dtype} and the shape {array.shape}"
         raise DataError(operation, f"integers of shape ({n},), a label for each image", received)

@@ -18,6 +18,7 @@ from scratchvae.latent_space import has_arc, mean_difference
 from scratchvae.run_files import read_history
 
 MOST_ENCODED, MOST_ATTRIBUTES = 2000, 10  # of a picture of directions
+MOST_SHOWN = 10_000
 
 
 @dataclass
@@ -33,8 +34,9 @@ class Subject:
 
     @cached_property
     def datasets(self) -> tuple[Dataset, Dataset]:
-        """The training and the test part."""
-        return self.load()
+        """The training and the test part, of a large set MOST_SHOWN rows each."""
+        train, test = self.load()
+        return train.in_memory(MOST_SHOWN), test.in_memory(MOST_SHOWN)
 
     @property
     def train(self) -> Dataset:

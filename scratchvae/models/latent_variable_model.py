@@ -11,7 +11,7 @@ import numpy
 
 from scratchvae.arrays import as_array, as_floats, is_array
 from scratchvae.autodiff import Tensor
-from scratchvae.backend import array_module, device_of
+from scratchvae.backend import array_module, device_of, to_numpy
 from scratchvae.binarization import MODES, binarize
 from scratchvae.distributions import Bernoulli, Normal
 from scratchvae.distributions.distribution import as_likelihood
@@ -19,6 +19,7 @@ from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
 from scratchvae.models.configuration import Configured
 from scratchvae.nn import Module
 from scratchvae.noise import Noise
+from scratchvae.pixels import Pixels, as_numbers
 
 
 class LatentVariableModel(Configured):
@@ -72,7 +73,8 @@ class LatentVariableModel(Configured):
         """What the elbo of the data x is, in words; x is None if unknown."""
         if self.binarize != "none":
             return f"lower bound of log p(x), binarize={self.binarize}"
-        return as_likelihood(self.decoder.likelihood).quantity(x)
+        x = self._or_pixels(x)
+        return as_likelihood(self.decoder.likelihood).quantity(x.some_values() if isinstance(x, Pixels) else x)
 
     def preparation(self) -> str:
         """What is done to data before they are scored, as the end of a clause; for `print`."""
@@ -89,7 +91,7 @@ class LatentVariableModel(Configured):
 
         Images become vectors and the other way round; images of another height, width or depth are refused.
         """
-        x = x if is_array(x) or isinstance(x, Tensor) else as_array("data", x)
+        x = x if is_array(x) or isinstance(x, (Tensor, Pixels)) else as_array("data", x)
         shape, received = self.observed_shape, x.shape[1:]
         if shape is None or received == shape:
             return x
@@ -110,16 +112,25 @@ class LatentVariableModel(Configured):
     def observations(self, x: Any) -> Any:
         """x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape), the model's type
 
+        An array of uint8 is taken for 8-bit pixels k / 255, unless the likelihood is one of counts. It stays as it is,
+        as `Pixels`, of which floats are made for some rows at a time.
+
         Raises DataError for what is no array, an empty set, NaN, infinities, and for what the likelihood does not take:
-        integers, unless it is one of counts, and values outside its support. Raises DeviceError if x lies on another
-        device than the model, ShapeError for rows of another size.
+        other integers, unless it is one of counts, and values outside its support. Raises DeviceError if x lies on
+        another device than the model, ShapeError for rows of another size.
         """
-        values, likelihood = as_array("data", x), as_likelihood(self.decoder.likelihood)
+        likelihood = as_likelihood(self.decoder.likelihood)
+        values = self._or_pixels(x if isinstance(x, Pixels) else as_array("data", x))
+        if isinstance(values, Pixels):
+            if values is not x:
+                self._check_device(values.array)
+            values = self.rows(values)
+            likelihood.check_data(values.some_values())
+            return values.astype(self.dtype)
         x = values if values.dtype.kind in likelihood.data_kinds else as_floats("data", x)
         if x.shape[:1] in ((), (0,)):
             raise DataError("data", "at least one row", f"shape {x.shape}")
-        if device_of(x) != self.device:
-            raise DeviceError("data", f"an array on the model's device, {self.device}", f"one on {device_of(x)}")
+        self._check_device(x)
         x = self.rows(x)
         xp = array_module(x)
         if not bool(xp.isfinite(x).all()):
@@ -131,13 +142,43 @@ class LatentVariableModel(Configured):
             raise DataError("data", f"numbers that {self.dtype} holds", f"values up to {float(abs(x).max()):.3g}")
         return own
 
+    def _or_pixels(self, x: Any) -> Any:
+        """An array of bytes as Pixels, unless the likelihood is one of counts; anything else as it is."""
+        is_bytes = is_array(x) and x.dtype == numpy.uint8
+        return Pixels.of("data", x) if is_bytes and "u" not in as_likelihood(self.decoder.likelihood).data_kinds else x
+
+    def _check_device(self, x: Any) -> None:
+        if device_of(x) != self.device:
+            raise DeviceError("data", f"an array on the model's device, {self.device}", f"one on {device_of(x)}")
+
+    def network_input(self, x: Any) -> Any:
+        """`observations` of x, and pixels as floats: what a network takes."""
+        return as_numbers(self.observations(x), self.device)
+
     def prepare_data(self, x: Any, noise: Any) -> Any:
-        """Data as they stay for all of training: binarised, unless pixels are drawn anew at every step."""
+        """Data as they stay for all of training: binarised, unless pixels are drawn anew at every step.
+
+        Pixels stay bytes, and are binarised minibatch by minibatch; static ones now, to 0 and 255.
+        """
+        if isinstance(x, Pixels):
+            return self._drawn_once(x, noise) if self.binarize == "static" else x
         return x if self.binarize == "dynamic" else binarize(x, self.binarize, noise)
 
     def prepare_batch(self, x: Any, noise: Any) -> Any:
         """A minibatch as one step takes it: with binarize="dynamic" its pixels are drawn from the step's noise."""
+        if isinstance(x, Pixels) and self.binarize == "threshold":
+            return binarize(as_numbers(x, self.device), "threshold", noise)
+        x = as_numbers(x, self.device)
         return binarize(x, "dynamic", noise) if self.binarize == "dynamic" else x
+
+    def _drawn_once(self, x: Pixels, noise: Any) -> Pixels:
+        """Every pixel 255 with probability x, else 0: new bytes, drawn some rows at a time."""
+        drawn, done = numpy.empty(x.shape, dtype=numpy.uint8), 0
+        for part in x.parts():
+            values = binarize(part.numbers(self.device), "static", noise, done)
+            drawn[done : done + len(part)] = to_numpy(255 * values)
+            done += len(part)
+        return Pixels(drawn, dtype=x.dtype)
 
     def augment(self, x: Any, noise: Any) -> Any:
         """A prepared minibatch as training alone varies it: here not at all."""

@@ -314,11 +314,11 @@ class SemiSupervisedVAE(SemiSupervisedModel):
     def classify(self, x: Any) -> Any:
         """The most probable class by q(y | x): integers, an array.   (N, ...) -> (N,)"""
         with no_grad():
-            return self.classifier(self.observations(x)).mean.argmax(axis=-1)
+            return self.classifier(self.network_input(x)).mean.argmax(axis=-1)
 
     def encode(self, x: Any, y: Any = None) -> Normal:
         """q(z | x, y), holding arrays; without y at the most probable class by q(y | x).   -> Normal over (N, K)"""
-        x = self.observations(x)
+        x = self.network_input(x)
         y = self.classify(x) if y is None else self.labels(y, x.shape[:1])
         with no_grad():
             return self.encoder(x, self._indicator(y))

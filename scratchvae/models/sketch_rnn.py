@@ -118,7 +118,7 @@ class SketchRNN(VAE):
 
     def observations(self, x: Any) -> Any:
         """x as the model takes it, checked: as for every VAE, and DataError for offsets in quite another unit."""
-        x = super().observations(x)
+        x = super().observations(as_floats("data", x))
         n, scale = int(n_points(x).sum()), float(self.decoder.scale)
         root_mean_square = math.sqrt(float((x[..., :2] ** 2).sum()) / (2 * n))
         most = next(times for fewest, times in OTHER_SCALES.items() if n >= fewest)

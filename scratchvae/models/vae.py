@@ -171,7 +171,7 @@ class VAE(LatentVariableModel):
     def encode(self, x: Any) -> Normal:
         """q(z | x), holding arrays.   (N, ...) -> Normal over (N, K)"""
         with no_grad():
-            return self.encoder(self.observations(x))
+            return self.encoder(self.network_input(x))
 
     def decode(self, z: Any) -> Any:
         """p(x | z), holding arrays.   (..., K) -> distribution over (..., D)"""

@@ -18,6 +18,9 @@ from scratchvae.data import Dataset, load
 from scratchvae.data.files import as_images, as_labels, read_arrays, read_idx
 from scratchvae.data.mnist import MIRRORS, SHA256, load_mnist
 from scratchvae.errors import DataError, InputError
+from scratchvae.pixels import Pixels
+
+LABELS = numpy.arange(10) % 2
 
 
 def idx(array):
@@ -585,3 +588,91 @@ def test_labelled_rows_lie_anywhere():
     rows = [numpy.flatnonzero(sv.data.label_subset(numpy.arange(1000) % 10, 100, seed) >= 0) for seed in (0, 1)]
     assert not numpy.array_equal(*rows)
     assert all(abs(chosen.mean() - 499.5) < 110 for chosen in rows)
+
+
+# ---- large files of bytes
+
+
+@pytest.fixture
+def large(monkeypatch):
+    monkeypatch.setattr("scratchvae.data.files.LARGE", 100)
+
+
+def test_a_large_file_of_bytes_is_mapped_and_has_the_floats_of_a_small_one(tmp_path, pixels, monkeypatch):
+    for name, write in (("x.npy", numpy.save), ("x.npz", lambda path, x: numpy.savez(path, images=x, labels=LABELS))):
+        write(tmp_path / name, pixels)
+        small = load(tmp_path / name, validation=0.2, seed=1)
+        with monkeypatch.context() as patch:
+            patch.setattr("scratchvae.data.files.LARGE", 100)
+            large = load(tmp_path / name, validation=0.2, seed=1)
+            whole = sv.data.read(tmp_path / name)["train"].images
+        for part, same in zip(large, small, strict=True):
+            assert isinstance(part.images, Pixels) and part.images.shape == same.images.shape
+            assert numpy.array_equal(part.images, same.images) and same.images.dtype == numpy.float32
+            assert numpy.array_equal(part.labels, same.labels) if same.labels is not None else part.labels is None
+            assert numpy.array_equal(part.in_memory(2).images, same.images[:: -(-len(same) // 2)])
+            assert same.in_memory(1) is same
+        array = whole.bytes()
+        assert numpy.array_equal(array[..., 0], pixels)
+        assert name == "x.npz" or not array.flags.writeable, "a memory map, which is only read"
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        numpy.asfortranarray(numpy.arange(200, dtype=numpy.uint8).reshape(10, 5, 4)),
+        numpy.linspace(0, 1, 200, dtype=numpy.float32).reshape(10, 5, 4),
+    ],
+    ids=["column by column", "floats"],
+)
+def test_other_large_arrays_are_read(tmp_path, large, array):
+    numpy.save(tmp_path / "x.npy", array)
+    images = sv.data.read(tmp_path / "x.npy")["train"].images
+    expected = array / numpy.float32(255) if array.dtype == numpy.uint8 else array
+    assert numpy.array_equal(numpy.asarray(images)[..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda whole: whole[:-1], "received only 199; it is truncated"),
+        (lambda whole: whole + b"x", "expected 200 bytes .* received more"),
+        (lambda whole: whole.replace(b"(10, 5, 4)", b"(10, 5,-4)"), "x.npy"),
+        (lambda whole: whole[:9], "x.npy: expected"),
+    ],
+)
+def test_a_large_file_that_is_damaged_gets_the_sentence_of_a_small_one(tmp_path, pixels, monkeypatch, change, sentence):
+    numpy.save(tmp_path / "x.npy", pixels)
+    (tmp_path / "x.npy").write_bytes(change((tmp_path / "x.npy").read_bytes()))
+    said = []
+    for large in (2**26, 1):
+        monkeypatch.setattr("scratchvae.data.files.LARGE", large)
+        with pytest.raises(DataError, match=sentence) as raised:
+            load(tmp_path / "x.npy")
+        said.append(str(raised.value))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test"),
+        ("X_train", "Y_train", "X_valid", "Y_valid", "X_test", "Y_test"),
+        ("train_images", "train_labels", "val_images", "val_labels", "test_images", "test_labels"),
+        ("images", "labels", "validation_images", "validation_labels", "test_images", "test_labels"),
+        ("train", "train_labels", "valid", "y_valid", "test", "test_labels"),
+        ("train", "y_train", "val", "y_val", "test", "y_test"),
+    ],
+)
+@pytest.mark.parametrize("column", [False, True])
+def test_an_npz_has_its_three_parts_under_the_usual_names(tmp_path, pixels, names, column):
+    arrays = {}
+    for i, name in enumerate(names):
+        labels = numpy.arange(len(pixels) - i // 2) % 3
+        arrays[name] = pixels[i // 2 :] if i % 2 == 0 else labels[:, None] if column else labels
+    numpy.savez(tmp_path / "x.npz", **arrays)
+    parts = load(tmp_path / "x.npz", validation=0.5)
+    assert [len(part) for part in parts] == [10, 9, 8]
+    for i, part in enumerate(parts):
+        assert numpy.array_equal(part.images[..., 0], pixels[i:] / numpy.float32(255))
+        assert part.labels.tolist() == [n % 3 for n in range(10 - i)]

@@ -206,3 +206,11 @@ def test_given_noise_has_an_array_for_each_name_and_child(rng):
         noise.normal("pixels", (3,))
     with pytest.raises(InputError, match="a request for 'z', received 'z1'"):
         noise.child("draw 0").normal("z1", (3,))
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4, 8, 13, 800])
+def test_uniform_numbers_from_a_start_on_are_those_of_the_whole(device, start):
+    noise = Noise(3, 7, device)
+    whole = to_numpy(noise.uniform("pixels", (1000,)))
+    part = to_numpy(noise.uniform("pixels", (10, 19), start))
+    assert part.shape == (10, 19) and numpy.array_equal(part.ravel(), whole[start : start + 190])

@@ -1,0 +1,153 @@
+"""8-bit pixels as the numbers that they stand for, computed for the rows that are asked for alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+
+from scratchvae.arrays import as_array
+from scratchvae.backend import array_module, asarray, device_of, to_numpy
+from scratchvae.errors import DataError, InputError, ShapeError
+
+CHUNK_BYTES = 2**22
+"""How many pixels are looked at at once, where all of them must be."""
+
+
+class Pixels:
+    """x = k / 255, rounded to float32, for bytes k: what stands for an array of floats (N, ...) four times their size.
+
+    Indexed by a slice or by row numbers it is fewer rows, and nothing has been read; by one number it is that row, an
+    array of floats. `numpy.asarray(x)` and `x.numbers()` are the floats of all its rows. So a memory map of bytes can
+    be larger than the memory: `fit` and `evaluate` make floats of a minibatch at a time.
+
+    Parameters
+    ----------
+    array : uint8, (M, ...), of NumPy or CuPy, such as a memory map
+    rows : row numbers (N,), optional
+        Which rows of the array there are; all by default.
+    dtype : of the floats
+    """
+
+    def __init__(self, array: Any, rows: Any = None, dtype: Any = numpy.float32) -> None:
+        self.array, self._rows, self.dtype = array, rows, numpy.dtype(dtype)
+
+    @classmethod
+    def of(cls, operation: str, x: Any) -> Pixels:
+        """The pixels of an array of bytes, checked.
+
+        Raises DataError, which begins with `operation`, for another type than uint8, no rows, and values of 0 and 1
+        alone, which may stand for black and white.
+        """
+        array = as_array(operation, x)
+        if array.dtype != numpy.uint8 or array.ndim < 2 or array.size == 0:
+            raise DataError(operation, "uint8 pixels (N, ...), at least one", f"{array.dtype}, shape {array.shape}")
+        pixels = cls(array)
+        if any(2 <= int(chunk.max()) for chunk in pixels.chunks()):
+            return pixels
+        if int(array.max()) == 1:
+            hint = "store black and white images as bool or float32"
+            raise DataError(operation, "uint8 pixels from 0 to 255", "values from 0 to 1", hint)
+        return pixels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, ...)"""
+        return (len(self), *self.array.shape[1:])
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.array.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return len(self.array if self._rows is None else self._rows)
+
+    def __getitem__(self, rows: Any) -> Any:
+        if isinstance(rows, slice):
+            if self._rows is None:
+                return Pixels(self.array[rows], None, self.dtype)
+            return Pixels(self.array, self._rows[rows], self.dtype)
+        rows = asarray(as_array("rows of pixels", rows), device_of(self.array))
+        if rows.dtype.kind not in "iub" or rows.ndim > 1 or (rows.dtype.kind == "b" and len(rows) != len(self)):
+            expected = "rows by a number, a slice, or an array of row numbers"
+            raise InputError("rows of pixels", expected, f"{rows.dtype}, shape {rows.shape}", "numpy.asarray(x)[...]")
+        if rows.dtype.kind == "b":
+            rows = array_module(rows).flatnonzero(rows)
+        if rows.ndim == 0:
+            row = range(len(self))[int(rows)]
+            return self[row : row + 1].numbers(device_of(self.array))[0]
+        return Pixels(self.array, rows if self._rows is None else self._rows[rows], self.dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
+        values = to_numpy(self.numbers(device_of(self.array)))
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"Pixels of shape {self.shape}, {self.dtype} k / 255 of bytes k"
+
+    def reshape(self, *shape: int) -> Pixels:
+        """The same rows in another shape of theirs: (N, ...) -> (N, ...). Raises ShapeError for one of other size."""
+        if shape[0] != len(self) or math.prod(shape) != self.size:
+            raise ShapeError("reshape of pixels", f"the same {len(self)} rows, {self.size} entries", str(shape))
+        return Pixels(self.array.reshape(len(self.array), *shape[1:]), self._rows, self.dtype)
+
+    def astype(self, dtype: Any) -> Pixels:
+        """The same pixels, as floats of another type."""
+        return Pixels(self.array, self._rows, dtype)
+
+    def bytes(self) -> Any:
+        """The bytes k of all rows: an array of uint8, read now."""
+        return self.array if self._rows is None else self.array[self._rows]
+
+    def numbers(self, device: str = "cpu") -> Any:
+        """The floats k / 255 of all rows, on the device: an array.   (N, ...)"""
+        values = asarray(self.bytes(), device).astype(numpy.float32)
+        values /= 255
+        return values.astype(self.dtype, copy=False)
+
+    def parts(self) -> Iterator[Pixels]:
+        """The same rows, some of them at a time, CHUNK_BYTES entries at most unless a row has more."""
+        n = max(1, CHUNK_BYTES // math.prod(self.shape[1:]))
+        return (self[start : start + n] for start in range(0, len(self), n))
+
+    def chunks(self) -> Iterator[Any]:
+        """The bytes of `parts`."""
+        return (part.bytes() for part in self.parts())
+
+    def some_values(self) -> Any:
+        """0 and 1, or whichever occurs, if all pixels are black or white; else some that occur: a small array.
+
+        What a likelihood says of data and refuses depends on nothing else.
+        """
+        seen: set[int] = set()
+        for chunk in self.chunks():
+            low, high = int(chunk.min()), int(chunk.max())
+            seen |= {low, high}
+            grey = chunk[(chunk > 0) & (chunk < 255)]
+            if grey.size:
+                seen.add(int(grey[0]))
+                break
+        return Pixels(array_module(self.array).asarray(sorted(seen), dtype=numpy.uint8), dtype=self.dtype).numbers(
+            device_of(self.array)
+        )
+
+    def describe(self) -> tuple[float, float, float]:
+        """The mean, the smallest and the largest of the floats."""
+        total, low, high = 0, 255, 0
+        for chunk in self.chunks():
+            total += int(chunk.sum(dtype=numpy.int64))
+            low, high = min(low, int(chunk.min())), max(high, int(chunk.max()))
+        return total / self.size / 255, low / 255, high / 255
+
+
+def as_numbers(x: Any, device: str = "cpu") -> Any:
+    """Pixels as floats on the device; anything else as it is."""
+    return x.numbers(device) if isinstance(x, Pixels) else x

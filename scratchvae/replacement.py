@@ -7,7 +7,8 @@ import os
 import re
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,14 +39,21 @@ class WriteError(OSError):
 
 
 def replace(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
-    """Put a file of this content in the path's place once it is whole and on disk.
+    """Put a file of this content in the path's place once it is whole and on disk, as `replacing` does."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A file to write, which takes the path's place at the end of the block, once it is whole and on disk.
 
     Any number of threads, processes and containers may write to one path: each has a temporary file of its own. A
     symbolic link stays, and the file that it names is replaced. A file that was there keeps its mode; a new one has
-    the mode that the umask leaves.
+    the mode that the umask leaves. If the block raises, nothing is replaced.
 
-    Raises WriteError if it cannot be written, and for whatever is there and is not a plain file: a directory, a pipe,
-    /dev/null.
+    Raises WriteError if it cannot be written, which every OSError of the block counts as, and for whatever is there and
+    is not a plain file: a directory, a pipe, /dev/null.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -56,7 +64,7 @@ def replace(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
             with file:
                 if mode is not None and hasattr(os, "fchmod"):
                     os.fchmod(file.fileno(), mode)
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
                 if fcntl is not None:  # before the lock goes

@@ -18,6 +18,7 @@ from scratchvae.data import Dataset
 from scratchvae.errors import InputError
 from scratchvae.evaluation import observations, quantity
 from scratchvae.kinds import KINDS, Kind, Option, Subject, kind_of
+from scratchvae.kinds.kind import FOLDER, folder_form
 from scratchvae.kinds.pictures import MOST_SHOWN
 from scratchvae.pixels import Pixels
 
@@ -262,7 +263,10 @@ def data(arguments: argparse.Namespace) -> None:
         from scratchvae import plotting
 
         path = plotting.picture_path(arguments.out)
-    train, test = sv.data.load(arguments.data, arguments.data_dir)
+    form = folder_form(*(option.read(getattr(arguments, option.name), option.flag) for option in FOLDER))
+    train, test = sv.data.load(arguments.data, arguments.data_dir, **form)
+    if train.note:
+        print(train.note)
     for name, part in (("train", train), ("test", test)):
         print(f"{name:5s}  {IN_WORDS[part.name_of_rows](part)}")
         if part.labels is not None:

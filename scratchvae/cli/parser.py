@@ -11,7 +11,7 @@ from scratchvae.cli import commands
 from scratchvae.cli.settings import options_by_name, takers
 from scratchvae.cli.train import train
 from scratchvae.kinds import KINDS, Option
-from scratchvae.kinds.kind import DATA, DATA_DIR, DATA_LABELS
+from scratchvae.kinds.kind import DATA, DATA_DIR, DATA_LABELS, FOLDER
 from scratchvae.kinds.option import COUNT, FROM_ZERO, POSITIVE, name
 
 RUN_HELP = "a run directory, or a checkpoint file"
@@ -75,19 +75,21 @@ def _add_train(added: Any) -> None:
     summaries = "; ".join(f"{name}: {kind.summary}" for name, kind in KINDS.items())
     group.add_argument("--model", choices=list(KINDS), help=f"{summaries} (default: {first})")
     for option in options_by_name().values():
-        form: dict[str, Any] = {"nargs": option.several} if option.several else {}
-        form["metavar"] = option.metavar or (
-            f"{{{','.join(option.choices)}}}" if option.choices else option.name.upper()
-        )
-        if option.is_switch:
-            form = {"action": "store_true"}
-        group.add_argument(option.flag, default=argparse.SUPPRESS, help=_help(option), **form)
+        group.add_argument(option.flag, default=argparse.SUPPRESS, help=_help(option), **_form(option))
     where = command.add_mutually_exclusive_group()
     directory = {"metavar": "DIR", "type": _converted(name)}
     where.add_argument("--run-dir", help="default: the first free of runs/DATA-1, runs/DATA-2, ...", **directory)
     where.add_argument("--resume", help="resume the run in DIR with its own options; --epochs may grow", **directory)
     command.add_argument("--no-pictures", action="store_true", help="draw no pictures")
     command.add_argument("--quiet", action="store_true", help="show no progress bar")
+
+
+def _form(option: Option) -> dict[str, Any]:
+    """How many values an option takes, and what stands for one in the help, as argparse takes it."""
+    if option.is_switch:
+        return {"action": "store_true"}
+    metavar = option.metavar or (f"{{{','.join(option.choices)}}}" if option.choices else option.name.upper())
+    return {"metavar": metavar} | ({"nargs": option.several} if option.several else {})
 
 
 def _help(option: Option) -> str:
@@ -200,4 +202,6 @@ def _add_data(added: Any) -> None:
     )
     command.add_argument("data", nargs="?", default=DATA.default, help=_help(DATA))
     command.add_argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
+    for option in FOLDER:
+        command.add_argument(option.flag, help=option.help, **_form(option))
     command.add_argument("--out", metavar="FILE", help="draw the first training images, sketches or molecules")

@@ -31,7 +31,7 @@ def train(arguments: argparse.Namespace) -> None:
         print(model.to(settings["device"]))
         parts = parts_in_words(train, validation, test)
         line = f"{settings['data']}: {parts}; {quantity(model, kind.observations(test))}"
-        print("\n".join([line, *kind.notes(settings, train)]), flush=True)
+        print("\n".join([line, *filter(None, [train.note]), *kind.notes(settings, train)]), flush=True)
         run.train(model, settings["epochs"])
         history = read_history(run.directory)
     print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")

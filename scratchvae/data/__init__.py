@@ -15,6 +15,7 @@ from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.drawn_molecules import draw_molecule_set, draw_molecules
 from scratchvae.data.faces import load_faces, load_frey_faces
 from scratchvae.data.files import as_images, as_labels, labels_beside, read_arrays
+from scratchvae.data.image_folders import holds_images, read_image_folder
 from scratchvae.data.label_subset import label_subset
 from scratchvae.data.mnist import load_mnist
 from scratchvae.data.molecule_files import MOST_TOKENS, holds_molecules, read_molecules
@@ -97,6 +98,9 @@ def load(
     drawn: int | None = None,
     column: str | None = None,
     properties: Sequence[str] | None = None,
+    image_size: int | Sequence[int] | None = None,
+    image_colour: str | None = None,
+    image_fit: str | None = None,
 ) -> tuple[Dataset, ...]:
     """(train, test), or (train, validation, test).
 
@@ -116,6 +120,7 @@ def load(
         downloaded.
         The path of a .npy, .npz or idx file: `read_arrays` and `as_images` in scratchvae/data/files.py say what it may
         hold. An idx file of images finds its labels beside it, as MNIST's files are named.
+        The path of a folder of .png and .jpeg images, see `read_image_folder` in scratchvae/data/image_folders.py.
         Sketches: the path of an .ndjson, .json or .svg file, or of a folder of .svg files, see `read_drawings` in
         scratchvae/data/sketch_files.py; or of a .npy or .npz file such as magenta's, see `as_sketches` in
         scratchvae/data/sketches.py.
@@ -143,6 +148,8 @@ def load(
     properties : list of str, optional
         Which properties to keep, of those that the data have; by default all columns of numbers in a .csv file, and
         all properties of a drawn set.
+    image_size, image_colour, image_fit : int or (height, width); "grey" or "colour"; "crop" or "fit", optional
+        What the images of a folder are made into, as `read_image_folder` says.
 
     Where there are labels, what is drawn at random has the same share of every class.
 
@@ -159,11 +166,13 @@ def load(
             raise InputError("load", "labels beside a file of yours", f"labels and the data set {name}")
         if column is not None:
             raise InputError("load", "a column of a .csv file of yours", f"the data set {name}")
+        if any(option is not None for option in (image_size, image_colour, image_fit)):
+            raise InputError("load", "image options for a folder of images", f"the data set {name}")
         pair = DATASETS[name](data_dir, seed) if drawn is None else _drawn(name, seed, drawn)
         parts = dict(zip(("train", "test"), pair, strict=True))
         parts = {part: rows if properties is None else rows.keep(properties) for part, rows in parts.items()}
     else:
-        parts = read(name, labels, most, column, properties)
+        parts = read(name, labels, most, column, properties, image_size, image_colour, image_fit)
         if "test" not in parts:
             parts["train"], parts["test"] = _with_test_part(name, parts["train"], split, seed)
     if validation is None:
@@ -203,14 +212,20 @@ def read(
     most: float | None = None,
     column: str | None = None,
     properties: Sequence[str] | None = None,
+    image_size: int | Sequence[int] | None = None,
+    image_colour: str | None = None,
+    image_fit: str | None = None,
 ) -> dict[str, Dataset]:
-    """The parts that a file has, as they are: "train", and of an .npz also "validation" and "test".
+    """The parts that a file has, as they are: "train", and of an .npz or a folder also "validation" and "test".
 
     labels: the file of the labels, for a file of images alone;   the others as for `load`, which says what may be read.
     Raises as `load` does.
     """
-    if labels is not None and (holds_drawings(path) or holds_molecules(path)):
+    if labels is not None and (holds_drawings(path) or holds_molecules(path) or holds_images(path)):
         raise InputError("load", "labels beside a file of arrays", f"labels and {os.fspath(path)}")
+    if holds_drawings(path) or not holds_images(path):
+        if any(option is not None for option in (image_size, image_colour, image_fit)):
+            raise InputError("load", "image options for a folder of images", repr(os.fspath(path)))
     if holds_molecules(path):
         return {"train": read_molecules(path, column, properties, MOST_TOKENS if most is None else most)}
     if column is not None or properties is not None:
@@ -218,10 +233,12 @@ def read(
     most = MOST_ROWS if most is None else most
     if holds_drawings(path):
         return {"train": read_drawings(path, most)}
+    if holds_images(path):
+        return read_image_folder(path, image_size, image_colour, image_fit or "crop")
     if not Path(path).is_file():
         expected = (
-            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, of drawings ({', '.join(SUFFIXES)}) "
-            f"or of molecules ({', '.join(MOLECULE_SUFFIXES)})"
+            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, of drawings ({', '.join(SUFFIXES)}), "
+            f"of molecules ({', '.join(MOLECULE_SUFFIXES)}) or of a folder of images"
         )
         raise InputError("load", expected, repr(os.fspath(path)))
     labels = labels or labels_beside(path)

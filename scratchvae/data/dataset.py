@@ -41,6 +41,8 @@ class Dataset:
         Their SMILES.
     properties : dict of float64 arrays, shape (N,) each
         Numbers that belong to each molecule, by name; NaN where one is not known.
+    note : str
+        What was done to the files that they are from, in one line.
     """
 
     images: Any = None
@@ -52,6 +54,7 @@ class Dataset:
     omissions: int = 0
     molecules: Any = None
     properties: dict[str, numpy.ndarray] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def observations(self) -> numpy.ndarray:
@@ -78,6 +81,7 @@ class Dataset:
             self.omissions,
             None if self.molecules is None else self.molecules[rows],
             {name: values[rows] for name, values in self.properties.items()},
+            self.note,
         )
 
     def in_memory(self, most: int) -> Dataset:

@@ -14,6 +14,7 @@ import numpy
 import scratchvae as sv
 from scratchvae.backend import device_module
 from scratchvae.data import DATASETS, SPLITS, Dataset
+from scratchvae.data.image_folders import COLOURS, FITS
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, data_set, path, share_or_test
 from scratchvae.kinds.pictures import Picture
@@ -22,7 +23,8 @@ from scratchvae.replacement import replace as write
 
 DATA = Option(
     "data",
-    f"data set: {', '.join(DATASETS)}, or the path of a .npy, .npz or idx file; of sketches also .ndjson, .json, .svg, "
+    f"data set: {', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, or of a folder of "
+    ".png and .jpg images, perhaps in a sub-folder for each class; of sketches also .ndjson, .json, .svg, "
     "or a folder of .svg files; of molecules .smi, .txt or .csv, each also .gz",
     "drawn-digits",
     data_set,
@@ -41,6 +43,33 @@ DATA_DIR = Option(
 DATA_LABELS = Option(
     "data_labels", "file of the labels of the images in a file", conversion=path, metavar="FILE", resumable=True
 )
+
+FOLDER = (
+    Option(
+        "image_size",
+        "side of the images of a folder, or height and width; at most 1024",
+        None,
+        COUNT,
+        metavar="N",
+        several="+",
+        usual="theirs, if all have one size",
+    ),
+    Option(
+        "image_colour",
+        "whether those images are grey or in colour",
+        None,
+        choices=COLOURS,
+        usual="colour if one of them has any",
+    ),
+    Option(
+        "image_fit",
+        "crop those images to the size, or fit them into it whole, on black",
+        None,
+        choices=FITS,
+        usual="crop",
+    ),
+)
+"""What the images of a folder are made into."""
 
 COMMON = (
     DATA,
@@ -252,6 +281,12 @@ class Kind:
         train: what the model was trained on, where that is known
         """
         return []
+
+
+def folder_form(size: Any, colour: str | None, fit: str | None) -> dict[str, Any]:
+    """The arguments of `sv.data.load` about a folder of images."""
+    size = size[0] if size is not None and len(size) == 1 else size
+    return {"image_size": size, "image_colour": colour, "image_fit": fit}
 
 
 def learning_rate(settings: Mapping[str, Any], n_rows: int) -> float | Schedule:

@@ -12,7 +12,7 @@ from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import prepared
 from scratchvae.kinds import pictures
-from scratchvae.kinds.kind import COMMON, Settings, learning_rate
+from scratchvae.kinds.kind import COMMON, FOLDER, Settings, learning_rate
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, Option, path
 from scratchvae.kinds.vae import (
     ACTIVATION,
@@ -107,7 +107,7 @@ class MultilayerM2(SemiSupervisedKind):
 
     name, summary = "m2", "mlp, with labels for some images"
     model = sv.SemiSupervisedVAE
-    options = (*COMMON, LABELS, ALPHA, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
+    options = (*COMMON, *FOLDER, LABELS, ALPHA, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SemiSupervisedVAE:
         """SemiSupervisedVAE.mlp for images of this size."""
@@ -125,7 +125,7 @@ class ConvolutionalM2(SemiSupervisedKind):
 
     name, summary = "m2-conv", "conv, with labels for some images"
     model = sv.SemiSupervisedVAE
-    options = (*COMMON, LABELS, ALPHA, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
+    options = (*COMMON, *FOLDER, LABELS, ALPHA, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
         """Raise DataError also for vectors."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import scratchvae as sv
@@ -10,7 +11,7 @@ from scratchvae import binarization
 from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds import pictures
-from scratchvae.kinds.kind import COMMON, Kind, Settings
+from scratchvae.kinds.kind import COMMON, FOLDER, Kind, Settings, folder_form
 from scratchvae.kinds.option import COUNT, Option, deviation
 from scratchvae.models import LIKELIHOODS
 from scratchvae.models.networks import RealDecoder
@@ -50,6 +51,17 @@ LIKELIHOOD = (
 class ImageKind(Kind):
     """A kind of model whose data are images, and whose constructor takes the arguments of VAE."""
 
+    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What the images of a folder are made into."""
+        return folder_form(options["image_size"], options["image_colour"], options["image_fit"])
+
+    def reading_another(self, options: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """Images of another folder are made into the form of those that the run has seen."""
+        if not Path(path).is_dir() or len(options.get("image_shape", ())) != 3:
+            return {}
+        *size, channels = options["image_shape"]
+        return folder_form(size, "grey" if channels == 1 else "colour", options["image_fit"])
+
     def arguments(self, settings: Settings) -> dict[str, Any]:
         """What the constructors of all such models take."""
         names = ("activation", "likelihood", "std", "binarize", "seed")
@@ -79,7 +91,7 @@ class MultilayerVAE(ImageKind):
 
     name, summary = "mlp", "a VAE of perceptrons"
     model = sv.VAE
-    options = (*COMMON, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
+    options = (*COMMON, *FOLDER, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
     pictures = pictures.OF_A_VAE
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
@@ -96,7 +108,7 @@ class ConvolutionalVAE(ImageKind):
 
     name, summary = "conv", "a VAE of convolutions"
     model = sv.VAE
-    options = (*COMMON, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
+    options = (*COMMON, *FOLDER, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
     pictures = pictures.OF_A_VAE
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:

@@ -13,11 +13,13 @@ from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.drawn_molecules import draw_molecule_set, draw_molecules
+from scratchvae.data.emnist import SPLITS as EMNIST_SPLITS
+from scratchvae.data.emnist import load_emnist
 from scratchvae.data.faces import load_faces, load_frey_faces
 from scratchvae.data.files import as_images, as_labels, labels_beside, read_arrays
 from scratchvae.data.image_folders import holds_images, read_image_folder
 from scratchvae.data.label_subset import label_subset
-from scratchvae.data.mnist import load_mnist
+from scratchvae.data.mnist import PUBLISHED, load_mnist
 from scratchvae.data.molecule_files import MOST_TOKENS, holds_molecules, read_molecules
 from scratchvae.data.molecule_files import SUFFIXES as MOLECULE_SUFFIXES
 from scratchvae.data.molecules import describe_molecules
@@ -79,7 +81,9 @@ MOST_DRAWN = 1_000_000
 
 DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset, Dataset]]] = {
     **{name: lambda data_dir, seed, name=name: _drawn(name, seed) for name in DRAWN},
-    "mnist": lambda data_dir, seed: load_mnist(data_dir),
+    **{name: lambda data_dir, seed, name=name: load_mnist(data_dir, name) for name in PUBLISHED},
+    "emnist": lambda data_dir, seed: load_emnist(data_dir),
+    **{f"emnist-{split}": lambda data_dir, seed, split=split: load_emnist(data_dir, split) for split in EMNIST_SPLITS},
     "faces": lambda data_dir, seed: load_faces(data_dir),
     "frey-faces": lambda data_dir, seed: load_frey_faces(data_dir),
     "svhn": lambda data_dir, seed: load_svhn(data_dir),
@@ -115,7 +119,10 @@ def load(
         "street-digits": 20,000 and 2,000 house numbers, likewise, 32 x 32 in colour; labels: the digit in the middle.
         "drawn-sketches": 20,000 and 2,000 sketches, the pen strokes of drawn digits.
         "drawn-molecules": 20,000 and 2,000 SMILES, likewise, with the properties logP, weight and rings.
-        "mnist": 60,000 and 10,000 images, downloaded once unless the files are found, see `data_dir`.
+        "mnist", "fashion-mnist", "kmnist": 60,000 and 10,000 images, downloaded once unless the files are found, see
+        `data_dir`.
+        "emnist-balanced", also "emnist", and "emnist-letters", -digits, -byclass, -bymerge, -mnist: the same, see
+        `load_emnist`; one archive of 562 MB.
         "faces", "frey-faces", "svhn": the files that `load_faces`, `load_frey_faces` and `load_svhn` read; nothing is
         downloaded.
         The path of a .npy, .npz or idx file: `read_arrays` and `as_images` in scratchvae/data/files.py say what it may

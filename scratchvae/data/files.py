@@ -42,11 +42,18 @@ def find(
 
     Where data_dir is None, it is the folder that the environment variable SCRATCHVAE_DATA names.
     """
+    return next(iter(find_all(name, folder, data_dir, suits)), None)
+
+
+def find_all(
+    name: str, folder: str, data_dir: str | os.PathLike[str] | None, suits: Callable[[Path], bool] = Path.is_file
+) -> list[Path]:
+    """What `find` looks for, in data_dir and in its subfolder."""
     directory = data_dir or os.environ.get("SCRATCHVAE_DATA")
     if not directory:
-        return None
+        return []
     paths = (Path(directory).expanduser() / name, Path(directory).expanduser() / folder / name)
-    return next((path for path in paths if suits(path)), None)
+    return [path for path in paths if suits(path)]
 
 
 def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:

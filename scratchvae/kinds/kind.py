@@ -33,7 +33,7 @@ DATA = Option(
 
 DATA_DIR = Option(
     "data_dir",
-    "folder with the files of a named set; mnist alone is downloaded, once",
+    "folder with the files of a named set; mnist, fashion-mnist, kmnist and emnist are downloaded, once",
     conversion=path,
     metavar="DIR",
     usual="$SCRATCHVAE_DATA",

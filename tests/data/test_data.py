@@ -16,7 +16,7 @@ import scratchvae.data
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.data import Dataset, load
 from scratchvae.data.files import as_images, as_labels, read_arrays, read_idx
-from scratchvae.data.mnist import MIRRORS, SHA256, load_mnist
+from scratchvae.data.mnist import PUBLISHED, load_mnist
 from scratchvae.errors import DataError, InputError
 from scratchvae.pixels import Pixels
 
@@ -31,6 +31,8 @@ def idx(array):
 def pixels(rng):
     return rng.integers(0, 256, (10, 5, 4), dtype=numpy.uint8)
 
+
+MIRRORS, SHA256 = PUBLISHED["mnist"].mirrors, PUBLISHED["mnist"].sha256
 
 # ---- IDX
 

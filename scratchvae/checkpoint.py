@@ -26,6 +26,29 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     write(path, {"configuration": getattr(model, "configuration", None)}, model_arrays(model))
 
 
+def export(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a model's parameters and buffers for other programs: to a .safetensors file, or to an .npz as `save` does.
+
+    docs/layout.md says what stands where. Raises InputError for another suffix, and where safetensors is not installed.
+    """
+    suffix = Path(path).suffix
+    if suffix == ".npz":
+        return save(model, path)
+    if suffix != ".safetensors":
+        raise InputError("export", "the suffix .safetensors or .npz", repr(os.fspath(path)))
+    try:
+        from safetensors.numpy import save as as_bytes
+    except ImportError:
+        raise InputError(
+            "export to .safetensors", "the package safetensors", "none", "pip install safetensors"
+        ) from None
+    arrays = {
+        name: numpy.ascontiguousarray(to_numpy(array)).reshape(array.shape) for name, array in model.state().items()
+    }
+    header = {"format": FORMAT, "configuration": as_json(getattr(model, "configuration", None))}
+    replace(path, as_bytes(arrays, metadata=header))
+
+
 def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     """The model of a file that `save` or a run wrote: built anew by its constructor, or copied `into` a user's own.
 

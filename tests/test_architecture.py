@@ -33,6 +33,7 @@ AT_USE = {
     "pooch",
     "filelock",
     "PIL",
+    "safetensors",
     "cupy",
     "cupyx",
     "rdkit",

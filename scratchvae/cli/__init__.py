@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, sample, plot, check, data."""
+"""The command line: train, evaluate, sample, complete, encode, export, plot, runs, check, data."""
 
 from scratchvae.cli.main import main
 

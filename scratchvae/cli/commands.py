@@ -13,12 +13,13 @@ import numpy
 
 import scratchvae as sv
 from scratchvae.backend import device_module
+from scratchvae.cli.output import print_json
 from scratchvae.cli.settings import kept_options, load_parts
 from scratchvae.data import Dataset
 from scratchvae.errors import InputError
 from scratchvae.evaluation import observations, quantity
 from scratchvae.kinds import KINDS, Kind, Option, Subject, kind_of
-from scratchvae.kinds.kind import FOLDER, folder_form
+from scratchvae.kinds.kind import FOLDER, Line, folder_form
 from scratchvae.kinds.pictures import MOST_SHOWN
 from scratchvae.pixels import Pixels
 
@@ -29,25 +30,42 @@ class CheckFailed(Exception):
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Print the scores of a trained model on the test part of its data."""
-    model, options = sv.load(arguments.run), kept_options(Path(arguments.run))
+    kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
-    kind = _kind(model, options)
     part, test, train = data_to_score(kind, arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
-    print_scores(kind, model, test, arguments.samples, arguments.seed, part, train)
-    n_samples = arguments.importance_samples
-    if n_samples is not None:
-        log_px, error, effective = sv.log_likelihood(model, x, n_samples, arguments.seed)
-        spread = log_px.std(ddof=1) / len(log_px) ** 0.5 if len(log_px) > 1 else numpy.inf
-        print(
-            f"log p(x) {log_px.mean():.2f} +- {spread:.2f} by {n_samples} importance samples, "
-            f"Monte Carlo's standard error per {kind.datum} {error.mean():.2f}, "
-            f"effective samples {effective.mean():.0f} ({quantity(model, x)})"
-        )
-        for line in kind.scores(model, test, arguments.seed, n_samples):
-            print(line)
+    figures, lines = score(kind, model, test, arguments.samples, arguments.seed, part, train)
+    if arguments.importance_samples is not None:
+        more, log_lines = _score_by_importance(kind, model, test, x, arguments.importance_samples, arguments.seed)
+        figures, lines = figures | more, lines + log_lines
+    if arguments.json:
+        print_json({"run": arguments.run, "figures": figures, "lines": lines})
+    else:
+        print("\n".join(lines))
+
+
+def _score_by_importance(
+    kind: Kind, model: Any, test: Dataset, x: Any, n_samples: int, seed: int
+) -> tuple[dict[str, Any], list[str]]:
+    """log p(x) by importance sampling, and what else the kind scores by it: the figures by name, and as lines."""
+    log_px, error, effective = sv.log_likelihood(model, x, n_samples, seed)
+    spread = log_px.std(ddof=1) / len(log_px) ** 0.5 if len(log_px) > 1 else numpy.inf
+    line = (
+        f"log p(x) {log_px.mean():.2f} +- {spread:.2f} by {n_samples} importance samples, "
+        f"Monte Carlo's standard error per {kind.datum} {error.mean():.2f}, "
+        f"effective samples {effective.mean():.0f} ({quantity(model, x)})"
+    )
+    figures = {
+        "log_likelihood": log_px.mean(),
+        "log_likelihood_standard_error": spread,
+        "monte_carlo_standard_error": error.mean(),
+        "effective_samples": effective.mean(),
+        "importance_samples": n_samples,
+    }
+    lines = kind.scores(model, test, seed, n_samples)
+    return figures | _figures_in(lines), [line, *lines]
 
 
 def data_to_score(
@@ -69,7 +87,7 @@ def data_to_score(
     return ("test", parts["test"], None) if "test" in parts else (f"all of {arguments.data}", parts["train"], None)
 
 
-def print_scores(
+def score(
     kind: Kind,
     model: Any,
     test: Dataset,
@@ -77,21 +95,29 @@ def print_scores(
     seed: int = 0,
     part: str = "test",
     train: Dataset | None = None,
-) -> None:
-    """Print the bound of a data set, by the name of the part that it is, and what else the kind scores."""
+) -> tuple[dict[str, Any], list[str]]:
+    """The scores of a data set by name, and the lines that say them: the bound, and what else the kind scores.
+
+    part: what the data set is called
+    """
     x = kind.observations(test)
     scores = sv.evaluate(model, x, n_samples=n_samples, seed=seed)
+    figures = {"part": part} | scores | {"latent_size": model.latent_size, "quantity": quantity(model, x)}
     line = f"ELBO {scores['elbo']:.2f} +- {scores['elbo_standard_error']:.2f} = {scores['reconstruction']:.2f}"
     line += f" - KL {scores['kl']:.2f}, {scores['active_units']} of {model.latent_size} units active"
-    print(f"{part}: {line}, mean of {scores['n']:,} ({quantity(model, x)})")
-    for line in [*kind.in_other_units(model, x, scores), *kind.scores(model, test, seed, train=train)]:
-        print(line)
+    line = f"{part}: {line}, mean of {scores['n']:,} ({figures['quantity']})"
+    lines = [*kind.in_other_units(model, x, scores), *kind.scores(model, test, seed, train=train)]
+    return figures | _figures_in(lines), [line, *lines]
+
+
+def _figures_in(lines: list[str]) -> dict[str, float]:
+    """The figures that lines of a kind have by name."""
+    return {name: value for line in lines if isinstance(line, Line) for name, value in line.figures.items()}
 
 
 def sample(arguments: argparse.Namespace) -> None:
     """Write samples, by default decoder means of samples from the prior, as an array, a picture or a text."""
-    model, options = sv.load(arguments.run), kept_options(Path(arguments.run))
-    kind = _kind(model, options)
+    kind, model, options = kind_and_model(arguments)
     asked, own = {}, {option.name: option for option in kind.sampling}
     for name, option in sampling_options().items():
         if name in arguments:
@@ -117,8 +143,7 @@ def complete(arguments: argparse.Namespace) -> None:
 
     path = plotting.picture_path(arguments.out)
     temperature = {} if arguments.temperature is None else {"temperature": arguments.temperature}
-    model = sv.load(arguments.run)
-    kind = _kind(model, kept_options(Path(arguments.run)))
+    kind, model, _ = kind_and_model(arguments)
     _refuse_others("complete", kind, lambda kind: kind.completes)
     if not Path(arguments.drawing).exists():
         raise InputError("complete", "the path of a file with a drawing", repr(arguments.drawing))
@@ -131,9 +156,23 @@ def complete(arguments: argparse.Namespace) -> None:
     print(path)
 
 
-def _kind(model: Any, options: dict[str, Any]) -> Kind:
-    """The kind that a run names, else the one of the model's class."""
-    return KINDS[options["model"]] if options else kind_of(model)
+def kind_and_model(arguments: argparse.Namespace) -> tuple[Kind, Any, dict[str, Any]]:
+    """The kind that a run names, else the one of the model's class; the model of its checkpoint; the run's options."""
+    model, options = sv.load(_checkpoint(arguments)), kept_options(Path(arguments.run))
+    return KINDS[options["model"]] if options else kind_of(model), model, options
+
+
+def _checkpoint(arguments: argparse.Namespace) -> Path:
+    """The file with the model of a run: last.npz, unless --checkpoint says best; or the file that is named itself."""
+    run, name = Path(arguments.run), arguments.checkpoint
+    if not run.is_dir():
+        if name is not None:
+            raise InputError("--checkpoint", "a run directory beside it", f"the file {run}")
+        return run
+    path = run / f"{name or 'last'}.npz"
+    if name == "best" and not path.exists():
+        raise InputError(f"load {path}", "the best checkpoint", "none", "a run without validation data keeps the last")
+    return path
 
 
 def _refuse_others(operation: str, kind: Kind, suits: Callable[[Kind], bool]) -> None:
@@ -147,7 +186,7 @@ def plot(arguments: argparse.Namespace) -> None:
     """Draw one picture of a run, or all that are possible."""
     directory = Path(arguments.run)
     options = kept_options(directory, needed=("data",))
-    kind, model, name = KINDS[options["model"]], sv.load(directory), arguments.picture
+    kind, model, name = KINDS[options["model"]], sv.load(_checkpoint(arguments)), arguments.picture
     subject = Subject(model, directory, lambda: load_parts(kind, options, arguments.data_dir)[::2])
     if name == "all":
         if arguments.out:
@@ -188,29 +227,37 @@ def check(arguments: argparse.Namespace) -> None:
     from scratchvae.checks.table import SECTIONS, outcomes
 
     device_module(arguments.device)
-    started, n, failed = time.perf_counter(), 0, []
+    started, rows = time.perf_counter(), []
+    say = _silent if arguments.json else print
     for section in SECTIONS:
-        print(f"{section:44}{'figure':>10}  tolerance")
+        say(f"{section:44}{'figure':>10}  tolerance")
         for outcome in outcomes(section, arguments.device):
-            n += 1
+            rows.append({"section": section} | vars(outcome) | {"passed": outcome.passed})
             verdict = "ok" if outcome.passed else f"FAILED {outcome.reason}"
-            print(
-                f"  {outcome.name:42}{outcome.figure:10.1e}  {outcome.tolerance:9.1e}  {verdict}".rstrip(), flush=True
-            )
-            if not outcome.passed:
-                failed.append(outcome.name)
+            say(f"  {outcome.name:42}{outcome.figure:10.1e}  {outcome.tolerance:9.1e}  {verdict}".rstrip(), flush=True)
     seconds = time.perf_counter() - started
-    print(f"{n} checks on the {arguments.device}, {len(failed)} failed, {seconds:.0f} s (NumPy {numpy.__version__})")
+    failed, n = [row["name"] for row in rows if not row["passed"]], len(rows)
+    say(f"{n} checks on the {arguments.device}, {len(failed)} failed, {seconds:.0f} s (NumPy {numpy.__version__})")
+    if arguments.json:
+        print_json({"device": arguments.device, "seconds": seconds, "failed": len(failed), "checks": rows})
     if failed:
         raise CheckFailed(f"check failed: {', '.join(failed)}")
 
 
-def _images_in_words(part: Dataset) -> str:
+def _silent(*_: Any, **__: Any) -> None:
+    """Say nothing."""
+
+
+def _image_figures(part: Dataset) -> dict[str, Any]:
     x = part.images
-    if isinstance(x, Pixels):
-        mean, low, high = x.describe()
-        return f"{x.shape} uint8 / 255, mean {mean:.4f}, from {low:g} to {high:g}"
-    return f"{x.shape} {x.dtype}, mean {x.mean():.4f}, from {x.min():g} to {x.max():g}"
+    in_bytes = isinstance(x, Pixels)
+    mean, low, high = x.describe() if in_bytes else (x.mean(), x.min(), x.max())
+    dtype = "uint8 / 255" if in_bytes else str(x.dtype)
+    return {"shape": x.shape, "dtype": dtype, "mean": mean, "low": low, "high": high}
+
+
+def _images_in_words(part: Dataset) -> str:
+    return "{shape} {dtype}, mean {mean:.4f}, from {low:g} to {high:g}".format(**_image_figures(part))
 
 
 def _sketches_in_words(part: Dataset) -> str:
@@ -233,6 +280,13 @@ def _molecules_in_words(part: Dataset) -> str:
     means = [f"{name} {numpy.nanmean(values):.4g}" for name, values in part.properties.items() if len(values)]
     return words + (f"\n       means: {', '.join(means)}" if means else "")
 
+
+FIGURES = {
+    "images": _image_figures,
+    "sketches": lambda part: sv.data.describe_sketches(part.sketches),
+    "molecules": lambda part: sv.data.describe_molecules(part.molecules),
+}
+"""What the rows of a data set are -> the figures of a part, by name."""
 
 IN_WORDS = {"images": _images_in_words, "sketches": _sketches_in_words, "molecules": _molecules_in_words}
 
@@ -265,17 +319,41 @@ def data(arguments: argparse.Namespace) -> None:
         path = plotting.picture_path(arguments.out)
     form = folder_form(*(option.read(getattr(arguments, option.name), option.flag) for option in FOLDER))
     train, test = sv.data.load(arguments.data, arguments.data_dir, **form)
-    if train.note:
-        print(train.note)
-    for name, part in (("train", train), ("test", test)):
-        print(f"{name:5s}  {IN_WORDS[part.name_of_rows](part)}")
-        if part.labels is not None:
-            labels, counts = numpy.unique(part.labels, return_counts=True)
-            print(f"       labels {', '.join(f'{k}: {n}' for k, n in zip(labels, counts, strict=True))}")
-    if train.factors:
-        print(f"factors {', '.join(train.factors)}")
-    if train.attributes:
-        print(f"attributes {', '.join(f'{name} {values.mean():.0%}' for name, values in train.attributes.items())}")
+    if arguments.json:
+        print_json({"data": arguments.data, "note": train.note, "train": _facts(train), "test": _facts(test)})
+    else:
+        print("\n".join(_lines(train, test)))
     if arguments.out:
         DRAWN[train.name_of_rows](path, train)
-        print(path)
+        if not arguments.json:
+            print(path)
+
+
+def _lines(train: Dataset, test: Dataset) -> list[str]:
+    """What a data set holds, for a person."""
+    lines = [train.note] if train.note else []
+    for name, part in (("train", train), ("test", test)):
+        lines.append(f"{name:5s}  {IN_WORDS[part.name_of_rows](part)}")
+        if part.labels is not None:
+            lines.append(f"       labels {', '.join(f'{k}: {n}' for k, n in _counts(part).items())}")
+    if train.factors:
+        lines.append(f"factors {', '.join(train.factors)}")
+    if train.attributes:
+        shares = (f"{name} {values.mean():.0%}" for name, values in train.attributes.items())
+        lines.append(f"attributes {', '.join(shares)}")
+    return lines
+
+
+def _facts(part: Dataset) -> dict[str, Any]:
+    """The figures of one part, by name."""
+    facts = {"rows": part.name_of_rows, "n": len(part), "omissions": part.omissions} | FIGURES[part.name_of_rows](part)
+    facts["labels"] = None if part.labels is None else _counts(part)
+    shares = {name: values.mean() for name, values in part.attributes.items()}
+    means = {name: numpy.nanmean(values) for name, values in part.properties.items() if len(values)}
+    return facts | {"factors": list(part.factors), "attributes": shares, "properties": means}
+
+
+def _counts(part: Dataset) -> dict[int, int]:
+    """Label -> how many rows have it."""
+    labels, counts = numpy.unique(part.labels, return_counts=True)
+    return dict(zip(labels.tolist(), counts.tolist(), strict=True))

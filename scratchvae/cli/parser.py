@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import scratchvae as sv
-from scratchvae.cli import commands
+from scratchvae.cli import commands, results
+from scratchvae.cli.runs import runs
 from scratchvae.cli.settings import options_by_name, takers
 from scratchvae.cli.train import train
 from scratchvae.kinds import KINDS, Option
@@ -38,7 +39,8 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"scratchvae {sv.__version__}")
     added = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_evaluate, _add_sample, _add_complete, _add_plot, _add_check, _add_data):
+    adders = (_add_train, _add_evaluate, _add_sample, _add_complete, _add_encode, _add_export, _add_plot, _add_runs)
+    for add in (*adders, _add_check, _add_data):
         add(added)
     return root
 
@@ -47,6 +49,18 @@ def _command(added: Any, name: str, function: Any, summary: str, description: st
     command = added.add_parser(name, help=summary, description=description, allow_abbrev=False)
     command.set_defaults(command=function)
     return command
+
+
+def _add_run(command: argparse.ArgumentParser, help: str = RUN_HELP) -> None:
+    """The argument of every command that reads a trained model."""
+    command.add_argument("run", help=help)
+    command.add_argument(
+        "--checkpoint", choices=["last", "best"], help="which of a run's: the last, or best by the validation part"
+    )
+
+
+def _add_json(command: argparse.ArgumentParser, help: str = "print one line of JSON") -> None:
+    command.add_argument("--json", action="store_true", help=help)
 
 
 def _converted(conversion: Callable[[Any], Any]) -> Callable[[str], Any]:
@@ -82,6 +96,7 @@ def _add_train(added: Any) -> None:
     where.add_argument("--resume", help="resume the run in DIR with its own options; --epochs may grow", **directory)
     command.add_argument("--no-pictures", action="store_true", help="draw no pictures")
     command.add_argument("--quiet", action="store_true", help="show no progress bar")
+    _add_json(command, "print the figures once more as a last line of JSON")
 
 
 def _form(option: Option) -> dict[str, Any]:
@@ -117,7 +132,7 @@ def _add_evaluate(added: Any) -> None:
         "Score a trained model on the test part of its data, or of other data; of a file without test images, on all.",
     )
     argument = command.add_argument
-    argument("run", help=RUN_HELP)
+    _add_run(command)
     argument("--data", help=f"{DATA.help} (default: what the run was trained on)")
     argument("--data-labels", metavar="FILE", help=_help(DATA_LABELS))
     argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
@@ -130,6 +145,7 @@ def _add_evaluate(added: Any) -> None:
     )
     argument("--limit", type=_converted(COUNT), metavar="N", help="only the first N images of the test part")
     argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the noise (default: 0)")
+    _add_json(command)
 
 
 def _add_sample(added: Any) -> None:
@@ -137,7 +153,7 @@ def _add_sample(added: Any) -> None:
         added, "sample", commands.sample, "decoder means, or sketches, of z ~ p(z)", "Sample from the prior and decode."
     )
     argument = command.add_argument
-    argument("run", help=RUN_HELP)
+    _add_run(command)
     argument("--n", type=_converted(COUNT), default=100, metavar="N", help="number of samples (default: 100)")
     argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of z (default: 0)")
     for option in commands.sampling_options().values():
@@ -163,13 +179,52 @@ def _add_complete(added: Any) -> None:
         "many of the draws of z count.",
     )
     argument = command.add_argument
-    argument("run", help=RUN_HELP)
+    _add_run(command)
     argument("drawing", help="a file of sketches, as for train --data, in the unit of the run's data")
     argument("--row", type=_converted(FROM_ZERO), default=0, metavar="N", help="which of its sketches (default: 0)")
     argument("--n", type=_converted(COUNT), default=9, metavar="N", help="number of drawings (default: 9)")
     argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the draws (default: 0)")
     argument("--temperature", type=_converted(POSITIVE), metavar="T", help="of what is drawn (default: 0.3)")
     argument("--out", default="completions.svg", help="an .svg, .png or .pdf picture (default: %(default)s)")
+
+
+def _add_encode(added: Any) -> None:
+    command = _command(
+        added,
+        "encode",
+        results.encode,
+        "latent variables of a data set",
+        "Write the means of q(z | x), a row for each row of the data, of grey values as they are.",
+    )
+    argument = command.add_argument
+    _add_run(command)
+    argument("data", nargs="?", help="as --data of evaluate (default: what the run was trained on)")
+    argument("--part", choices=["train", "validation", "test"], default="test", help="of the run's own data")
+    argument("--data-labels", metavar="FILE", help=_help(DATA_LABELS))
+    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
+    argument("--out", default="codes.npy", help="a .npy file, or .csv with the labels, if any (default: %(default)s)")
+
+
+def _add_export(added: Any) -> None:
+    command = _command(
+        added, "export", results.export, "weights for other programs", "Write a model's weights; see docs/layout.md."
+    )
+    _add_run(command)
+    command.add_argument("--out", default="weights.npz", help="a .safetensors or .npz file (default: %(default)s)")
+
+
+def _add_runs(added: Any) -> None:
+    command = _command(
+        added,
+        "runs",
+        runs,
+        "list runs beside each other",
+        "List the runs of a folder: model, data, epochs, figures of the last epoch, the best ELBO of the validation "
+        "data, a sparkline of that ELBO (of the training data without any), and the options that differ.",
+    )
+    command.add_argument("folder", nargs="?", default="runs", help="a folder of runs, or a run (default: %(default)s)")
+    command.add_argument("--out", metavar="FILE", help="draw the curves of all runs into one picture")
+    _add_json(command)
 
 
 def _add_plot(added: Any) -> None:
@@ -179,7 +234,7 @@ def _add_plot(added: Any) -> None:
     names = dict.fromkeys(picture.name for kind in KINDS.values() for picture in kind.pictures)
     argument = command.add_argument
     argument("picture", choices=["all", *names], help="which picture; the manifold needs a 2-D latent space")
-    argument("run", help="a run directory")
+    _add_run(command, "a run directory")
     argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
     argument("--out", metavar="FILE", help="another file (not with all)")
 
@@ -194,6 +249,7 @@ def _add_check(added: Any) -> None:
         "exactly. Prints a table of figures and tolerances; the exit status is 1 if one fails.",
     )
     command.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="where to compute (default: cpu)")
+    _add_json(command)
 
 
 def _add_data(added: Any) -> None:
@@ -205,3 +261,4 @@ def _add_data(added: Any) -> None:
     for option in FOLDER:
         command.add_argument(option.flag, help=option.help, **_form(option))
     command.add_argument("--out", metavar="FILE", help="draw the first training images, sketches or molecules")
+    _add_json(command)

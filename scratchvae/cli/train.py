@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import scratchvae as sv
-from scratchvae.cli.commands import draw_all, print_scores
+from scratchvae.cli.commands import draw_all, score
+from scratchvae.cli.output import print_json
 from scratchvae.cli.settings import load_parts, older_file, requested
 from scratchvae.data import Dataset
 from scratchvae.errors import DataError
@@ -34,10 +35,13 @@ def train(arguments: argparse.Namespace) -> None:
         print("\n".join([line, *filter(None, [train.note]), *kind.notes(settings, train)]), flush=True)
         run.train(model, settings["epochs"])
         history = read_history(run.directory)
-    print(f"after {history['epoch'][-1]} epochs: {summary({name: values[-1] for name, values in history.items()})}")
-    print_scores(kind, model, test, train=train)
+    last = {name: values[-1] for name, values in history.items()}
+    figures, lines = score(kind, model, test, train=train)
+    print("\n".join([f"after {last['epoch']} epochs: {summary(last)}", *lines]))
     if not arguments.no_pictures:
         draw_all(kind, Subject(model, run.directory.path, lambda: (train, test)))
+    if arguments.json:
+        print_json({"run": str(run.directory.path), "last_epoch": last, "figures": figures, "lines": lines})
 
 
 def parts_in_words(train: Dataset, validation: Dataset, test: Dataset) -> str:

@@ -160,6 +160,17 @@ class Settings(Mapping[str, Any]):
         return len(self.by_name)
 
 
+class Line(str):
+    """A line for a person, and the figures in it by name for a program."""
+
+    figures: dict[str, float]
+
+    def __new__(cls, text: str, **figures: float) -> Line:
+        line = super().__new__(cls, text)
+        line.figures = figures
+        return line
+
+
 class Kind:
     """A kind of model; `kinds/__init__.py` has a line for each.
 
@@ -248,7 +259,10 @@ class Kind:
         return []
 
     def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
-        """What is printed right below the bound of the data x, scores by `evaluate`: the same in other units."""
+        """What is printed right below the bound of the data x, scores by `evaluate`: the same in other units.
+
+        A `Line` among them also has its figures by name, for `--json`; so in `scores`.
+        """
         return []
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:

@@ -18,7 +18,7 @@ from scratchvae.data import Dataset
 from scratchvae.data.molecule_files import MOST_TOKENS, has_columns
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, InputError
-from scratchvae.kinds.kind import COMMON, Kind, Settings
+from scratchvae.kinds.kind import COMMON, Kind, Line, Settings
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, POSITIVE, Option
 from scratchvae.kinds.option import name as a_name
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
@@ -244,10 +244,8 @@ class Molecules(Kind):
         symbols = n_symbols(model.observations(x)).mean() + 1
         characters = numpy.mean([len(molecule) + 1 for molecule in x])
         bound = scores["elbo"]
-        return [
-            f"these are nats per molecule; {bound / symbols:.3f} by symbol, {bound / characters:.3f} by character, "
-            "each with the end"
-        ]
+        line = f"these are nats per molecule; {bound / symbols:.3f} by symbol, {bound / characters:.3f} by character, "
+        return [Line(f"{line}each with the end", by_symbol=bound / symbols, by_character=bound / characters)]
 
     def scores(
         self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0, train: Dataset | None = None
@@ -261,7 +259,7 @@ class Molecules(Kind):
         known = None if train is None else train.molecules
         z = q.sample(noise.normal("near data", q.shape))
         lines = [
-            f"{exact:.1%} of {len(x):,} written again to the letter, from the mean of q(z | x)",
+            Line(f"{exact:.1%} of {len(x):,} written again to the letter, from the mean of q(z | x)", rewritten=exact),
             f"near data, at draws of q(z | x): {score_strings(model.write(z)).shares}",
             f"{SAMPLED:,} from the prior: {score_strings(model.sample(SAMPLED, seed), known).shares}",
             LIMITS,

@@ -12,7 +12,7 @@ from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import prepared
 from scratchvae.kinds import pictures
-from scratchvae.kinds.kind import COMMON, FOLDER, Settings, learning_rate
+from scratchvae.kinds.kind import COMMON, FOLDER, Line, Settings, learning_rate
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, Option, path
 from scratchvae.kinds.vae import (
     ACTIVATION,
@@ -99,7 +99,9 @@ class SemiSupervisedKind(ImageKind):
         error = sv.classification_error(model, dataset.images, dataset.labels, n_samples, seed)
         spread = 100 * (error * (1 - error) / len(dataset)) ** 0.5
         way = f"p(y | x) from {n_samples} importance samples of each class" if n_samples else "q(y | x)"
-        return [f"test error {100 * error:.2f} +- {spread:.2f} % of {len(dataset):,}, by {way}"]
+        name = "error_by_importance" if n_samples else "error"
+        figures = {name: error, f"{name}_standard_error": spread / 100}
+        return [Line(f"test error {100 * error:.2f} +- {spread:.2f} % of {len(dataset):,}, by {way}", **figures)]
 
 
 class MultilayerM2(SemiSupervisedKind):

@@ -13,7 +13,7 @@ from scratchvae.backend import asarray
 from scratchvae.data import Dataset
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError
-from scratchvae.kinds.kind import COMMON, Kind, Settings
+from scratchvae.kinds.kind import COMMON, Kind, Line, Settings
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, truth
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
 from scratchvae.latent_space import has_arc
@@ -216,7 +216,8 @@ class Sketch(Kind):
         l_kl = f"L_KL {scores['kl'] / model.latent_size:.3f}, " if model.latent_size else ""
         line = f"these are nats per sketch; in the paper's units L_R {l_r:.3f}, {l_kl}with N_max {n.max()}"
         bits = f"; {-scores['elbo'] / math.log(2):.1f} bits per sketch" if model.dequantize else ""
-        return [f"{line}, K {model.latent_size}, offsets in units of {scale:.4g}, no pen on the padding{bits}"]
+        line = f"{line}, K {model.latent_size}, offsets in units of {scale:.4g}, no pen on the padding{bits}"
+        return [Line(line, L_R=float(l_r), N_max=int(n.max()), scale=scale)]
 
     def draw_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **temperature: float) -> None:
         """Draw n sketches into a .svg file, which can be read as data, or into a picture."""

@@ -6,7 +6,7 @@ have the same, `shades = Shades.of(train.images)`, and without any a function fi
 """
 
 from scratchvae.plotting.canvas import Shades, image_grid, picture_path, save_figure
-from scratchvae.plotting.curves import label_curve, training_curves
+from scratchvae.plotting.curves import label_curve, run_curves, training_curves
 from scratchvae.plotting.graph import graph
 from scratchvae.plotting.images import analogies, class_conditional, images, reconstructions, samples, uncertainty
 from scratchvae.plotting.latent import (
@@ -58,6 +58,7 @@ __all__ = [
     "picture_path",
     "property_scatter",
     "reconstructions",
+    "run_curves",
     "samples",
     "save_figure",
     "sketch_completions",

@@ -47,6 +47,28 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
+def run_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """The ELBO of the validation data against the epoch, a line for each run by name; of the training data without any.
+
+    histories: name of a run -> a history as `fit` returns it. Raises InputError for none.
+    """
+    if not histories:
+        raise InputError("run_curves", "at least one run with a finished epoch", "none")
+    figure = Figure(figsize=(8, 5), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    looks = zip(cycle((BLUE, ORANGE, GREEN, GREY)), cycle("osD^vPX"))
+    for (name, history), (color, marker) in zip(histories.items(), looks, strict=False):
+        validated = "validation_elbo" in history
+        values = history["validation_elbo" if validated else "elbo"]
+        label = name if validated else f"{name} (training data)"
+        axes.plot(history["epoch"], values, color=color, marker=marker, markersize=4, label=label)
+    axes.set(xlabel="epoch", ylabel="ELBO, nats per datapoint")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False)
+    open_frame(axes)
+    return figure
+
+
 def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
     """Test error against the number of labels, a line for each method, with confidence intervals.
 

@@ -1,0 +1,58 @@
+"""encode and export: what a trained model leaves for other programs."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy
+
+import scratchvae as sv
+from scratchvae.checkpoint import export as write_weights
+from scratchvae.cli.commands import data_to_score, kind_and_model
+from scratchvae.cli.settings import load_parts
+from scratchvae.errors import InputError
+from scratchvae.evaluation import observations
+from scratchvae.replacement import replace, write_text
+
+ROWS_AT_ONCE = 1000
+
+
+def encode(arguments: argparse.Namespace) -> None:
+    """Write the means of q(z | x) of a data set, (N, K), to a .npy or a .csv file."""
+    path = Path(arguments.out)
+    if path.suffix not in (".npy", ".csv"):
+        raise InputError("encode", "--out with the suffix .npy or .csv", repr(arguments.out))
+    kind, model, options = kind_and_model(arguments)
+    if arguments.data is None and not options:
+        raise InputError("encode", "DATA, as the run does not say what to encode", "none")
+    if arguments.part != "test" and arguments.data is not None:
+        raise InputError("encode", "--part with the run's own data", f"--part {arguments.part} and {arguments.data}")
+    if arguments.part == "test":
+        part, dataset, _ = data_to_score(kind, arguments, options)
+    else:
+        train, validation, _ = load_parts(kind, options, arguments.data_dir)
+        part, dataset = arguments.part, {"train": train, "validation": validation}[arguments.part]
+    x = observations(model, kind.observations(dataset))
+    starts = range(0, len(x), ROWS_AT_ONCE)
+    codes = numpy.concatenate([sv.to_numpy(model.encode(x[i : i + ROWS_AT_ONCE]).mean) for i in starts])
+    if path.suffix == ".npy":
+        content = io.BytesIO()
+        numpy.save(content, codes)
+        replace(path, content.getbuffer())
+    else:
+        labels = None if dataset.labels is None else dataset.labels.tolist()
+        names = [f"z{k + 1}" for k in range(codes.shape[1])] + ([] if labels is None else ["label"])
+        rows = (",".join(map(repr, row)) for row in codes.tolist())
+        lines = rows if labels is None else (f"{row},{label}" for row, label in zip(rows, labels, strict=True))
+        write_text(path, "\n".join([",".join(names), *lines]) + "\n")
+    print(f"{path}: the means of q(z | x) of {len(codes):,} rows ({part}), {codes.shape[1]} each")
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write a model's weights to a .safetensors or an .npz file."""
+    _, model, _ = kind_and_model(arguments)
+    path = Path(arguments.out)
+    write_weights(model, path)
+    print(f"{path}: {len(model.state())} arrays, {model.count():,} parameters")

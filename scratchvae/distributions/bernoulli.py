@@ -69,7 +69,7 @@ class Bernoulli(Distribution):
         check_event("Bernoulli.log_prob", x, self)
         if device_of(x) == "cpu":  # where a look at the result costs nothing
             with numpy.errstate(invalid="ignore"):
-                log_p = sum_event(x * self.logits - ops.softplus(self.logits), self)
+                log_p = ops.bernoulli_log_prob(x, self.logits, event_ndim=self.event_ndim)
             if not numpy.isnan(to_numpy(log_p)).any():
                 return log_p
         certain = (self.logits >= math.inf) | (self.logits <= -math.inf)

@@ -93,7 +93,7 @@ def as_columns(columns: Any) -> tuple[Column, ...]:
             raise InputError("columns", "columns such as sv.data.Column('age')", repr(column)) from None
         is_level = column.kind == CATEGORY
         if column.kind not in KINDS or bool(column.levels) != is_level or not (0 < column.std < math.inf):
-            expected = f"a kind among {', '.join(KINDS)}, levels for a category alone, and std above 0"
+            expected = f"a kind among {', '.join(KINDS)}, levels for a category alone, and a finite std above 0"
             raise InputError(f"column {column.name!r}", expected, repr(column))
         made.append(column._replace(levels=tuple(column.levels)))
     names = [column.name for column in made]
@@ -123,7 +123,8 @@ def measured(columns: Sequence[Column], records: numpy.ndarray) -> tuple[Column,
     for column, values in zip(columns, numpy.asarray(records, dtype=numpy.float64).T, strict=True):
         values = values[~numpy.isnan(values)]
         if column.kind == NUMBER and len(values):
-            column = column._replace(mean=float(values.mean()), std=float(values.std()) or 1.0)
+            with numpy.errstate(over="ignore"):  # an infinite one is refused where the columns are taken
+                column = column._replace(mean=float(values.mean()), std=float(values.std()) or 1.0)
         result.append(column)
     return tuple(result)
 

@@ -173,9 +173,9 @@ def filled_text(path: str | os.PathLike[str], columns: Sequence[Column], records
     places = [names.index(column.name) for column in columns]
     commas = {place for _, row in _cells(path, operation, names, separator) for place in places if "," in row[place]}
     filled = [names]
-    for (_, row), record in zip(_cells(path, operation, names, separator), records, strict=True):
+    for (_, row), record in zip(_cells(path, operation, names, separator, strip=False), records, strict=True):
         for column, place, entry in zip(columns, places, record, strict=True):
-            if row[place].lower() in MISSING and row[place] not in column.levels:
+            if row[place].strip().lower() in MISSING and row[place].strip() not in column.levels:
                 text = column.text(entry)
                 row[place] = text.replace(".", ",") if place in commas and column.kind == NUMBER else text
         filled.append(row)
@@ -203,7 +203,7 @@ def _levels_in_words(column: Column) -> str:
 
 
 def _cells(
-    path: str | os.PathLike[str], operation: str, names: Sequence[str], separator: str
+    path: str | os.PathLike[str], operation: str, names: Sequence[str], separator: str, strip: bool = True
 ) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of every row below the header. Raises DataError for rows of another length than the header's."""
     lines = lines_of(path, operation, *CONTENT)
@@ -214,7 +214,7 @@ def _cells(
                 expected = f"{len(names)} cells in every row, as many as names"
                 raise DataError(operation, expected, f"{len(row)} in line {reader.line_num}")
             if reader.line_num > 1:
-                yield reader.line_num, [cell.strip() for cell in row]
+                yield reader.line_num, [cell.strip() for cell in row] if strip else row
     except csv.Error as error:
         raise DataError(operation, "a table", f"line {reader.line_num}, which cannot be read: {error}") from None
 

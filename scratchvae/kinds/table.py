@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy
 
 import scratchvae as sv
 from scratchvae.data import Dataset
+from scratchvae.data.text_files import suffix_of
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.kind import COMMON, Kind, Settings
 from scratchvae.kinds.option import COUNT, Option
@@ -108,10 +110,11 @@ class Table(Kind):
 
     def write_imputed(self, source: str, out: Path, model: Any, n_samples: int, seed: int, draw: bool) -> list[str]:
         """The file again, with entries in its empty cells; known cells and columns of no model stay to the letter."""
-        if out.suffix.lower() != Path(source).suffix.lower():
+        if out.suffix.lower() != Path(source).suffix.lower() or suffix_of(out) != suffix_of(source):
             raise InputError("impute", f"--out with the suffix of {source}", repr(str(out)))
         dataset = sv.data.read_table(source, columns=model.columns)
         filled = self.imputed(model, dataset.records, n_samples, seed, draw)
-        write(out, sv.data.filled_text(source, model.columns, sv.to_numpy(filled)).encode())
+        content = sv.data.filled_text(source, model.columns, sv.to_numpy(filled)).encode()
+        write(out, gzip.compress(content) if out.suffix.lower() == ".gz" else content)
         n = numpy.isnan(dataset.records).sum()
         return [f"{n:,} missing entries in {len(dataset):,} rows", str(out)]

@@ -1,6 +1,7 @@
 """Tables from the command line: trained, resumed, scored, sampled and filled in; arrays with NaN; what is refused."""
 
 import csv
+import gzip
 import json
 
 import numpy
@@ -101,6 +102,10 @@ def test_missing_cells_are_filled_and_all_others_stay(run, folder, tmp_path, cap
             for cell, filled in zip(old, new, strict=True):
                 assert filled == cell if cell not in ("", "NA") else filled not in ("", "NA")
         read_table(out, columns=sv.load(run).columns)
+    zipped, out = tmp_path / "t.csv.gz", tmp_path / "filled.csv.gz"
+    zipped.write_bytes(gzip.compress((folder / "t.csv").read_bytes()))
+    assert main(["impute", str(run), str(zipped), "--out", str(out), "--samples", "20"]) == 0
+    assert gzip.decompress(out.read_bytes()) == (tmp_path / "filled-t.csv").read_bytes()
     draws = [tmp_path / f"{seed}.csv" for seed in (1, 2)]
     for seed, out in enumerate(draws, 1):
         arguments = ["--draw", "--seed", str(seed), "--samples", "20", "--out", str(out)]

@@ -110,6 +110,7 @@ def test_columns_of_two_values_and_of_one(write):
         ("a,b\n1,x\n2,\n3,y\n", {"label": "b"}, "a label in every row, in the column 'b', received 1 that are missing"),
         ('a,b\n1,"x\n2,y\n', {}, "which cannot be read: unexpected end of data"),
         (b"a,b\n1,K\xf6ln\n", {}, "a file of text in UTF-8, received one that cannot be read: 'utf-8' codec"),
+        ("a\n1e200\n2e200\n3e200\n", {}, "column 'a': expected a kind among .*a finite std above 0, received .*inf"),
         (b"a,b\n1,\0\n", {}, "a byte of 0 in line 2"),
         ("a\n" + "x" * (2**20 + 1) + "\n", {}, "lines of at most 1048576 bytes"),
     ],
@@ -163,12 +164,12 @@ def test_a_table_is_written_as_it_is_read(write):
 
 
 def test_only_missing_cells_are_filled(write):
-    path = write("id;a;b;c\nx1;1,50;u;\nx2; ;v;3\nx3;2,5;NA;4\n?;7,5;v;5\n")
+    path = write("id;a;b;c\n x1;1,50;u;\nx2; ;v;3\nx3;2,5;NA;4\n?;7,5;v;5\n")
     table = read_table(path, ignored=["id"])
     records = table.records.copy()
     records[0, 2], records[1, 0], records[2, 1] = 3.25, 2.125, 1
     text = filled_text(path, table.columns, records)
-    assert text == "id;a;b;c\nx1;1,50;u;3.25\nx2;2,125;v;3\nx3;2,5;v;4\n?;7,5;v;5\n"
+    assert text == "id;a;b;c\n x1;1,50;u;3.25\nx2;2,125;v;3\nx3;2,5;v;4\n?;7,5;v;5\n"
 
 
 def test_load_parts_a_table_and_standardises_by_its_training_part(write):

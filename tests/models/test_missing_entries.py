@@ -248,7 +248,7 @@ def test_rows_that_are_none_are_refused(change, message):
         ([Column("a"), Column("a")], "each with a name of its own, received a, a"),
         ([Column("a", "word")], "a kind among number, count, category"),
         ([Column("a", "category")], "levels for a category alone"),
-        ([Column("a", std=0.0)], "std above 0"),
+        ([Column("a", std=0.0)], "a finite std above 0"),
         ([3], "columns such as"),
         ([Column("a", "category", [f"level {k}" for k in range(3000)])], "at most 24,000 characters together"),
     ],

@@ -248,8 +248,9 @@ def read(
         return {"train": read_drawings(path, most)}
     if not Path(path).is_file():
         expected = (
-            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, of drawings ({', '.join(SUFFIXES)}), "
-            f"of a table ({', '.join(TABLE_SUFFIXES)}) or of molecules ({', '.join(MOLECULE_SUFFIXES)})"
+            f"{', '.join(DATASETS)}, or the path of a table ({', '.join(TABLE_SUFFIXES)}), "
+            f"of a .npy, .npz or idx file, of drawings ({', '.join(SUFFIXES)}) "
+            f"or of molecules ({', '.join(MOLECULE_SUFFIXES)})"
         )
         raise InputError("load", expected, repr(os.fspath(path)))
     labels = labels or labels_beside(path)

@@ -96,8 +96,8 @@ class MultilayerVAE(ImageKind):
         return {"missing": model.missing}
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
-        """VAE.mlp for images of this size."""
-        missing, hidden = settings["missing"], settings["hidden"]
+        """VAE.mlp for images of this size; as M1, which has no option for it, without missing entries."""
+        missing, hidden = settings.get("missing", False), settings["hidden"]
         return sv.VAE.mlp(train.images[0].size, hidden=hidden, missing=missing, **self.arguments(settings))
 
     def smallest(self, settings: Settings) -> sv.VAE:

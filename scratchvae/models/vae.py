@@ -18,6 +18,7 @@ from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.latent_variable_model import LatentVariableModel
 from scratchvae.models.networks import DecoderOfKnownEntries, GaussianEncoder, OfKnownEntries, decoder_named
 from scratchvae.nn import MLP, ConvolutionalNetwork, TransposedConvolutionalNetwork
+from scratchvae.nn.convolution import feature_maps
 from scratchvae.noise import Noise
 from scratchvae.objectives import Record, each, elbo, importance_weighted
 
@@ -119,7 +120,10 @@ class VAE(LatentVariableModel):
         Linear, and the decoder's others are the encoder's transposed. The rest is as in VAE.mlp.
         """
         decoder, noise = decoder_named("VAE.convolutional", likelihood), Noise(seed)
-        seen = (*image_shape[:2], (2 if missing else 1) * image_shape[2])
+        seen = image_shape
+        if missing:
+            height, width, depth = feature_maps("VAE.convolutional", image_shape, channels)[0]
+            seen = (height, width, 2 * depth)
         encode = ConvolutionalNetwork(seen, channels, 2 * latent_size, noise.child("encoder"), activation)
         output_shape = (*image_shape[:2], decoder.outputs_per_entry(std) * image_shape[2])
         decode = TransposedConvolutionalNetwork(latent_size, channels, output_shape, noise.child("decoder"), activation)

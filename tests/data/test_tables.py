@@ -270,6 +270,27 @@ def test_what_is_no_table_is_refused():
             as_table(wrong)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_damaged_files_are_read_or_refused_with_a_sentence(write, seed):
+    """And what is read can be filled in, and read again."""
+    rng, read = numpy.random.default_rng(seed), 0
+    parts = [b",", b'"', b"\n", b";", b"1e400", b"NA", b"\xff", b"nan", b"-", b"inf", b"", b"\r"]
+    for _ in range(30):
+        text = bytearray(TABLE.encode())
+        for _ in range(rng.integers(1, 4)):
+            start = rng.integers(len(text))
+            text[start : start + rng.integers(6)] = parts[rng.integers(len(parts))]
+        path = write(bytes(text))
+        try:
+            table = read_table(path)
+            filled = filled_text(path, table.columns, numpy.nan_to_num(table.records))
+            read_table(write(filled, "filled.csv"), columns=table.columns)
+            read += 1
+        except InputError as error:
+            assert str(error).isprintable()
+    assert 0 < read < 30
+
+
 def test_memory_holds_no_text(write):
     """A table of 1,000 rows and 40 columns: the peak beside its array is below a quarter of the file."""
     import tracemalloc

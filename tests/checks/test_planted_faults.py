@@ -134,7 +134,7 @@ def laplace_draws_from_one_tail(monkeypatch):
 
 
 def poisson_draws_from_the_wrong_tail(monkeypatch):
-    monkeypatch.setattr(poisson, "_special", lambda x: SimpleNamespace(gammaincc=gammainc, gammaln=gammaln))
+    monkeypatch.setattr(poisson, "special_functions", lambda x: SimpleNamespace(gammaincc=gammainc, gammaln=gammaln))
 
 
 def from_a_rate_that_is_the_log_rate(monkeypatch):

@@ -248,8 +248,8 @@ def read(
         return {"train": read_drawings(path, most)}
     if not Path(path).is_file():
         expected = (
-            f"{', '.join(DATASETS)}, or the path of a table ({', '.join(TABLE_SUFFIXES)}), "
-            f"of a .npy, .npz or idx file, of drawings ({', '.join(SUFFIXES)}) "
+            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, "
+            f"of a table ({', '.join(TABLE_SUFFIXES)}), of drawings ({', '.join(SUFFIXES)}) "
             f"or of molecules ({', '.join(MOLECULE_SUFFIXES)})"
         )
         raise InputError("load", expected, repr(os.fspath(path)))

@@ -81,6 +81,16 @@ def molecules(n: int, encoder: str = "convolutional") -> Example:
     return model, strings, {"properties": {"oxygens": oxygens}}
 
 
+def table(n: int) -> Example:
+    """TableVAE of a number, a count and two categories, a fifth of the entries missing."""
+    rng = numpy.random.default_rng(0)
+    x = numpy.stack([rng.standard_normal(n), rng.poisson(3, n), rng.integers(0, 2, n), rng.integers(0, 3, n)], axis=1)
+    x[rng.random(x.shape) < 0.2] = numpy.nan
+    columns = [sv.data.Column("number"), sv.data.Column("count", "count")]
+    columns += [sv.data.Column("pair", "category", ("a", "b")), sv.data.Column("three", "category", ("a", "b", "c"))]
+    return sv.TableVAE.mlp(columns, missing=True), x, {}
+
+
 EXAMPLES: dict[str, Callable[[int], Example]] = {
     "MLP VAE": multilayer,
     "Gaussian MLP VAE": gaussian,
@@ -92,6 +102,7 @@ EXAMPLES: dict[str, Callable[[int], Example]] = {
     "SketchRNN": sketch,
     "MoleculeVAE": molecules,
     "MoleculeVAE, recurrent encoder": partial(molecules, encoder="recurrent"),
+    "TableVAE": table,
 }
 
 

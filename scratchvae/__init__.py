@@ -34,7 +34,7 @@ from scratchvae.checkpoint import load, save
 from scratchvae.distributions import kl
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
 from scratchvae.gradcheck import GradientError, check_gradients
-from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE
+from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE, TableVAE
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective
 from scratchvae.training import NonFiniteError, PosteriorCollapseWarning, fit
@@ -56,6 +56,7 @@ __all__ = [
     "SemiSupervisedVAE",
     "SketchRNN",
     "StackedVAE",
+    "TableVAE",
     "Tensor",
     "active_units",
     "check_gradients",

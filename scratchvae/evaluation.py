@@ -12,6 +12,7 @@ from scratchvae.arrays import is_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
 from scratchvae.binarization import binarize
+from scratchvae.columns import is_table
 from scratchvae.errors import InputError, whole_number
 from scratchvae.noise import Noise
 
@@ -59,7 +60,7 @@ def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0) -> numpy.ndarray
 
 def _batches(model: Any, x: Any, n_samples: int, batch_size: int = 1000) -> list[Any]:
     """The rows of x, as many at a time as memory allows."""
-    size = min(batch_size, 8 * _rows_at_once(model, x, n_samples))
+    size = min(batch_size, 8 * rows_at_once(model, x, n_samples))
     return [x[start : start + size] for start in range(0, len(x), size)]
 
 
@@ -103,7 +104,7 @@ def _summed_weights(model: Any, x: Any, log_weights: Any, n_samples: int, seed: 
     memory stays bounded; every chunk has a noise of its own.
     """
     n_draws = min(n_samples, 100)
-    n_rows = _rows_at_once(model, x, n_draws)
+    n_rows = rows_at_once(model, x, n_draws)
     sums: list[Any] = []
     step = 0
     with no_grad():
@@ -183,7 +184,9 @@ def quantity(model: Any, x: Any = None) -> str:
 
 
 def observations(model: Any, x: Any) -> Any:
-    """Data as the model takes them: moved to its device, unless they are strings, and checked."""
+    """Data as the model takes them: moved to its device, unless they are strings or its kind of table, and checked."""
+    if hasattr(model, "columns") and is_table(x):
+        return model.observations(x)
     moved = (is_array(x) or model.device != "cpu") and (isinstance(x, str) or strings_of(x) is None)
     return model.observations(asarray(x, model.device) if moved else x)
 
@@ -194,7 +197,7 @@ def prepared(model: Any, x: Any, seed: int) -> Any:
     return model.prepare_batch(model.prepare_data(x, noise), noise)
 
 
-def _rows_at_once(model: Any, x: Any, n_samples: int) -> int:
+def rows_at_once(model: Any, x: Any, n_samples: int) -> int:
     """The number of rows of x that are decoded at once, n_samples times, for every class if there are classes."""
     return max(1, CHUNK_ENTRIES // (n_samples * getattr(model, "n_classes", 1) * model.entries(x)))
 

@@ -18,6 +18,7 @@ PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
     errors arrays backend noise object_arrays npz replacement binarization dequantization minibatches chemistry alphabet
+    columns
     operators autodiff
     ops gradcheck
     optim nn distributions gradient_estimators quadrature linear latent_space evaluation objectives models

@@ -1,4 +1,4 @@
-"""evaluate, sample, complete, plot, check and data: what the command line does with what is there."""
+"""evaluate, sample, complete, impute, plot, check and data: what the command line does with what is there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
     kind = _kind(model, options)
-    part, test, train = data_to_score(kind, arguments, options)
+    part, test, train = data_to_score(kind, model, arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
     print_scores(kind, model, test, arguments.samples, arguments.seed, part, train)
@@ -48,7 +48,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def data_to_score(
-    kind: Kind, arguments: argparse.Namespace, options: dict[str, Any]
+    kind: Kind, model: Any, arguments: argparse.Namespace, options: dict[str, Any]
 ) -> tuple[str, Dataset, Dataset | None]:
     """What the data to score are called, the data, and the part that the run was trained on if they belong to that.
 
@@ -62,7 +62,7 @@ def data_to_score(
         return "test", test, train
     if arguments.data in sv.data.DATASETS:
         return "test", sv.data.load(arguments.data, arguments.data_dir or options.get("data_dir"))[1], None
-    parts = sv.data.read(arguments.data, arguments.data_labels, **kind.reading_another(options, arguments.data))
+    parts = sv.data.read(arguments.data, arguments.data_labels, **kind.reading_another(options, arguments.data, model))
     return ("test", parts["test"], None) if "test" in parts else (f"all of {arguments.data}", parts["train"], None)
 
 
@@ -126,6 +126,18 @@ def complete(arguments: argparse.Namespace) -> None:
     for line in kind.write_completions(path, model, row, arguments.n, arguments.seed, **temperature):
         print(line)
     print(path)
+
+
+def impute(arguments: argparse.Namespace) -> None:
+    """Write a file again with values in place of what is missing."""
+    model = sv.load(arguments.run)
+    kind = _kind(model, kept_options(Path(arguments.run)))
+    _refuse_others("impute", kind, lambda kind: kind.imputes)
+    if not Path(arguments.file).is_file():
+        raise InputError("impute", "the path of a file", repr(arguments.file))
+    out, n_samples = Path(arguments.out), arguments.samples
+    for line in kind.write_imputed(arguments.file, out, model, n_samples, arguments.seed, arguments.draw):
+        print(line)
 
 
 def _kind(model: Any, options: dict[str, Any]) -> Kind:
@@ -228,7 +240,12 @@ def _molecules_in_words(part: Dataset) -> str:
     return words + (f"\n       means: {', '.join(means)}" if means else "")
 
 
-IN_WORDS = {"images": _images_in_words, "sketches": _sketches_in_words, "molecules": _molecules_in_words}
+IN_WORDS = {
+    "images": _images_in_words,
+    "sketches": _sketches_in_words,
+    "molecules": _molecules_in_words,
+    "records": sv.data.table_in_words,
+}
 
 
 def _draw_images(path: Path, part: Dataset) -> None:
@@ -246,7 +263,16 @@ def _draw_molecules(path: Path, part: Dataset) -> None:
     sv.plotting.save_figure(sv.plotting.molecules(part.molecules[:25]), path)
 
 
-DRAWN = {"images": _draw_images, "sketches": _draw_sketches, "molecules": _draw_molecules}
+def _draw_records(path: Path, part: Dataset) -> None:
+    raise InputError("data", "images, sketches or molecules to draw with --out", "a table")
+
+
+DRAWN = {
+    "images": _draw_images,
+    "sketches": _draw_sketches,
+    "molecules": _draw_molecules,
+    "records": _draw_records,
+}
 """What the rows of a data set are -> how some of them are drawn into a file."""
 
 

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"scratchvae {sv.__version__}")
     added = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_evaluate, _add_sample, _add_complete, _add_plot, _add_check, _add_data):
+    for add in (_add_train, _add_evaluate, _add_sample, _add_complete, _add_impute, _add_plot, _add_check, _add_data):
         add(added)
     return root
 
@@ -132,7 +132,11 @@ def _add_evaluate(added: Any) -> None:
 
 def _add_sample(added: Any) -> None:
     command = _command(
-        added, "sample", commands.sample, "decoder means, or sketches, of z ~ p(z)", "Sample from the prior and decode."
+        added,
+        "sample",
+        commands.sample,
+        "decoder means, sketches or rows of z ~ p(z)",
+        "Sample from the prior and decode.",
     )
     argument = command.add_argument
     argument("run", help=RUN_HELP)
@@ -146,7 +150,7 @@ def _add_sample(added: Any) -> None:
     argument(
         "--out",
         default="samples.png",
-        help="a .png, .pdf or .svg picture, or .npy, or of molecules .smi (default: %(default)s)",
+        help="a .png, .pdf or .svg picture, or .npy, or of molecules .smi, of a table .csv (default: %(default)s)",
     )
 
 
@@ -168,6 +172,24 @@ def _add_complete(added: Any) -> None:
     argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the draws (default: 0)")
     argument("--temperature", type=_converted(POSITIVE), metavar="T", help="of what is drawn (default: 0.3)")
     argument("--out", default="completions.svg", help="an .svg, .png or .pdf picture (default: %(default)s)")
+
+
+def _add_impute(added: Any) -> None:
+    command = _command(
+        added,
+        "impute",
+        commands.impute,
+        "fill in the missing entries of a table or of an array",
+        "Write a file again with the mean of p(missing entry | known entries of its row) in place of each missing "
+        "entry, and the most probable level where it is a category. The run must have been trained with --missing.",
+    )
+    argument = command.add_argument
+    argument("run", help=RUN_HELP)
+    argument("file", help="a table with the columns of the run's, or an array with NaN, .npy")
+    argument("--out", metavar="FILE", required=True, help="the file to write, .csv, .tsv or .npy as the other")
+    argument("--draw", action="store_true", help="draw each entry instead, so that the table varies as true ones do")
+    argument("--samples", type=_converted(COUNT), default=1000, metavar="S", help="samples of z a row (default: 1000)")
+    argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the samples (default: 0)")
 
 
 def _add_plot(added: Any) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 
+from scratchvae.columns import Column, measured
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.drawn_faces import draw_faces
@@ -32,6 +35,9 @@ from scratchvae.data.sketches import (
 from scratchvae.data.street_digits import draw_street_digits
 from scratchvae.data.svg import read_svg, write_svg
 from scratchvae.data.svhn import load_svhn
+from scratchvae.data.tables import SUFFIXES as TABLE_SUFFIXES
+from scratchvae.data.tables import as_table, filled_text, holds_table, read_table, table_in_words, table_text
+from scratchvae.data.text_files import suffix_of
 from scratchvae.dequantization import dequantize, dequantize_sketches
 from scratchvae.errors import DataError, InputError
 from scratchvae.minibatches import minibatches
@@ -39,7 +45,9 @@ from scratchvae.minibatches import minibatches
 __all__ = [
     "DATASETS",
     "SPLITS",
+    "Column",
     "Dataset",
+    "as_table",
     "dequantize",
     "dequantize_sketches",
     "describe_molecules",
@@ -50,13 +58,18 @@ __all__ = [
     "draw_molecules",
     "draw_sketches",
     "draw_street_digits",
+    "filled_text",
     "from_lines",
+    "holds_table",
     "label_subset",
     "load",
     "minibatches",
     "read",
     "read_svg",
+    "read_table",
     "simplify",
+    "table_in_words",
+    "table_text",
     "to_lines",
     "write_svg",
 ]
@@ -96,11 +109,13 @@ def load(
     drawn: int | None = None,
     column: str | None = None,
     properties: Sequence[str] | None = None,
+    table: Mapping[str, Any] | None = None,
+    missing: bool = False,
 ) -> tuple[Dataset, ...]:
     """(train, test), or (train, validation, test).
 
     images: float32, (N, H, W, C) or (N, D); or sketches: float32, (N, T, 5); or molecules: strings, (N,), with
-    properties: float64 (N,) by name;   labels: int64 (N,) or None
+    properties: float64 (N,) by name; or a table: records, float64 (N, D), and columns;   labels: int64 (N,) or None
 
     Parameters
     ----------
@@ -120,6 +135,8 @@ def load(
         scratchvae/data/sketches.py.
         Molecules: the path of a .smi, .txt or .csv file, or of one of these with .gz behind, see `read_molecules` in
         scratchvae/data/molecule_files.py.
+        A table: the path of a .csv or .tsv file without a column "smiles", see `read_table` in
+        scratchvae/data/tables.py. Its columns have the means and standard deviations of the training part.
     data_dir : path, optional
         Where the files of a named set lie; by default the folder that the variable SCRATCHVAE_DATA names.
     seed : int
@@ -142,6 +159,10 @@ def load(
     properties : list of str, optional
         Which properties to keep, of those that the data have; by default all columns of numbers in a .csv file, and
         all properties of a drawn set.
+    table : dict, optional
+        The arguments of `read_table`, label, categories, counts and ignored among them, for a table.
+    missing : bool
+        Whether arrays of images or vectors may have NaN, for missing entries; those of a table are NaN in any case.
 
     Where there are labels, what is drawn at random has the same share of every class.
 
@@ -156,23 +177,25 @@ def load(
     if name in DATASETS:
         if labels is not None:
             raise InputError("load", "labels beside a file of yours", f"labels and the data set {name}")
-        if column is not None:
+        if column is not None or table is not None:
             raise InputError("load", "a column of a .csv file of yours", f"the data set {name}")
         pair = DATASETS[name](data_dir, seed) if drawn is None else _drawn(name, seed, drawn)
         parts = dict(zip(("train", "test"), pair, strict=True))
         parts = {part: rows if properties is None else rows.keep(properties) for part, rows in parts.items()}
     else:
-        parts = read(name, labels, most, column, properties)
+        parts = read(name, labels, most, column, properties, table, missing)
         if "test" not in parts:
             parts["train"], parts["test"] = _with_test_part(name, parts["train"], split, seed)
-    if validation is None:
-        return parts["train"], parts["test"]
-    if "validation" not in parts:
+    if validation is not None and "validation" not in parts:
         if len(parts["train"]) == 1:
             expected = "at least two to train with and to choose a model by, beside those to test with"
             raise DataError(_content(name, parts["train"]), expected, "one")
         parts["train"], parts["validation"] = parts["train"].hold_out(validation, seed)
-    return parts["train"], parts["validation"], parts["test"]
+    if parts["train"].records is not None:
+        columns = measured(parts["train"].columns, parts["train"].records)
+        parts = {part: replace(rows, columns=columns) for part, rows in parts.items()}
+    wanted = ("train", "test") if validation is None else ("train", "validation", "test")
+    return tuple(parts[part] for part in wanted)
 
 
 def _drawn(name: str, seed: int, n_train: int | None = None) -> tuple[Dataset, Dataset]:
@@ -202,14 +225,20 @@ def read(
     most: float | None = None,
     column: str | None = None,
     properties: Sequence[str] | None = None,
+    table: Mapping[str, Any] | None = None,
+    missing: bool = False,
 ) -> dict[str, Dataset]:
     """The parts that a file has, as they are: "train", and of an .npz also "validation" and "test".
 
     labels: the file of the labels, for a file of images alone;   the others as for `load`, which says what may be read.
     Raises as `load` does.
     """
-    if labels is not None and (holds_drawings(path) or holds_molecules(path)):
+    if labels is not None and (holds_drawings(path) or holds_molecules(path) or holds_table(path)):
         raise InputError("load", "labels beside a file of arrays", f"labels and {os.fspath(path)}")
+    if table is not None or (column is None and properties is None and holds_table(path)):
+        if suffix_of(path) not in TABLE_SUFFIXES or not Path(path).is_file():
+            raise InputError("load", f"the path of a table ({', '.join(TABLE_SUFFIXES)})", repr(os.fspath(path)))
+        return {"train": read_table(path, **(table or {}))}
     if holds_molecules(path):
         return {"train": read_molecules(path, column, properties, MOST_TOKENS if most is None else most)}
     if column is not None or properties is not None:
@@ -219,7 +248,8 @@ def read(
         return {"train": read_drawings(path, most)}
     if not Path(path).is_file():
         expected = (
-            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, of drawings ({', '.join(SUFFIXES)}) "
+            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, "
+            f"of a table ({', '.join(TABLE_SUFFIXES)}), of drawings ({', '.join(SUFFIXES)}) "
             f"or of molecules ({', '.join(MOLECULE_SUFFIXES)})"
         )
         raise InputError("load", expected, repr(os.fspath(path)))
@@ -242,7 +272,7 @@ def read(
             y = None if y is None else y[keep]
             parts[part] = Dataset(labels=y, sketches=sketches, omissions=int((~keep).sum()))
             continue
-        images = as_images(array, f"{prefix}images of {path}".replace("_", " "))
+        images = as_images(array, f"{prefix}images of {path}".replace("_", " "), missing)
         parts[part] = Dataset(images, y)
         if images.shape[1:] != parts["train"].images.shape[1:]:
             expected = f"{part} images of shape {parts['train'].images.shape[1:]}, as the training images"

@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy
 
+from scratchvae.columns import Column
 from scratchvae.errors import DataError, InputError
 from scratchvae.noise import Noise
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """N images, N sketches or N molecules, with what is known about each of them.
+    """N images, N sketches, N molecules or N records of a table, with what is known about each of them.
 
     Parameters
     ----------
-    images : float32 in [0, 1], shape (N, H, W, C), or None for sketches and molecules
+    images : float32 in [0, 1], shape (N, H, W, C), or None for sketches, molecules and records
         Channels come last. A user's file may hold vectors instead, (N, D).
     labels : int64, shape (N,), or None
-        The class of each image, sketch or molecule, from 0.
+        The class of each image, sketch, molecule or record, from 0.
     factors : dict of float32 arrays, shape (N,) each
         The style that each image was drawn with, by name; empty where it is not known.
     strokes : list of N lists of float32 arrays, shape (T, 2) each, or None
@@ -39,6 +40,10 @@ class Dataset:
         Their SMILES.
     properties : dict of float64 arrays, shape (N,) each
         Numbers that belong to each molecule, by name; NaN where one is not known.
+    records : float64, shape (N, D), or None
+        The rows of a table, see scratchvae/columns.py; NaN where an entry is missing.
+    columns : tuple of D Columns, which say what the entries of a record are
+    classes : the names of the labels of records, by their numbers
     """
 
     images: Any = None
@@ -50,22 +55,26 @@ class Dataset:
     omissions: int = 0
     molecules: Any = None
     properties: dict[str, numpy.ndarray] = field(default_factory=dict)
+    records: Any = None
+    columns: tuple[Column, ...] = ()
+    classes: tuple[str, ...] = ()
 
     @property
     def observations(self) -> numpy.ndarray:
-        """The molecules, the sketches or the images: what a model of these data is trained on, (N, ...)."""
+        """The records, molecules, sketches or images: what a model of these data is trained on, (N, ...)."""
         return getattr(self, self.name_of_rows)
 
     @property
     def name_of_rows(self) -> str:
-        """What the rows are: "molecules", "sketches" or "images"."""
-        return next(name for name in ("molecules", "sketches", "images") if getattr(self, name) is not None)
+        """What the rows are: "records", "molecules", "sketches" or "images"."""
+        names = ("records", "molecules", "sketches", "images")
+        return next(name for name in names if getattr(self, name) is not None)
 
     def __len__(self) -> int:
         return len(self.observations)
 
     def take(self, rows: Any) -> Dataset:
-        """The images, sketches or molecules of these rows, a slice or row numbers, with all that is known of them."""
+        """The images, sketches, molecules or records of these rows, a slice or numbers, with all that is known."""
         return Dataset(
             None if self.images is None else self.images[rows],
             None if self.labels is None else self.labels[rows],
@@ -76,6 +85,9 @@ class Dataset:
             self.omissions,
             None if self.molecules is None else self.molecules[rows],
             {name: values[rows] for name, values in self.properties.items()},
+            None if self.records is None else self.records[rows],
+            self.columns,
+            self.classes,
         )
 
     def keep(self, properties: Sequence[str]) -> Dataset:

@@ -118,14 +118,14 @@ def labels_beside(path: str | os.PathLike[str]) -> Path | None:
     )
 
 
-def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
+def as_images(array: numpy.ndarray, operation: str, missing: bool = False) -> numpy.ndarray:
     """Images as float32: (N, H, W, C) with channels last, or vectors (N, D).
 
     uint8 is taken for 8-bit pixels and divided by 255; (N, H, W) gets a channel. Anything else keeps its values, such
     as counts of another type of integers: whether they suit a model, its likelihood says.
 
     Raises DataError, which begins with `operation`, for other shapes, N or channels in another place, no entries, no
-    numbers, NaN, infinity and what float32 does not hold.
+    numbers, infinity, what float32 does not hold, and NaN unless entries may be `missing`.
     """
     shape = array.shape
     if array.ndim not in (2, 3, 4):
@@ -144,10 +144,14 @@ def as_images(array: numpy.ndarray, operation: str) -> numpy.ndarray:
             raise DataError(operation, "uint8 pixels from 0 to 255", "values from 0 to 1", hint)
         pixels = numpy.divide(array, 255, dtype=numpy.float32)
     else:
-        finite = numpy.isfinite(array)
+        finite = numpy.isfinite(array) | (numpy.isnan(array) & missing)
         if not finite.all():
-            raise DataError(operation, "finite pixels", f"{array.size - finite.sum()} that are NaN or infinite")
-        low, high = array.min(), array.max()
+            n, hint = array.size - finite.sum(), "" if missing else "missing=True, or --missing, takes NaN for missing"
+            hint = hint if numpy.isnan(array).any() else ""
+            raise DataError(operation, "finite pixels", f"{n} that are NaN or infinite", hint)
+        if numpy.isnan(array).all():
+            raise DataError(operation, "known pixels", "none but NaN")
+        low, high = numpy.nanmin(array), numpy.nanmax(array)
         most = 2**24 if array.dtype.kind in "iu" else float(numpy.finfo(numpy.float32).max)
         if max(abs(float(low)), abs(float(high))) > most:
             raise DataError(operation, f"values that float32 holds, up to {most:g}", f"values from {low:g} to {high:g}")

@@ -11,15 +11,16 @@ class Distribution(Module):
     """p(x) of one event x, the trailing event_ndim axes of an array: the base of all distributions.
 
     A subclass has `shape`, `mean`, `sample` and `log_prob`; for the rows of `scratchvae check` also `quadrature`, and a
-    constructor that takes the parameters in the order in which it keeps them. `sample` takes uniform noise, a number
-    for every entry. Two kinds have less: sequences have no mean, and draw each step after those before it, from a
-    Noise; KnownEntries, which scores the properties of molecules, has no `sample`. The likelihood of a decoder also
-    says which data it takes and what their ELBO is; by default it is a density of real numbers.
+    constructor that takes the parameters in the order in which it keeps them. `sample` takes noise, a number for every
+    entry: uniform, or normal where `noise` says so. Sequences have less: no mean, and each step is drawn after those
+    before it, from a Noise. The likelihood of a decoder also says which data it takes and what their ELBO is; by
+    default it is a density of real numbers.
     """
 
     event_ndim: int
     support = "real numbers"
     data_kinds = "f"  # of the dtype that data may have
+    noise = "uniform"  # the name of the method of Noise whose numbers `sample` takes
 
     @classmethod
     def check_data(cls, x: Any) -> None:
@@ -35,6 +36,10 @@ class Distribution(Module):
     def kinks(self) -> tuple[Any, ...]:
         """The points, in arrays of the shape of one event, where the density is not smooth."""
         return ()
+
+    def average(self, weights: Any) -> Any:
+        """The mean of a mixture of S such distributions: sum over s of w_s E_s[x].   (S, N) -> (N, *event), an array"""
+        return (weights.reshape(*weights.shape, *[1] * self.event_ndim) * self.mean).sum(axis=0)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
         """Points x and weights w with E[f] = sum of w p(x) f(x), for one event.   NumPy's: (G, *event), (G,)

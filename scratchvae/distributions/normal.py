@@ -19,6 +19,8 @@ class Normal(Distribution):
     standard deviation. event_ndim: how many trailing axes make one event (1 for vectors, 3 for images).
     """
 
+    noise = "normal"
+
     def __init__(self, mean: Any, log_std: Any, event_ndim: int = 1) -> None:
         self.mean, self.log_std, self.event_ndim = mean, log_std, event_ndim
 

@@ -23,7 +23,8 @@ from scratchvae.replacement import replace as write
 DATA = Option(
     "data",
     f"data set: {', '.join(DATASETS)}, or the path of a .npy, .npz or idx file; of sketches also .ndjson, .json, .svg, "
-    "or a folder of .svg files; of molecules .smi, .txt or .csv, each also .gz",
+    "or a folder of .svg files; of molecules .smi, .txt or .csv with a column smiles, of a table .csv or .tsv; the "
+    "last five also .gz",
     "drawn-digits",
     data_set,
     resumable=True,
@@ -101,7 +102,7 @@ COMMON = (
 )
 """The options that every kind takes."""
 
-FOR_ROWS = {"images": "mlp", "sketches": "sketch", "molecules": "molecules"}
+FOR_ROWS = {"images": "mlp", "sketches": "sketch", "molecules": "molecules", "records": "table"}
 """What the rows of a data set are -> the name of a kind that takes them."""
 
 
@@ -145,6 +146,7 @@ class Kind:
     datum : what one row of the data is called
     sampling : the options of `scratchvae sample` beside the number, the seed and the file
     completes : whether `write_completions` goes on with what has begun
+    imputes : whether `write_imputed` fills in missing entries
     """
 
     name: str
@@ -156,6 +158,7 @@ class Kind:
     datum: str = "image"
     sampling: tuple[Option, ...] = ()
     completes: bool = False
+    imputes: bool = False
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
         """The options of a new run, with those defaults that depend on other options."""
@@ -171,8 +174,8 @@ class Kind:
         """The arguments of `sv.data.load` that say how a run's own data are read."""
         return {}
 
-    def reading_another(self, options: Mapping[str, Any], path: str) -> dict[str, Any]:
-        """The arguments of `sv.data.read` that say how another file is read, to be scored."""
+    def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
+        """The arguments of `sv.data.read` that say how another file is read, to be scored by the model."""
         return {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
@@ -243,6 +246,23 @@ class Kind:
     def write_completions(self, path: Path, model: Any, x: Any, n: int, seed: int, **temperature: float) -> list[str]:
         """Draw n ways to go on with what has begun, one row x of the data, into a file; what to print of them."""
         raise NotImplementedError
+
+    def write_imputed(self, source: str, out: Path, model: Any, n_samples: int, seed: int, draw: bool) -> list[str]:
+        """Write an array of the images or vectors in a file, with values in place of its NaN; what to print of them.
+
+        draw: whether each value is a draw, and not a mean
+        """
+        if out.suffix != ".npy":
+            raise InputError("impute", "--out with the suffix .npy", repr(str(out)))
+        x = sv.data.read(source, missing=True)["train"].images
+        content = io.BytesIO()
+        numpy.save(content, sv.to_numpy(self.imputed(model, x, n_samples, seed, draw)))
+        write(out, content.getbuffer())
+        return [f"{numpy.isnan(x).sum():,} missing entries in {len(x):,} rows", str(out)]
+
+    def imputed(self, model: Any, x: Any, n_samples: int, seed: int, draw: bool) -> Any:
+        """x, with draws or means in place of what is missing."""
+        return model.impute_draws(x, 1, n_samples, seed)[0] if draw else model.impute(x, n_samples, seed)
 
     def scores(
         self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0, train: Dataset | None = None

@@ -14,7 +14,8 @@ import numpy
 import scratchvae as sv
 from scratchvae.alphabet import Alphabet
 from scratchvae.chemistry import why_invalid
-from scratchvae.data import Dataset
+from scratchvae.data import Dataset, holds_table
+from scratchvae.data.molecule_files import COLUMN as COLUMN_NAME
 from scratchvae.data.molecule_files import MOST_TOKENS, has_columns
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, InputError
@@ -155,11 +156,13 @@ class Molecules(Kind):
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The column of strings and the properties, where some were named."""
-        return {name: options[name] for name in ("column", "properties") if options.get(name)}
+        named = {name: options[name] for name in ("column", "properties") if options.get(name)}
+        return ({"column": COLUMN_NAME} if holds_table(options["data"]) else {}) | named
 
-    def reading_another(self, options: Mapping[str, Any], path: str) -> dict[str, Any]:
+    def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
         """The column of strings; properties that another file does not have are not scored."""
-        return {"column": options["column"]} if options.get("column") and has_columns(path) else {}
+        column = options.get("column") or (COLUMN_NAME if holds_table(path) else None)
+        return {"column": column} if column and has_columns(path) else {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
         """With the properties wanted, without molecules of symbols that are rare in the training part, or longer ones.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import scratchvae as sv
@@ -11,7 +11,7 @@ from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds import pictures
 from scratchvae.kinds.kind import COMMON, Kind, Settings
-from scratchvae.kinds.option import COUNT, Option, deviation
+from scratchvae.kinds.option import COUNT, Option, deviation, truth
 from scratchvae.models import LIKELIHOODS
 from scratchvae.models.networks import RealDecoder
 
@@ -44,6 +44,10 @@ LIKELIHOOD = (
         deviation,
     ),
     Option("binarize", "how grey values become Bernoulli data", "none", choices=binarization.MODES),
+)
+
+MISSING = Option(
+    "missing", "take NaN and empty cells for missing entries, and learn from those that are known", False, truth
 )
 
 
@@ -79,12 +83,22 @@ class MultilayerVAE(ImageKind):
 
     name, summary = "mlp", "a VAE of perceptrons"
     model = sv.VAE
-    options = (*COMMON, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
+    options = (*COMMON, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD, MISSING)
     pictures = pictures.OF_A_VAE
+    imputes = True
+
+    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Whether entries may be missing."""
+        return {"missing": True} if options["missing"] else {}
+
+    def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
+        """Whether entries may be missing."""
+        return {"missing": model.missing}
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
-        """VAE.mlp for images of this size."""
-        return sv.VAE.mlp(train.images[0].size, hidden=settings["hidden"], **self.arguments(settings))
+        """VAE.mlp for images of this size; as M1, which has no option for it, without missing entries."""
+        missing, hidden = settings.get("missing", False), settings["hidden"]
+        return sv.VAE.mlp(train.images[0].size, hidden=hidden, missing=missing, **self.arguments(settings))
 
     def smallest(self, settings: Settings) -> sv.VAE:
         """A model with these settings, but of one unit in each layer."""
@@ -96,8 +110,17 @@ class ConvolutionalVAE(ImageKind):
 
     name, summary = "conv", "a VAE of convolutions"
     model = sv.VAE
-    options = (*COMMON, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
+    options = (*COMMON, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD, MISSING)
     pictures = pictures.OF_A_VAE
+    imputes = True
+
+    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Whether entries may be missing."""
+        return {"missing": True} if options["missing"] else {}
+
+    def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
+        """Whether entries may be missing."""
+        return {"missing": model.missing}
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
         """Raise DataError also for vectors."""
@@ -107,7 +130,8 @@ class ConvolutionalVAE(ImageKind):
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
         """VAE.convolutional for images of this shape."""
         shape = list(train.images.shape[1:])
-        return sv.VAE.convolutional(shape, channels=settings["channels"], **self.arguments(settings))
+        missing, channels = settings["missing"], settings["channels"]
+        return sv.VAE.convolutional(shape, channels=channels, missing=missing, **self.arguments(settings))
 
     def smallest(self, settings: Settings) -> sv.VAE:
         """A model with these settings, but of one unit in each layer."""

@@ -183,7 +183,7 @@ def test_what_does_not_fit_gets_a_sentence(data, tmp_path, capsys):
         (["--keep", "1.5"], "expected keep above 0, at most 1, received 1.5"),
         (["--kl-annealing", "1.5"], "expected a factor from 0 to 1, received 1.5"),
         (["--kl-annealing", "0.9", "--kl-warmup", "5"], "expected --kl-annealing or --kl-warmup, received both"),
-        (["--hidden", "3"], "expected --hidden with --model mlp, m2, m1+m2, received --model sketch"),
+        (["--hidden", "3"], "expected --hidden with --model mlp, m2, m1+m2, table, received --model sketch"),
         (["--kl-floor", "3", "--objective", "iwae"], "expected --kl-floor with --objective elbo"),
         (["--kl-floor", "10", "--objective", "iwae"], "expected --kl-floor with --objective elbo"),
         (["--kl-floor", "10", "--latent", "0"], "expected --kl-floor with at least one latent dimension"),

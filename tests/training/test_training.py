@@ -494,6 +494,7 @@ def test_a_run_directory_holds_all_that_a_reader_needs(x, tmp_path):
         "std": 0.1,
         "binarize": "none",
         "seed": 5,
+        "missing": False,
     }
     expected = {
         "batch_size": 20,

@@ -18,7 +18,7 @@ from scratchvae.data import Dataset
 from scratchvae.data.molecule_files import MOST_TOKENS, has_columns
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, InputError
-from scratchvae.kinds.kind import COMMON, Kind, Settings
+from scratchvae.kinds.kind import COMMON, FREE_BITS, Kind, Settings
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, POSITIVE, Option
 from scratchvae.kinds.option import name as a_name
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
@@ -136,6 +136,7 @@ class Molecules(Kind):
     model = sv.MoleculeVAE
     options = (
         *(replace(option, default=DEFAULTS.get(option.name, option.default)) for option in COMMON),
+        FREE_BITS,
         LATENT,
         HIDDEN_SIZE,
         ENCODER,
@@ -152,6 +153,8 @@ class Molecules(Kind):
         super().refuse(settings)
         if settings["objective"] == "iwae" and settings["properties"]:
             raise InputError("train", "--properties with --objective elbo", "--objective iwae")
+        if settings["free_bits"] and settings["properties"]:
+            raise InputError("train", "--kl-floor with --properties", "--free-bits")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The column of strings and the properties, where some were named."""

@@ -10,7 +10,7 @@ from scratchvae import binarization
 from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds import pictures
-from scratchvae.kinds.kind import COMMON, Kind, Settings
+from scratchvae.kinds.kind import COMMON, FREE_BITS, Kind, Settings
 from scratchvae.kinds.option import COUNT, Option, deviation
 from scratchvae.models import LIKELIHOODS
 from scratchvae.models.networks import RealDecoder
@@ -79,7 +79,7 @@ class MultilayerVAE(ImageKind):
 
     name, summary = "mlp", "a VAE of perceptrons"
     model = sv.VAE
-    options = (*COMMON, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
+    options = (*COMMON, FREE_BITS, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
     pictures = pictures.OF_A_VAE
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
@@ -96,7 +96,7 @@ class ConvolutionalVAE(ImageKind):
 
     name, summary = "conv", "a VAE of convolutions"
     model = sv.VAE
-    options = (*COMMON, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
+    options = (*COMMON, FREE_BITS, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
     pictures = pictures.OF_A_VAE
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:

@@ -137,6 +137,22 @@ class VAE(LatentVariableModel):
         reconstruction, divergence = record(reconstruction=reconstruction, kl=divergence)
         return reconstruction - kl_weight * divergence
 
+    def elbo_by_unit(
+        self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each
+    ) -> Any:
+        """L(x) = E_q[log p(x | z)] - sum over units k of KL(q(z_k | x) || p(z_k)), in nats.   (N, D) -> (N,)
+
+        `record` sees the KL of every unit, (K, N), so that training can give each its own floor. The rest is as in
+        `elbo`, with the same noise.
+        """
+        x = self.rows(x)
+        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        reconstruction = ops.mean(log_prob(self.call_decoder(z, noise), x, z), axis=0)
+        units = [Normal(normal.mean, normal.log_std, event_ndim=0) for normal in (q, self.prior)]
+        reconstruction, divergences = record(reconstruction=reconstruction, kl=ops.transpose(kl(*units)))
+        return reconstruction - kl_weight * ops.sum(divergences, axis=0)
+
     def log_weight_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """log p(x | z) and log q(z | x) - log p(z) for draws z of q(z | x), in nats.   (N, D) -> (S, N), (S, N)
 

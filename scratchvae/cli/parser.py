@@ -132,7 +132,11 @@ def _add_evaluate(added: Any) -> None:
 
 def _add_sample(added: Any) -> None:
     command = _command(
-        added, "sample", commands.sample, "decoder means, or sketches, of z ~ p(z)", "Sample from the prior and decode."
+        added,
+        "sample",
+        commands.sample,
+        "decoder means, draws, or sketches, of z ~ p(z)",
+        "Sample from the prior and decode.",
     )
     argument = command.add_argument
     argument("run", help=RUN_HELP)
@@ -140,9 +144,11 @@ def _add_sample(added: Any) -> None:
     argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of z (default: 0)")
     for option in commands.sampling_options().values():
         own = {kind.name: each.default for kind in KINDS.values() for each in kind.sampling if each.name == option.name}
-        usual = ", ".join(f"{default:g} with {kind}" for kind, default in own.items() if default is not None)
+        numbers = {kind: default for kind, default in own.items() if default is not None and not option.is_switch}
+        usual = ", ".join(f"{default:g} with {kind}" for kind, default in numbers.items())
         note = f"default: {usual}" if usual else f"with {', '.join(own)}"
-        argument(option.flag, default=argparse.SUPPRESS, metavar=option.metavar, help=f"{option.help} ({note})")
+        form = {"action": "store_true"} if option.is_switch else {"metavar": option.metavar}
+        argument(option.flag, default=argparse.SUPPRESS, help=f"{option.help} ({note})", **form)
     argument(
         "--out",
         default="samples.png",

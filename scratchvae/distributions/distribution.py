@@ -36,6 +36,13 @@ class Distribution(Module):
         """The points, in arrays of the shape of one event, where the density is not smooth."""
         return ()
 
+    def draw(self, noise: Any) -> Any:
+        """x ~ p(x), with the numbers of a Noise: an array of the distribution's shape.
+
+        Here by uniform noise, as `sample` takes it; not for sequences, whose `sample` takes a Noise.
+        """
+        return self.sample(noise.uniform("x", self.shape))  # type: ignore[attr-defined]
+
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
         """Points x and weights w with E[f] = sum of w p(x) f(x), for one event.   NumPy's: (G, *event), (G,)
 

@@ -44,6 +44,10 @@ class Normal(Distribution):
         with no_grad():
             return self.reparameterize(noise)
 
+    def draw(self, noise: Any) -> Any:
+        """x ~ p(x), with the numbers of a Noise: an array.   (..., N, K)"""
+        return self.sample(noise.normal("x", self.shape))
+
     def log_prob(self, x: Any) -> Any:
         """log p(x) = sum over the event of -(x - m)^2 / (2 s^2) - log s - log(2 pi) / 2, in nats.   (N, K) -> (N,)"""
         check_event("Normal.log_prob", x, self)

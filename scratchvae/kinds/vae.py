@@ -11,7 +11,7 @@ from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds import pictures
 from scratchvae.kinds.kind import COMMON, FREE_BITS, Kind, Settings
-from scratchvae.kinds.option import COUNT, Option, deviation
+from scratchvae.kinds.option import COUNT, Option, deviation, truth
 from scratchvae.models import LIKELIHOODS
 from scratchvae.models.networks import RealDecoder
 
@@ -47,8 +47,13 @@ LIKELIHOOD = (
 )
 
 
+DRAWS = Option("draws", "draws x ~ p(x | z), which look as the data do, instead of the means of p(x | z)", False, truth)
+
+
 class ImageKind(Kind):
     """A kind of model whose data are images, and whose constructor takes the arguments of VAE."""
+
+    sampling = (DRAWS,)
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
         """What the constructors of all such models take."""

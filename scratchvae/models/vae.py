@@ -10,7 +10,7 @@ from scratchvae import ops
 from scratchvae.arrays import as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.distributions import Normal, kl
-from scratchvae.distributions.event import log_prob, of_shape
+from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import InputError
 from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.latent_variable_model import LatentVariableModel
@@ -194,14 +194,25 @@ class VAE(LatentVariableModel):
         with no_grad():
             return self.decoder(self.latents(z))
 
-    def reconstruct(self, x: Any) -> Any:
-        """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x."""
-        x = as_array("data", x)
-        return self.decode(self.encode(x).mean).mean.reshape(x.shape)
+    def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
+        """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x.
 
-    def sample(self, n: int, seed: int = 0) -> Any:
-        """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)"""
-        return self.decode(self.prior_draws(n, seed)).mean
+        With draws, a draw x' ~ p(x' | z) at a draw z ~ q(z | x) for every row: the posterior predictive of q.
+        """
+        x = as_array("data", x)
+        q, noise = self.encode(x), Noise(seed, device=self.device)
+        if draws:
+            return draw(self.decode(q.sample(noise.normal("z", q.shape))), noise).reshape(x.shape)
+        return self.decode(q.mean).mean.reshape(x.shape)
+
+    def sample(self, n: int, seed: int = 0, draws: bool = False) -> Any:
+        """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)
+
+        With draws, a draw x ~ p(x | z) at each of the same z: samples of the model, as its data are. The means are
+        smoother than any of these.
+        """
+        p = self.decode(self.prior_draws(n, seed))
+        return draw(p, Noise(seed, device=self.device)) if draws else p.mean
 
     def __repr__(self) -> str:
         observed = "..." if self.observed_shape is None else ", ".join(map(str, self.observed_shape))

@@ -102,6 +102,19 @@ def test_sample_writes_a_picture_or_an_array(run, tmp_path):
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_sample_draws_only_where_it_is_asked_to(run, tmp_path):
+    """Draws of a Bernoulli likelihood are 0 and 1; of the same z, and so of the means."""
+    for name, more in (("means", ()), ("draws", ("--draws",))):
+        assert (
+            main(["sample", str(run), "--n", "200", "--seed", "4", "--out", str(tmp_path / f"{name}.npy"), *more]) == 0
+        )
+    model, means, draws = sv.load(run), *(numpy.load(tmp_path / f"{name}.npy") for name in ("means", "draws"))
+    numpy.testing.assert_array_equal(means, model.sample(200, 4))
+    numpy.testing.assert_array_equal(draws, model.sample(200, 4, draws=True))
+    assert set(numpy.unique(draws)) == {0, 1} and abs(draws.mean() - means.mean()) < 0.005
+    assert main(["sample", str(run), "--n", "9", "--draws", "--out", str(tmp_path / "draws.png")]) == 0
+
+
 def test_plot(run, tmp_path):
     assert main(["plot", "curves", str(run), "--out", str(tmp_path / "c.pdf")]) == 0
     assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")

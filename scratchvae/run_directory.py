@@ -101,10 +101,11 @@ class Run:
     model, optimizer : changed in place when the run is resumed
     terms : array (steps of an epoch, terms of the objective)
         Those of the epoch's steps so far; kept in the checkpoint.
-    callbacks : see every epoch; their states are kept in the checkpoint
     defaults : dict, optional
         By name, what settings are in an older run that does not have them. Those of the model's constructor and of the
         optimiser are known here.
+    callbacks : optional
+        See every epoch; their states are kept in the checkpoint.
     """
 
     def __init__(
@@ -116,8 +117,8 @@ class Run:
         model: Any,
         optimizer: Any,
         terms: Any,
-        callbacks: Callbacks,
         defaults: dict[str, Any] | None = None,
+        callbacks: Callbacks | None = None,
     ) -> None:
         if resume and directory is None:
             raise InputError("resume", "a run directory", "none", "run_dir=... names it")
@@ -126,7 +127,7 @@ class Run:
         self.directory = None if directory is None else Path(directory)
         self.resume, self.settings, self.epochs = resume, json.loads(checkpoint.as_json(settings)), int(epochs)
         self.defaults = defaults or {}
-        self.model, self.optimizer, self.terms, self.callbacks = model, optimizer, terms, callbacks
+        self.model, self.optimizer, self.terms, self.callbacks = model, optimizer, terms, callbacks or Callbacks()
         self.step, self.seconds, self.best_score = 0, 0.0, None
         self.history: list[Metrics] = []
         self._entered = directory if isinstance(directory, RunDirectory) else None

@@ -185,7 +185,7 @@ def fit(
 
     with (
         callbacks.training(model, validation is not None, resume),
-        Run(run_dir, resume, settings, epochs, model, optimizer, terms, callbacks, defaults(fit)) as run,
+        Run(run_dir, resume, settings, epochs, model, optimizer, terms, defaults(fit), callbacks) as run,
         deferred_interrupt() as interrupted,
         progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,
         numpy.errstate(all="ignore"),  # what overflows makes a term non-finite, and that stops the run

@@ -95,7 +95,7 @@ class TrainingRun:
     def _fit(self, model: Any, epochs: int, directory: Any, resume: bool, arguments: dict[str, Any]) -> None:
         where = {"run_dir": directory, "resume": resume, "progress": self.progress}
         sv.fit(model, self.x, epochs, validation=self.validation, **where, **arguments)
-        for callback in arguments["callbacks"]:
+        for callback in arguments.get("callbacks", ()):
             if isinstance(callback, sv.EarlyStopping):
                 print(f"{directory.path}: {callback}")
 

@@ -15,7 +15,7 @@ import numpy
 
 from scratchvae.arrays import as_array
 from scratchvae.autodiff import Tensor, grad
-from scratchvae.backend import array_module, asarray, device_module, keep_freed_memory, to_numpy
+from scratchvae.backend import array_module, asarray, device_module, device_of, keep_freed_memory, to_numpy
 from scratchvae.callbacks import Callback, Callbacks
 from scratchvae.errors import DataError, InputError, whole_number
 from scratchvae.evaluation import active_units, observations, prepared
@@ -167,7 +167,7 @@ def fit(
         model.to(device)
     x = observations(model, data)
     if rows is not None:
-        x, validation = x[rows], x[held]
+        x, validation = (x[asarray(part, device_of(x))] for part in (rows, held))
     elif validation is not None:
         validation = observations(model, validation)
     _check_weights(weights, len(x), objective)

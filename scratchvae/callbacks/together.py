@@ -24,7 +24,8 @@ class _Function(Callback):
         self.stops = False
 
     def epoch_ended(self, metrics: Metrics) -> None:
-        self.stops = self.function(dict(metrics)) is True
+        answer = self.function(dict(metrics))
+        self.stops = isinstance(answer, bool | numpy.bool_) and bool(answer)
 
     def resume(self, state: dict[str, Any], history: list[Metrics]) -> None:
         if history:

@@ -169,7 +169,7 @@ def test_a_function_stops_the_training_also_when_it_is_resumed(tmp_path):
 
     def stop(metrics):
         seen.append(metrics["epoch"])
-        return metrics["epoch"] == 2
+        return numpy.bool_(metrics["epoch"] == 2)
 
     for resume in (False, True):
         assert fit(model(), 5, callbacks=[stop], run_dir=tmp_path / "run", resume=resume)["epoch"] == [1, 2]

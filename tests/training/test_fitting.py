@@ -211,3 +211,16 @@ def test_an_objective_without_weights_is_not_given_any():
     classes = sv.SemiSupervisedVAE.mlp(10, n_classes=2, latent_size=2, hidden=(8,))
     with pytest.raises(InputError, match="free_bits of latent units with the ELBO of a VAE"):
         fit(classes, free_bits=0.1)
+
+
+def test_on_the_strict_device_nothing_mixes_with_the_cpu(strict_gpu):
+    """Held-out rows, weights, free bits, the best parameters put back, and draws."""
+    vae, weights = model(), numpy.linspace(1, 2, 45)
+    fit(vae, device="gpu", validation=0.2, sample_weight=weights, free_bits=0.1, callbacks=[sv.EarlyStopping()])
+    classes = sv.SemiSupervisedVAE.mlp(10, n_classes=2, latent_size=2, hidden=(8,))
+    fit(classes, device="gpu", validation=0.2, sample_weight=weights, labels=numpy.arange(45) % 3 - 1)
+    stacked = sv.StackedVAE.mlp(vae, [0, 1], n_classes=2, latent_size=2, hidden=(8,))
+    for trained in (vae, classes, stacked):
+        assert trained.device == "gpu" and trained.sample(5, draws=True).shape == (5, 10)
+        x = strict_gpu.asarray(data()[:5])
+        assert sv.to_numpy(trained.reconstruct(x, draws=True)).shape == (5, 10)

@@ -95,7 +95,9 @@ class Callbacks:
     def check(self, directory: Path, numbers: Any) -> None:
         """Raise InputError for the states of other callbacks than these, DataError for what is no state."""
         own = self.numbers()
-        if not isinstance(numbers, dict) or numbers.keys() != own.keys():
+        if not isinstance(numbers, dict):
+            raise DataError(f"resume {directory}", "the states of callbacks by name", repr(numbers))
+        if numbers.keys() != own.keys():
             words = [", ".join(sorted(name.removesuffix(" 1") for name in some)) or "none" for some in (numbers, own)]
             raise InputError(f"resume {directory}", f"the callbacks of the run that have a state: {words[0]}", words[1])
         for name, state in own.items():

@@ -9,6 +9,7 @@ import pytest
 from builders import data
 
 import scratchvae as sv
+from scratchvae import checkpoint
 from scratchvae.callbacks import Callback, CSVLog, EarlyStopping, PlateauSchedule, TensorBoard, TimeLimit
 from scratchvae.errors import InputError
 
@@ -159,6 +160,30 @@ def test_a_run_is_resumed_with_its_callbacks(monkeypatch, tmp_path):
     with pytest.raises(InputError, match="received EarlyStopping, TimeLimit"):
         fit(model(), 2, callbacks=[EarlyStopping(), TimeLimit(9)], run_dir=tmp_path / "run", resume=True)
     fit(model(), 2, callbacks=[EarlyStopping(5)], run_dir=tmp_path / "run", resume=True)  # a function has no state
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (5, "the states of callbacks by name, received 5"),
+        ({"EarlyStopping 1": []}, "a state of EarlyStopping 1 with best, best_epoch, waited, restored"),
+        (
+            {"EarlyStopping 1": {"best": "?", "best_epoch": 1, "waited": 0, "restored": False}},
+            "a state of EarlyStopping",
+        ),
+        ({}, "the callbacks of the run that have a state: none, received EarlyStopping"),
+    ],
+)
+def test_a_damaged_state_is_refused_before_anything_changes(state, message, monkeypatch, tmp_path):
+    script(monkeypatch, SCORES)
+    fit(model(), 1, callbacks=[EarlyStopping()], run_dir=tmp_path / "run")
+    header, arrays = checkpoint.read(tmp_path / "run" / "last.npz")
+    checkpoint.write(tmp_path / "run" / "last.npz", header | {"callbacks": state}, arrays)
+    vae = model()
+    before = bits(vae)
+    with pytest.raises(InputError, match=message):
+        fit(vae, 2, callbacks=[EarlyStopping()], run_dir=tmp_path / "run", resume=True)
+    assert bits(vae) == before
 
 
 # ---- the others

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from scratchvae import (
+    callbacks,
     chemistry,
     data,
     distributions,
@@ -30,6 +31,7 @@ from scratchvae import (
 from scratchvae.alphabet import Alphabet
 from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
+from scratchvae.callbacks import EarlyStopping
 from scratchvae.checkpoint import load, save
 from scratchvae.distributions import kl
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
@@ -47,6 +49,7 @@ __version__ = "0.1.0"
 __all__ = [
     "VAE",
     "Alphabet",
+    "EarlyStopping",
     "GradientError",
     "MoleculeVAE",
     "Noise",
@@ -59,6 +62,7 @@ __all__ = [
     "TableVAE",
     "Tensor",
     "active_units",
+    "callbacks",
     "check_gradients",
     "chemistry",
     "classification_error",

@@ -16,6 +16,7 @@ from scratchvae.errors import InputError
 __all__ = [
     "SGD",
     "Adam",
+    "AdamW",
     "ExponentialSchedule",
     "LinearSchedule",
     "Optimizer",
@@ -204,6 +205,33 @@ class Adam(Optimizer):
         xp.divide(m, step, out=step)
         step *= rate * bias / (1 - self.beta1**t)
         w -= step
+
+
+class AdamW(Adam):
+    """w <- (1 - rate decay) w, and then the step of Adam: weight decay that Adam's denominators do not scale
+
+    weight_decay: of every parameter, biases too; below 1 / rate.   Source: Loshchilov & Hutter (2019), algorithm 2.
+    """
+
+    positive = Adam.positive | {"weight_decay"}
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        learning_rate: float | Schedule = 1e-3,
+        weight_decay: float = 1e-2,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(parameters, learning_rate, beta1, beta2, eps, clip_norm, clip_value)
+        self.weight_decay = weight_decay
+
+    def update(self, w: Any, g: Any, m: Any, v: Any, rate: float) -> None:
+        w *= 1 - rate * self.weight_decay
+        super().update(w, g, m, v, rate)
 
 
 def value_at(value: float | Schedule, step: int) -> float:

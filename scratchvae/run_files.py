@@ -95,6 +95,11 @@ def read_metrics(directory: Path) -> list[Metrics | None]:
     return lines
 
 
+def objective_score(metrics: Metrics) -> float | None:
+    """What `fit` ascends, on the validation data; None without them. It chooses best.npz."""
+    return metrics.get("validation_bound", metrics.get("validation_elbo"))
+
+
 def fingerprint(x: Any) -> str:
     """The shape, type and SHA-256 of an array: whether data are the same as before."""
     x = numpy.ascontiguousarray(to_numpy(x))

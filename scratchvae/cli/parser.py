@@ -135,7 +135,7 @@ def _add_sample(added: Any) -> None:
         added,
         "sample",
         commands.sample,
-        "decoder means, sketches or rows of z ~ p(z)",
+        "decoder means, draws, sketches or rows of z ~ p(z)",
         "Sample from the prior and decode.",
     )
     argument = command.add_argument
@@ -144,9 +144,11 @@ def _add_sample(added: Any) -> None:
     argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of z (default: 0)")
     for option in commands.sampling_options().values():
         own = {kind.name: each.default for kind in KINDS.values() for each in kind.sampling if each.name == option.name}
-        usual = ", ".join(f"{default:g} with {kind}" for kind, default in own.items() if default is not None)
+        numbers = {kind: default for kind, default in own.items() if default is not None and not option.is_switch}
+        usual = ", ".join(f"{default:g} with {kind}" for kind, default in numbers.items())
         note = f"default: {usual}" if usual else f"with {', '.join(own)}"
-        argument(option.flag, default=argparse.SUPPRESS, metavar=option.metavar, help=f"{option.help} ({note})")
+        form = {"action": "store_true"} if option.is_switch else {"metavar": option.metavar}
+        argument(option.flag, default=argparse.SUPPRESS, help=f"{option.help} ({note})", **form)
     argument(
         "--out",
         default="samples.png",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Any
 
 import numpy
 
 from scratchvae.columns import Column
-from scratchvae.errors import DataError, InputError
-from scratchvae.noise import Noise
+from scratchvae.errors import InputError
+from scratchvae.minibatches import held_out
 
 
 @dataclass(frozen=True)
@@ -108,17 +107,5 @@ class Dataset:
         Both parts keep the order of the rows, and have at least one. The seed and the number of rows decide which ones.
         Raises InputError for a share that is not between 0 and 1, DataError for a set of one row.
         """
-        n = len(self)
-        if not (isinstance(share, Real) and 0 < share < 1):
-            raise InputError("hold_out", "a share between 0 and 1", repr(share))
-        if n < 2:
-            raise DataError("hold_out", f"at least two {self.name_of_rows}", str(n))
-        order = Noise(seed).permutation("hold out", n)
-        classes = numpy.zeros(n, dtype=int) if self.labels is None else self.labels[order]
-        place = numpy.empty(n)  # of a row within its class, from 0 to 1: the first places of all classes are held out
-        for k in numpy.unique(classes):
-            rows = order[classes == k]
-            place[rows] = (numpy.arange(len(rows)) + 0.5) / len(rows)
-        part = numpy.zeros(n, dtype=bool)
-        part[order[place[order].argsort(kind="stable")[: min(max(1, round(share * n)), n - 1)]]] = True
-        return self.take(numpy.flatnonzero(~part)), self.take(numpy.flatnonzero(part))
+        others, part = held_out(len(self), share, seed, self.labels, self.name_of_rows)
+        return self.take(others), self.take(part)

@@ -41,6 +41,10 @@ class Distribution(Module):
         """The mean of a mixture of S such distributions: sum over s of w_s E_s[x].   (S, N) -> (N, *event), an array"""
         return (weights.reshape(*weights.shape, *[1] * self.event_ndim) * self.mean).sum(axis=0)
 
+    def draw(self, noise: Any) -> Any:
+        """x ~ p(x), with the numbers of a Noise: an array of the distribution's shape. Not for sequences."""
+        return self.sample(getattr(noise, self.noise)("x", self.shape))  # type: ignore[attr-defined]
+
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
         """Points x and weights w with E[f] = sum of w p(x) f(x), for one event.   NumPy's: (G, *event), (G,)
 

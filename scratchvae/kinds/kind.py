@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy
 
 import scratchvae as sv
 from scratchvae.backend import device_module
+from scratchvae.callbacks import Callback, EarlyStopping, TimeLimit
 from scratchvae.data import DATASETS, SPLITS, Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, data_set, path, share_or_test
 from scratchvae.kinds.pictures import Picture
-from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
+from scratchvae.optim import AdamW, ExponentialSchedule, LinearSchedule, Schedule
 from scratchvae.replacement import replace as write
 
 DATA = Option(
@@ -71,6 +73,24 @@ COMMON = (
         older="test",
     ),
     Option("epochs", "passes over the training data", 30, COUNT, metavar="N", resumable=True),
+    Option(
+        "patience",
+        "stop after N epochs in a row without a better validation part, and keep the parameters of the best epoch",
+        None,
+        COUNT,
+        metavar="N",
+        usual="all epochs, and the last one's parameters",
+        resumable=True,
+    ),
+    Option(
+        "time_limit",
+        "stop where one more epoch would end after so many seconds of training; the first one is always taken",
+        None,
+        POSITIVE,
+        metavar="SECONDS",
+        usual="no limit",
+        resumable=True,
+    ),
     Option("batch_size", "images per step", 128, COUNT, metavar="M"),
     Option("learning_rate", "learning rate of Adam", 2e-3, POSITIVE, metavar="RATE"),
     Option(
@@ -79,6 +99,13 @@ COMMON = (
         1.0,
         POSITIVE,
         metavar="FACTOR",
+    ),
+    Option(
+        "weight_decay",
+        "share of all parameters, in units of the learning rate, that a step takes away; above 0 by AdamW",
+        0.0,
+        NOT_NEGATIVE,
+        metavar="DECAY",
     ),
     Option("kl_weight", "weight of the KL in training", 1.0, NOT_NEGATIVE, metavar="WEIGHT"),
     Option("kl_warmup", "steps over which the weight of the KL grows from 0", 0, FROM_ZERO, metavar="STEPS"),
@@ -101,6 +128,14 @@ COMMON = (
     Option("device", "where to compute", "cpu", choices=("cpu", "gpu")),
 )
 """The options that every kind takes."""
+
+FREE_BITS = Option(
+    "free_bits",
+    "nats of the KL that cost nothing in each latent unit, as --kl-floor does for all of them together",
+    0.0,
+    NOT_NEGATIVE,
+    metavar="NATS",
+)
 
 FOR_ROWS = {"images": "mlp", "sketches": "sketch", "molecules": "molecules", "records": "table"}
 """What the rows of a data set are -> the name of a kind that takes them."""
@@ -169,6 +204,11 @@ class Kind:
         device_module(settings["device"])
         if settings["kl_floor"] and settings["objective"] == "iwae":
             raise InputError("train", "--kl-floor with --objective elbo", "--objective iwae")
+        if settings.get("free_bits"):
+            if settings["objective"] == "iwae":
+                raise InputError("train", "--free-bits with --objective elbo", "--objective iwae")
+            if settings["kl_floor"]:
+                raise InputError("train", "--kl-floor or --free-bits", "both")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of `sv.data.load` that say how a run's own data are read."""
@@ -206,6 +246,7 @@ class Kind:
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
         """The arguments of `fit` that the settings determine, but for data, epochs and directory."""
+        decay = settings["weight_decay"]
         return {
             "batch_size": settings["batch_size"],
             "learning_rate": learning_rate(settings, len(train)),
@@ -215,6 +256,9 @@ class Kind:
             "objective": settings["objective"],
             "clip_norm": settings["clip_norm"],
             "seed": settings["seed"],
+            "free_bits": settings.get("free_bits", 0.0),
+            "optimizer": partial(AdamW, weight_decay=decay) if decay else None,
+            "callbacks": callbacks(settings),
         }
 
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
@@ -241,7 +285,7 @@ class Kind:
 
     def draw_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> None:
         """Draw n samples into a picture; the arguments are those of `write_samples`."""
-        sv.plotting.save_figure(sv.plotting.samples(model, n, seed, shape), path)
+        sv.plotting.save_figure(sv.plotting.samples(model, n, seed, shape, **asked), path)
 
     def write_completions(self, path: Path, model: Any, x: Any, n: int, seed: int, **temperature: float) -> list[str]:
         """Draw n ways to go on with what has begun, one row x of the data, into a file; what to print of them."""
@@ -272,6 +316,12 @@ class Kind:
         train: what the model was trained on, where that is known
         """
         return []
+
+
+def callbacks(settings: Mapping[str, Any]) -> list[Callback]:
+    """What may stop the training before its number of epochs."""
+    stopping: list[Callback] = [] if settings["patience"] is None else [EarlyStopping(settings["patience"])]
+    return stopping + ([] if settings["time_limit"] is None else [TimeLimit(settings["time_limit"])])
 
 
 def learning_rate(settings: Mapping[str, Any], n_rows: int) -> float | Schedule:

@@ -19,7 +19,7 @@ from scratchvae.data.molecule_files import COLUMN as COLUMN_NAME
 from scratchvae.data.molecule_files import MOST_TOKENS, has_columns
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, InputError
-from scratchvae.kinds.kind import COMMON, Kind, Settings
+from scratchvae.kinds.kind import COMMON, FREE_BITS, Kind, Settings
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, POSITIVE, Option
 from scratchvae.kinds.option import name as a_name
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
@@ -137,6 +137,7 @@ class Molecules(Kind):
     model = sv.MoleculeVAE
     options = (
         *(replace(option, default=DEFAULTS.get(option.name, option.default)) for option in COMMON),
+        FREE_BITS,
         LATENT,
         HIDDEN_SIZE,
         ENCODER,
@@ -153,6 +154,8 @@ class Molecules(Kind):
         super().refuse(settings)
         if settings["objective"] == "iwae" and settings["properties"]:
             raise InputError("train", "--properties with --objective elbo", "--objective iwae")
+        if settings["free_bits"] and settings["properties"]:
+            raise InputError("train", "--kl-floor with --properties", "--free-bits")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The column of strings and the properties, where some were named."""

@@ -10,7 +10,7 @@ from scratchvae import binarization
 from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds import pictures
-from scratchvae.kinds.kind import COMMON, Kind, Settings
+from scratchvae.kinds.kind import COMMON, FREE_BITS, Kind, Settings
 from scratchvae.kinds.option import COUNT, Option, deviation, truth
 from scratchvae.models import LIKELIHOODS
 from scratchvae.models.networks import RealDecoder
@@ -51,8 +51,13 @@ MISSING = Option(
 )
 
 
+DRAWS = Option("draws", "draws x ~ p(x | z), which look as the data do, instead of the means of p(x | z)", False, truth)
+
+
 class ImageKind(Kind):
     """A kind of model whose data are images, and whose constructor takes the arguments of VAE."""
+
+    sampling = (DRAWS,)
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
         """What the constructors of all such models take."""
@@ -83,7 +88,7 @@ class MultilayerVAE(ImageKind):
 
     name, summary = "mlp", "a VAE of perceptrons"
     model = sv.VAE
-    options = (*COMMON, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD, MISSING)
+    options = (*COMMON, FREE_BITS, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD, MISSING)
     pictures = pictures.OF_A_VAE
     imputes = True
 
@@ -110,7 +115,7 @@ class ConvolutionalVAE(ImageKind):
 
     name, summary = "conv", "a VAE of convolutions"
     model = sv.VAE
-    options = (*COMMON, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD, MISSING)
+    options = (*COMMON, FREE_BITS, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD, MISSING)
     pictures = pictures.OF_A_VAE
     imputes = True
 

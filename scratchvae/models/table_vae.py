@@ -8,7 +8,6 @@ from typing import Any
 import numpy
 
 from scratchvae.arrays import as_array
-from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, to_numpy
 from scratchvae.columns import (
     CATEGORY,
@@ -113,19 +112,17 @@ class TableVAE(VAE):
                 "data", "finite numbers", f"{received}, most in column {column!r}", "" if self.missing else hint
             )
 
-    def reconstruct(self, x: Any) -> Any:
-        """The mean of p(x | z) at the mean of q(z | x): rows with the most probable levels, (N, D)."""
-        return self.decode(self.encode(x).mean).mean
+    def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
+        """The mean of p(x | z) at the mean of q(z | x): rows with the most probable levels, (N, D). draws: see VAE."""
+        return super().reconstruct(self.observations(x), draws, seed)
 
-    def sample(self, n: int, seed: int = 0) -> Any:
+    def sample(self, n: int, seed: int = 0, draws: bool = True) -> Any:
         """n rows drawn from p(x, z), noise and all, as float64 (n, D); `table` names the levels.
 
-        The means of p(x | z) would be no rows of the table: each has the most probable level of every category.
+        Without draws, the means of p(x | z), which are no rows of the table: each has the most probable level of every
+        category.
         """
-        noise = Noise(seed, device=self.device)
-        with no_grad():
-            p = self.decoder(self.prior_draws(n, seed))
-            return p.sample(noise.uniform("rows", p.shape))
+        return super().sample(n, seed, draws)
 
     def table(self, x: Any) -> dict[str, numpy.ndarray]:
         """Rows as a dict of columns, numbers as float64 and levels by name: what pandas.DataFrame takes.   (N, D)

@@ -11,7 +11,7 @@ from scratchvae.arrays import as_array, is_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module
 from scratchvae.distributions import Categorical, Normal, kl
-from scratchvae.distributions.event import log_prob, of_shape
+from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import InputError, whole_number
 from scratchvae.evaluation import observations, prepared, rows_at_once
 from scratchvae.models.configuration import Size, constructor
@@ -159,6 +159,22 @@ class VAE(LatentVariableModel):
         reconstruction, divergence = record(reconstruction=reconstruction, kl=divergence)
         return reconstruction - kl_weight * divergence
 
+    def elbo_by_unit(
+        self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each
+    ) -> Any:
+        """L(x) = E_q[log p(x | z)] - sum over units k of KL(q(z_k | x) || p(z_k)), in nats.   (N, D) -> (N,)
+
+        `record` sees the KL of every unit, (K, N), so that training can give each its own floor. The rest is as in
+        `elbo`, with the same noise.
+        """
+        x = self.rows(x)
+        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        reconstruction = ops.mean(log_prob(self.call_decoder(z, noise), x, z), axis=0)
+        units = [Normal(normal.mean, normal.log_std, event_ndim=0) for normal in (q, self.prior)]
+        reconstruction, divergences = record(reconstruction=reconstruction, kl=ops.transpose(kl(*units)))
+        return reconstruction - kl_weight * ops.sum(divergences, axis=0)
+
     def log_weight_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """log p(x | z) and log q(z | x) - log p(z) for draws z of q(z | x), in nats.   (N, D) -> (S, N), (S, N)
 
@@ -200,14 +216,25 @@ class VAE(LatentVariableModel):
         with no_grad():
             return self.decoder(self.latents(z))
 
-    def reconstruct(self, x: Any) -> Any:
-        """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x."""
-        x = as_array("data", x)
-        return self.decode(self.encode(x).mean).mean.reshape(x.shape)
+    def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
+        """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x.
 
-    def sample(self, n: int, seed: int = 0) -> Any:
-        """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)"""
-        return self.decode(self.prior_draws(n, seed)).mean
+        With draws, a draw x' ~ p(x' | z) at a draw z ~ q(z | x) for every row: the posterior predictive of q.
+        """
+        x = as_array("data", x)
+        q, noise = self.encode(x), Noise(seed, device=self.device)
+        if draws:
+            return draw(self.decode(q.sample(noise.normal("z", q.shape))), noise).reshape(x.shape)
+        return self.decode(q.mean).mean.reshape(x.shape)
+
+    def sample(self, n: int, seed: int = 0, draws: bool = False) -> Any:
+        """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)
+
+        With draws, a draw x ~ p(x | z) at each of the same z: samples of the model, as its data are. The means are
+        smoother than any of these.
+        """
+        p = self.decode(self.prior_draws(n, seed))
+        return draw(p, Noise(seed, device=self.device)) if draws else p.mean
 
     # ---- missing entries
 
@@ -237,7 +264,7 @@ class VAE(LatentVariableModel):
             with no_grad():
                 chosen = Categorical(log_w.T).sample(noise.uniform("which z", (n, z.shape[1])))
                 p = self.decoder(z[chosen, array_module(z).arange(z.shape[1])])
-                drawn.append(p.sample(getattr(noise, p.noise)("x", p.shape)))
+                drawn.append(draw(p, noise))
         return self._filled(x, array_module(drawn[0]).concatenate(drawn, axis=1))
 
     def _weighted_draws(self, x: Any, n_samples: int, seed: int) -> Iterator[tuple[Any, Any, Any, Noise]]:

@@ -258,7 +258,7 @@ def test_help_names_the_defaults_of_sketches(capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert (
         "sketch: SketchRNN, a VAE of drawings" in out
-        and "default: 0.0; 10, or 0 without a latent space or for iwae, with --model sketch" in out
+        and "default: 0.0; 10, or 0 without a latent space, for iwae or with --free-bits, with --model sketch" in out
         and "default: 0; 500, or 0 with --kl-annealing, with --model sketch" in out
         and "--layer-norm normalise the gates and the memory of each LSTM (with --model sketch)" in out
     )

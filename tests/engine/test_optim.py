@@ -11,7 +11,7 @@ import pytest
 
 import scratchvae as sv
 from scratchvae.errors import InputError
-from scratchvae.optim import BLOCK, SGD, Adam, ExponentialSchedule, LinearSchedule, SaturatingSchedule
+from scratchvae.optim import BLOCK, SGD, Adam, AdamW, ExponentialSchedule, LinearSchedule, SaturatingSchedule
 
 SHAPES = [(3, 4), (4,), (), (2, 1, 3)]
 N_STEPS = 50
@@ -49,10 +49,13 @@ SETTINGS = [
         "Adam",
         {"lr": 0.05, "betas": (0.7, 0.98), "eps": 1e-3},
     ),
+    (partial(AdamW), "AdamW", {}),
+    (partial(AdamW, learning_rate=0.05, weight_decay=0.7), "AdamW", {"lr": 0.05, "weight_decay": 0.7}),
 ]
+NAMES = ["SGD", "momentum", "Adam", "Adam with settings", "AdamW", "AdamW with settings"]
 
 
-@pytest.mark.parametrize(("make", "name", "settings"), SETTINGS, ids=["SGD", "momentum", "Adam", "Adam with settings"])
+@pytest.mark.parametrize(("make", "name", "settings"), SETTINGS, ids=NAMES)
 def test_fifty_steps_equal_those_of_torch(start, gradients, make, name, settings):
     torch = pytest.importorskip("torch")
     twins = [torch.tensor(x.copy()) for x in start]

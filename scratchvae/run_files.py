@@ -21,7 +21,10 @@ from scratchvae.npz import opened, readable
 Metrics = dict[str, float]
 LARGEST_METRIC = 1e100  # what is larger no run has written, and no picture can show
 METRICS = {"epoch", "step", "elbo", "reconstruction", "kl", "active_units", "seconds"}  # of every epoch
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ENVIRONMENT = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("SCRATCHVAE_KERNELS", "CUPY_TF32", "CUPY_ACCELERATORS"),
+)
 
 
 def has_begun(directory: Path) -> bool:
@@ -136,7 +139,7 @@ def completed(settings: Any, names: Any, defaults: Any) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """What the last bits depend on besides the settings: programs, the machine, and the number of threads."""
+    """What the last bits depend on besides the settings: programs, the machine, and variables of the environment."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     build = numpy.show_config(mode="dicts")
     blas = build.get("Build Dependencies", {}).get("blas", {})
@@ -146,7 +149,7 @@ def versions() -> dict[str, str]:
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "machine": f"{platform.machine()}, {processors} processors",
         "simd": " ".join(build.get("SIMD Extensions", {}).get("found", [])),
-    } | {name: os.environ[name] for name in THREADS if name in os.environ}
+    } | {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
 
 
 def same_versions(before: Any, now: dict[str, str]) -> bool:

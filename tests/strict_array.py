@@ -209,48 +209,73 @@ def _conversion(function):
 
 
 class _Kernel:
-    """What CuPy's ElementwiseKernel is, for one output: the same text, compiled as C++ by the system's compiler."""
+    """What CuPy's ElementwiseKernel is: the same text, compiled as C++ by the system's compiler."""
 
-    def __init__(self, inputs: str, output: str, operation: str, name: str) -> None:
-        self.inputs = [parameter.rsplit(" ", 1) for parameter in inputs.split(", ")]
-        self.output = output.rsplit(" ", 1)
-        self.operation, self.name = operation, name
-
-    def __call__(self, *arguments):
-        *inputs, output = arguments
-        out = _unwrap(output)
-        assert out.flags.c_contiguous and out.dtype.char in "fd" and len(inputs) == len(self.inputs)
-        values = []
-        for (kind, _), value in zip(self.inputs, inputs, strict=True):
-            if kind == "raw T":  # CuPy counts through the entries in order, whatever the strides
-                assert isinstance(value, StrictArray) and value.dtype == out.dtype
-                values.append(numpy.ascontiguousarray(value._values))
-            else:
-                assert kind == "int32" and isinstance(value, int) and not isinstance(value, bool)
-                values.append(value)
-        _compiled(self.name, tuple(map(tuple, self.inputs)), self.output[1], self.operation, out.dtype.char)(
-            *(x.ctypes.data_as(ctypes.c_void_p) if isinstance(x, numpy.ndarray) else ctypes.c_int32(x) for x in values),
-            out.ctypes.data_as(ctypes.c_void_p),
-            ctypes.c_ssize_t(out.size),
+    def __init__(self, inputs: str, outputs: str, operation: str, name: str, preamble: str = "") -> None:
+        self.inputs, self.outputs = (
+            tuple(tuple(parameter.rsplit(" ", 1)) for parameter in part.split(", ")) for part in (inputs, outputs)
         )
-        return output
+        self.operation, self.name, self.preamble = operation, name, preamble
+
+    def __call__(self, *arguments, size=None):
+        parameters = self.inputs + self.outputs
+        out = _unwrap(arguments[-1])
+        sizes = {x.size for x, (kind, _) in zip(arguments, parameters, strict=True) if _is_entry(x, kind)}
+        assert len(sizes) == 1 if size is None else not sizes, "one size for all arrays, or size= where all are raw"
+        values, forms = [], []
+        for j, ((kind, _), value) in enumerate(zip(parameters, arguments, strict=True)):
+            dtype = out.dtype if kind.endswith("T") else numpy.dtype(kind.removeprefix("raw "))
+            if isinstance(value, StrictArray):
+                assert value.dtype == dtype
+                entries = value._values if j >= len(self.inputs) else numpy.ascontiguousarray(value._values)
+                assert entries.flags.c_contiguous  # CuPy counts through the entries in order, whatever the strides
+                values.append(entries)
+                forms.append("raw" if kind.startswith("raw ") else "entry")
+            else:
+                assert isinstance(value, float if kind == "T" else int) and not isinstance(value, bool)
+                values.append(dtype.type(value))
+                forms.append("number")
+        function = _compiled(self, tuple(forms), out.dtype.char)
+        function(
+            *(
+                ctypes.c_void_p(x.ctypes.data) if form != "number" else numpy.ctypeslib.as_ctypes_type(x.dtype)(x)
+                for x, form in zip(values, forms, strict=True)
+            ),
+            ctypes.c_ssize_t(size or sizes.pop()),
+        )
+        return arguments[-1]
+
+
+def _is_entry(x, kind):
+    return isinstance(x, StrictArray) and not kind.startswith("raw ")
 
 
 @functools.cache
-def _compiled(name, inputs, output, operation, character):
-    parameters = ", ".join("const T* " + n if kind == "raw T" else f"int {n}" for kind, n in inputs)
+def _compiled(kernel, forms, character):
+    parameters, entries = [], []
+    for j, ((kind, name), form) in enumerate(zip(kernel.inputs + kernel.outputs, forms, strict=True)):
+        kind = ("const " if j < len(kernel.inputs) else "") + kind.removeprefix("raw ")
+        parameters.append(f"{kind}{'' if form == 'number' else '*'} {'entries_of_' if form == 'entry' else ''}{name}")
+        if form == "entry":
+            entries.append(f"{kind}& {name} = entries_of_{name}[i];")
     text = f"""
+        #include <cmath>
         #include <cstddef>
+        #include <cstdint>
+        using namespace std;
+        #define __device__ static inline
+        typedef int32_t int32; typedef uint32_t uint32; typedef int64_t int64;
         typedef {"float" if character == "f" else "double"} T;
-        extern "C" void {name}({parameters}, T* out, ptrdiff_t size) {{
-            for (ptrdiff_t i = 0; i < size; ++i) {{ T& {output} = out[i]; {operation} }}
+        {kernel.preamble}
+        extern "C" void {kernel.name}({", ".join(parameters)}, ptrdiff_t size) {{
+            for (ptrdiff_t i = 0; i < size; ++i) {{ {" ".join(entries)} {kernel.operation} }}
         }}
     """
     with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / f"{name}.so"
+        library = Path(folder) / f"{kernel.name}.so"
         command = [COMPILER, "-x", "c++", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, "-"]
         subprocess.run(command, input=text, text=True, check=True)
-        return getattr(ctypes.CDLL(str(library)), name)
+        return getattr(ctypes.CDLL(str(library)), kernel.name)
 
 
 COMPILER = shutil.which("c++")

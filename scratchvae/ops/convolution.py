@@ -23,7 +23,7 @@ import numpy
 from scratchvae.autodiff import broadcast_to, primitive
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError, ShapeError
-from scratchvae.ops.kernels import im2col
+from scratchvae.kernels import Kernel
 from scratchvae.ops.structure import reshape
 
 Stride = int | tuple[int, int]
@@ -158,7 +158,7 @@ def _columns(
         (n + sum(margin) - k) // s + 1
         for n, margin, k, s in zip((height, width), margins, kernel_size, stride, strict=True)
     )
-    compiled = hasattr(xp, "ElementwiseKernel")
+    compiled = IM2COL.on(x) if device_of(x) == "gpu" else None  # NumPy's copies are faster than such a loop
     windows = None if compiled else _windows(_with_margins(x, margins), kernel_size, stride)
     columns = None
     for block in _blocks(len(x), rows, places * math.prod(kernel_size) * channels * x.dtype.itemsize, device_of(x)):
@@ -169,10 +169,33 @@ def _columns(
         if compiled:
             above = top - block[1].start * stride[0]
             sizes = height, width, channels, shape[1], places, *kernel_size, *stride, above, left
-            im2col(xp)(x[block[0]], *sizes, patches)
+            compiled(x[block[0]], *sizes, patches)
         else:
             patches[...] = windows[block]
         yield block, patches.reshape(-1, math.prod(kernel_size) * channels)
+
+
+IM2COL = Kernel(
+    "im2col",
+    "T x[], int32 height, int32 width, int32 channels, int32 rows, int32 places, int32 kernel_height, "
+    "int32 kernel_width, int32 down, int32 across, int32 top, int32 left",
+    "T columns[i]",
+    """
+    ptrdiff_t rest = i;
+    const ptrdiff_t c = rest % channels;         rest /= channels;
+    const ptrdiff_t b = rest % kernel_width;     rest /= kernel_width;
+    const ptrdiff_t a = rest % kernel_height;    rest /= kernel_height;
+    const ptrdiff_t q = rest % places;           rest /= places;
+    const ptrdiff_t p = rest % rows;             rest /= rows;
+    const ptrdiff_t row = down * p + a - top, column = across * q + b - left;
+    const bool inside = 0 <= row && row < height && 0 <= column && column < width;
+    columns = inside ? x[((rest * height + row) * width + column) * channels + c] : T(0);
+    """,
+)
+"""`_windows` of `_with_margins`: columns[m, p, q, a, b, c] = x[m, down p + a - top, across q + b - left, c], or zero.
+
+top may be negative: for the rows of places from p on it is less by down p.
+"""
 
 
 def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any:

@@ -143,7 +143,7 @@ def test_the_types_and_the_state_are_those_of_the_parameters(start):
         numpy.testing.assert_allclose(optimizer.state["mean_square"], 0.001, rtol=1e-5)
 
 
-def test_a_step_on_the_gpu_equals_one_on_the_cpu(strict_gpu, start, gradients):
+def test_a_step_on_the_gpu_equals_one_on_the_cpu(gpu, start, gradients):
     from scratchvae.backend import asarray
 
     for make in (partial(SGD, momentum=0.9, clip_value=1.0), partial(Adam, clip_norm=0.5)):

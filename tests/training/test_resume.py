@@ -446,7 +446,7 @@ def test_fewer_processors_are_another_machine(run_dir, monkeypatch):
         train(run_dir, epochs=3, resume=True)
 
 
-@pytest.mark.parametrize("name", ["blas", "simd", "OMP_NUM_THREADS", "MKL_NUM_THREADS"])
+@pytest.mark.parametrize("name", ["blas", "simd", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUPY_TF32"])
 def test_another_blas_or_instruction_set_is_another_machine(name, run_dir):
     train(run_dir, epochs=1)
     config = json.loads((run_dir / "config.json").read_text())

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -34,6 +34,15 @@ C_TYPES = {"T": ("T", None), "int32": ("int", ctypes.c_int32), "uint32": ("unsig
 FLOATS = {"f": ("float", ctypes.c_float), "d": ("double", ctypes.c_double)}
 
 
+class Parameter(NamedTuple):
+    """One input or output of a kernel. form: "[i]", "[row]", "[]", or nothing for a number"""
+
+    type: str
+    name: str
+    form: str
+    is_output: bool
+
+
 @dataclass(frozen=True)
 class Kernel:
     """for i in range(size): text
@@ -42,7 +51,8 @@ class Kernel:
     ----------
     name : str
     inputs, outputs : str
-        Declarations, separated by commas: "T x[i]" is an array whose entry i the text calls x; "T x[]" an array of
+        Declarations, separated by commas: "T x[i]" is an array whose entry i the text calls x; "T x[row]" one with an
+        entry for each row of the others, of shape (..., 1) on a GPU, where all these broadcast; "T x[]" an array of
         which the text picks its entries, x[i + 1]; "int32 n" a number. T is the type of the outputs, float or double;
         the others are int32 and uint32. An output may be read before it is written.
     text : str
@@ -69,12 +79,13 @@ class Kernel:
             return for_gpu(self, xp)
         return for_host(self, x.dtype.char) if on_host() else None
 
-    def parameters(self) -> list[tuple[str, str, str]]:
-        """(type, name, "[i]", "[]" or "") of each input and output."""
-        declaration = re.compile(r"(\w+) (\w+)(\[i?\])?")
+    def parameters(self) -> list[Parameter]:
+        """Of the inputs, then of the outputs."""
+        declaration = re.compile(r"(\w+) (\w+)(\[(?:i|row)?\])?")
         parts = [part.strip() for part in f"{self.inputs}, {self.outputs}".split(",")]
+        matches = [declaration.fullmatch(part) for part in parts]
         return [
-            (kind, name, form or "") for kind, name, form in (declaration.fullmatch(part).groups() for part in parts)
+            Parameter(match[1], match[2], match[3] or "", j > self.inputs.count(",")) for j, match in enumerate(matches)
         ]
 
 
@@ -83,11 +94,13 @@ def for_gpu(kernel: Kernel, xp: ModuleType) -> Callable[..., Any] | None:
     """The kernel, as CuPy compiles it when it is first called. None for a module that compiles nothing."""
     if not hasattr(xp, "ElementwiseKernel"):
         return None
-    parameters = [f"{'raw ' if form == '[]' else ''}{kind} {name}" for kind, name, form in kernel.parameters()]
-    n = kernel.inputs.count(",") + 1
-    return xp.ElementwiseKernel(
-        ", ".join(parameters[:n]), ", ".join(parameters[n:]), kernel.text, kernel.name, preamble=kernel.preamble
+    inputs, outputs = (
+        ", ".join(
+            f"{'raw ' if p.form == '[]' else ''}{p.type} {p.name}" for p in kernel.parameters() if p.is_output == side
+        )
+        for side in (False, True)
     )
+    return xp.ElementwiseKernel(inputs, outputs, kernel.text, kernel.name, preamble=kernel.preamble)
 
 
 # ---- on the CPU
@@ -121,30 +134,43 @@ def for_host(kernel: Kernel, character: str) -> Callable[..., None] | None:
 
     def compiled(*values: Any, size: int | None = None) -> None:
         size = values[-1].size if size is None else size
-        arguments = []
-        for value, (kind, name, form) in zip(values, parameters, strict=True):
-            if not form:
-                arguments.append(numbers[kind](value))
+        rows, arguments = 1, []
+        for value, p in zip(values, parameters, strict=True):
+            if not p.form:
+                arguments.append(numbers[p.type](value))
                 continue
-            dtype = character if kind == "T" else kind
-            if value.dtype != dtype or not value.flags.c_contiguous or form == "[i]" and value.size != size:
-                expected = f"{size} entries of {numpy.dtype(dtype)} as {name}, one after the other"
+            dtype = character if p.type == "T" else p.type
+            if value.dtype != dtype or not value.flags.c_contiguous or p.form == "[i]" and value.size != size:
+                expected = f"{size} entries of {numpy.dtype(dtype)} as {p.name}, one after the other"
                 raise ShapeError(kernel.name, expected, f"shape {value.shape}, {value.dtype}")
+            if p.form == "[row]":
+                rows = value.size
             arguments.append(ctypes.c_void_p(value.ctypes.data))
-        function(*arguments, ctypes.c_ssize_t(size))
+        if size % max(rows, 1):
+            raise ShapeError(kernel.name, f"a size that {rows} rows divide", str(size))
+        function(*arguments, ctypes.c_ssize_t(rows), ctypes.c_ssize_t(size // max(rows, 1)))
 
     return compiled
 
 
 def host_text(kernel: Kernel, character: str) -> str:
-    """The kernel in C++, as a function of pointers, numbers and the size. character: of the type T, as in `for_host`"""
-    parameters, entries = [], []
-    outputs = kernel.inputs.count(",") + 1
-    for j, (kind, name, form) in enumerate(kernel.parameters()):
-        constant, kind = "" if j >= outputs else "const ", C_TYPES[kind][0]
-        parameters.append(f"{constant}{kind}* __restrict {name}{'_' * len(form[1:-1])}" if form else f"{kind} {name}")
-        if form == "[i]":
-            entries.append(f"{constant}{kind}& {name} = {name}_[i];")
+    """The kernel in C++, as a function of pointers, numbers, rows and columns; two loops, which need no division.
+
+    character: of the type T, as in `for_host`
+    """
+    parameters = [
+        f"{'' if p.is_output else 'const '}{C_TYPES[p.type][0]}{'* __restrict' if p.form else ''} "
+        f"{'all_' if p.form in ('[i]', '[row]') else ''}{p.name}"
+        for p in kernel.parameters()
+    ]
+    of_row, of_entry = (
+        " ".join(
+            f"{'' if p.is_output else 'const '}{C_TYPES[p.type][0]}& {p.name} = all_{p.name}{form};"
+            for p in kernel.parameters()
+            if p.form == form
+        )
+        for form in ("[row]", "[i]")
+    )
     return f"""
         #include <cmath>
         #include <cstddef>
@@ -152,10 +178,13 @@ def host_text(kernel: Kernel, character: str) -> str:
         using namespace std;
         typedef {FLOATS[character][0]} T;
         {kernel.preamble}
-        extern "C" void {kernel.name}({", ".join(parameters)}, ptrdiff_t size) {{
-            for (ptrdiff_t i = 0; i < size; ++i) {{
-                {" ".join(entries)}
-                {kernel.text}
+        extern "C" void {kernel.name}({", ".join(parameters)}, ptrdiff_t rows, ptrdiff_t columns) {{
+            for (ptrdiff_t row = 0; row < rows; ++row) {{
+                {of_row}
+                for (ptrdiff_t i = row * columns; i < (row + 1) * columns; ++i) {{
+                    {of_entry}
+                    {kernel.text}
+                }}
             }}
         }}
     """

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import operator
 import shutil
 import subprocess
@@ -218,30 +219,33 @@ class _Kernel:
         self.operation, self.name, self.preamble = operation, name, preamble
 
     def __call__(self, *arguments, size=None):
-        parameters = self.inputs + self.outputs
-        out = _unwrap(arguments[-1])
-        sizes = {x.size for x, (kind, _) in zip(arguments, parameters, strict=True) if _is_entry(x, kind)}
-        assert len(sizes) == 1 if size is None else not sizes, "one size for all arrays, or size= where all are raw"
+        parameters, out = self.inputs + self.outputs, _unwrap(arguments[-1])
+        entries = [_is_entry(x, kind) for x, (kind, _) in zip(arguments, parameters, strict=True)]
+        shape = numpy.broadcast_shapes(*(x.shape for x, is_entry in zip(arguments, entries, strict=True) if is_entry))
+        assert any(entries) == (size is None), "size= where, and only where, all arrays are raw"
         values, forms = [], []
-        for j, ((kind, _), value) in enumerate(zip(parameters, arguments, strict=True)):
+        for (kind, _), value, is_entry in zip(parameters, arguments, entries, strict=True):
             dtype = out.dtype if kind.endswith("T") else numpy.dtype(kind.removeprefix("raw "))
             if isinstance(value, StrictArray):
                 assert value.dtype == dtype
-                entries = value._values if j >= len(self.inputs) else numpy.ascontiguousarray(value._values)
-                assert entries.flags.c_contiguous  # CuPy counts through the entries in order, whatever the strides
-                values.append(entries)
-                forms.append("raw" if kind.startswith("raw ") else "entry")
+                values.append(value._values)
+                forms.append("entry" if is_entry else "raw")
+                if len(values) > len(self.inputs):
+                    assert values[-1].flags.c_contiguous and (value.shape == shape or not is_entry)
+                else:  # CuPy counts through the entries in order, whatever the strides
+                    values[-1] = numpy.ascontiguousarray(
+                        numpy.broadcast_to(values[-1], shape) if is_entry else values[-1]
+                    )
             else:
                 assert isinstance(value, float if kind == "T" else int) and not isinstance(value, bool)
                 values.append(dtype.type(value))
                 forms.append("number")
-        function = _compiled(self, tuple(forms), out.dtype.char)
-        function(
+        _compiled(self, tuple(forms), out.dtype.char)(
             *(
                 ctypes.c_void_p(x.ctypes.data) if form != "number" else numpy.ctypeslib.as_ctypes_type(x.dtype)(x)
                 for x, form in zip(values, forms, strict=True)
             ),
-            ctypes.c_ssize_t(size or sizes.pop()),
+            ctypes.c_ssize_t(size or math.prod(shape)),
         )
         return arguments[-1]
 

@@ -251,6 +251,25 @@ CONVOLUTIONS = [
 """Odd sizes, strides that leave rows over or skip some, and every form of padding."""
 
 
+def _bernoulli_rows() -> list[Case]:
+    """Events of no, one and several axes; x repeated for each of several logits, and logits for each x."""
+    shapes = [
+        ((3, 4), (3, 4), 1),
+        ((3, 4), (2, 3, 4), 1),
+        ((2, 3, 4), (4,), 1),
+        ((3, 2, 2, 1),) * 2 + (3,),
+        ((3,), (3,), 0),
+    ]
+    return [
+        row(
+            lambda x, logits, n=n: ops.bernoulli_log_prob(x, logits, n),
+            lambda x, logits, n=n: (x * logits - numpy.logaddexp(0, logits)).sum(axis=tuple(range(-n, 0))),
+            *(real(*x), real(*logits)),
+        )
+        for x, logits, n in shapes
+    ]
+
+
 def loop_lstm(
     inputs: numpy.ndarray,
     recurrent: numpy.ndarray,
@@ -386,6 +405,7 @@ CASES: dict[str, list[Case]] = {
         row(ops.affine, lambda x, w, b: x @ w + b, real(*shape), real(4, 5), real(5))
         for shape in ((3, 4), (2, 3, 4), (4,))
     ],
+    "bernoulli_log_prob": _bernoulli_rows(),
     "broadcast_to": [
         row(_with(ops.broadcast_to, (2, 3, 4)), lambda x: x + numpy.zeros((2, 3, 4)), real(*shape))
         for shape in ((3, 4), (3, 1), (), (2, 3, 4))

@@ -4,6 +4,7 @@ import sys
 
 from scratchvae import operators
 from scratchvae.autodiff import broadcast_to, sum_to
+from scratchvae.ops.bernoulli import bernoulli_log_prob
 from scratchvae.ops.convolution import conv2d, conv2d_kernel, conv_transpose2d, upsample2d
 from scratchvae.ops.elementwise import (
     abs,
@@ -51,6 +52,7 @@ __all__ = [
     "abs",
     "add",
     "affine",
+    "bernoulli_log_prob",
     "broadcast_to",
     "clip",
     "concatenate",

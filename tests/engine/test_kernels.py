@@ -9,7 +9,9 @@ import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae import compiler, kernels
+from scratchvae import compiler, kernels, ops
+from scratchvae.backend import asarray
+from scratchvae.distributions import Bernoulli
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
 from scratchvae.optim import ADAM, BLOCK, Adam
@@ -69,6 +71,78 @@ def test_adam_on_the_host_has_the_bits_of_numpy(host, monkeypatch, dtype, n):
     monkeypatch.delenv("SCRATCHVAE_KERNELS")
     assert ADAM.on(numpy.zeros(1, dtype)) is None
     numpy.testing.assert_array_equal(compiled, descend(dtype, n, 4))
+
+
+LOGITS = [*numpy.linspace(-110, 110, 2001), 1e-30, -1e-30, 0.0, 3e4, -3e4]  # 88 is the last whose exponential is finite
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
+def test_the_bernoulli_kernels_round_as_numpy_does(host, dtype):
+    """Within a few units in the last place of the result: of numbers, not of their sums, as events have one entry."""
+    logits = numpy.repeat(numpy.array(LOGITS, dtype), 3)[:, None]
+    x = numpy.resize(numpy.array([0, 1, 0.3], dtype), logits.shape)
+    leaf = sv.Tensor(logits)
+    y = ops.bernoulli_log_prob(x, leaf)
+    slope = sv.grad(ops.sum(y), [leaf])[0]
+    wide, x = logits.astype(numpy.longdouble), x.astype(numpy.longdouble)
+    ulp = numpy.finfo(dtype).eps
+    expected = (x * wide - numpy.maximum(wide, 0) - numpy.log1p(numpy.exp(-abs(wide))))[:, 0]
+    numpy.testing.assert_allclose(y.data, expected.astype(dtype), rtol=3 * ulp, atol=numpy.finfo(dtype).tiny)
+    with numpy.errstate(over="ignore"):
+        expected = x - 1 / (1 + numpy.exp(-wide))
+    numpy.testing.assert_allclose(slope, expected.astype(dtype), rtol=0, atol=2 * ulp)
+
+
+def test_certain_and_impossible_values_and_no_number(device):
+    """The same on every path: log 1 = 0 and log 0 = -infinity, each without a NaN; a NaN stays one."""
+    x = [1.0, 0.0, 0.5, 0.0, 1.0, 0.5, 1.0, numpy.nan]
+    logits = [math.inf, math.inf, math.inf, -math.inf, -math.inf, -math.inf, numpy.nan, 1.0]
+    values = [0, -math.inf, -math.inf, 0, -math.inf, -math.inf, numpy.nan, numpy.nan]
+    slopes = [0, -1, -0.5, 0, 1, 0.5, numpy.nan, numpy.nan]
+    for dtype in (numpy.float32, numpy.float64):
+        arrays = (asarray(numpy.array(a, dtype)[:, None], device) for a in (x, logits))
+        x_, leaf = next(arrays), sv.Tensor(next(arrays))
+        numpy.testing.assert_array_equal(sv.to_numpy(Bernoulli(leaf).log_prob(x_)), values)
+        y = ops.bernoulli_log_prob(x_, leaf)
+        numpy.testing.assert_array_equal(sv.to_numpy(y), values)
+        numpy.testing.assert_array_equal(sv.to_numpy(sv.grad(ops.sum(y), [leaf])[0])[:, 0], slopes)
+
+
+@needs_compiler
+def test_certain_and_impossible_values_on_the_host(host):
+    test_certain_and_impossible_values_and_no_number("cpu")
+
+
+@needs_compiler
+@pytest.mark.parametrize("block", [1, 30, BLOCK])
+def test_bernoulli_rows_repeats_and_blocks_on_the_host(host, rng, monkeypatch, block):
+    monkeypatch.setattr("scratchvae.ops.bernoulli.BLOCK", block)
+    for x_shape, logits_shape, n in [((5, 7), (3, 5, 7), 1), ((5, 2, 3, 1), (2, 4, 5, 2, 3, 1), 3), ((5,), (5,), 0)]:
+        x, logits, g = (
+            rng.standard_normal(shape) for shape in (x_shape, logits_shape, logits_shape[: len(logits_shape) - n])
+        )
+        for order in ("C", "F"):
+            leaf = sv.Tensor(numpy.asarray(logits, order=order))
+            y = ops.bernoulli_log_prob(numpy.asarray(x, order=order), leaf, n)
+            event = tuple(range(-n, 0))
+            numpy.testing.assert_allclose(y.data, (x * logits - numpy.logaddexp(0, logits)).sum(axis=event), rtol=1e-12)
+            (slope,) = sv.grad(ops.sum(y * g), [leaf])
+            g_ = g.reshape(g.shape + (1,) * n)
+            numpy.testing.assert_allclose(slope, g_ * (x - 1 / (1 + numpy.exp(-logits))), rtol=1e-9, atol=1e-12)
+
+
+@needs_compiler
+def test_a_training_on_the_host_is_that_of_numpy(host, rng, monkeypatch):
+    x = (rng.random((40, 12)) < 0.4).astype(numpy.float32)
+
+    def elbos():
+        model = sv.VAE.mlp(12, 2, (9,), seed=1)
+        return sv.fit(model, x, epochs=3, batch_size=16, n_samples=3, seed=2, progress=False)["elbo"]
+
+    compiled = elbos()
+    monkeypatch.delenv("SCRATCHVAE_KERNELS")
+    numpy.testing.assert_allclose(compiled, elbos(), rtol=1e-5)
 
 
 @needs_compiler

@@ -87,6 +87,11 @@ PEERS = {
     "abs": (ops.abs, torch.abs, [real(3, 4)]),
     "add": (ops.add, torch.add, [real(3, 4), real(4)]),
     "affine": (ops.affine, lambda x, w, b: torch.nn.functional.linear(x, w.T, b), [real(2, 3, 4), real(4, 5), real(5)]),
+    "bernoulli_log_prob": (
+        ops.bernoulli_log_prob,
+        lambda x, y: -torch.nn.functional.binary_cross_entropy_with_logits(y, x, reduction="none").sum(-1),
+        [real(3, 4), real(3, 4)],
+    ),
     "broadcast_to": (lambda x: ops.broadcast_to(x, (2, 3, 4)), lambda x: x.expand(2, 3, 4), [real(3, 1)]),
     "clip": (lambda x: ops.clip(x, -0.5, 0.5), lambda x: torch.clip(x, -0.5, 0.5), [real(3, 4)]),
     "concatenate": (

@@ -30,7 +30,12 @@ from scratchvae import compiler
 from scratchvae.backend import array_module
 from scratchvae.errors import InputError, ShapeError
 
-C_TYPES = {"T": ("T", None), "int32": ("int", ctypes.c_int32), "uint32": ("unsigned", ctypes.c_uint32)}
+C_TYPES = {
+    "T": ("T", None),
+    "int32": ("int", ctypes.c_int32),
+    "uint32": ("unsigned", ctypes.c_uint32),
+    "int64": ("long long", ctypes.c_int64),
+}
 FLOATS = {"f": ("float", ctypes.c_float), "d": ("double", ctypes.c_double)}
 
 
@@ -54,7 +59,7 @@ class Kernel:
         Declarations, separated by commas: "T x[i]" is an array whose entry i the text calls x; "T x[row]" one with an
         entry for each row of the others, of shape (..., 1) on a GPU, where all these broadcast; "T x[]" an array of
         which the text picks its entries, x[i + 1]; "int32 n" a number. T is the type of the outputs, float or double;
-        the others are int32 and uint32. An output may be read before it is written.
+        the others are int32, uint32 and int64. An output may be read before it is written.
     text : str
         In what CUDA and C++ share. T(1) is a one of that type.
     preamble : str

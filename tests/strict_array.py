@@ -245,7 +245,7 @@ class _Kernel:
                 ctypes.c_void_p(x.ctypes.data) if form != "number" else numpy.ctypeslib.as_ctypes_type(x.dtype)(x)
                 for x, form in zip(values, forms, strict=True)
             ),
-            ctypes.c_ssize_t(size or math.prod(shape)),
+            ctypes.c_ssize_t(math.prod(shape) if size is None else size),
         )
         return arguments[-1]
 

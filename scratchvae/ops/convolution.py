@@ -167,9 +167,9 @@ def _columns(
             columns = xp.empty((*shape, places, *kernel_size, channels), dtype=x.dtype)
         patches = columns[: shape[0], : shape[1]]
         if compiled:
-            above = top - block[1].start * stride[0]
-            sizes = height, width, channels, shape[1], places, *kernel_size, *stride, above, left
-            compiled(x[block[0]], *sizes, patches)
+            above, run = top - block[1].start * stride[0], kernel_size[1] * channels
+            sizes = height, width * channels, shape[1], places, kernel_size[0], run, stride[0], stride[1] * channels
+            compiled(x[block[0]], *sizes, above, left * channels, patches)
         else:
             patches[...] = windows[block]
         yield block, patches.reshape(-1, math.prod(kernel_size) * channels)
@@ -177,23 +177,23 @@ def _columns(
 
 IM2COL = Kernel(
     "im2col",
-    "T x[], int32 height, int32 width, int32 channels, int32 rows, int32 places, int32 kernel_height, "
-    "int32 kernel_width, int32 down, int32 across, int32 top, int32 left",
+    "T x[], int32 height, int32 width, int32 rows, int32 places, int32 kernel_height, int32 run, int32 down, "
+    "int32 across, int32 top, int32 left",
     "T columns[i]",
     """
-    ptrdiff_t rest = i;
-    const ptrdiff_t c = rest % channels;         rest /= channels;
-    const ptrdiff_t b = rest % kernel_width;     rest /= kernel_width;
-    const ptrdiff_t a = rest % kernel_height;    rest /= kernel_height;
-    const ptrdiff_t q = rest % places;           rest /= places;
-    const ptrdiff_t p = rest % rows;             rest /= rows;
-    const ptrdiff_t row = down * p + a - top, column = across * q + b - left;
+    const unsigned entry = (unsigned)i, in_run = entry % run, number = entry / run;
+    const unsigned a = number % kernel_height, place = number / kernel_height;
+    const unsigned q = place % places, of_image = place / places;
+    const unsigned p = of_image % rows, m = of_image / rows;
+    const int row = down * (int)p + (int)a - top, column = across * (int)q + (int)in_run - left;
     const bool inside = 0 <= row && row < height && 0 <= column && column < width;
-    columns = inside ? x[((rest * height + row) * width + column) * channels + c] : T(0);
+    columns = inside ? x[((ptrdiff_t)m * height + row) * width + column] : T(0);
     """,
 )
 """`_windows` of `_with_margins`: columns[m, p, q, a, b, c] = x[m, down p + a - top, across q + b - left, c], or zero.
 
+Along a row columns and channels are one axis here, of which a kernel covers a run: width, run, across and left count
+entries. So four divisions find an entry, of 32 bits, which a GPU does faster than of 64: a block has fewer than 2^32.
 top may be negative: for the rows of places from p on it is less by down p.
 """
 

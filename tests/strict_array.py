@@ -5,7 +5,10 @@ Under the name `cupy` in sys.modules (the fixture `strict_gpu`) it serves device
 - mix with each other and with numbers, never with NumPy arrays, neither in operators and functions nor as an index;
 - stay arrays under reductions: a sum is a 0-d array, which `+=` changes in place;
 - have the methods, and the module the functions, that CuPy 14 has, and no others;
-- hold numbers alone, neither strings nor objects.
+- hold numbers alone of the types that a GPU has, neither strings nor objects nor longdouble;
+- are no index of Python's, `list[array]` or `range(array)`, and entries are assigned arrays and numbers, no lists;
+- hold NaN, or the largest integer, where memory is fresh.
+Inside `capturing()` whatever would wait for the GPU, or copy from or to it, is refused too, as while a stream captures.
 Kernels are compiled as C++ where there is a compiler; without one there are none, and the NumPy lines run.
 CuPy's own messages and rules are kept where they are known; where CuPy accepts a NumPy array now and then (as an index,
 or in `x[...] = array`), this refuses it always.
@@ -13,6 +16,7 @@ or in `x[...] = array`), this refuses it always.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import math
@@ -35,6 +39,8 @@ ABSENT_FUNCTIONS = frozenset(
 )
 ABSENT_METHODS = frozenset("ctypes getfield resize setfield setflags to_device".split())
 CONVERSIONS = frozenset("array asarray asanyarray ascontiguousarray".split())  # where a NumPy array may enter
+CUBLAS = frozenset("matmul dot tensordot vdot inner einsum".split())
+TYPES = "?bBhHiIlLqQefdFD"
 NUMBERS = (bool, int, float, complex, numpy.generic)
 
 
@@ -49,6 +55,7 @@ class StrictArray:
 
     def get(self) -> numpy.ndarray:
         """The entries as a NumPy array that shares nothing with this one."""
+        _wait()
         return self._values.copy()
 
     def __array__(self, *_, **__):
@@ -76,7 +83,7 @@ class StrictArray:
         return StrictArray(numpy.asarray(self._values[_index(index)]))
 
     def __setitem__(self, index, value):
-        self._values[_index(index)] = _unwrap(value)
+        self._values[_index(index)] = _operand(value)
 
     def __len__(self):
         return len(self._values)
@@ -85,16 +92,16 @@ class StrictArray:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self):
+        _wait()
         return bool(self._values)
 
     def __int__(self):
+        _wait()
         return int(self._values)
 
     def __float__(self):
+        _wait()
         return float(self._values)
-
-    def __index__(self):
-        return operator.index(self._values)
 
     def __repr__(self):
         return repr(self._values)
@@ -118,6 +125,8 @@ def _bind_operators() -> None:
 
     def binary(function):
         def method(x, y):
+            if _captures and function is operator.matmul:
+                raise NotImplementedError("@ is not supported while a stream captures")
             return NotImplemented if give_way(y) else StrictArray(numpy.asarray(function(x._values, _operand(y))))
 
         return method
@@ -144,6 +153,25 @@ def _bind_operators() -> None:
 _bind_operators()
 
 
+_captures = False
+
+
+@contextlib.contextmanager
+def capturing():
+    """Inside, what CuPy refuses while a stream captures is refused: what waits, copies from or to the host, cuBLAS."""
+    global _captures
+    _captures = True
+    try:
+        yield
+    finally:
+        _captures = False
+
+
+def _wait() -> None:
+    if _captures:
+        raise RuntimeError("the current stream is capturing, so synchronous API calls are disallowed")
+
+
 def _unwrap(x):
     """The NumPy values inside; arrays of any other library are refused, in tuples and lists too."""
     if isinstance(x, StrictArray):
@@ -167,12 +195,17 @@ def _index(index):
     for part in parts:
         if not (part is None or part is ... or isinstance(part, (StrictArray, int, slice, numpy.integer))):
             raise IndexError(f"an array of the GPU is indexed by its like, integers and slices, not {type(part)}")
+        if isinstance(part, StrictArray) and part.dtype.kind == "b":
+            _wait()  # until the host knows how many entries the mask picks
     return _unwrap(index) if isinstance(index, tuple) else _unwrap((index,))
 
 
 def _wrap(result):
     if isinstance(result, (numpy.ndarray, numpy.generic)):
-        return StrictArray(numpy.asarray(result))
+        result = numpy.asarray(result)
+        if result.dtype.char not in TYPES:
+            raise ValueError(f"Unsupported dtype {result.dtype}")
+        return StrictArray(result)
     if isinstance(result, list):
         return [_wrap(part) for part in result]
     return result
@@ -185,9 +218,18 @@ class _on_device:
         self.function = function
 
     def __call__(self, *arguments, **options):
+        name = self.function.__name__
+        if {"where", "initial"} & options.keys():
+            raise TypeError(f"{name}() of CuPy takes neither where= nor initial=")
+        if name == "where" and not isinstance(arguments[0], StrictArray):
+            raise AttributeError(f"{type(arguments[0]).__name__!r} object has no attribute 'astype'")
+        if _captures and (name in CUBLAS or name == "concatenate" and len(arguments[0]) > 8):
+            raise NotImplementedError(f"{name} is not supported while a stream captures")
+        if name in ("item", "tolist", "tobytes", "nonzero", "flatnonzero", "unique"):
+            _wait()
         unwrap = _operand if isinstance(self.function, numpy.ufunc) else _unwrap
         result = self.function(*map(unwrap, arguments), **{name: _unwrap(value) for name, value in options.items()})
-        if self.function.__name__ in ("item", "tolist", "tobytes"):
+        if name in ("item", "tolist", "tobytes"):
             return result
         if isinstance(result, tuple):
             return tuple(map(_wrap, result))
@@ -195,14 +237,18 @@ class _on_device:
 
     def at(self, x, index, y) -> None:
         """x[index] += y and the like, repeated indices counting as often as they appear."""
+        if x.dtype.kind == "b":
+            raise TypeError(f"{self.function.__name__}.at of CuPy takes no truth values")
         self.function.at(x._values, _index(index), _unwrap(y))
 
 
 def _conversion(function):
     def convert(x, *arguments, **options):
+        if not isinstance(x, StrictArray):
+            _wait()
         x = StrictArray(x.copy()) if isinstance(x, numpy.ndarray) else x
         values = function(_unwrap(x), *arguments, **options)
-        if values.dtype.kind not in "biufc":
+        if values.dtype.char not in TYPES:
             raise ValueError(f"Unsupported dtype {values.dtype}")
         return x if isinstance(x, StrictArray) and values is x._values else StrictArray(values)
 
@@ -286,10 +332,16 @@ COMPILER = shutil.which("c++")
 if COMPILER:
     ElementwiseKernel = _Kernel
 
+__version__ = "14.2.0"
 ndarray = StrictArray
 cuda = SimpleNamespace(
-    runtime=SimpleNamespace(getDeviceCount=lambda: 1),
-    get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
+    runtime=SimpleNamespace(
+        getDeviceCount=lambda: 1,
+        getDevice=lambda: 0,
+        getDeviceProperties=lambda number: {"name": b"no card"},
+        runtimeGetVersion=lambda: 13000,
+    ),
+    get_current_stream=lambda: SimpleNamespace(synchronize=_wait),
 )
 
 
@@ -303,10 +355,24 @@ special = SimpleNamespace(**{name: _on_device(getattr(scipy.special, name)) for 
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_on_device(numpy.lib.stride_tricks.as_strided)))
 
 
+def _fresh(function):
+    """empty and empty_like, which leave what the memory holds: here what shows wherever it is read."""
+
+    def allocate(*arguments, **options):
+        array = _on_device(function)(*arguments, **options)
+        kind, dtype = array.dtype.kind, array.dtype
+        array._values.fill(numpy.nan if kind in "fc" else kind == "b" or numpy.iinfo(dtype).max)
+        return array
+
+    return allocate
+
+
 def __getattr__(name):
     attribute = None if name.startswith("_") or name in ABSENT_FUNCTIONS else getattr(numpy, name, None)
     if attribute is None and name != "newaxis" or isinstance(attribute, ModuleType):
         raise AttributeError(f"module 'cupy' has no attribute {name!r}")
     if name in CONVERSIONS:
         return _conversion(attribute)
+    if name in ("empty", "empty_like"):
+        return _fresh(attribute)
     return attribute if isinstance(attribute, type) or not callable(attribute) else _on_device(attribute)

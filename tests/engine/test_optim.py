@@ -247,7 +247,7 @@ def test_what_cannot_be_optimised_is_refused(parameters, settings, sentence):
         Adam(parameters(), **settings)
 
 
-def test_parameters_on_two_devices_are_refused(strict_gpu):
+def test_parameters_on_two_devices_are_refused(gpu):
     from scratchvae.backend import asarray
 
     parameters = [sv.Tensor(numpy.ones(2)), sv.Tensor(asarray(numpy.ones(2), "gpu"))]

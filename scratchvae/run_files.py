@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 
 from scratchvae import checkpoint
-from scratchvae.backend import to_numpy
+from scratchvae.backend import gpu_versions, to_numpy
 from scratchvae.errors import DataError, InputError
 from scratchvae.npz import opened, readable
 
@@ -138,7 +138,7 @@ def completed(settings: Any, names: Any, defaults: Any) -> Any:
     return missing | {name: completed(settings[name], names.get(name), defaults.get(name)) for name in settings}
 
 
-def versions() -> dict[str, str]:
+def versions(device: str = "cpu") -> dict[str, str]:
     """What the last bits depend on besides the settings: programs, the machine, and variables of the environment."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     build = numpy.show_config(mode="dicts")
@@ -149,6 +149,7 @@ def versions() -> dict[str, str]:
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "machine": f"{platform.machine()}, {processors} processors",
         "simd": " ".join(build.get("SIMD Extensions", {}).get("found", [])),
+        **(gpu_versions() if device == "gpu" else {}),
     } | {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
 
 

@@ -15,7 +15,7 @@ from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.event import check_event, on_support, sum_event
 from scratchvae.distributions.integration import entries, product
 from scratchvae.errors import DataError
-from scratchvae.ops.bernoulli import TERM
+from scratchvae.ops.densities import TERM
 
 
 class Bernoulli(Distribution):
@@ -68,12 +68,13 @@ class Bernoulli(Distribution):
         does so with x = 0.
         """
         check_event("Bernoulli.log_prob", x, self)
-        if device_of(x) == "gpu" or TERM.on(x):
-            return ops.bernoulli_log_prob(x, self.logits, self.event_ndim)
-        with numpy.errstate(invalid="ignore"):
-            log_p = sum_event(x * self.logits - ops.softplus(self.logits), self)
-        if not numpy.isnan(to_numpy(log_p)).any():
-            return log_p
+        if TERM.on(x) and x.dtype == self.logits.dtype:
+            return ops.bernoulli_log_prob(x, self.logits, event_ndim=self.event_ndim)
+        if device_of(x) == "cpu":  # where a look at the result costs nothing
+            with numpy.errstate(invalid="ignore"):
+                log_p = ops.bernoulli_log_prob(x, self.logits, event_ndim=self.event_ndim)
+            if not numpy.isnan(to_numpy(log_p)).any():
+                return log_p
         certain = (self.logits >= math.inf) | (self.logits <= -math.inf)
         logits = ops.where(certain, 0.0, self.logits)
         values = ops.where(certain, -math.inf, x * logits - ops.softplus(logits))

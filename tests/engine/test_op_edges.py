@@ -42,6 +42,7 @@ LEFT_OUT = {
 }
 SQUARES_PASS_THE_RANGE = {"float16", "float16, largest", "float32, 1e25", "float32, 1e38", "float32, -1e38"}
 LEFT_OUT |= dict.fromkeys(("lstm", "lstm_step"), SQUARES_PASS_THE_RANGE)  # those of the normalisation
+LEFT_OUT |= {"normal_log_prob": SQUARES_PASS_THE_RANGE | {"float32, -infinity"}}
 LEFT_OUT |= dict.fromkeys(("gru", "gru_step"), {"float32, -1e38"})  # h U is infinite, and r is 0
 PRODUCTS_PASS_THE_RANGE = {"float16, largest", "float32, 1e25", "float32, 1e38"}
 LEFT_OUT_OF_GRADIENTS = {

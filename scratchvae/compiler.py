@@ -57,7 +57,7 @@ def _key(path: str, text: str) -> str:
 
 def _run(command: list[str], text: str) -> str:
     try:
-        run = subprocess.run(command, input=text, capture_output=True, text=True, timeout=SECONDS)
+        run = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", timeout=SECONDS)
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"{command[0]} took more than {SECONDS} seconds") from None
     if run.returncode:

@@ -146,7 +146,9 @@ class Run:
                     refuse_run(self.directory)
                     self.save()  # before the configuration, which marks a directory as one that can be resumed
                 options = {} if self._options is None else {"options": self._options}
-                config = options | self.settings | {"epochs": self.epochs, "versions": run_files.versions()}
+                config = (
+                    options | self.settings | {"epochs": self.epochs, "versions": run_files.versions(self.model.device)}
+                )
                 write_text(self.directory / "config.json", checkpoint.as_json(config, indent=2))
             self._exit = stack.pop_all()
         return self
@@ -263,7 +265,10 @@ class Run:
         versions, epochs = recorded.pop("versions", None), recorded.pop("epochs", None)
         options = recorded.pop("options", None)
         self._options = options if self._options is None else self._options
-        before, now = run_files.completed(recorded, self.settings, self._every_default()), run_files.versions()
+        before, now = (
+            run_files.completed(recorded, self.settings, self._every_default()),
+            run_files.versions(self.model.device),
+        )
         names = sorted(before.keys() | self.settings.keys())
         changed = [name for name in names if digest(before.get(name)) != digest(self.settings.get(name))]
         if changed:

@@ -14,14 +14,17 @@ from typing import Any
 import numpy
 
 from scratchvae import checkpoint
-from scratchvae.backend import to_numpy
+from scratchvae.backend import gpu_versions, to_numpy
 from scratchvae.errors import DataError, InputError
 from scratchvae.npz import opened, readable
 
 Metrics = dict[str, float]
 LARGEST_METRIC = 1e100  # what is larger no run has written, and no picture can show
 METRICS = {"epoch", "step", "elbo", "reconstruction", "kl", "active_units", "seconds"}  # of every epoch
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ENVIRONMENT = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("SCRATCHVAE_KERNELS", "CUPY_TF32", "CUPY_ACCELERATORS"),
+)
 
 
 def has_begun(directory: Path) -> bool:
@@ -140,8 +143,8 @@ def completed(settings: Any, names: Any, defaults: Any) -> Any:
     return missing | {name: completed(settings[name], names.get(name), defaults.get(name)) for name in settings}
 
 
-def versions() -> dict[str, str]:
-    """What the last bits depend on besides the settings: programs, the machine, and the number of threads."""
+def versions(device: str = "cpu") -> dict[str, str]:
+    """What the last bits depend on besides the settings: programs, the machine, and variables of the environment."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     build = numpy.show_config(mode="dicts")
     blas = build.get("Build Dependencies", {}).get("blas", {})
@@ -151,7 +154,8 @@ def versions() -> dict[str, str]:
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "machine": f"{platform.machine()}, {processors} processors",
         "simd": " ".join(build.get("SIMD Extensions", {}).get("found", [])),
-    } | {name: os.environ[name] for name in THREADS if name in os.environ}
+        **(gpu_versions() if device == "gpu" else {}),
+    } | {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
 
 
 def same_versions(before: Any, now: dict[str, str]) -> bool:

@@ -17,9 +17,8 @@ from scratchvae.kinds import KINDS
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors arrays backend noise object_arrays npz replacement binarization dequantization minibatches chemistry alphabet
-    columns
-    operators autodiff
+    errors arrays backend compiler kernels noise object_arrays npz replacement binarization dequantization
+    minibatches chemistry alphabet columns operators autodiff
     ops gradcheck
     optim nn distributions gradient_estimators quadrature linear latent_space evaluation objectives models
     molecule_scores gaussian_process genetic latent_search

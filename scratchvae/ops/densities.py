@@ -14,11 +14,34 @@ import numpy
 
 from scratchvae.autodiff import Tensor, primitive, sum_to
 from scratchvae.backend import array_module, device_of
+from scratchvae.kernels import Kernel
 from scratchvae.ops.elementwise import as_real, exp, negative, sigmoid, square
 from scratchvae.ops.structure import reshape
 
 BLOCK = {"cpu": 2**15, "gpu": 2**62}
 """The most entries of a block, if that is not a single event."""
+
+TERM = Kernel(
+    "bernoulli_term",
+    "T x[i], T l[i]",
+    "T term[i]",
+    """
+    const T rest = x - (l > T(0) ? T(1) : T(0));
+    term = rest * (rest == T(0) ? T(0) : l) - log1p(exp(l < T(0) ? l : -l));
+    """,
+)
+"""The terms of `bernoulli_log_prob`, as (x - [l > 0]) l - log(1 + e^-|l|), where 0 times infinity is 0."""
+
+SLOPE = Kernel(
+    "bernoulli_slope",
+    "T g[row], T x[i], T l[i]",
+    "T slope[i]",
+    """
+    const T e = exp(l < T(0) ? l : -l);
+    slope = g * (x - (l > T(0) ? T(1) : e) / (T(1) + e));
+    """,
+)
+"""g (x - sigmoid(l)), the rule of `bernoulli_log_prob` for the logits."""
 
 
 @primitive
@@ -26,11 +49,17 @@ def bernoulli_log_prob(x: Any, logits: Any, event_ndim: int = 1) -> Any:
     """y = sum over the event of x l - log(1 + e^l),   dl = g (x - 1 / (1 + e^-l)),   dx = g l
 
     shape: (..., N, *event) twice -> (..., N); axes broadcast. With log(1 + e^l) as max(l, 0) + log(1 + e^-|l|) nothing
-    overflows; in float32 that and the slope 1 / (1 + e^-l) are right to 4 units in the last place.
+    overflows; in float32 that and the slope 1 / (1 + e^-l) are right to 4 units in the last place. Where the kernels
+    are compiled, a logit of infinity makes x = 1 certain, y = 0, and all else impossible, y = -infinity.
     """
     xp, dtype, shape, (x, logit) = _common(x, logits)
-    y = xp.empty(shape[: len(shape) - event_ndim], dtype=dtype)
+    y, compiled = xp.empty(shape[: len(shape) - event_ndim], dtype=dtype), _compiled(TERM, x, logit)
     for block in _blocks(shape, event_ndim, device_of(y)):
+        if compiled:
+            term = xp.empty(logit[block].shape, dtype=dtype)
+            compiled(_in_order(x[block]), _in_order(logit[block]), term)
+            y[block] = _sum_event(term, event_ndim)
+            continue
         softplus = xp.abs(logit[block], out=xp.empty(logit[block].shape, dtype=dtype))
         xp.negative(softplus, out=softplus)
         xp.exp(softplus, out=softplus)
@@ -52,10 +81,14 @@ def _bernoulli_rule_logits(g: Any, y: Any, x: Any, logits: Any, event_ndim: int 
     if isinstance(g, Tensor):
         return sum_to(g * (x - sigmoid(logits)), logits.shape)
     xp, dtype, shape, (x, logit) = _common(x, logits)
-    slope, g = xp.empty(shape, dtype=dtype), xp.broadcast_to(g, shape)
+    slope, compiled = xp.empty(shape, dtype=dtype), _compiled(SLOPE, x, logit, g)
+    g, weight = xp.broadcast_to(g, shape), g
     with numpy.errstate(over="ignore"):  # where e^-l is infinite, 1 / (1 + e^-l) is 0
         for block in _blocks(shape, event_ndim, device_of(slope)):
             d = slope[block]
+            if compiled:
+                compiled(_in_order(weight[block]), _in_order(x[block]), _in_order(logit[block]), d)
+                continue
             xp.negative(logit[block], out=d)
             xp.exp(d, out=d)
             d += 1.0
@@ -129,6 +162,16 @@ def _common(*arrays: Any) -> tuple[Any, Any, tuple[int, ...], list[Any]]:
     xp, dtype = array_module(*arrays), numpy.result_type(*(getattr(x, "dtype", x) for x in arrays))
     shape = numpy.broadcast_shapes(*(getattr(x, "shape", ()) for x in arrays))
     return xp, dtype, shape, [xp.broadcast_to(x, shape) for x in arrays]
+
+
+def _compiled(kernel: Kernel, *arrays: Any) -> Any:
+    """The kernel, where it is compiled and all arrays have one type."""
+    return kernel.on(arrays[0]) if len({x.dtype for x in arrays}) == 1 and arrays[0].size else None
+
+
+def _in_order(x: Any) -> Any:
+    """x as a kernel takes it: on the CPU its entries one after the other, on a GPU as it is."""
+    return numpy.ascontiguousarray(x) if isinstance(x, numpy.ndarray) else x
 
 
 def _blocks(shape: tuple[int, ...], event_ndim: int, device: str) -> Iterator[tuple[Any, ...]]:

@@ -146,7 +146,7 @@ def test_the_types_and_the_state_are_those_of_the_parameters(start):
         numpy.testing.assert_allclose(optimizer.state["mean_square"], 0.001, rtol=1e-5)
 
 
-def test_a_step_on_the_gpu_equals_one_on_the_cpu(strict_gpu, start, gradients):
+def test_a_step_on_the_gpu_equals_one_on_the_cpu(gpu, start, gradients):
     from scratchvae.backend import asarray
 
     for make in (partial(SGD, momentum=0.9, clip_value=1.0), partial(Adam, clip_norm=0.5)):
@@ -250,7 +250,7 @@ def test_what_cannot_be_optimised_is_refused(parameters, settings, sentence):
         Adam(parameters(), **settings)
 
 
-def test_parameters_on_two_devices_are_refused(strict_gpu):
+def test_parameters_on_two_devices_are_refused(gpu):
     from scratchvae.backend import asarray
 
     parameters = [sv.Tensor(numpy.ones(2)), sv.Tensor(asarray(numpy.ones(2), "gpu"))]

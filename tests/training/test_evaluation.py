@@ -266,7 +266,7 @@ def test_counts_must_be_positive_integers(function, name, value):
         function(sv.VAE.mlp(6, 2, (4,)), numpy.ones((2, 6)), **{name: value})
 
 
-def test_on_the_strict_device_the_scores_are_those_of_the_cpu(strict_gpu, monkeypatch, rng):
+def test_on_the_gpu_the_scores_are_those_of_the_cpu(gpu, monkeypatch, rng):
     from scratchvae.backend import asarray
 
     model, x = small("bernoulli", binarize="dynamic"), rng.uniform(size=(7, 6))

@@ -7,12 +7,14 @@ and threads.png (milliseconds of each case with each number of threads).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.arguments import parser, say
 from benchmarks.harness import Result
@@ -62,6 +64,9 @@ def growth(results: list[Result], group: str, label: str) -> Figure | None:
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="milliseconds of a step")
         axes.set_xticks(sizes, [str(n) for n in sizes])
         axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
     return by_threads([row for row in results if row["case"].startswith(f"{group}:")], draw)
 
@@ -75,7 +80,7 @@ def nats(results: list[Result]) -> Figure | None:
             seconds = numpy.cumsum([turn["steps"] * turn["seconds"] for turn in turns])
             color, marker = LOOKS[name]
             axes.plot(seconds, [turn["loss"] for turn in turns], color=color, marker=marker, label=name)
-        axes.set(xlabel="seconds of training", ylabel="-ELBO of the minibatches, nats", yscale="log")
+        axes.set(xlabel="seconds of training", ylabel="-ELBO of the minibatches, nats")
 
     return by_threads([row for row in results if row["case"] == "nats"], draw)
 
@@ -86,17 +91,23 @@ def threads(results: list[Result]) -> Figure | None:
     several = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if not several:
         return None
-    figure = Figure(figsize=(3.2 * len(several), 3.6), layout="constrained", dpi=120)
-    for axes, case in zip(figure.subplots(1, len(several), squeeze=False).flat, several, strict=True):
+    n_rows = math.ceil(len(several) / 3)
+    figure = Figure(figsize=(10.5, 3.2 * n_rows), layout="constrained", dpi=120)
+    for axes in figure.subplots(n_rows, 3, squeeze=False).flat[len(several) :]:
+        axes.remove()
+    for axes, case in zip(figure.axes, several, strict=True):
         rows = sorted((row for row in results if row["case"] == case), key=lambda row: row["threads"])
         for name in peers(rows):
             found = [(row["threads"], row["peers"][name]["milliseconds"]) for row in rows if name in row["peers"]]
             color, marker = LOOKS[name]
             axes.plot(*zip(*found, strict=True), color=color, marker=marker, label=name)
-        axes.set(title=case, xlabel="threads", ylabel="milliseconds of a step", ylim=(0, None))
+        busy = " (on a busy machine)" if any(row["busy"] for row in rows) else ""
+        axes.set(title=f"{case}{busy}", xlabel="threads", ylabel="milliseconds of a step")
+        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         axes.set_xticks([row["threads"] for row in rows])
         open_frame(axes)
-    figure.axes[0].legend(frameon=False)
+    named = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), frameon=False, loc="outside right upper")
     return figure
 
 

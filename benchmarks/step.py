@@ -67,11 +67,12 @@ def main(arguments: list[str]) -> None:
 
 def table(result: Result) -> str:
     """The figures of a case, and what was left out."""
+    others = result["cores in use by others"]
     threads = f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
     lines = [
         f"\n{result['case']}: {result['what']}, {threads}{', ON A BUSY MACHINE' if result['busy'] else ''}"
-        f" (load {result['load before']} before and {result['load after']} after,"
-        f" {result['cores in use by others']} cores in use by others)",
+        f" (load {result['load before']} before and {result['load after']} after"
+        f"{'' if others is None else f', {others:.2f} cores in use by others'})",
         f"{'':22s}{'ms':>9s}{'10 % to 90 %':>20s}{'ratio':>8s}{'CPU ms':>10s}{'ratio':>8s}"
         f"{'MiB':>8s}{'faults':>9s}{'first, s':>10s}",
     ]

@@ -21,6 +21,7 @@ from benchmarks import (
     directions,
     faces,
     iwae,
+    manifold,
     mnist,
     molecule_search,
     molecules,
@@ -41,6 +42,24 @@ def test_the_schedule_of_iwae(rng):
     bias = model.decoder.network.layers[-1].bias.data
     numpy.testing.assert_allclose(1 / (1 + numpy.exp(-bias)), images.mean(axis=0), rtol=1e-4)
     assert iwae.fit(model, images, "iwae", 5, 1, 0) is model
+
+
+def test_what_a_classifier_sees_on_a_manifold_is_kept(tmp_path, monkeypatch, capsys):
+    """A classifier that is sure of one class for dark pictures, and of none for others."""
+    digits = sv.data.draw_digits(20)
+    monkeypatch.setitem(sv.data.DATASETS, "drawn-digits", lambda data_dir, seed: [digits, digits])
+
+    def classifier(train):
+        return lambda images: numpy.where(images.mean(axis=(1, 2, 3))[:, None] < 0.5, numpy.eye(10)[3], 0.1)
+
+    monkeypatch.setattr(manifold, "convolutional_classifier", classifier)
+    model = sv.VAE.mlp(784, 2, (3,), seed=1)
+    sv.save(model, tmp_path / "model.npz")
+    manifold.main([str(tmp_path / "model.npz"), "--out", str(tmp_path / "sure.json")])
+    (row,) = json.loads((tmp_path / "sure.json").read_text()).values()
+    dark = (model.decode(sv.plotting.latent_grid(20)).mean.mean(axis=-1) < 0.5).mean()
+    assert row == {"share of cells": pytest.approx(dark), "classes": [3]} and 0 < dark < 1
+    assert f"sure of {dark:.1%} of the cells; 1 classes: 3" in capsys.readouterr().out
 
 
 # ---- faces

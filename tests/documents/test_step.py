@@ -174,7 +174,7 @@ def test_a_peer_that_fails_says_why(tmp_path):
     peer = harness.Peer(harness.cases()["op:add"], "scratchvae", tmp_path / "problem.npz", 1)
     peer.process.kill()
     peer.process.wait()
-    assert harness.reason(peer.ask("turn")).startswith("failed: the process ended with status -9")
+    assert harness.reason(peer.ask("turn")).startswith("failed: the process ended with status")
     peer.end()
 
 

@@ -139,7 +139,7 @@ def resumed(device: str, n: int, batch_size: int) -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Print a row for every example, and for a resumed run."""
     chosen = settings("smoke", __doc__, arguments)
-    rows, (n, batch_size) = Rows(chosen.rows), (40, 20) if chosen.quick else (512, 128)
+    rows, (n, batch_size) = Rows(chosen.out), (40, 20) if chosen.quick else (512, 128)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sv.PosteriorCollapseWarning)  # a few steps teach no model
         for name, make in EXAMPLES.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
@@ -9,11 +12,12 @@ from typing import Any
 
 import numpy
 
+from scratchvae.arrays import shortened
 from scratchvae.errors import DataError, InputError
 from scratchvae.noise import Noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """N images, N sketches or N molecules, with what is known about each of them.
 
@@ -64,6 +68,28 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.observations)
 
+    def __repr__(self) -> str:
+        """What there is, its shape and its range, a line each: never the arrays themselves."""
+        lines = [f"Dataset of {len(self):,} {self.name_of_rows}"]
+        for name in ("images", "sketches", "molecules", "labels"):
+            if getattr(self, name) is not None:
+                lines.append(f"  {name}: {shortened(getattr(self, name))}")
+        for name in ("factors", "attributes", "properties"):
+            if getattr(self, name):
+                lines.append(f"  {name}: {_some(list(getattr(self, name)))}")
+        if self.strokes is not None:
+            lines.append("  strokes of each")
+        if self.omissions:
+            lines.append(f"  {self.omissions:,} besides, left out")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the same words, and the first images, if they are grey or of three colours."""
+        words = f"<pre>{html.escape(repr(self))}</pre>"
+        if self.images is None or self.images.ndim != 4 or self.images.shape[-1] not in (1, 3):
+            return words
+        return f'{words}<img alt="the first images" src="data:image/png;base64,{_first_images(self.images)}">'
+
     def take(self, rows: Any) -> Dataset:
         """The images, sketches or molecules of these rows, a slice or row numbers, with all that is known of them."""
         return Dataset(
@@ -110,3 +136,24 @@ class Dataset:
         part = numpy.zeros(n, dtype=bool)
         part[order[place[order].argsort(kind="stable")[: min(max(1, round(share * n)), n - 1)]]] = True
         return self.take(numpy.flatnonzero(~part)), self.take(numpy.flatnonzero(part))
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _first_images(images: Any) -> str:
+    """The first 20 images in two rows, every side of one at most 64 pixels, as a PNG in base64.   (N, H, W, C)"""
+    from PIL import Image
+
+    step = -(-max(images.shape[1:3]) // 64)
+    tiles = numpy.clip(images[:20, ::step, ::step], 0, 1)
+    columns = min(len(tiles), 10)
+    tiles = numpy.concatenate([tiles, numpy.zeros((-len(tiles) % columns, *tiles.shape[1:]), tiles.dtype)])
+    n, h, w, c = tiles.shape
+    sheet = tiles.reshape(n // columns, columns, h, w, c).swapaxes(1, 2).reshape(n // columns * h, columns * w, c)
+    pixels = (255 * sheet).round().astype(numpy.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if c == 1 else pixels).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()

@@ -32,6 +32,7 @@ from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
 from scratchvae.checkpoint import load, save
 from scratchvae.distributions import kl
+from scratchvae.estimator import VAEClassifier, VAEEstimator
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
 from scratchvae.gradcheck import GradientError, check_gradients
 from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE
@@ -57,6 +58,8 @@ __all__ = [
     "SketchRNN",
     "StackedVAE",
     "Tensor",
+    "VAEClassifier",
+    "VAEEstimator",
     "active_units",
     "check_gradients",
     "chemistry",

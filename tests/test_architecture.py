@@ -22,7 +22,7 @@ ORDER = """
     ops gradcheck
     optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation objectives models
     molecule_scores gaussian_process genetic latent_search
-    checkpoint data run_files run_directory training
+    checkpoint data run_files run_directory training estimator
     checks plotting kinds
     cli __main__
 """.split()

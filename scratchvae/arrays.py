@@ -21,6 +21,7 @@ NATIVE = (list, tuple, range, array.array, memoryview, bool, int, float, complex
 """Types of Python and NumPy that NumPy converts; any other sequence may have to be read from a disk, row by row."""
 
 PRINTED = 8  # entries of an array that its short text shows one by one
+RANGED = 2**26  # entries that it looks through for the range; a larger one may lie on a disk
 
 CURES = {
     "toarray": "x.toarray()",
@@ -90,12 +91,8 @@ def shortened(x: Any) -> str:
         return repr(x)
     if x.size <= PRINTED and not is_cupy(x):
         return " ".join(numpy.array2string(numpy.asarray(x), precision=4, separator=", ").split())
-    described = f"{tuple(x.shape)} {x.dtype}"
-    return (
-        f"{described} from {float(x.min()):.4g} to {float(x.max()):.4g}"
-        if x.size and x.dtype.kind in "biuf"
-        else described
-    )
+    ranged = 0 < x.size <= RANGED and x.dtype.kind in "biuf"
+    return f"{tuple(x.shape)} {x.dtype}" + (f" from {float(x.min()):.4g} to {float(x.max()):.4g}" if ranged else "")
 
 
 def scaling(low: float, high: float) -> str:

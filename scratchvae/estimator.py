@@ -265,7 +265,9 @@ class VAEClassifier(Classifier, VAEEstimator):
         """The means of p(x | y, z) for labels y, (N,); without them those of p(x | z), over p(y).   (N, K) -> (N, D)"""
         z = self._latents(Z)
         if y is not None:
-            return self._by_rows(lambda *zy: self._in_units(self.model_.decode(*zy).mean), z, self._places(Z, y))
+            return self._by_rows(
+                lambda *zy: self._in_units(self.model_.decode(*zy).mean), z, self._places("inverse_transform", z, y)
+            )
 
         def mean(z: Any) -> Any:
             classes = array_module(z).arange(len(self.classes_))[:, None].repeat(len(z), axis=1)
@@ -282,7 +284,7 @@ class VAEClassifier(Classifier, VAEEstimator):
         if y is None:
             noise = Noise(seed, device=self.model_.device).uniform("class", (len(z),))
             return self._drawn(self.model_.decode(z, self.model_.class_prior.sample(noise)), seed)
-        return self._drawn(self.model_.decode(z, self._places(z, y)), seed)
+        return self._drawn(self.model_.decode(z, self._places("sample", z, y)), seed)
 
     def score(self, X: Any, y: Any) -> float:
         """The share of rows whose class is predicted, of those whose label is known, not -1."""
@@ -297,9 +299,9 @@ class VAEClassifier(Classifier, VAEEstimator):
         with no_grad():
             return self._by_rows(lambda u: self.model_.classifier(u).logits, self._standardized(method, X))
 
-    def _places(self, Z: Any, y: Any) -> Any:
+    def _places(self, method: str, Z: Any, y: Any) -> Any:
         """The place among the classes of every label, (N,). Raises DataError for one that is no class."""
-        operation = f"{type(self).__name__}.inverse_transform"
+        operation = f"{type(self).__name__}.{method}"
         y = labels_of_rows(operation, Z, y)
         places = array_module(y).searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         if not bool((self.classes_[places] == y).all()):

@@ -38,8 +38,10 @@ class VAEEstimator(Transformer):
     Parameters
     ----------
     latent_size, hidden, activation, likelihood, std
-        As in `VAE.mlp`, but for the defaults: a Gaussian whose standard deviation is learned, in units of the
-        standardised columns. "bernoulli" takes values in [0, 1] and "poisson" counts, neither standardised.
+        As in `VAE.mlp`, but for the defaults: a Gaussian, the decoder of which gives every entry a standard deviation
+        of its own, as columns of a table differ in their noise. A column that hardly varies where the model is fitted
+        then makes a row that differs there very unlikely. "bernoulli" takes values in [0, 1] and "poisson" counts,
+        neither standardised.
     standardize : bool
         False takes columns of real numbers as they are.
     epochs, batch_size, learning_rate, kl_weight, progress

@@ -330,7 +330,7 @@ REFUSED = {
     "amounts": (lambda: sv.VAEClassifier().fit(X, X[:, 0]), DataError, "Unknown label type: continuous"),
     "nan labels": (lambda: sv.VAEClassifier().fit(X, Y * numpy.nan), DataError, "finite labels, received NaN"),
     "no score": (lambda: fitted_classifier().score(X, UNKNOWN), DataError, "a label other than -1, received -1 alone"),
-    "no class": (lambda: fitted_classifier().sample(12, y=Y), DataError, "labels among 0, 1, received others"),
+    "no class": (lambda: fitted_classifier().sample(12, y=Y), DataError, "sample: expected labels among 0, 1"),
 }
 
 

@@ -48,6 +48,7 @@ def test_an_array_in_a_few_words():
     assert shortened(numpy.array([0.0, numpy.nan] * 9)) == "(18,) float64 from nan to nan"
     assert shortened(numpy.array(["CCO"] * 9)) == "(9,) <U3" and shortened("CCO") == "'CCO'"
     assert shortened(numpy.zeros((0, 9))) == "[]"
+    assert shortened(numpy.broadcast_to(0.5, (2**14, 2**13))) == "(16384, 8192) float64"  # not looked through
 
 
 def test_a_data_set_says_what_it_holds():
@@ -64,6 +65,7 @@ def test_a_data_set_says_what_it_holds():
     assert repr(molecules) == (
         "Dataset of 2,000 molecules\n  molecules: (2000,) <U3\n  properties: logp\n  1,500 besides, left out"
     )
+    assert repr(Dataset()) == Dataset()._repr_html_()[5:-6] == "Dataset of nothing"
     assert molecules._repr_html_() == f"<pre>{repr(molecules).replace('<', '&lt;')}</pre>"
 
 

@@ -70,6 +70,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         """What there is, its shape and its range, a line each: never the arrays themselves."""
+        if self.images is None and self.sketches is None and self.molecules is None:
+            return "Dataset of nothing"
         lines = [f"Dataset of {len(self):,} {self.name_of_rows}"]
         for name in ("images", "sketches", "molecules", "labels"):
             if getattr(self, name) is not None:

@@ -16,24 +16,22 @@ digits in grey values from 0 to 1; the standard errors are over test rows. Two m
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy
 
 import scratchvae as sv
+from benchmarks.arguments import parser
 from scratchvae.errors import InputError
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks imputation", description="missing entries, filled in three ways")
-    parser.add_argument("--quick", action="store_true", help="few rows and steps, for the tests")
-    parser.add_argument("--data-dir", help="folder with MNIST's files ($SCRATCHVAE_DATA)")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/imputation.json"), help="file of results")
-    options = parser.parse_args(arguments)
+    options = parser("imputation", "missing entries, filled in three ways", "imputation.json")
+    options.add_argument("--quick", action="store_true", help="few rows and steps, for the tests")
+    options.add_argument("--data-dir", help="folder with MNIST's files ($SCRATCHVAE_DATA)")
+    options = options.parse_args(arguments)
     results = {"table": on_a_table(options.quick), "digits": on_digits(options.quick, options.data_dir)}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=1) + "\n")

@@ -34,6 +34,7 @@ from scratchvae.backend import to_numpy
 from scratchvae.callbacks import EarlyStopping
 from scratchvae.checkpoint import load, save
 from scratchvae.distributions import kl
+from scratchvae.estimator import VAEClassifier, VAEEstimator
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
 from scratchvae.gradcheck import GradientError, check_gradients
 from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE, TableVAE
@@ -61,6 +62,8 @@ __all__ = [
     "StackedVAE",
     "TableVAE",
     "Tensor",
+    "VAEClassifier",
+    "VAEEstimator",
     "active_units",
     "callbacks",
     "check_gradients",

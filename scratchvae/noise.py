@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 
+from scratchvae.arrays import shortened
 from scratchvae.backend import array_module, device_module
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
@@ -109,6 +110,11 @@ class GivenNoise:
     def __init__(self, arrays: Any, training: bool = False) -> None:
         self.arrays, self.training = arrays, training
 
+    def __repr__(self) -> str:
+        named = self.arrays.items() if isinstance(self.arrays, dict) else [("", self.arrays)]
+        parts = (f"{name}: {shortened(array)}" if name else shortened(array) for name, array in named)
+        return f"GivenNoise({', '.join(parts)})"
+
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
         """The array of that name in that shape. Raises InputError for another name, ShapeError for another shape."""
         array = self.arrays
@@ -131,6 +137,23 @@ class GivenNoise:
         """The noise of a part of the whole."""
         named = isinstance(self.arrays, dict) and name in self.arrays
         return GivenNoise(self.arrays[name], self.training) if named else self
+
+
+@dataclass(frozen=True)
+class SharedNoise:
+    """A Noise that gives every row the same numbers: those of one row, (..., 1, K), broadcast to (..., N, K)."""
+
+    noise: Noise
+    training: ClassVar = False  # it is for scores
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Independent draws from Normal(0, 1), the same for every row."""
+        row = self.noise.normal(name, (*shape[:-2], 1, *shape[-1:]))
+        return array_module(row).broadcast_to(row, shape)
+
+    def child(self, name: str) -> SharedNoise:
+        """The noise of a part of the whole."""
+        return SharedNoise(self.noise.child(name))
 
 
 def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], rounds: int = 10) -> list[Any]:

@@ -94,6 +94,10 @@ class Optimizer:
             value = int(value) if isinstance(value, Integral) else float(value)
         super().__setattr__(name, value)
 
+    def __repr__(self) -> str:
+        settings = (f"{name}={value!r}" for name, value in vars(self).items() if name not in self.buffers)
+        return f"{type(self).__name__}({', '.join(settings)}) of {self._values.size:,} parameters"
+
     def __getstate__(self) -> dict[str, Any]:
         """All but the parameters' buffer, which `parameters` hold already, and the views."""
         views = ("_values", "_parameter_views", "gradients")

@@ -44,10 +44,10 @@ def deferred_interrupt() -> Iterator[threading.Event]:
 
 
 def progress_bar(total: int, done: int, shown: bool) -> Any:
-    """tqdm's bar; where none is shown, one that does nothing and needs no tqdm."""
+    """tqdm's bar, in a notebook its widget; where none is shown, one that does nothing and needs no tqdm."""
     if not shown or sys.stderr is None:
         return _NoBar()
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     return tqdm(total=total, initial=done, unit="step", dynamic_ncols=True)
 

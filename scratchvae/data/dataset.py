@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy
 
+from scratchvae.arrays import shortened
 from scratchvae.columns import Column
 from scratchvae.errors import InputError
 from scratchvae.minibatches import held_out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """N images, N sketches, N molecules or N records of a table, with what is known about each of them.
 
@@ -72,6 +76,30 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.observations)
 
+    def __repr__(self) -> str:
+        """What there is, its shape and its range, a line each: never the arrays themselves."""
+        if all(x is None for x in (self.images, self.sketches, self.molecules, self.records)):
+            return "Dataset of nothing"
+        lines = [f"Dataset of {len(self):,} {self.name_of_rows}"]
+        for name in ("images", "sketches", "molecules", "records", "labels"):
+            if getattr(self, name) is not None:
+                lines.append(f"  {name}: {shortened(getattr(self, name))}")
+        for name in ("factors", "attributes", "properties"):
+            if getattr(self, name):
+                lines.append(f"  {name}: {_some(list(getattr(self, name)))}")
+        if self.strokes is not None:
+            lines.append("  strokes of each")
+        if self.omissions:
+            lines.append(f"  {self.omissions:,} besides, left out")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the same words, and the first images, if they are grey or of three colours."""
+        words = f"<pre>{html.escape(repr(self))}</pre>"
+        if self.images is None or self.images.ndim != 4 or self.images.shape[-1] not in (1, 3):
+            return words
+        return f'{words}<img alt="the first images" src="data:image/png;base64,{_first_images(self.images)}">'
+
     def take(self, rows: Any) -> Dataset:
         """The images, sketches, molecules or records of these rows, a slice or numbers, with all that is known."""
         return Dataset(
@@ -109,3 +137,24 @@ class Dataset:
         """
         others, part = held_out(len(self), share, seed, self.labels, self.name_of_rows)
         return self.take(others), self.take(part)
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _first_images(images: Any) -> str:
+    """The first 20 images in two rows, every side of one at most 64 pixels, as a PNG in base64.   (N, H, W, C)"""
+    from PIL import Image
+
+    step = -(-max(images.shape[1:3]) // 64)
+    tiles = numpy.clip(images[:20, ::step, ::step], 0, 1)
+    columns = min(len(tiles), 10)
+    tiles = numpy.concatenate([tiles, numpy.zeros((-len(tiles) % columns, *tiles.shape[1:]), tiles.dtype)])
+    n, h, w, c = tiles.shape
+    sheet = tiles.reshape(n // columns, columns, h, w, c).swapaxes(1, 2).reshape(n // columns * h, columns * w, c)
+    pixels = (255 * sheet).round().astype(numpy.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if c == 1 else pixels).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scratchvae.arrays import shortened
 from scratchvae.nn import Module
 
 
@@ -21,6 +22,11 @@ class Distribution(Module):
     support = "real numbers"
     data_kinds = "f"  # of the dtype that data may have
     noise = "uniform"  # the name of the method of Noise whose numbers `sample` takes
+
+    def __repr__(self) -> str:
+        """The parameters, shortened, so that the last line of a notebook's cell prints a line and no array."""
+        parts = (f"{name}={shortened(value)}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     @classmethod
     def check_data(cls, x: Any) -> None:

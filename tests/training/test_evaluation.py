@@ -11,6 +11,7 @@ import scratchvae as sv
 from scratchvae.binarization import binarize
 from scratchvae.errors import InputError
 from scratchvae.evaluation import active_units, bits_per_dimension, quantity
+from scratchvae.noise import GivenNoise
 
 
 @pytest.fixture
@@ -54,6 +55,23 @@ def test_elbo_finds_the_row_that_is_unlike_the_others(ppca):
     odd = x.copy()
     odd[3] += 10
     assert sv.elbo(model, odd).argmin() == 3
+
+
+def test_by_the_same_draws_a_score_does_not_depend_on_the_rows_beside_it(inexact, monkeypatch):
+    """The rows' noise is that of one row; the chunks of log_likelihood and of elbo change nothing."""
+    model, x, log_px = inexact
+    x, log_px = numpy.concatenate([x] * 3)[: len(x) * 2 + 1], numpy.concatenate([log_px] * 3)[: len(log_px) * 2 + 1]
+    noise = GivenNoise(sv.Noise(4).normal("z", (5, 1, K)))
+    elbo = sv.elbo(model, x, 5, seed=4, same_draws=True)
+    with sv.no_grad():
+        numpy.testing.assert_allclose(elbo, model.elbo(x, noise, 5), rtol=1e-12)
+    assert sv.evaluate(model, x, 5, seed=4, batch_size=2, same_draws=True)["elbo"] == pytest.approx(elbo.mean())
+    one_by_one = [sv.elbo(model, row[None], 5, seed=4, same_draws=True)[0] for row in x]
+    numpy.testing.assert_allclose(one_by_one, elbo, rtol=1e-12)
+    weights = sv.log_likelihood(model, x, 250, seed=4, same_draws=True)[0]
+    monkeypatch.setattr("scratchvae.evaluation.CHUNK_ENTRIES", 100 * model.entries(x))  # a row at a time
+    numpy.testing.assert_allclose(sv.log_likelihood(model, x, 250, seed=4, same_draws=True)[0], weights, rtol=1e-12)
+    assert abs(weights - log_px).max() < 0.2 and (sv.log_likelihood(model, x, 250, seed=4)[0] != weights).any()
 
 
 def test_elbo_checks_what_it_is_given():

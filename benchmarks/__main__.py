@@ -1,6 +1,6 @@
-"""python -m benchmarks [NAME] [options]
+"""python -m benchmarks NAME [options]
 
-Without a name: engine and step. A name is that of a module in this folder, which says what it measures.
+A name is that of a module in this folder, which says what it measures: `python -m benchmarks NAME --help`.
 """
 
 import sys
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from scratchvae.errors import InputError
 
-names = sorted({path.stem for path in Path(__file__).parent.glob("[!_]*.py")} - {"jobs", "rows", "timing"})
+parts = {"arguments", "harness", "jobs", "rows", "worker"}  # of others
+names = sorted({path.stem for path in Path(__file__).parent.glob("[!_]*.py")} - parts)
 name, *arguments = sys.argv[1:] or [None]
-if name is not None and name not in names:
+if name not in names:
     print(f"{__doc__}\n{', '.join(names)}")
     sys.exit(0 if name in ("-h", "--help") else 2)
 try:
-    for benchmark in ["engine", "step"] if name is None else [name]:
-        import_module(f"benchmarks.{benchmark}").main(arguments)
+    import_module(f"benchmarks.{name}").main(arguments)
 except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

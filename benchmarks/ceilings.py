@@ -96,7 +96,7 @@ def counted(trace: dict[str, Any]) -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Print the rates, the cost of a launch and of a node of a graph, a step and what it launches."""
     chosen = settings("ceilings", __doc__, arguments)
-    device, rows, batch = chosen.device, Rows(chosen.rows), 20 if chosen.quick else 100
+    device, rows, batch = chosen.device, Rows(chosen.out), 20 if chosen.quick else 100
     size, side, n = (2**16, 64, 10) if chosen.quick else (2**28, 8192, 1000) if device == "gpu" else (2**24, 1024, 1000)
     rows.attempt("copy", partial(copy, device, size))
     rows.attempt("float32 product", partial(product, device, side))

@@ -15,14 +15,13 @@ The proposals: the prior p(z); the encoder's q(z | prefix); both, with the mean 
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy
 
 import scratchvae as sv
+from benchmarks.arguments import parser as options_of
 from scratchvae.autodiff import no_grad
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError
@@ -33,13 +32,10 @@ DECODED_AT_ONCE = 1000  # draws
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks completions", description="which draws of z complete a drawing")
+    parser = options_of("completions", __doc__, "completions.json")
     parser.add_argument("run", help="a run of --model sketch on drawn-sketches, or its checkpoint")
     parser.add_argument("--n", type=int, default=100, help="test drawings (100)")
     parser.add_argument("--draws", type=int, default=5000, help="of the prior, and of the encoder (5000)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/results/completions.json"), help="file of the results"
-    )
     options = parser.parse_args(arguments)
     model = sv.load(options.run)
     if not isinstance(model, sv.SketchRNN) or model.latent_size == 0:

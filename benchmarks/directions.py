@@ -11,13 +11,13 @@ move, and the table counts where its answers differ. The picture beside it moves
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import numpy
 
 import scratchvae as sv
+from benchmarks.arguments import parser as options_of
 from scratchvae import plotting
 from scratchvae.distributions import Bernoulli
 from scratchvae.latent_space import logistic_direction, mean_difference
@@ -29,11 +29,10 @@ DIRECTIONS = {"mean difference": mean_difference, "logistic direction": logistic
 
 def main(arguments: list[str]) -> None:
     """Train both networks, and print and write the table of changes."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks directions", description=__doc__.split("\n")[0])
+    parser = options_of("directions", __doc__, "directions.json")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--model", help="a VAE that this command left, instead of training one")
     parser.add_argument("--images", type=int, default=None, help="the first N images of both parts (default: all)")
-    parser.add_argument("--out", default="benchmarks/results/directions.json")
     options = parser.parse_args(arguments)
     train, test = sv.data.load("drawn-faces")
     x, x_test = train.images[: options.images], test.images[: options.images]

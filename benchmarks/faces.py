@@ -8,7 +8,6 @@ parameters are copied back, and both are scored by scratchvae on the same test i
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -17,6 +16,8 @@ from pathlib import Path
 import numpy
 
 import scratchvae as sv
+from benchmarks.arguments import parser as options_of
+from benchmarks.arguments import say
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import faces as example
@@ -27,12 +28,11 @@ OUR_AXES, THEIR_AXES = (2, 3, 1, 0), (3, 2, 0, 1)
 
 def main(arguments: list[str]) -> None:
     """Train by PyTorch, score both, and write the results. Needs torch (extra `bench`)."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks faces", description=__doc__.split("\n")[0])
+    parser = options_of("faces", __doc__, "faces.json")
     parser.add_argument("--model", required=True, help="what examples/faces.py left, faces.npz")
     parser.add_argument("--data", default="faces")
     parser.add_argument("--data-dir")
     parser.add_argument("--images", type=int, default=None, help="the first N images of both parts")
-    parser.add_argument("--out", default="benchmarks/results/faces.json")
     options = parser.parse_args(arguments)
     train, test = sv.data.load(options.data, options.data_dir)
     x, x_test = (
@@ -96,6 +96,7 @@ def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, seed: int = 0) 
 
     images = torch.tensor(x).permute(0, 3, 1, 2).contiguous()
     for epoch in range(epochs):
+        say(f"faces: PyTorch, epoch {epoch + 1} of {epochs}")
         for rows in sv.data.minibatches(len(x), example.BATCH_SIZE, sv.Noise(seed, epoch)):
             adam.param_groups[0]["lr"], step = learning_rate(step), step + 1
             adam.zero_grad()

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import scratchvae as sv
+from benchmarks.arguments import parser as options_of
 from benchmarks.rows import Row, in_words, plain
 from scratchvae.replacement import write_text
 
@@ -36,7 +36,7 @@ class Part:
     """A part: what it shows, its limit in seconds, its command, and further variables of its environment.
 
     read: makes rows of all that the command printed; without it the command appends them to the file of its option
-    --rows.
+    --out.
     """
 
     name: str
@@ -111,7 +111,7 @@ def run(part: Part, limit: float, folder: Path, log: Path) -> dict[str, Any]:
     status: "ran", "failed" (the process, or a row), "over its limit".
     """
     rows_path = folder / f"{part.name}.jsonl"
-    command = part.command if part.read else [*part.command, "--rows", str(rows_path)]
+    command = part.command if part.read else [*part.command, "--out", str(rows_path)]
     variables = {
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -246,11 +246,10 @@ def _write(out: Path, summary: dict[str, Any]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run the parts on a device; print the summary; exit status 1 if anything failed."""
-    parser = ArgumentParser(prog="python -m benchmarks first_contact", description=__doc__)
+    parser = options_of("first_contact", __doc__, "gpu", "folder of summary.json, summary.md and log.txt")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="gpu", help="cpu: a rehearsal (default: gpu)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
     parser.add_argument("--parts", nargs="+", metavar="NAME", help="these parts alone")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "gpu", metavar="FOLDER")
     chosen = parser.parse_args(arguments)
     todo = parts(chosen.device, chosen.quick)
     names = [part.name for part in todo]

@@ -229,7 +229,7 @@ def alone(step: Step, rounds: int, n: int) -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Print milliseconds of a step, and of every peer beside it, for minibatches of 100 and 1,000 rows."""
     chosen = settings("gpu_step", __doc__, arguments)
-    device, rows, (rounds, n) = chosen.device, Rows(chosen.rows), (2, 1) if chosen.quick else (7, 100)
+    device, rows, (rounds, n) = chosen.device, Rows(chosen.out), (2, 1) if chosen.quick else (7, 100)
     batches = (20,) if chosen.quick else (100, 1000)
     own = cache(lambda batch: ready(ours, batch, device)[0])
     for batch in batches:

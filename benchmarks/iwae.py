@@ -21,6 +21,7 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
+from benchmarks.arguments import parser as options_of
 from benchmarks.jobs import Job, Results, command
 
 PROGRAM = "python -m benchmarks iwae"
@@ -41,13 +42,12 @@ IMPORTANCE_SAMPLES = 5000
 
 def main(arguments: list[str]) -> None:
     """Train and score the rows that are asked for."""
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.split("\n")[0])
+    parser = options_of("iwae", __doc__, "iwae.json")
     parser.add_argument("--data-dir")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(TABLE))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--stages", type=int, default=3, help="1, 2, 3, ... for 1, 4, 13, 40, ... epochs (default: 3)")
     parser.add_argument("--runs", default="runs/iwae")
-    parser.add_argument("--out", default="benchmarks/results/iwae.json")
     options = parser.parse_args(arguments)
     train, test = (part.images.reshape(-1, 784) for part in sv.data.load("mnist", options.data_dir))
     results = Results(options.out)

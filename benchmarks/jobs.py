@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import say
 from scratchvae.replacement import write_text
 
 Job = dict[str, Any]
@@ -36,6 +37,7 @@ class Results:
         """The result of a job, whose figures the function returns; it is called only if the file has none."""
         result = self.of(job)
         if result is None:
+            say(f"{self.path.name}: {job.get('command', job)}")
             started = time.perf_counter()
             figures = function()
             seconds = round(time.perf_counter() - started, 1)

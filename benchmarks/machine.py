@@ -95,7 +95,7 @@ def libraries(device: str) -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Print a row for the card, the driver, CUDA, cuBLAS, Python, the environment, each package, and the libraries."""
     chosen = settings("machine", __doc__, arguments)
-    rows = Rows(chosen.rows)
+    rows = Rows(chosen.out)
     if chosen.device == "gpu":
         for function in (card, driver, cuda, cublas):
             rows.attempt(function.__name__, function)

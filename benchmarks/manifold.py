@@ -8,33 +8,42 @@ classes that it sees on those cells. About a quarter of a minute.
 
 from __future__ import annotations
 
-import argparse
+import json
 from collections.abc import Callable
 
 import numpy
 
 import scratchvae as sv
+from benchmarks.arguments import parser as options_of
+from benchmarks.arguments import say
 from scratchvae.plotting import latent_grid
+from scratchvae.replacement import write_text
 
 Classifier = Callable[[numpy.ndarray], numpy.ndarray]  # images (N, 28, 28, 1) -> probabilities (N, 10)
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Are the pictures of a 2-D latent space digits?")
+def main(arguments: list[str]) -> None:
+    """Print what the classifier sees of each checkpoint."""
+    parser = options_of("manifold", __doc__)
     parser.add_argument(
         "checkpoints", nargs="+", metavar="CHECKPOINT", help="an .npz file of a 2-D VAE of 28 x 28 images"
     )
-    arguments = parser.parse_args(argv)
+    options = parser.parse_args(arguments)
     train, test = sv.data.load("drawn-digits")
+    say("manifold: a classifier is trained on drawn digits")
     try:
         classify = convolutional_classifier(train)
     except ImportError:
         classify = perceptron_classifier(train)
     accuracy = (classify(test.images).argmax(axis=1) == test.labels).mean()
     print(f"{classify.__qualname__.split('.')[0]}: {accuracy:.2%} of the test images right")
-    for path in arguments.checkpoints:
+    results = {}
+    for path in options.checkpoints:
         share, classes = sure_cells(sv.load(path), classify)
         print(f"{path}: sure of {share:.1%} of the cells; {len(classes)} classes: {' '.join(map(str, classes))}")
+        results[path] = {"share of cells": share, "classes": classes.tolist()}
+    if options.out is not None:
+        write_text(options.out, json.dumps(results, indent=1) + "\n")
 
 
 def sure_cells(model: sv.VAE, classify: Classifier) -> tuple[float, numpy.ndarray]:

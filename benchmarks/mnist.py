@@ -7,7 +7,6 @@ Each result is written to its file as soon as it is there, and not measured agai
 
 from __future__ import annotations
 
-import argparse
 import time
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
+from benchmarks.arguments import parser as options_of
 from benchmarks.jobs import Job, Results, command
 
 PROGRAM = "python -m benchmarks mnist"
@@ -29,11 +29,10 @@ EPOCHS = 10
 
 def main(arguments: list[str]) -> None:
     """Train and score the rows that are asked for."""
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.split("\n")[0])
+    parser = options_of("mnist", __doc__, "mnist.json")
     parser.add_argument("--data-dir")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--out", default="benchmarks/results/mnist.json")
     options = parser.parse_args(arguments)
     train, test = sv.data.load("mnist", options.data_dir)
     results = Results(options.out)

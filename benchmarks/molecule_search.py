@@ -25,7 +25,6 @@ search: 5 QED - SAS. Each method knows the scores of 800 training molecules, the
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,6 +35,7 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
+from benchmarks.arguments import parser as options_of
 from scratchvae import plotting
 from scratchvae.errors import DataError, InputError
 from scratchvae.genetic import offspring
@@ -51,16 +51,13 @@ PROPERTIES = ("qed", "SAS")
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks molecule_search", description="search for molecules in a latent space"
-    )
+    parser = options_of("molecule_search", __doc__, "molecule_search.json")
     parser.add_argument("run", type=Path, help="run directory of a MoleculeVAE")
     parser.add_argument("molecules", type=Path, help="a .csv or .csv.gz with the columns smiles, qed and SAS")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the search (0 1 2)")
     parser.add_argument("--part", nargs="+", choices=("ascent", "search"), default=["ascent", "search"])
     parser.add_argument("--known", nargs="+", choices=("random", "best"), default=["random", "best"])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="of the search (all)")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/molecule_search.json"))
     parser.add_argument("--figure", type=Path, help="picture of the best molecules of the search (none)")
     parser.add_argument("--quick", action="store_true", help="a few molecules: to see that it works")
     options = parser.parse_args(arguments)

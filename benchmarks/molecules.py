@@ -10,7 +10,6 @@ and 1,000 from the prior, and from a Gaussian that is fitted to the codes.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
+from benchmarks.arguments import parser as options_of
 from scratchvae import plotting
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import InputError
@@ -37,12 +37,9 @@ IBUPROFEN, PARACETAMOL = "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "CC(=O)Nc1ccc(O)cc1"
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks molecules", description="MoleculeVAE on a file of molecules")
+    parser = options_of("molecules", __doc__, "molecules.json")
     parser.add_argument("data", help="a .csv of molecules with logP, qed and SAS, such as ZINC's 250,000")
     parser.add_argument("--runs", type=Path, default=Path("runs/molecules"), help="folder of the runs (runs/molecules)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/results/molecules.json"), help="file of the results"
-    )
     parser.add_argument("--figures", type=Path, help="folder for pictures of the first model (none)")
     parser.add_argument("--quick", action="store_true", help="a small model for one epoch: to see that it works")
     options = parser.parse_args(arguments)

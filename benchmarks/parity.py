@@ -86,7 +86,7 @@ def difference(
 def main(arguments: list[str]) -> None:
     """Print the largest differences of every kind of model in float64 and in float32; exit status 1 if one fails."""
     chosen = settings("parity", __doc__, arguments)
-    rows, sizes = Rows(chosen.rows), {"steps": 4, "batch_size": 10} if chosen.quick else {}
+    rows, sizes = Rows(chosen.out), {"steps": 4, "batch_size": 10} if chosen.quick else {}
     for dtype in TOLERANCE:
         for name, make in EXAMPLES.items():
             rows.attempt(f"{name}, {dtype}", partial(difference, make, chosen.device, dtype, **sizes))

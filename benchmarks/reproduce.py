@@ -29,6 +29,7 @@ from scipy.stats import t
 
 import scratchvae as sv
 from benchmarks import iwae, mnist
+from benchmarks.arguments import parser as options_of
 from benchmarks.jobs import Job, Results, arguments_of, command
 from scratchvae import plotting
 from scratchvae.cli import main as scratchvae
@@ -356,7 +357,7 @@ def results_of(name: str, options: argparse.Namespace) -> Results:
 
 def main(arguments: list[str]) -> None:
     """Run the jobs that are asked for and have not been run, and print the tables."""
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.split("\n")[0])
+    parser = options_of("reproduce", __doc__, "semi_supervised.json", "file of the results; others lie beside it")
     parser.add_argument("--rows", nargs="+", choices=[*ROWS, *LIKELIHOODS], default=[*ROWS, *LIKELIHOODS])
     parser.add_argument("--labels", nargs="+", type=int, help=f"default: {' '.join(map(str, LABELS))}")
     parser.add_argument("--draws", type=int, default=DRAWS, help="of the labelled images (default: %(default)s)")
@@ -364,7 +365,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "gpu"], help="of the same (default: cpu)")
     parser.add_argument("--data-dir")
     parser.add_argument("--runs", default="runs/reproduce")
-    parser.add_argument("--out", default="benchmarks/results/semi_supervised.json", help="others lie beside it")
     parser.add_argument("--figure", help="also draw the test errors into this file")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args(arguments)

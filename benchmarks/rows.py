@@ -7,19 +7,19 @@ import platform
 import re
 import sys
 import traceback
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmarks.arguments import parser as options_of
+from benchmarks.arguments import say
+from benchmarks.cases.problem import NotHere
+
 Row = dict[str, Any]
 """name; status, one of "measured", "failed" and "not run"; figures, a dict of numbers and words; reason, a sentence."""
-
-
-class NotHere(Exception):
-    """Something that this machine cannot measure, which is no failure; the sentence says why."""
 
 
 def peer(name: str) -> ModuleType:
@@ -31,11 +31,10 @@ def peer(name: str) -> ModuleType:
 
 
 def settings(name: str, description: str | None, arguments: list[str]) -> Namespace:
-    """The options that every part takes: device, quick and rows, a path or None."""
-    parser = ArgumentParser(prog=f"python -m benchmarks {name}", description=description)
+    """The options that every part takes: device, quick and out, a path or None."""
+    parser = options_of(name, description, what="a file to which every row is appended as JSON")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="gpu", help="where to compute (default: gpu)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
-    parser.add_argument("--rows", type=Path, metavar="PATH", help="a file to which every row is appended as JSON")
     return parser.parse_args(arguments)
 
 
@@ -50,6 +49,7 @@ class Rows:
 
     def attempt(self, name: str, measure: Callable[[], dict[str, Any]]) -> None:
         """Add the row of the figures that measure() returns, or of what it raises."""
+        say(f"{name} ...")
         try:
             row = {"name": name, "status": "measured", "figures": measure(), "reason": ""}
         except NotHere as reason:

@@ -11,7 +11,6 @@ same figures for the test drawings themselves; and the share of samples that end
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy
 
 import scratchvae as sv
+from benchmarks.arguments import parser as options_of
 from scratchvae.data.drawn_digits import rasterise
 from scratchvae.distributions.sketch import n_points
 from scratchvae.kinds import KINDS
@@ -31,12 +31,9 @@ READ_AT, SAMPLED_AT = (0.2, 0.5, 1.0), (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks sketches", description="what a KL floor does to SketchRNN")
+    parser = options_of("sketches", __doc__, "sketches.json")
     parser.add_argument("--epochs", type=int, default=28, help="passes over the training drawings (28)")
     parser.add_argument("--runs", type=Path, default=Path("runs/sketches"), help="folder of the runs (runs/sketches)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/results/sketches.json"), help="file of the results"
-    )
     parser.add_argument("--quick", action="store_true", help="a few drawings and small models: to see that it works")
     options = parser.parse_args(arguments)
     n_train, n_test, n_known, n_scored = (200, 20, 100, 5) if options.quick else (None, 500, 4000, 200)

@@ -81,6 +81,16 @@ def molecules(n: int, encoder: str = "convolutional") -> Example:
     return model, strings, {"properties": {"oxygens": oxygens}}
 
 
+def table(n: int) -> Example:
+    """TableVAE of a number, a count and two categories, a fifth of the entries missing."""
+    rng = numpy.random.default_rng(0)
+    x = numpy.stack([rng.standard_normal(n), rng.poisson(3, n), rng.integers(0, 2, n), rng.integers(0, 3, n)], axis=1)
+    x[rng.random(x.shape) < 0.2] = numpy.nan
+    columns = [sv.data.Column("number"), sv.data.Column("count", "count")]
+    columns += [sv.data.Column("pair", "category", ("a", "b")), sv.data.Column("three", "category", ("a", "b", "c"))]
+    return sv.TableVAE.mlp(columns, missing=True), x, {}
+
+
 EXAMPLES: dict[str, Callable[[int], Example]] = {
     "MLP VAE": multilayer,
     "Gaussian MLP VAE": gaussian,
@@ -92,6 +102,7 @@ EXAMPLES: dict[str, Callable[[int], Example]] = {
     "SketchRNN": sketch,
     "MoleculeVAE": molecules,
     "MoleculeVAE, recurrent encoder": partial(molecules, encoder="recurrent"),
+    "TableVAE": table,
 }
 
 
@@ -128,7 +139,7 @@ def resumed(device: str, n: int, batch_size: int) -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Print a row for every example, and for a resumed run."""
     chosen = settings("smoke", __doc__, arguments)
-    rows, (n, batch_size) = Rows(chosen.rows), (40, 20) if chosen.quick else (512, 128)
+    rows, (n, batch_size) = Rows(chosen.out), (40, 20) if chosen.quick else (512, 128)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sv.PosteriorCollapseWarning)  # a few steps teach no model
         for name, make in EXAMPLES.items():

@@ -1,136 +1,114 @@
-"""One training step of a VAE, 784-400-20 relu, batch 128, float32: the engine, NumPy by hand, PyTorch and JAX.
+"""Whole steps of scratchvae beside those of other libraries, each in a process of its own, in turns.
 
-Each takes the same batch and noise, computes the mean ELBO and all gradients, and updates by Adam. The column
-"gradients" leaves Adam out. All run in one process, where the thread pools of the libraries compete: ratios between
-libraries are indications, and the README does not repeat them.
+A step takes a minibatch, draws noise, computes the loss and all gradients, and updates by Adam; other cases are said in
+benchmarks/cases, a file for each. The losses of the first steps, from the same parameters and with the same noise, must
+agree, else a library is not timed. Then it has a turn in every round.
+
+The table: milliseconds of a step (median over rounds, 10th to 90th percentile); the time divided by the reference's,
+in the same round; CPU milliseconds, of all threads; the most memory of the process; minor page faults of a step;
+seconds from the start of the process (of Python) to the end of the first step.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy
+from benchmarks.arguments import chosen, names, parser, say, whole_numbers
+from benchmarks.harness import STARTS, Result, cases, machine, measure
+from benchmarks.jobs import command
+from scratchvae.errors import DataError, InputError
+from scratchvae.replacement import write_text
 
-import scratchvae as sv
-from benchmarks.timing import interleaved
-from scratchvae.noise import GivenNoise
-
-sys.path.append(str(Path(__file__).parents[1] / "examples"))
-import vae_from_nothing as by_hand
-
-Step = Callable[[], object]
-
-
-def engine(x: numpy.ndarray, e: numpy.ndarray) -> tuple[Step, Step]:
-    """The gradients alone, and the whole step, by scratchvae."""
-    model = sv.VAE.mlp()
-    optimizer = sv.optim.Adam(model.parameters())
-
-    def gradients():
-        loss = -sv.ops.mean(model.elbo(x, GivenNoise(e[None])))
-        sv.grad(loss, optimizer.parameters, out=optimizer.gradients)
-
-    def step():
-        gradients()
-        optimizer.step()
-
-    return gradients, step
-
-
-def numpy_by_hand(x: numpy.ndarray, e: numpy.ndarray) -> tuple[Step, Step]:
-    """The same by examples/vae_from_nothing.py."""
-    parameters = by_hand.initial_parameters(numpy.random.default_rng(0))
-    adam = by_hand.Adam(parameters)
-
-    def gradients():
-        _, saved = by_hand.elbo(parameters, x, e)
-        return by_hand.gradients(parameters, x, e, saved)
-
-    return gradients, lambda: adam.step(gradients())
-
-
-def pytorch(x: numpy.ndarray, e: numpy.ndarray) -> tuple[Step, Step]:
-    """The same by PyTorch, eager."""
-    import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits, linear, relu
-
-    parameters = [
-        torch.nn.Parameter(torch.tensor(w.T.copy() if w.ndim == 2 else w))
-        for w in by_hand.initial_parameters(numpy.random.default_rng(0))
-    ]
-    adam = torch.optim.Adam(parameters, lr=1e-3)
-    x, e = torch.tensor(x), torch.tensor(e)
-    w1, b1, w2, b2, w3, b3, w4, b4 = parameters
-
-    def gradients():
-        m, log_s = linear(relu(linear(x, w1, b1)), w2, b2).chunk(2, dim=1)
-        z = m + log_s.exp() * e
-        a = linear(relu(linear(z, w3, b3)), w4, b4)
-        negative_log_likelihood = binary_cross_entropy_with_logits(a, x, reduction="sum")
-        kl = 0.5 * (m.square() + (2 * log_s).exp() - 2 * log_s - 1).sum()
-        adam.zero_grad()
-        ((negative_log_likelihood + kl) / len(x)).backward()
-
-    def step():
-        gradients()
-        adam.step()
-
-    return gradients, step
-
-
-def jax(x: numpy.ndarray, e: numpy.ndarray) -> tuple[Step, Step]:
-    """The same by JAX, compiled."""
-    import jax
-    import jax.numpy as jnp
-
-    start = [jnp.asarray(w) for w in by_hand.initial_parameters(numpy.random.default_rng(0))]
-    state = {"all": (start, [jnp.zeros_like(w) for w in start], [jnp.zeros_like(w) for w in start], 0)}
-    x, e = jnp.asarray(x), jnp.asarray(e)
-
-    def loss(parameters):
-        w1, b1, w2, b2, w3, b3, w4, b4 = parameters
-        m, log_s = jnp.split(jax.nn.relu(x @ w1 + b1) @ w2 + b2, 2, axis=1)
-        a = jax.nn.relu((m + jnp.exp(log_s) * e) @ w3 + b3) @ w4 + b4
-        kl = 0.5 * (m * m + jnp.exp(2 * log_s) - 2 * log_s - 1).sum()
-        return -((x * a - jax.nn.softplus(a)).sum() - kl) / len(x)
-
-    slope = jax.jit(jax.grad(loss))
-
-    @jax.jit
-    def update(parameters, means, squares, t):
-        gradients = jax.grad(loss)(parameters)
-        means = [0.9 * m + 0.1 * g for m, g in zip(means, gradients, strict=True)]
-        squares = [0.999 * v + 0.001 * g * g for v, g in zip(squares, gradients, strict=True)]
-        rate, scale = 1e-3 / (1 - 0.9 ** (t + 1)), 1 / (1 - 0.999 ** (t + 1))
-        moved = zip(parameters, means, squares, strict=True)
-        return [w - rate * m / (jnp.sqrt(v * scale) + 1e-8) for w, m, v in moved], means, squares, t + 1
-
-    def step():
-        state["all"] = jax.block_until_ready(update(*state["all"]))
-
-    return lambda: jax.block_until_ready(slope(state["all"][0])), step
+DEFAULT = "mlp,mlp-large,importance-weighted,convolutional,semi-supervised"
 
 
 def main(arguments: list[str]) -> None:
-    """Print milliseconds per step, and ratios to NumPy by hand; a peer that is not installed is left out by name."""
-    rng = numpy.random.default_rng(0)
-    x, e = rng.random((128, 784), dtype=numpy.float32), rng.standard_normal((128, 20), dtype=numpy.float32)
-    pairs, missing = {}, []
-    for make in (engine, numpy_by_hand, pytorch, jax):
-        try:
-            pairs[make.__name__] = make(x, e)
-        except ImportError as error:
-            missing.append(error.name)
-    print("one step of a VAE, 784-400-20 relu, batch 128, float32: milliseconds, and ratio to NumPy by hand")
-    print(f"{'':16s}{'gradients':>12s}{'ratio':>8s}{'whole step':>14s}{'ratio':>8s}")
-    gradients, steps = (
-        interleaved({name: pair[i] for name, pair in pairs.items()}, rounds=60, reference="numpy_by_hand")
-        for i in (0, 1)
+    """Measure, print a table for each case, and keep the figures; exit status 1 if a peer failed."""
+    known = cases()
+    every = list(dict.fromkeys(name for case in known.values() for name in case.content.PEERS))
+    options = parser("step", f"{__doc__}\ncases: {', '.join(known)}\npeers: {', '.join(every)}")
+    options.add_argument(
+        "--cases", type=names, default=names(DEFAULT), help=f"default: {DEFAULT}; GROUP: all GROUP:NAME"
     )
-    for name in pairs:
-        (gradient, gradient_ratio), (step, step_ratio) = gradients[name], steps[name]
-        print(f"{name:16s}{gradient * 1e3:12.2f}{gradient_ratio:8.2f}{step * 1e3:14.2f}{step_ratio:8.2f}")
-    if missing:
-        print(f"not installed, so left out: {', '.join(missing)}")
+    options.add_argument("--peers", type=names, help="default: all that a case has")
+    options.add_argument(
+        "--threads", type=whole_numbers, default=[1], metavar="N,...", help="of each process (default: 1)"
+    )
+    options.add_argument("--rounds", type=int, default=10, metavar="N", help="turns of each peer (default: 10)")
+    options.add_argument("--starts", type=int, default=STARTS, metavar="N", help=f"timed starts of a peer ({STARTS})")
+    options.add_argument(
+        "--data", metavar="FILE", help="molecules, a .csv of SMILES and properties (default: drawn ones)"
+    )
+    settings = options.parse_args(arguments)
+    if min(settings.rounds, settings.starts) < 1:
+        options.error("--rounds and --starts are at least 1")
+    cores = machine()["cores"]
+    if max(settings.threads) > cores:
+        raise InputError("step --threads", f"at most {cores}, the cores that there are", str(max(settings.threads)))
+    wanted = chosen("step --cases", settings.cases, list(known))
+    peers = None if settings.peers is None else chosen("step --peers", settings.peers, every)
+    if settings.out is not None:
+        read(settings.out)  # what cannot be read is not written over, and nothing is measured in vain
+    failed = False
+    for name in wanted:
+        for threads in settings.threads:
+            result = measure(known[name], peers, threads, settings.rounds, settings.starts, settings.data)
+            result["command"] = command("python -m benchmarks step", arguments)
+            print(table(result), flush=True)
+            failed = failed or any(reason.startswith("failed") for reason in result["left out"].values())
+            if settings.out is not None:
+                keep(result, settings.out)
+                say(f"{name}: kept in {settings.out}")
+    if failed:
+        sys.exit(1)
+
+
+def table(result: Result) -> str:
+    """The figures of a case, and what was left out."""
+    others = result["cores in use by others"]
+    threads = f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
+    lines = [
+        f"\n{result['case']}: {result['what']}, {threads}{', ON A BUSY MACHINE' if result['busy'] else ''}"
+        f" (load {result['load before']} before and {result['load after']} after"
+        f"{'' if others is None else f', {others:.2f} cores in use by others'})",
+        f"{'':22s}{'ms':>9s}{'10 % to 90 %':>20s}{'ratio':>8s}{'CPU ms':>10s}{'ratio':>8s}"
+        f"{'MiB':>8s}{'faults':>9s}{'first, s':>10s}",
+    ]
+    for name, row in result["peers"].items():
+        low, middle, high = (row[name] for name in ("10th percentile", "milliseconds", "90th percentile"))
+        memory = row["peak bytes"] and row["peak bytes"] / 2**20
+        lines.append(
+            f"{name:22s}{middle:9.2f}{f'{low:.2f} to {high:.2f}':>20s}{number(row.get('ratio'), '.2f'):>8s}"
+            f"{row['CPU milliseconds']:10.2f}{number(row.get('CPU ratio'), '.2f'):>8s}"
+            f"{number(memory, '.0f'):>8s}{number(row['page faults'], '.0f'):>9s}{row['first step, seconds']:10.2f}"
+        )
+    lines += [f"left out: {name}, {reason}" for name, reason in result["left out"].items()]
+    return "\n".join(lines)
+
+
+def number(value: float | None, form: str) -> str:
+    """A number, or nothing."""
+    return "" if value is None else format(value, form)
+
+
+def read(path: Path) -> list[Result]:
+    """The results in a file; none without it. Raises DataError for another file."""
+    if not path.exists():
+        return []
+    try:
+        results = json.loads(path.read_text())
+        assert all({"case", "threads", "peers"} <= result.keys() for result in results)
+    except (ValueError, TypeError, AttributeError, AssertionError, OSError):
+        raise DataError("step", "results of this command, or no file", str(path)) from None
+    return results
+
+
+def keep(result: Result, path: Path) -> None:
+    """Write a result into the file, in the place of an older one of the same case and number of threads."""
+    same = ("case", "threads")
+    others = [other for other in read(path) if any(other[key] != result[key] for key in same)]
+    lines = ",\n".join(json.dumps(each) for each in [*others, result])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, f"[\n{lines}\n]\n")

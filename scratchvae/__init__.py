@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from scratchvae import (
+    callbacks,
     chemistry,
     data,
     distributions,
@@ -30,11 +31,13 @@ from scratchvae import (
 from scratchvae.alphabet import Alphabet
 from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
+from scratchvae.callbacks import EarlyStopping
 from scratchvae.checkpoint import load, save
 from scratchvae.distributions import kl
+from scratchvae.estimator import VAEClassifier, VAEEstimator
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
 from scratchvae.gradcheck import GradientError, check_gradients
-from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE
+from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE, TableVAE
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective
 from scratchvae.training import NonFiniteError, PosteriorCollapseWarning, fit
@@ -47,6 +50,7 @@ __version__ = "0.1.0"
 __all__ = [
     "VAE",
     "Alphabet",
+    "EarlyStopping",
     "GradientError",
     "MoleculeVAE",
     "Noise",
@@ -56,8 +60,12 @@ __all__ = [
     "SemiSupervisedVAE",
     "SketchRNN",
     "StackedVAE",
+    "TableVAE",
     "Tensor",
+    "VAEClassifier",
+    "VAEEstimator",
     "active_units",
+    "callbacks",
     "check_gradients",
     "chemistry",
     "classification_error",

@@ -20,6 +20,9 @@ PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__
 NATIVE = (list, tuple, range, array.array, memoryview, bool, int, float, complex, numpy.generic)
 """Types of Python and NumPy that NumPy converts; any other sequence may have to be read from a disk, row by row."""
 
+PRINTED = 8  # entries of an array that its short text shows one by one
+RANGED = 2**26  # entries that it looks through for the range; a larger one may lie on a disk
+
 CURES = {
     "toarray": "x.toarray()",
     "todense": "x.todense()",
@@ -80,6 +83,16 @@ def type_name(x: Any) -> str:
     root = type(x).__module__.partition(".")[0]
     own = root in ("scratchvae", "__main__") or root in sys.stdlib_module_names
     return type(x).__name__ if own else f"{root}.{type(x).__name__}"
+
+
+def shortened(x: Any) -> str:
+    """An array in a few words, for a repr: its entries if they are few, else shape, type and range; others by repr."""
+    if not is_array(x):
+        return repr(x)
+    if x.size <= PRINTED and not is_cupy(x):
+        return " ".join(numpy.array2string(numpy.asarray(x), precision=4, separator=", ").split())
+    ranged = 0 < x.size <= RANGED and x.dtype.kind in "biuf"
+    return f"{tuple(x.shape)} {x.dtype}" + (f" from {float(x.min()):.4g} to {float(x.max()):.4g}" if ranged else "")
 
 
 def scaling(low: float, high: float) -> str:

@@ -96,6 +96,14 @@ def misfit(operation: str, error: Exception, operands: list[Any]) -> Exception:
     return ShapeError(operation, "shapes that fit", " and ".join(str(x.shape) for x in arrays), str(error))
 
 
+def gpu_versions() -> dict[str, str]:
+    """CuPy, CUDA and the card, which the last bits of what a GPU computes depend on."""
+    cupy = gpu_module()
+    runtime = cupy.cuda.runtime
+    card = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+    return {"cupy": cupy.__version__, "cuda": str(runtime.runtimeGetVersion()), "card": card}
+
+
 def synchronize(device: str) -> None:
     """Wait until the device has finished what it was given; what a timer needs before it is read."""
     if device == "gpu":

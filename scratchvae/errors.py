@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from numbers import Integral
 from typing import Any
 
@@ -16,6 +17,10 @@ def one_line(sentence: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
 
 
+def _handed_on(sentence: str, kind: type[InputError]) -> InputError:
+    return kind.__new__(kind, sentence)
+
+
 class InputError(ValueError):
     """An argument of the caller does not fit.   "operation: expected ..., received ... (hint)"
 
@@ -28,6 +33,11 @@ class InputError(ValueError):
         super().__init__(
             one_line(f"{operation}: expected {expected}, received {received}" + (f" ({hint})" if hint else ""))
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By sentence and class, the nearest that has a name of its own, so that a pool's process can hand it on."""
+        kinds = (kind for kind in type(self).__mro__ if vars(sys.modules[kind.__module__]).get(kind.__name__) is kind)
+        return _handed_on, (str(self), next(kinds))
 
 
 class ShapeError(InputError):

@@ -12,16 +12,23 @@ from scratchvae.arrays import is_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import asarray, device_module, to_numpy
 from scratchvae.binarization import binarize
+from scratchvae.columns import is_table
 from scratchvae.errors import InputError, whole_number
-from scratchvae.noise import Noise
+from scratchvae.noise import Noise, SharedNoise
 from scratchvae.pixels import Pixels, as_numbers
 
 CHUNK_ENTRIES = 2**20
 """Upper bound on samples x classes x rows x entries decoded at once by log_likelihood; evaluate uses 8 times this."""
+GPU_CHUNK = 16
+"""So many times more on a GPU, which small pieces would leave idle; 2^24 entries of float32 are 64 MiB."""
 
 
-def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000) -> dict[str, Any]:
+def evaluate(
+    model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000, same_draws: bool = False
+) -> dict[str, Any]:
     """Mean over the rows of x of L(x), E_q[log p(x | z)] and KL(q(z | x) || p(z)), in nats per datapoint.
+
+    same_draws: as in `elbo`.
 
     Returns
     -------
@@ -32,7 +39,7 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
     batch_size = whole_number("evaluate", "batch_size", batch_size)
     x = prepared(model, x, seed)
     batches = _batches(model, x, n_samples, batch_size)
-    reconstruction, kl = _elbo_terms(model, x, batches, n_samples, seed)
+    reconstruction, kl = _elbo_terms(model, x, batches, n_samples, seed, same_draws)
     means = numpy.concatenate([to_numpy(model.encode(x[rows]).mean) for rows in batches])
     values = reconstruction - kl
     return {
@@ -46,36 +53,48 @@ def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: 
     }
 
 
-def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0) -> numpy.ndarray:
+def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0, same_draws: bool = False) -> numpy.ndarray:
     """L(x) of every row of x, in nats: a lower bound of log p(x), low where the model finds a row unlikely.   (N,)
 
     The rows are checked, moved to the model's device and binarised as for every score, and the mean of the values is
     the elbo of `evaluate`. `model.elbo(x, noise)` is the equation alone, without checks: fast, and differentiable.
+
+    same_draws: every row meets the same draws of e in z = mu(x) + sigma(x) e, so that its score does not depend on the
+    rows beside it. Then the mean over the rows needs more samples, as their errors no longer average out.
     """
     n_samples = whole_number("elbo", "n_samples", n_samples)
     x = prepared(model, x, seed)
-    reconstruction, kl = _elbo_terms(model, x, _batches(model, x, n_samples), n_samples, seed)
+    reconstruction, kl = _elbo_terms(model, x, _batches(model, x, n_samples), n_samples, seed, same_draws)
     return reconstruction - kl
 
 
 def _batches(model: Any, x: Any, n_samples: int, batch_size: int = 1000) -> list[slice]:
     """The rows of x, as many at a time as memory allows."""
-    size = min(batch_size, 8 * _rows_at_once(model, x, n_samples))
+    size = min(batch_size, 8 * rows_at_once(model, x, n_samples))
     return [slice(start, start + size) for start in range(0, len(x), size)]
 
 
-def _elbo_terms(model: Any, x: Any, batches: list[slice], n_samples: int, seed: int) -> numpy.ndarray:
-    """E_q[log p(x | z)] and KL(q(z | x) || p(z)) of every row, each batch with a noise of its own.   (2, N), float64"""
+def _noise(model: Any, seed: int, step: int, same_draws: bool) -> Any:
+    noise = Noise(seed, step, model.device)
+    return SharedNoise(noise) if same_draws else noise
+
+
+def _elbo_terms(model: Any, x: Any, batches: list[slice], n_samples: int, seed: int, same_draws: bool) -> numpy.ndarray:
+    """E_q[log p(x | z)] and KL(q(z | x) || p(z)) of every row.   (2, N), float64
+
+    Each batch has a noise of its own, unless all rows have the same.
+    """
     with no_grad():
+        noises = [_noise(model, seed, 0 if same_draws else step, same_draws) for step in range(len(batches))]
         terms = [
-            [to_numpy(term) for term in model.elbo_terms(x[rows], Noise(seed, step, model.device), n_samples)]
-            for step, rows in enumerate(batches)
+            [to_numpy(term) for term in model.elbo_terms(x[rows], noise, n_samples)]
+            for rows, noise in zip(batches, noises, strict=True)
         ]
     return numpy.concatenate(terms, axis=1).astype(numpy.float64)
 
 
 def log_likelihood(
-    model: Any, x: Any, n_samples: int = 5000, seed: int = 0
+    model: Any, x: Any, n_samples: int = 5000, seed: int = 0, same_draws: bool = False
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """log p(x) ~ log (1/S) sum over s of w_s,   w_s = p(x, z_s) / q(z_s | x),   z_s ~ q(z | x),   in nats
 
@@ -85,11 +104,14 @@ def log_likelihood(
         The standard error is Monte Carlo's, sqrt((mean w^2 / (mean w)^2 - 1) / (S - 1)), infinite for one sample; the
         effective sample size is (sum w)^2 / sum w^2, and one near 1 says that log_px is not to be trusted.
 
-    Rows and samples are taken in chunks, so that memory stays bounded. Source: Burda, Grosse & Salakhutdinov (2016),
-    section 5; Owen (2013), "Monte Carlo theory, methods and examples", section 9.
+    same_draws: as in `elbo`. Rows and samples are taken in chunks, so that memory stays bounded.
+
+    Source: Burda, Grosse & Salakhutdinov (2016), section 5; Owen (2013), "Monte Carlo theory, methods and examples",
+    section 9.
     """
     n_samples = whole_number("log_likelihood", "n_samples", n_samples)
-    log_sum, log_square = _summed_weights(model, prepared(model, x, seed), model.log_weights, n_samples, seed)
+    x = prepared(model, x, seed)
+    log_sum, log_square = _summed_weights(model, x, model.log_weights, n_samples, seed, same_draws)
     effective_sample_size = numpy.exp(2 * log_sum - log_square)
     relative_variance = numpy.maximum(n_samples / effective_sample_size - 1, 0)
     infinite = numpy.full(len(log_sum), numpy.inf)
@@ -97,21 +119,24 @@ def log_likelihood(
     return log_sum - math.log(n_samples), standard_error, effective_sample_size
 
 
-def _summed_weights(model: Any, x: Any, log_weights: Any, n_samples: int, seed: int) -> tuple[Any, Any]:
+def _summed_weights(
+    model: Any, x: Any, log_weights: Any, n_samples: int, seed: int, same_draws: bool = False
+) -> tuple[Any, Any]:
     """log of the sum of w_s over the samples, and of that of w_s^2, for every row, in float64.   (..., N), (..., N)
 
     log_weights(rows, noise, n_samples) gives log w_s, (S, ..., rows). Rows and samples are taken in chunks, so that
-    memory stays bounded; every chunk has a noise of its own.
+    memory stays bounded; every chunk has a noise of its own, or with same_draws every chunk of samples.
     """
     n_draws = min(n_samples, 100)
-    n_rows = _rows_at_once(model, x, n_draws)
+    n_rows = rows_at_once(model, x, n_draws)
     sums: list[Any] = []
     step = 0
     with no_grad():
         for rows in (x[start : start + n_rows] for start in range(0, len(x), n_rows)):
             log_sums: list[Any] = [-numpy.inf, -numpy.inf]
+            step = 0 if same_draws else step
             for done in range(0, n_samples, n_draws):
-                noise = Noise(seed, step, model.device)
+                noise = _noise(model, seed, step, same_draws)
                 log_w = to_numpy(log_weights(rows, noise, min(n_draws, n_samples - done))).astype(numpy.float64)
                 parts = [numpy.logaddexp.reduce(power * log_w, axis=0) for power in (1, 2)]
                 log_sums = [numpy.logaddexp(a, b) for a, b in zip(log_sums, parts, strict=True)]
@@ -185,9 +210,11 @@ def quantity(model: Any, x: Any = None) -> str:
 
 
 def observations(model: Any, x: Any) -> Any:
-    """Data as the model takes them: moved to its device, unless they are strings or Pixels, and checked."""
+    """Data as the model takes them: moved to its device, unless strings, Pixels or its kind of table, and checked."""
     if isinstance(x, Prepared):
         return x
+    if hasattr(model, "columns") and is_table(x):
+        return model.observations(x)
     moved = (is_array(x) or model.device != "cpu") and not isinstance(x, (str, Pixels)) and strings_of(x) is None
     return model.observations(asarray(x, model.device) if moved else x)
 
@@ -214,9 +241,10 @@ class Prepared:
         return binarize(self.pixels[rows].numbers(self.model.device), self.model.binarize, self.noise, first_row)
 
 
-def _rows_at_once(model: Any, x: Any, n_samples: int) -> int:
+def rows_at_once(model: Any, x: Any, n_samples: int) -> int:
     """The number of rows of x that are decoded at once, n_samples times, for every class if there are classes."""
-    return max(1, CHUNK_ENTRIES // (n_samples * getattr(model, "n_classes", 1) * model.entries(x)))
+    entries = CHUNK_ENTRIES * (GPU_CHUNK if model.device == "gpu" else 1)
+    return max(1, entries // (n_samples * getattr(model, "n_classes", 1) * model.entries(x)))
 
 
 def _check_classes(operation: str, model: Any) -> None:

@@ -1,14 +1,39 @@
-"""The order in which an epoch meets the data."""
+"""Which rows are held out of the training, and the order in which an epoch meets the others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any
 
 import numpy
 
 from scratchvae.backend import asarray, to_numpy
+from scratchvae.errors import DataError, InputError
 from scratchvae.noise import Noise
+
+
+def held_out(
+    n: int, share: float, seed: int = 0, classes: numpy.ndarray | None = None, rows: str = "rows"
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The numbers of the rows to train with, and of a random share of n rows: with classes (n,), the same of every one.
+
+    Both are in increasing order, and have at least one row. The seed and the number of rows decide which ones.
+    Raises InputError for a share that is not between 0 and 1, DataError for one row; rows: what messages call them.
+    """
+    if not (isinstance(share, Real) and 0 < share < 1):
+        raise InputError("hold_out", "a share between 0 and 1", repr(share))
+    if n < 2:
+        raise DataError("hold_out", f"at least two {rows}", str(n))
+    order = Noise(seed).permutation("hold out", n)
+    classes = numpy.zeros(n, dtype=int) if classes is None else classes[order]
+    place = numpy.empty(n)  # of a row within its class, from 0 to 1: the first places of all classes are held out
+    for k in numpy.unique(classes):
+        members = order[classes == k]
+        place[members] = (numpy.arange(len(members)) + 0.5) / len(members)
+    part = numpy.zeros(n, dtype=bool)
+    part[order[place[order].argsort(kind="stable")[: min(max(1, round(share * n)), n - 1)]]] = True
+    return numpy.flatnonzero(~part), numpy.flatnonzero(part)
 
 
 def minibatches(n: int, size: int, noise: Noise) -> Iterator[Any]:

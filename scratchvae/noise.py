@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 
+from scratchvae.arrays import shortened
 from scratchvae.backend import array_module, device_module
 from scratchvae.errors import InputError, ShapeError
+from scratchvae.kernels import Kernel
 
 
 @dataclass(frozen=True)
@@ -56,25 +59,21 @@ class Noise:
         """Independent draws from Normal(0, 1), float32."""
         if self.device == "cpu":
             return self._generator(name).standard_normal(shape, dtype=numpy.float32)
-        xp = device_module(self.device)
-        uniform = self._uniform_words(xp, name, shape)
-        radius = xp.sqrt(-2.0 * xp.log1p(-uniform[:, 0::2]))
-        angle = (2.0 * numpy.pi) * uniform[:, 1::2]
-        return _cut(xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)], axis=1), shape)
+        return self._draw(NORMAL, normals, name, shape)
 
     def uniform(self, name: str, shape: tuple[int, ...], start: int = 0) -> Any:
         """Independent draws from the uniform distribution on [0, 1), float32.
 
         start: how many numbers are left out before them, so that some rows of a large array can be drawn by themselves
         """
-        xp, n_numbers = device_module(self.device), math.prod(shape)
+        n_numbers = math.prod(shape)
         if self.device == "cpu":
             block, skipped = divmod(start, 8)  # a block of the generator is 256 bits
             numbers = self._generator(name, block).random(skipped + n_numbers, dtype=numpy.float32)
         else:
             block, skipped = divmod(start, 4)
-            numbers = self._uniform_words(xp, name, (skipped + n_numbers,), block).ravel()
-        return numbers[skipped : skipped + n_numbers].reshape(shape)
+            numbers = self._draw(UNIFORM, uniforms, name, (skipped + n_numbers,), block)
+        return numbers[skipped:].reshape(shape)
 
     def permutation(self, name: str, n: int) -> numpy.ndarray:
         """A random order of 0, ..., n - 1; on the CPU, and the same for every device."""
@@ -89,16 +88,20 @@ class Noise:
         key = numpy.array([self.seed, _name_key(name)], dtype=numpy.uint64)
         return numpy.random.Generator(numpy.random.Philox(counter=counter, key=key))
 
-    def _uniform_words(self, xp: ModuleType, name: str, shape: tuple[int, ...], start: int = 0) -> Any:
-        """Uniform numbers on a grid of 2^-24, shape (B, 4), with 4 B at least the number of entries in shape.
-
-        start: the number of the first block, of four
-        """
-        blocks = -(-int(numpy.prod(shape)) // 4)
-        first = xp.arange(start, start + blocks, dtype=xp.uint64)
-        counter = (first, _name_key(name) % 2**32, self.step % 2**32, self.step >> 32)
-        words = philox4x32(xp, counter, (self.seed % 2**32, self.seed >> 32))
-        return xp.stack([(word >> 8).astype(xp.float32) * 2.0**-24 for word in words], axis=1)
+    def _draw(
+        self, kernel: Kernel, lines: Callable[..., Any], name: str, shape: tuple[int, ...], first: int = 0
+    ) -> Any:
+        """Float32 numbers of the GPU, by the kernel or the lines that define it: four of each counter first, ..."""
+        xp = device_module(self.device)
+        words = (_name_key(name) % 2**32, self.step % 2**32, self.step >> 32, self.seed % 2**32, self.seed >> 32)
+        out = xp.empty(shape, dtype=xp.float32)
+        n_counters = -(-out.size // 4)
+        compiled = kernel.on(out)
+        if compiled:
+            compiled(first, *words, out.size, out, size=n_counters)
+            return out
+        counter = (xp.arange(first, first + n_counters, dtype=xp.uint64), *words[:3])
+        return lines(philox4x32(xp, counter, words[3:])).ravel()[: out.size].reshape(shape)
 
 
 class GivenNoise:
@@ -117,6 +120,11 @@ class GivenNoise:
 
     def __init__(self, arrays: Any, training: bool = False) -> None:
         self.arrays, self.training = arrays, training
+
+    def __repr__(self) -> str:
+        named = self.arrays.items() if isinstance(self.arrays, dict) else [("", self.arrays)]
+        parts = (f"{name}: {shortened(array)}" if name else shortened(array) for name, array in named)
+        return f"GivenNoise({', '.join(parts)})"
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
         """The array of that name in that shape. Raises InputError for another name, ShapeError for another shape."""
@@ -142,6 +150,23 @@ class GivenNoise:
         return GivenNoise(self.arrays[name], self.training) if named else self
 
 
+@dataclass(frozen=True)
+class SharedNoise:
+    """A Noise that gives every row the same numbers: those of one row, (..., 1, K), broadcast to (..., N, K)."""
+
+    noise: Noise
+    training: ClassVar = False  # it is for scores
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Independent draws from Normal(0, 1), the same for every row."""
+        row = self.noise.normal(name, (*shape[:-2], 1, *shape[-1:]))
+        return array_module(row).broadcast_to(row, shape)
+
+    def child(self, name: str) -> SharedNoise:
+        """The noise of a part of the whole."""
+        return SharedNoise(self.noise.child(name))
+
+
 def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], rounds: int = 10) -> list[Any]:
     """Four 32-bit words, held in uint64 arrays, for each counter: a bijection of the counter chosen by the key.
 
@@ -159,10 +184,72 @@ def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], r
     return [c0, c1, c2, c3]
 
 
+def uniforms(words: list[Any]) -> Any:
+    """Numbers on a grid of 2^-24 in [0, 1), float32, of the upper 24 bits of four words.   (B,) each -> (B, 4)"""
+    xp = array_module(words[0])
+    return xp.stack([(word >> 8).astype(xp.float32) * 2.0**-24 for word in words], axis=1)
+
+
+def normals(words: list[Any]) -> Any:
+    """r cos t and r sin t, with r = sqrt(-2 log(1 - u)) and t = 2 pi u' of two pairs of uniform numbers: Box-Muller.
+
+    (B,) each -> (B, 4), float32
+    """
+    xp, u = array_module(words[0]), uniforms(words)
+    radius = xp.sqrt(-2.0 * xp.log1p(-u[:, 0::2]))
+    angle = (2.0 * numpy.pi) * u[:, 1::2]
+    return xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)], axis=1)
+
+
+PHILOX = """
+__device__ void philox4x32(unsigned* c, unsigned k0, unsigned k1) {
+    for (int round = 0; round < 10; ++round) {
+        const unsigned long long product0 = c[0] * 0xD2511F53ull, product1 = c[2] * 0xCD9E8D57ull;
+        const unsigned c1 = c[1], c3 = c[3];
+        c[0] = (unsigned)(product1 >> 32) ^ c1 ^ k0;  c[1] = (unsigned)product1;
+        c[2] = (unsigned)(product0 >> 32) ^ c3 ^ k1;  c[3] = (unsigned)product0;
+        k0 += 0x9E3779B9u;  k1 += 0xBB67AE85u;
+    }
+}
+"""
+"""`philox4x32` of one counter, which it overwrites."""
+
+COUNTER = "uint32 first, uint32 name, uint32 step0, uint32 step1, uint32 seed0, uint32 seed1, int64 n"
+
+UNIFORM = Kernel(
+    "philox_uniform",
+    COUNTER,
+    "T out[]",
+    """
+    unsigned word[4] = {first + (unsigned)i, name, step0, step1};
+    philox4x32(word, seed0, seed1);
+    for (int j = 0; j < 4 && 4 * i + j < n; ++j) out[4 * i + j] = T(word[j] >> 8) * T(5.9604644775390625e-8);
+    """,
+    PHILOX,
+)
+"""Entries 4 i to 4 i + 3 of `uniforms`, of the counter first + i; 2^-24 = 5.96e-8."""
+
+NORMAL = Kernel(
+    "philox_normal",
+    COUNTER,
+    "T out[]",
+    """
+    unsigned word[4] = {first + (unsigned)i, name, step0, step1};
+    philox4x32(word, seed0, seed1);
+    T z[4];
+    for (int j = 0; j < 2; ++j) {
+        const T u = T(word[2 * j] >> 8) * T(5.9604644775390625e-8);
+        const T angle = T(6.283185307179586) * (T(word[2 * j + 1] >> 8) * T(5.9604644775390625e-8));
+        const T radius = sqrt(T(-2) * log1p(-u));
+        z[j] = radius * cos(angle);  z[2 + j] = radius * sin(angle);
+    }
+    for (int j = 0; j < 4 && 4 * i + j < n; ++j) out[4 * i + j] = z[j];
+    """,
+    PHILOX,
+)
+"""Entries 4 i to 4 i + 3 of `normals`."""
+
+
 @lru_cache
 def _name_key(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
-
-
-def _cut(values: Any, shape: tuple[int, ...]) -> Any:
-    return values.ravel()[: int(numpy.prod(shape))].reshape(shape)

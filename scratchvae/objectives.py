@@ -48,15 +48,16 @@ class Means(dict[str, Any]):
     """A `record` that keeps the mean over the minibatch of every term by name, and hands it back.
 
     With a kl_floor it hands back max(mean KL, kl_floor), so that the gradient of a KL below the floor is 0: the first
-    kl_floor nats that z carries are free. It keeps the mean KL itself.
+    kl_floor nats that z carries are free. It keeps the mean KL itself. With weights w (M,) the mean is that of w times
+    the term: (1/M) sum of w_i t_i.
 
     Sources: Kingma et al. (2016), "Improved variational inference with inverse autoregressive flow", equation 15;
     Ha & Eck (2017), equation 11.
     """
 
-    def __init__(self, n: int, kl_floor: float = 0.0) -> None:
+    def __init__(self, n: int, kl_floor: float = 0.0, weights: Any = None) -> None:
         super().__init__()
-        self.n, self.kl_floor = n, kl_floor
+        self.n, self.kl_floor, self.weights = n, kl_floor, weights
 
     def __call__(self, **terms: Any) -> Iterable[Any]:
         """The means of terms of shape (..., M). Raises ShapeError for other shapes."""
@@ -64,13 +65,31 @@ class Means(dict[str, Any]):
             if term.shape[-1:] != (self.n,):
                 expected = f"a {name} for each of {self.n} rows of the minibatch, shape (..., {self.n})"
                 raise ShapeError("fit", expected, str(term.shape), "event_ndim of the distribution?")
-            self[name] = self.mean(name, term)
+            self[name] = self.mean(name, self.weighted(term))
         floored = {"kl": ops.maximum(self["kl"], self.kl_floor)} if self.kl_floor and "kl" in terms else {}
         return [(self | floored)[name] for name in terms]
 
     def mean(self, name: str, term: Any) -> Any:
         """The mean of one term."""
         return ops.mean(term)
+
+    def weighted(self, term: Any) -> Any:
+        """The term of every row times the row's weight.   (..., M) -> (..., M)"""
+        return term if self.weights is None else term * self.weights
+
+
+class _MeansOfUnits(Means):
+    """Of a KL by latent unit, (K, M), it hands back max(mean KL_k, free_bits) for every unit k, and keeps their sum."""
+
+    def __init__(self, n: int, free_bits: float, weights: Any = None) -> None:
+        super().__init__(n, weights=weights)
+        self.free_bits = free_bits
+
+    def __call__(self, **terms: Any) -> Iterable[Any]:
+        handed = dict(zip(terms, super().__call__(**terms), strict=True))
+        units = ops.mean(self.weighted(terms["kl"]), axis=-1)
+        self["kl"] = ops.sum(units)
+        return (handed | {"kl": ops.maximum(units, self.free_bits)}).values()
 
 
 class Objective:
@@ -120,23 +139,56 @@ class Objective:
         """The rows of every minibatch of an epoch, each with the further arguments of `value` behind x."""
         return [(rows,) for rows in minibatches(n, size, noise)]
 
-    def value(self, x: Any, noise: Any, n_samples: int, kl_weight: float) -> tuple[Any, dict[str, Any]]:
-        """The objective for a minibatch, a scalar Tensor, and the means of its terms by name, in nats.   x (M, ...)"""
-        means = Means(len(x), self.kl_floor)
+    def value(
+        self, x: Any, noise: Any, n_samples: int, kl_weight: float, weights: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """The objective for a minibatch, a scalar Tensor, and the means of its terms by name, in nats.   x (M, ...)
+
+        weights: of the rows, (M,), with a mean of 1 over all data; given only where `fit` has some.
+        """
+        means = self.means(len(x), weights)
         value = self.equation(x, noise, n_samples, kl_weight, means)
         if value.shape not in ((), (len(x),)):
             raise ShapeError("fit", f"one value for each of {len(x)} rows from the objective", str(value.shape))
-        value = ops.mean(value)
+        value = ops.mean(means.weighted(value) if value.shape else value)
         return value, {"bound": value} | means
+
+    def means(self, n: int, weights: Any = None) -> Means:
+        """What the equation records in, for a minibatch of n rows."""
+        return Means(n, self.kl_floor, weights)
 
     def scores(self, model: Any, x: Any, n_samples: int, seed: int) -> dict[str, Any]:
         """The scores of validation data: `evaluate`, and the mean of the bound where training ascends another one."""
         return evaluate(model, x, seed=seed)
 
 
-def elbo(model: Any, kl_floor: float = 0.0) -> Objective:
-    """The ELBO: `model.elbo`."""
-    return Objective("elbo", model.elbo, kl_floor=kl_floor)
+def elbo(model: Any, kl_floor: float = 0.0, free_bits: float = 0.0) -> Objective:
+    """The ELBO: `model.elbo`; with free_bits for each unit, `model.elbo_by_unit`.
+
+    Raises InputError for free_bits below 0, for both of them, and for a model without an ELBO by unit.
+    """
+    return _FreeBits(model, free_bits, kl_floor) if free_bits else Objective("elbo", model.elbo, kl_floor=kl_floor)
+
+
+class _FreeBits(Objective):
+    """(1/M) sum of E_q[log p(x | z)] - kl_weight sum over units k of max((1/M) sum of KL(q(z_k | x) || p(z_k)), bits)
+
+    Source: Kingma et al. (2016), equation 15, with every latent unit as a subset.
+    """
+
+    def __init__(self, model: Any, free_bits: float, kl_floor: float) -> None:
+        if isinstance(free_bits, bool) or not (isinstance(free_bits, Real) and 0 < free_bits < math.inf):
+            raise InputError("fit", "free_bits as a number of at least 0", repr(free_bits))
+        if kl_floor:
+            raise InputError("fit", "kl_floor, of the whole KL, or free_bits, of each latent unit", "both")
+        if not hasattr(model, "elbo_by_unit"):
+            raise InputError("fit", "free_bits with a model that has elbo_by_unit", type(model).__name__, "kl_floor")
+        super().__init__("elbo", model.elbo_by_unit)
+        self.free_bits = free_bits
+        self.settings |= {"free_bits": free_bits}
+
+    def means(self, n: int, weights: Any = None) -> Means:
+        return _MeansOfUnits(n, self.free_bits, weights)
 
 
 class _ImportanceWeighted(Objective):
@@ -153,8 +205,8 @@ def importance_weighted(model: Any) -> Objective:
 class _MeansOfParts(Means):
     """A mean over labelled rows times N^s / N plus one over the others times N^u / N, for every term."""
 
-    def __init__(self, n: int, n_labelled: int, share: float, kl_floor: float) -> None:
-        super().__init__(n, kl_floor)
+    def __init__(self, n: int, n_labelled: int, share: float, kl_floor: float, weights: Any = None) -> None:
+        super().__init__(n, kl_floor, weights)
         self.labelled, self.others, self.share = slice(None, n_labelled), slice(n_labelled, None), share
 
     def mean(self, name: str, term: Any) -> Any:
@@ -180,9 +232,11 @@ class _SemiSupervised(Objective):
     def batches(self, n: int, size: int, noise: Noise) -> list[tuple[Any, ...]]:
         return list(labelled_minibatches(self.labels, size, noise))
 
-    def value(self, x: Any, y: Any, noise: Any, n_samples: int, kl_weight: float) -> tuple[Any, dict[str, Any]]:
+    def value(
+        self, x: Any, y: Any, noise: Any, n_samples: int, kl_weight: float, weights: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
         share = self.n_labelled / len(self.labels)
-        means = _MeansOfParts(len(x), len(y), share, self.kl_floor)
+        means = _MeansOfParts(len(x), len(y), share, self.kl_floor, weights)
         return self.equation(x, y, noise, share * self.alpha, n_samples, kl_weight, means), means
 
 
@@ -236,12 +290,16 @@ class _WithProperties(Objective):
         properties = asarray(self.properties, noise.device)  # `fit` may have moved the model since they were taken
         return [(rows, properties[rows]) for rows in minibatches(n, size, noise)]
 
-    def value(self, x: Any, t: Any, noise: Any, n_samples: int, kl_weight: float) -> tuple[Any, dict[str, Any]]:
-        means = Means(len(x), self.kl_floor)
+    def value(
+        self, x: Any, t: Any, noise: Any, n_samples: int, kl_weight: float, weights: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
+        means = self.means(len(x), weights)
         return ops.mean(self.equation(x, t, noise, self.alpha, n_samples, kl_weight, means)), means
 
 
-def with_properties(model: Any, properties: Any = None, alpha: float | None = None, kl_floor: float = 0.0) -> Objective:
+def with_properties(
+    model: Any, properties: Any = None, alpha: float | None = None, kl_floor: float = 0.0, free_bits: float = 0.0
+) -> Objective:
     """The joint ELBO of strings and properties: `model.joint_elbo`. Without properties that of strings, `model.elbo`.
 
     properties: (N, P) or a dict of P arrays (N,), NaN where one is not known. alpha: multiplies log p(t | z), 1 by
@@ -253,7 +311,9 @@ def with_properties(model: Any, properties: Any = None, alpha: float | None = No
         received = repr(alpha) + (" without properties" if properties is None else "")
         raise InputError("fit", "alpha as a number of at least 0, with properties", received)
     if properties is None:
-        return elbo(model, kl_floor)
+        return elbo(model, kl_floor, free_bits)
+    if free_bits:
+        raise InputError("fit", "kl_floor with properties", "free_bits, of each latent unit")
     return _WithProperties(model, model.properties(properties), 1.0 if alpha is None else alpha, kl_floor)
 
 
@@ -278,6 +338,9 @@ def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:
         expected = f"an objective among {', '.join(makers)} for a {type(model).__name__}"
         raise InputError("fit", expected, repr(objective))
     unknown = options.keys() - signature(makers[objective]).parameters.keys()
+    if "free_bits" in unknown:
+        expected = "free_bits of latent units with the ELBO of a VAE, without labels or weights of samples"
+        raise InputError("fit", expected, f"a {type(model).__name__}, {objective!r}")
     if "kl_floor" in unknown:
         raise InputError("fit", "no kl_floor with weights of samples, which have no KL of their own", repr(objective))
     if "properties" in unknown:

@@ -12,10 +12,12 @@ from typing import Any
 from scratchvae.autodiff import Tensor
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError
+from scratchvae.kernels import Kernel
 
 __all__ = [
     "SGD",
     "Adam",
+    "AdamW",
     "ExponentialSchedule",
     "LinearSchedule",
     "Optimizer",
@@ -47,6 +49,7 @@ class Optimizer:
     """
 
     moments: tuple[str, ...] = ()  # names of the flat buffers, beside the parameters, that a step reads and updates
+    kernel: Kernel | None = None  # of the whole update, where there is one
     positive = {"learning_rate", "clip_norm", "clip_value"}  # names of settings above 0
     fractions: set[str] = set()  # names of settings from 0 to 1, without 1
     buffers = {"parameters", "gradients", "state", "_values", "_parameter_views", "_gradient"}  # what is no setting
@@ -91,6 +94,10 @@ class Optimizer:
             value = int(value) if isinstance(value, Integral) else float(value)
         super().__setattr__(name, value)
 
+    def __repr__(self) -> str:
+        settings = (f"{name}={value!r}" for name, value in vars(self).items() if name not in self.buffers)
+        return f"{type(self).__name__}({', '.join(settings)}) of {self._values.size:,} parameters"
+
     def __getstate__(self) -> dict[str, Any]:
         """All but the parameters' buffer, which `parameters` hold already, and the views."""
         views = ("_values", "_parameter_views", "gradients")
@@ -122,7 +129,8 @@ class Optimizer:
             self._gradient *= self.clip_norm / xp.maximum(norm, self.clip_norm)
         self.n_steps += 1
         n = self._values.size
-        block = BLOCK if device_of(self._values) == "cpu" else n
+        one_pass = self.kernel and self.kernel.on(self._values)
+        block = n if one_pass or device_of(self._values) == "gpu" else BLOCK
         for start in range(0, n, block):
             part = slice(start, start + block)
             self.update(self._values[part], self._gradient[part], *(self.state[m][part] for m in self.moments), rate)
@@ -164,6 +172,19 @@ class SGD(Optimizer):
         w -= rate * v
 
 
+ADAM = Kernel(
+    "adam",
+    "T g[i], T beta1, T rest1, T beta2, T rest2, T eps, T rate",
+    "T w[i], T m[i], T v[i]",
+    """
+    m = beta1 * m + rest1 * g;
+    v = beta2 * v + rest2 * (g * g);
+    w -= rate * (m / (sqrt(v) + eps));
+    """,
+)
+"""`Adam.update`, with rest1 = 1 - beta1 and rest2 = 1 - beta2, and eps and rate corrected for the step."""
+
+
 class Adam(Optimizer):
     """m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,   w <- w - rate m^ / (sqrt(v^) + eps)
 
@@ -172,7 +193,7 @@ class Adam(Optimizer):
     Source: Kingma & Ba (2015), algorithm 1.
     """
 
-    moments = ("mean", "mean_square")
+    moments, kernel = ("mean", "mean_square"), ADAM
     positive = Optimizer.positive | {"eps"}
     fractions = {"beta1", "beta2"}
 
@@ -193,17 +214,50 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def update(self, w: Any, g: Any, m: Any, v: Any, rate: float) -> None:
-        xp, t = array_module(w), self.n_steps
+        t = self.n_steps
+        bias = math.sqrt(1 - self.beta2**t)  # both corrections go into the rate and eps, as after the algorithm
+        rate, eps = rate * bias / (1 - self.beta1**t), self.eps * bias
+        compiled = ADAM.on(w)
+        if compiled:
+            compiled(g, self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, eps, rate, w, m, v)
+            return
+        xp = array_module(w)
         m *= self.beta1
         m += (1 - self.beta1) * g
         v *= self.beta2
         v += (1 - self.beta2) * (g * g)
-        bias = math.sqrt(1 - self.beta2**t)  # both corrections go into the rate and eps, as after the algorithm
         step = xp.sqrt(v)
-        step += self.eps * bias
+        step += eps
         xp.divide(m, step, out=step)
-        step *= rate * bias / (1 - self.beta1**t)
+        step *= rate
         w -= step
+
+
+class AdamW(Adam):
+    """w <- (1 - rate decay) w, and then the step of Adam: weight decay that Adam's denominators do not scale
+
+    weight_decay: of every parameter, biases too; below 1 / rate.   Source: Loshchilov & Hutter (2019), algorithm 2.
+    """
+
+    positive = Adam.positive | {"weight_decay"}
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        learning_rate: float | Schedule = 1e-3,
+        weight_decay: float = 1e-2,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(parameters, learning_rate, beta1, beta2, eps, clip_norm, clip_value)
+        self.weight_decay = weight_decay
+
+    def update(self, w: Any, g: Any, m: Any, v: Any, rate: float) -> None:
+        w *= 1 - rate * self.weight_decay
+        super().update(w, g, m, v, rate)
 
 
 def value_at(value: float | Schedule, step: int) -> float:

@@ -153,7 +153,7 @@ def _one_row(operation: str, model: Any, x: Any) -> Any:
         raise InputError(operation, "a model in float64", str(model.dtype), hint)
     if getattr(x, "shape", ())[:1] != (1,):
         raise InputError(operation, "one row, x[i : i + 1]", f"shape {getattr(x, 'shape', None)}")
-    return model.observations(x)
+    return model.network_input(x)
 
 
 def _log_joint(model: Any, x: Any, z: Any) -> numpy.ndarray:

@@ -13,9 +13,10 @@ import numpy
 
 from scratchvae import checkpoint, run_files
 from scratchvae.backend import asarray, device_of, to_numpy
+from scratchvae.callbacks import Callbacks
 from scratchvae.errors import DataError, InputError
 from scratchvae.replacement import WriteError, remove_abandoned, sync_directory, write_text
-from scratchvae.run_files import Metrics, digest, has_begun, read_configuration, refuse_run
+from scratchvae.run_files import Metrics, digest, has_begun, objective_score, read_configuration, refuse_run
 
 
 class RunDirectory(os.PathLike):
@@ -103,6 +104,8 @@ class Run:
     defaults : dict, optional
         By name, what settings are in an older run that does not have them. Those of the model's constructor and of the
         optimiser are known here.
+    callbacks : optional
+        See every epoch; their states are kept in the checkpoint.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class Run:
         optimizer: Any,
         terms: Any,
         defaults: dict[str, Any] | None = None,
+        callbacks: Callbacks | None = None,
     ) -> None:
         if resume and directory is None:
             raise InputError("resume", "a run directory", "none", "run_dir=... names it")
@@ -123,7 +127,7 @@ class Run:
         self.directory = None if directory is None else Path(directory)
         self.resume, self.settings, self.epochs = resume, json.loads(checkpoint.as_json(settings)), int(epochs)
         self.defaults = defaults or {}
-        self.model, self.optimizer, self.terms = model, optimizer, terms
+        self.model, self.optimizer, self.terms, self.callbacks = model, optimizer, terms, callbacks or Callbacks()
         self.step, self.seconds, self.best_score = 0, 0.0, None
         self.history: list[Metrics] = []
         self._entered = directory if isinstance(directory, RunDirectory) else None
@@ -142,7 +146,9 @@ class Run:
                     refuse_run(self.directory)
                     self.save()  # before the configuration, which marks a directory as one that can be resumed
                 options = {} if self._options is None else {"options": self._options}
-                config = options | self.settings | {"epochs": self.epochs, "versions": run_files.versions()}
+                config = (
+                    options | self.settings | {"epochs": self.epochs, "versions": run_files.versions(self.model.device)}
+                )
                 write_text(self.directory / "config.json", checkpoint.as_json(config, indent=2))
             self._exit = stack.pop_all()
         return self
@@ -162,13 +168,15 @@ class Run:
             "n_steps": self.optimizer.n_steps,
             "seconds": self.seconds,
             "best_score": self.best_score,
+            "callbacks": self.callbacks.numbers(),
         }
         checkpoint.write(self.directory / name, progress, self._arrays())
 
     def finish_epoch(self, metrics: Metrics) -> None:
-        """Record an epoch's metrics, then write the checkpoint that contains it."""
+        """Record an epoch's metrics, show them to the callbacks, then write the checkpoint that contains it."""
         self.history.append(metrics | {"seconds": round(self.seconds, 3)})
         self.seconds = 0.0
+        self.callbacks.epoch_ended(self.history[-1])
         if self.directory is None:
             return
         path = self.directory / "metrics.jsonl"
@@ -180,11 +188,22 @@ class Run:
         except OSError as error:
             raise WriteError(path, error) from error
         sync_directory(self.directory)
-        score = metrics.get("validation_bound", metrics.get("validation_elbo"))  # the objective, on other data
+        score = objective_score(metrics)
         if score is not None and (self.best_score is None or score > self.best_score):
             self.best_score = score
             self.save("best.npz")
         self.save()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a callback ends the training here, after an epoch."""
+        return bool(self.history) and self.step == len(self.history) * len(self.terms) and self.callbacks.stop
+
+    def finish(self) -> None:
+        """End the training; callbacks may change the model, and the last checkpoint has what they leave."""
+        self.callbacks.finish()
+        if self.callbacks.numbers():
+            self.save()
 
     def write(self, name: str, text: str) -> None:
         """Write a text file beside the checkpoints, if there is a directory."""
@@ -212,8 +231,8 @@ class Run:
             error.outlook = f"all that was written before is intact; {self.how_to_resume()}"
 
     def _arrays(self) -> dict[str, numpy.ndarray]:
-        """The arrays of a checkpoint: those of the model, the epoch under way and the optimiser."""
-        arrays = checkpoint.model_arrays(self.model) | {"terms": to_numpy(self.terms)}
+        """The arrays of a checkpoint: those of the model, the epoch under way, the callbacks and the optimiser."""
+        arrays = checkpoint.model_arrays(self.model) | {"terms": to_numpy(self.terms)} | self.callbacks.arrays()
         return arrays | {f"optimizer/{name}": to_numpy(array) for name, array in self.optimizer.state.items()}
 
     def _take_up(self) -> None:
@@ -234,6 +253,7 @@ class Run:
         self.terms[...] = asarray(arrays["terms"], device_of(self.terms))
         self.step, self.seconds, self.best_score = (progress[name] for name in ("step", "seconds", "best_score"))
         self.optimizer.n_steps, self.history = progress["n_steps"], history
+        self.callbacks.resume(progress.get("callbacks", {}), arrays, history)
         lines = "".join(json.dumps(metrics) + "\n" for metrics in history)
         write_text(self.directory / "metrics.jsonl", lines)
         if recorded != self.settings:
@@ -245,7 +265,10 @@ class Run:
         versions, epochs = recorded.pop("versions", None), recorded.pop("epochs", None)
         options = recorded.pop("options", None)
         self._options = options if self._options is None else self._options
-        before, now = run_files.completed(recorded, self.settings, self._every_default()), run_files.versions()
+        before, now = (
+            run_files.completed(recorded, self.settings, self._every_default()),
+            run_files.versions(self.model.device),
+        )
         names = sorted(before.keys() | self.settings.keys())
         changed = [name for name in names if digest(before.get(name)) != digest(self.settings.get(name))]
         if changed:
@@ -277,6 +300,7 @@ class Run:
             raise
         if "terms" not in arrays:
             raise DataError(f"resume {last}", "a checkpoint of a run", "a model without the state of its training")
+        self.callbacks.check(self.directory, progress.get("callbacks", {}))
         own, read = (
             {name: f"{name} {array.dtype} {array.shape}" for name, array in some.items()}
             for some in (self._arrays(), arrays)

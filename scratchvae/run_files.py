@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 
 from scratchvae import checkpoint
-from scratchvae.backend import to_numpy
+from scratchvae.backend import gpu_versions, to_numpy
 from scratchvae.errors import DataError, InputError
 from scratchvae.npz import opened, readable
 from scratchvae.pixels import Pixels
@@ -22,7 +22,10 @@ from scratchvae.pixels import Pixels
 Metrics = dict[str, float]
 LARGEST_METRIC = 1e100  # what is larger no run has written, and no picture can show
 METRICS = {"epoch", "step", "elbo", "reconstruction", "kl", "active_units", "seconds"}  # of every epoch
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ENVIRONMENT = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("SCRATCHVAE_KERNELS", "CUPY_TF32", "CUPY_ACCELERATORS"),
+)
 
 
 def has_begun(directory: Path) -> bool:
@@ -96,6 +99,11 @@ def read_metrics(directory: Path) -> list[Metrics | None]:
     return lines
 
 
+def objective_score(metrics: Metrics) -> float | None:
+    """What `fit` ascends, on the validation data; None without them. It chooses best.npz."""
+    return metrics.get("validation_bound", metrics.get("validation_elbo"))
+
+
 def fingerprint(x: Any) -> str:
     """The shape, type and SHA-256 of an array: whether data are the same as before. Pixels count as the floats."""
     if isinstance(x, Pixels):
@@ -141,8 +149,8 @@ def completed(settings: Any, names: Any, defaults: Any) -> Any:
     return missing | {name: completed(settings[name], names.get(name), defaults.get(name)) for name in settings}
 
 
-def versions() -> dict[str, str]:
-    """What the last bits depend on besides the settings: programs, the machine, and the number of threads."""
+def versions(device: str = "cpu") -> dict[str, str]:
+    """What the last bits depend on besides the settings: programs, the machine, and variables of the environment."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     build = numpy.show_config(mode="dicts")
     blas = build.get("Build Dependencies", {}).get("blas", {})
@@ -152,7 +160,8 @@ def versions() -> dict[str, str]:
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "machine": f"{platform.machine()}, {processors} processors",
         "simd": " ".join(build.get("SIMD Extensions", {}).get("found", [])),
-    } | {name: os.environ[name] for name in THREADS if name in os.environ}
+        **(gpu_versions() if device == "gpu" else {}),
+    } | {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
 
 
 def same_versions(before: Any, now: dict[str, str]) -> bool:

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import math
 import os
-import re
-import signal
-import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from inspect import signature
 from numbers import Real
 from typing import Any
 
 import numpy
 
-from scratchvae.arrays import type_name
+from scratchvae.arrays import as_array
 from scratchvae.autodiff import Tensor, grad
-from scratchvae.backend import array_module, device_module, keep_freed_memory, to_numpy
-from scratchvae.errors import InputError, whole_number
+from scratchvae.backend import array_module, asarray, device_module, device_of, keep_freed_memory, to_numpy
+from scratchvae.callbacks import Callback, Callbacks
+from scratchvae.errors import DataError, InputError, whole_number
 from scratchvae.evaluation import active_units, observations, prepared
+from scratchvae.minibatches import held_out
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective, choose
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.pixels import Pixels
+from scratchvae.progress import deferred_interrupt, progress_bar, summary
 from scratchvae.run_directory import Run
-from scratchvae.run_files import Metrics, defaults, fingerprint
-
-PROBED_STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+from scratchvae.run_files import Metrics, defaults
+from scratchvae.run_settings import make_optimizer, settings_of
 
 
 class NonFiniteError(ArithmeticError):
@@ -61,6 +59,9 @@ def fit(
     alpha: float | None = None,
     kl_floor: float = 0.0,
     properties: Any = None,
+    callbacks: Sequence[Callback | Callable[[Metrics], Any]] = (),
+    free_bits: float = 0.0,
+    sample_weight: Any = None,
 ) -> dict[str, list[float]]:
     """Ascend (1/M) sum over the minibatch of the objective, by default E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
@@ -71,6 +72,9 @@ def fit(
     each where there are as many, and each sum is scaled by its own N_k / M_k. An epoch is a pass through the larger of
     the two sets; the smaller one is cycled through, in a new order each time.
 
+    A model that was trained before goes on from its parameters, with a new optimizer and schedules from step 0. Another
+    seed gives it another order and other noise; for what one longer training would have given, resume a run directory.
+
     Parameters
     ----------
     model : VAE
@@ -79,7 +83,8 @@ def fit(
         Rows are reshaped to what the model observes and moved to its device. uint8, unless of counts, means k / 255.
     epochs, batch_size, n_samples : int
         Passes over the data, M, and draws of z per datapoint.
-    learning_rate, kl_weight : number, or function of the step (0, 1, 2, ...)
+    learning_rate, kl_weight : number, or function of the step (0, 1, 2, ...), such as those of sv.optim
+        A learning rate of sv.callbacks.PlateauSchedule falls where the score no longer rises.
         kl_weight multiplies the KL, or log q(z | x) - log p(z) in the weights of "iwae"; 1 gives a bound of log p(x).
     objective : "elbo", "iwae", or an Objective of your own
         The ELBO, its expectation a mean over draws; or the importance-weighted bound, the log of the mean of
@@ -87,11 +92,12 @@ def fit(
         stand on the model; `scratchvae.objectives` averages them.
     seed : int
         Of the order of the rows and of all noise.
-    validation : array, optional
-        Scored after every epoch by `evaluate`.
+    validation : array, or number between 0 and 1, optional
+        Scored after every epoch by `evaluate`. A number holds out this share of the rows, drawn by the seed, which are
+        then not trained on; with labels, the same share of every class and of the rows without one.
     optimizer : callable, optional
         Called as optimizer(parameters, learning_rate=..., clip_norm=...); `Adam` if none is given. functools.partial
-        gives it other settings.
+        gives it other settings: partial(sv.optim.AdamW, weight_decay=0.01).
     clip_norm : number, optional
         Largest norm of the gradient.
     device : "cpu" or "gpu", optional
@@ -114,6 +120,17 @@ def fit(
     properties : array (N, P) or dict of arrays (N,), optional
         The properties t of each row, NaN where one is not known. For a MoleculeVAE that has them; what is ascended is
         then a bound of log p(x, t), log p(t | z) multiplied by alpha, 1 by default.
+
+    callbacks : list of functions and Callbacks, optional
+        Called after every epoch with its metrics, before its checkpoint is written; True from a function ends the
+        training. `sv.EarlyStopping`, and in `sv.callbacks` a TimeLimit, a CSVLog and TensorBoard. A run is resumed with
+        the same ones, but for those without a state; their patience and limits may be other ones.
+    free_bits : number, optional
+        The mean KL of a minibatch in each latent unit counts as at least so many nats (Kingma et al., 2016, equation
+        15). For the ELBO of a VAE, and not with kl_floor, which is of all units together.
+    sample_weight : array (N,), optional
+        Multiplies what a row adds to the objective; a weight of 2 counts as two rows. The weights are divided by their
+        mean over the N rows. Those metrics of the training data that are means become weighted ones.
 
     With glibc, memory that is freed stays with the process from then on, up to 1 GiB, and is warm at the next step.
 
@@ -139,49 +156,51 @@ def fit(
     n_samples = whole_number("fit", "n_samples", n_samples)
     if not callable(kl_weight) and not (isinstance(kl_weight, Real) and 0 <= kl_weight < math.inf):
         raise InputError("fit", "kl_weight as a number of at least 0 or a schedule", repr(kl_weight))
-    objective = choose(model, objective, labels=labels, alpha=alpha, kl_floor=kl_floor or None, properties=properties)
+    of_rows = {"labels": labels, "properties": properties, "sample_weight": sample_weight}
+    rows = None
+    if isinstance(validation, Real):
+        rows, held, of_rows = _parted(data, validation, seed, of_rows)
+    weights = _weights(of_rows.pop("sample_weight"))
+    optional = {"alpha": alpha, "kl_floor": kl_floor or None, "free_bits": free_bits or None}
+    objective = choose(model, objective, **of_rows, **optional)
     keep_freed_memory()
     if device is not None:
         model.to(device)
     x = observations(model, data)
-    validation = None if validation is None else observations(model, validation)
-    optimizer = _made(optimizer or Adam, model.parameters(), learning_rate=learning_rate, clip_norm=clip_norm)
-    settings = {
-        "model": (model.configuration or repr(model)) if run_dir else None,
-        "data": fingerprint(x) if run_dir else None,
-        "validation": fingerprint(validation) if run_dir and validation is not None else None,
-        "batch_size": batch_size,
-        "learning_rate": _described(learning_rate) if run_dir else None,
-        "kl_weight": _described(kl_weight) if run_dir else None,
-        "n_samples": n_samples,
-        "objective": objective.name,
-        "clip_norm": clip_norm,
-        "optimizer": {"name": type(optimizer).__name__}
-        | (_optimizer_settings(optimizer, learning_rate, clip_norm) if run_dir else {}),
-        "seed": seed,
-        "device": model.device,
-    } | {name: fingerprint(value) if hasattr(value, "shape") else value for name, value in objective.settings.items()}
+    if rows is not None:
+        x, validation = (_rows_of(x, part) for part in (rows, held))
+    elif validation is not None:
+        validation = observations(model, validation)
+    _check_weights(weights, len(x), objective)
+    optimizer = make_optimizer(optimizer or Adam, model.parameters(), learning_rate=learning_rate, clip_norm=clip_norm)
+    callbacks = Callbacks(callbacks, (optimizer.learning_rate, kl_weight))
+    arrays = {"data": x, "validation": validation, "sample_weight": weights}
+    asked = {"batch_size": batch_size, "learning_rate": learning_rate, "kl_weight": kl_weight, "n_samples": n_samples}
+    asked |= {"clip_norm": clip_norm, "seed": seed}
+    settings = settings_of(model, objective, optimizer, arrays, asked) if run_dir else {}
     n = objective.n_rows(len(x))
     steps_per_epoch = math.ceil(n / batch_size)
     terms = device_module(model.device).zeros((steps_per_epoch, len(objective.terms)), dtype=model.dtype)
     data = model.prepare_data(x, Noise(seed, device=model.device))
+    weights = None if weights is None else asarray(weights, model.device).astype(model.dtype)
 
     with (
-        Run(run_dir, resume, settings, epochs, model, optimizer, terms, defaults(fit)) as run,
-        _deferred_interrupt() as interrupted,
-        _progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,
+        callbacks.training(model, validation is not None, resume),
+        Run(run_dir, resume, settings, epochs, model, optimizer, terms, defaults(fit), callbacks) as run,
+        deferred_interrupt() as interrupted,
+        progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,
         numpy.errstate(all="ignore"),  # what overflows makes a term non-finite, and that stops the run
     ):
         for name, text in objective.files.items():
             run.write(name, text)
-        while run.step < epochs * steps_per_epoch:
+        while run.step < epochs * steps_per_epoch and not run.stopped:
             epoch, first = divmod(run.step, steps_per_epoch)
             started = time.perf_counter()
             for i, batch in enumerate(objective.batches(len(x), batch_size, Noise(seed, epoch, model.device))):
                 if i < first:
                     continue
                 noise = Noise(seed, run.step, model.device, training=True)
-                _step(run, objective, data, batch, noise, n_samples, value_at(kl_weight, run.step))
+                _step(run, objective, data, weights, batch, noise, n_samples, value_at(kl_weight, run.step))
                 bar.update()
                 if interrupted.is_set():
                     break
@@ -197,10 +216,61 @@ def fit(
                 run.save()
             if interrupted.is_set():
                 raise KeyboardInterrupt(f"stopped after step {run.step}; {run.how_to_resume()}")
+        run.finish()
 
     if model.latent_size > 0:
         _warn_of_collapse(run.history[-1])
     return {name: [metrics[name] for metrics in run.history] for name in run.history[-1]}
+
+
+def _parted(data: Any, share: float, seed: int, of_rows: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """The rows to train with and those held out, and what is known of the former."""
+    if not 0 < share < 1:
+        raise InputError("fit", "validation as data, or as a share between 0 and 1", repr(share))
+    try:
+        n = len(data)
+    except TypeError:
+        n = len(as_array("data", data))
+    for name, values in of_rows.items():
+        for array in values.values() if isinstance(values, dict) else [] if values is None else [values]:
+            if len(as_array(name, array)) != n:
+                raise DataError(name, f"one for each of {n} rows", str(len(as_array(name, array))))
+    labels = of_rows["labels"]
+    rows, held = held_out(n, share, seed, None if labels is None else to_numpy(as_array("labels", labels)))
+    return rows, held, {name: _taken(name, values, rows) for name, values in of_rows.items()}
+
+
+def _taken(name: str, values: Any, rows: numpy.ndarray) -> Any:
+    """These rows of an array, or of every array of a dict."""
+    if isinstance(values, dict):
+        return {key: _taken(name, array, rows) for key, array in values.items()}
+    return None if values is None else to_numpy(as_array(name, values))[rows]
+
+
+def _rows_of(x: Any, rows: numpy.ndarray) -> Any:
+    """These rows of data, wherever they lie."""
+    return x[rows if isinstance(x, Pixels) else asarray(rows, device_of(x))]
+
+
+def _weights(values: Any) -> numpy.ndarray | None:
+    """Weights divided by their mean.   (N,). Raises DataError for others than finite ones of at least 0."""
+    if values is None:
+        return None
+    weights = to_numpy(as_array("sample_weight", values))
+    if weights.ndim != 1 or weights.dtype.kind not in "fiu":
+        raise DataError("sample_weight", "numbers (N,)", f"{weights.dtype} {weights.shape}")
+    weights = weights.astype(numpy.float64)
+    if not (numpy.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
+        raise DataError("sample_weight", "finite numbers of at least 0, not all of them 0", "others")
+    return weights / weights.mean()
+
+
+def _check_weights(weights: Any, n: int, objective: Objective) -> None:
+    """Raise DataError for another number of weights than of rows, InputError for an objective that takes none."""
+    if weights is not None and len(weights) != n:
+        raise DataError("sample_weight", f"one for each of {n} rows", str(len(weights)))
+    if weights is not None and "weights" not in signature(objective.value).parameters:
+        raise InputError("fit", "an Objective whose value takes weights, with sample_weight", repr(objective.name))
 
 
 def _warn_of_collapse(metrics: dict[str, Any]) -> None:
@@ -214,23 +284,21 @@ def _warn_of_collapse(metrics: dict[str, Any]) -> None:
         )
 
 
-def _made(optimizer: Any, parameters: Any, **settings: Any) -> Optimizer:
-    """The optimizer of these parameters. Raises InputError for what makes none."""
-    if not callable(optimizer):
-        raise InputError("fit", "an optimizer such as sv.optim.Adam", repr(optimizer), "functools.partial sets it up")
-    made = optimizer(parameters, **settings)
-    if not isinstance(made, Optimizer):
-        raise InputError("fit", "an optimizer that makes an Optimizer", type(made).__name__)
-    return made
-
-
 def _step(
-    run: Run, objective: Objective, data: Any, batch: tuple[Any, ...], noise: Noise, n_samples: int, kl_weight: float
+    run: Run,
+    objective: Objective,
+    data: Any,
+    weights: Any,
+    batch: tuple[Any, ...],
+    noise: Noise,
+    n_samples: int,
+    kl_weight: float,
 ) -> None:
     """One step: the objective of a minibatch, its terms recorded and checked, its gradient, the update."""
     rows, *others = batch
     x = run.model.augment(run.model.prepare_batch(data[rows], noise), noise)
-    value, means = objective.value(x, *others, noise, n_samples, kl_weight)
+    weighted = {} if weights is None else {"weights": weights[rows]}
+    value, means = objective.value(x, *others, noise, n_samples, kl_weight, **weighted)
     i = run.step % len(run.terms)
     for j, name in enumerate(objective.terms):
         term = means[name]
@@ -245,16 +313,6 @@ def _step(
 def _read_every(model: Any) -> int:
     """After how many steps the terms are looked at: to read one back makes the CPU wait for the GPU."""
     return 1 if model.device == "cpu" else 50
-
-
-def summary(metrics: Metrics) -> str:
-    """One line for a person: the ELBO and its two terms, in nats per datapoint, and the active units."""
-    line = f"ELBO {metrics['elbo']:.2f} = {metrics['reconstruction']:.2f} - KL {metrics['kl']:.2f}"
-    line += f", bound {metrics['bound']:.2f}" if "bound" in metrics else ""
-    line += f", log q(y | x) {metrics['classification']:.3f}" if "classification" in metrics else ""
-    line += f", log p(t | z) {metrics['properties']:.3f}" if "properties" in metrics else ""
-    line += f", {metrics['active_units']} active"
-    return line + (f", validation ELBO {metrics['validation_elbo']:.2f}" if "validation_elbo" in metrics else "")
 
 
 def _check_finite(run: Run, names: tuple[str, ...], n: int, data: Any) -> None:
@@ -307,94 +365,3 @@ def _epoch_metrics(
         scores = objective.scores(model, validation, n_samples, seed)
         metrics |= {f"validation_{name}": scores[name] for name in metrics if name in scores}
     return metrics
-
-
-def _optimizer_settings(
-    optimizer: Optimizer, learning_rate: float | Schedule, clip_norm: float | None
-) -> dict[str, Any]:
-    """Every number, word and schedule that an optimizer's updates depend on, unless it is what `fit` gave it.
-
-    Raises InputError for settings that hold anything else, which a run directory could not compare or restore.
-    """
-    known = {"n_steps": optimizer.n_steps, "learning_rate": learning_rate, "clip_norm": clip_norm}
-    settings = {name: value for name, value in vars(optimizer).items() if name not in optimizer.buffers}
-    return {
-        name: _plain(type(optimizer).__name__, name, value)
-        for name, value in settings.items()
-        if value is not None and (name not in known or value != known[name])
-    }
-
-
-def _plain(optimizer: str, name: str, value: Any) -> Any:
-    """A setting of an optimizer, described; lists, tuples and dicts entry by entry."""
-    if isinstance(value, (list, tuple)):
-        return [_plain(optimizer, name, entry) for entry in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(optimizer, name, entry) for key, entry in value.items()}
-    if value is None or isinstance(value, Real | str | Callable):
-        return _described(value)
-    hint = "a run directory keeps the arrays that `moments` names"
-    raise InputError(
-        f"fit with {optimizer}", "settings of numbers, words and schedules", f"{name}, a {type_name(value)}", hint
-    )
-
-
-def _described(value: float | Schedule) -> Any:
-    """A number as it is; a schedule by what it prints as, or, if that is an address, by its name and some values."""
-    if not callable(value):
-        return value
-    text = re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
-    if text == repr(value):
-        return text
-    return {"name": getattr(value, "__qualname__", text)} | {step: _probe(value, step) for step in PROBED_STEPS}
-
-
-def _probe(schedule: Schedule, step: int) -> str:
-    try:
-        return repr(float(schedule(step)))
-    except Exception as error:  # a user's table of rates may end before this step
-        return type(error).__name__
-
-
-@contextmanager
-def _deferred_interrupt() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets, so that no step is cut in two; the second one interrupts at once."""
-    interrupted = threading.Event()
-    alone = threading.current_thread() is threading.main_thread()
-    if not alone or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or another's
-        yield interrupted
-        return
-
-    def handle(*_: Any) -> None:
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-        interrupted.set()
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _progress_bar(total: int, done: int, shown: bool) -> Any:
-    """tqdm's bar; where none is shown, one that does nothing and needs no tqdm."""
-    if not shown or sys.stderr is None:
-        return _NoBar()
-    from tqdm import tqdm
-
-    return tqdm(total=total, initial=done, unit="step", dynamic_ncols=True)
-
-
-class _NoBar:
-    def __enter__(self) -> _NoBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self) -> None:
-        """A step has been taken."""
-
-    def set_postfix_str(self, text: str) -> None:
-        """An epoch has ended."""

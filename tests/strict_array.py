@@ -5,7 +5,10 @@ Under the name `cupy` in sys.modules (the fixture `strict_gpu`) it serves device
 - mix with each other and with numbers, never with NumPy arrays, neither in operators and functions nor as an index;
 - stay arrays under reductions: a sum is a 0-d array, which `+=` changes in place;
 - have the methods, and the module the functions, that CuPy 14 has, and no others;
-- hold numbers alone, neither strings nor objects.
+- hold numbers alone of the types that a GPU has, neither strings nor objects nor longdouble;
+- are no index of Python's, `list[array]` or `range(array)`, and entries are assigned arrays and numbers, no lists;
+- hold NaN, or the largest integer, where memory is fresh.
+Inside `capturing()` whatever would wait for the GPU, or copy from or to it, is refused too, as while a stream captures.
 Kernels are compiled as C++ where there is a compiler; without one there are none, and the NumPy lines run.
 CuPy's own messages and rules are kept where they are known; where CuPy accepts a NumPy array now and then (as an index,
 or in `x[...] = array`), this refuses it always.
@@ -13,8 +16,10 @@ or in `x[...] = array`), this refuses it always.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import math
 import operator
 import shutil
 import subprocess
@@ -34,6 +39,8 @@ ABSENT_FUNCTIONS = frozenset(
 )
 ABSENT_METHODS = frozenset("ctypes getfield resize setfield setflags to_device".split())
 CONVERSIONS = frozenset("array asarray asanyarray ascontiguousarray".split())  # where a NumPy array may enter
+CUBLAS = frozenset("matmul dot tensordot vdot inner einsum".split())
+TYPES = "?bBhHiIlLqQefdFD"
 NUMBERS = (bool, int, float, complex, numpy.generic)
 
 
@@ -48,6 +55,7 @@ class StrictArray:
 
     def get(self) -> numpy.ndarray:
         """The entries as a NumPy array that shares nothing with this one."""
+        _wait()
         return self._values.copy()
 
     def __array__(self, *_, **__):
@@ -75,7 +83,7 @@ class StrictArray:
         return StrictArray(numpy.asarray(self._values[_index(index)]))
 
     def __setitem__(self, index, value):
-        self._values[_index(index)] = _unwrap(value)
+        self._values[_index(index)] = _operand(value)
 
     def __len__(self):
         return len(self._values)
@@ -84,16 +92,16 @@ class StrictArray:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self):
+        _wait()
         return bool(self._values)
 
     def __int__(self):
+        _wait()
         return int(self._values)
 
     def __float__(self):
+        _wait()
         return float(self._values)
-
-    def __index__(self):
-        return operator.index(self._values)
 
     def __repr__(self):
         return repr(self._values)
@@ -117,6 +125,8 @@ def _bind_operators() -> None:
 
     def binary(function):
         def method(x, y):
+            if _captures and function is operator.matmul:
+                raise NotImplementedError("@ is not supported while a stream captures")
             return NotImplemented if give_way(y) else StrictArray(numpy.asarray(function(x._values, _operand(y))))
 
         return method
@@ -143,6 +153,25 @@ def _bind_operators() -> None:
 _bind_operators()
 
 
+_captures = False
+
+
+@contextlib.contextmanager
+def capturing():
+    """Inside, what CuPy refuses while a stream captures is refused: what waits, copies from or to the host, cuBLAS."""
+    global _captures
+    _captures = True
+    try:
+        yield
+    finally:
+        _captures = False
+
+
+def _wait() -> None:
+    if _captures:
+        raise RuntimeError("the current stream is capturing, so synchronous API calls are disallowed")
+
+
 def _unwrap(x):
     """The NumPy values inside; arrays of any other library are refused, in tuples and lists too."""
     if isinstance(x, StrictArray):
@@ -166,12 +195,17 @@ def _index(index):
     for part in parts:
         if not (part is None or part is ... or isinstance(part, (StrictArray, int, slice, numpy.integer))):
             raise IndexError(f"an array of the GPU is indexed by its like, integers and slices, not {type(part)}")
+        if isinstance(part, StrictArray) and part.dtype.kind == "b":
+            _wait()  # until the host knows how many entries the mask picks
     return _unwrap(index) if isinstance(index, tuple) else _unwrap((index,))
 
 
 def _wrap(result):
     if isinstance(result, (numpy.ndarray, numpy.generic)):
-        return StrictArray(numpy.asarray(result))
+        result = numpy.asarray(result)
+        if result.dtype.char not in TYPES:
+            raise ValueError(f"Unsupported dtype {result.dtype}")
+        return StrictArray(result)
     if isinstance(result, list):
         return [_wrap(part) for part in result]
     return result
@@ -184,9 +218,18 @@ class _on_device:
         self.function = function
 
     def __call__(self, *arguments, **options):
+        name = self.function.__name__
+        if {"where", "initial"} & options.keys():
+            raise TypeError(f"{name}() of CuPy takes neither where= nor initial=")
+        if name == "where" and not isinstance(arguments[0], StrictArray):
+            raise AttributeError(f"{type(arguments[0]).__name__!r} object has no attribute 'astype'")
+        if _captures and (name in CUBLAS or name == "concatenate" and len(arguments[0]) > 8):
+            raise NotImplementedError(f"{name} is not supported while a stream captures")
+        if name in ("item", "tolist", "tobytes", "nonzero", "flatnonzero", "unique"):
+            _wait()
         unwrap = _operand if isinstance(self.function, numpy.ufunc) else _unwrap
         result = self.function(*map(unwrap, arguments), **{name: _unwrap(value) for name, value in options.items()})
-        if self.function.__name__ in ("item", "tolist", "tobytes"):
+        if name in ("item", "tolist", "tobytes"):
             return result
         if isinstance(result, tuple):
             return tuple(map(_wrap, result))
@@ -194,14 +237,18 @@ class _on_device:
 
     def at(self, x, index, y) -> None:
         """x[index] += y and the like, repeated indices counting as often as they appear."""
+        if x.dtype.kind == "b":
+            raise TypeError(f"{self.function.__name__}.at of CuPy takes no truth values")
         self.function.at(x._values, _index(index), _unwrap(y))
 
 
 def _conversion(function):
     def convert(x, *arguments, **options):
+        if not isinstance(x, StrictArray):
+            _wait()
         x = StrictArray(x.copy()) if isinstance(x, numpy.ndarray) else x
         values = function(_unwrap(x), *arguments, **options)
-        if values.dtype.kind not in "biufc":
+        if values.dtype.char not in TYPES:
             raise ValueError(f"Unsupported dtype {values.dtype}")
         return x if isinstance(x, StrictArray) and values is x._values else StrictArray(values)
 
@@ -209,58 +256,92 @@ def _conversion(function):
 
 
 class _Kernel:
-    """What CuPy's ElementwiseKernel is, for one output: the same text, compiled as C++ by the system's compiler."""
+    """What CuPy's ElementwiseKernel is: the same text, compiled as C++ by the system's compiler."""
 
-    def __init__(self, inputs: str, output: str, operation: str, name: str) -> None:
-        self.inputs = [parameter.rsplit(" ", 1) for parameter in inputs.split(", ")]
-        self.output = output.rsplit(" ", 1)
-        self.operation, self.name = operation, name
-
-    def __call__(self, *arguments):
-        *inputs, output = arguments
-        out = _unwrap(output)
-        assert out.flags.c_contiguous and out.dtype.char in "fd" and len(inputs) == len(self.inputs)
-        values = []
-        for (kind, _), value in zip(self.inputs, inputs, strict=True):
-            if kind == "raw T":  # CuPy counts through the entries in order, whatever the strides
-                assert isinstance(value, StrictArray) and value.dtype == out.dtype
-                values.append(numpy.ascontiguousarray(value._values))
-            else:
-                assert kind == "int32" and isinstance(value, int) and not isinstance(value, bool)
-                values.append(value)
-        _compiled(self.name, tuple(map(tuple, self.inputs)), self.output[1], self.operation, out.dtype.char)(
-            *(x.ctypes.data_as(ctypes.c_void_p) if isinstance(x, numpy.ndarray) else ctypes.c_int32(x) for x in values),
-            out.ctypes.data_as(ctypes.c_void_p),
-            ctypes.c_ssize_t(out.size),
+    def __init__(self, inputs: str, outputs: str, operation: str, name: str, preamble: str = "") -> None:
+        self.inputs, self.outputs = (
+            tuple(tuple(parameter.rsplit(" ", 1)) for parameter in part.split(", ")) for part in (inputs, outputs)
         )
-        return output
+        self.operation, self.name, self.preamble = operation, name, preamble
+
+    def __call__(self, *arguments, size=None):
+        parameters, out = self.inputs + self.outputs, _unwrap(arguments[-1])
+        entries = [_is_entry(x, kind) for x, (kind, _) in zip(arguments, parameters, strict=True)]
+        shape = numpy.broadcast_shapes(*(x.shape for x, is_entry in zip(arguments, entries, strict=True) if is_entry))
+        assert any(entries) == (size is None), "size= where, and only where, all arrays are raw"
+        values, forms = [], []
+        for (kind, _), value, is_entry in zip(parameters, arguments, entries, strict=True):
+            dtype = out.dtype if kind.endswith("T") else numpy.dtype(kind.removeprefix("raw "))
+            if isinstance(value, StrictArray):
+                assert value.dtype == dtype
+                values.append(value._values)
+                forms.append("entry" if is_entry else "raw")
+                if len(values) > len(self.inputs):
+                    assert values[-1].flags.c_contiguous and (value.shape == shape or not is_entry)
+                else:  # CuPy counts through the entries in order, whatever the strides
+                    values[-1] = numpy.ascontiguousarray(
+                        numpy.broadcast_to(values[-1], shape) if is_entry else values[-1]
+                    )
+            else:
+                assert isinstance(value, float if kind == "T" else int) and not isinstance(value, bool)
+                values.append(dtype.type(value))
+                forms.append("number")
+        _compiled(self, tuple(forms), out.dtype.char)(
+            *(
+                ctypes.c_void_p(x.ctypes.data) if form != "number" else numpy.ctypeslib.as_ctypes_type(x.dtype)(x)
+                for x, form in zip(values, forms, strict=True)
+            ),
+            ctypes.c_ssize_t(math.prod(shape) if size is None else size),
+        )
+        return arguments[-1]
+
+
+def _is_entry(x, kind):
+    return isinstance(x, StrictArray) and not kind.startswith("raw ")
 
 
 @functools.cache
-def _compiled(name, inputs, output, operation, character):
-    parameters = ", ".join("const T* " + n if kind == "raw T" else f"int {n}" for kind, n in inputs)
+def _compiled(kernel, forms, character):
+    parameters, entries = [], []
+    for j, ((kind, name), form) in enumerate(zip(kernel.inputs + kernel.outputs, forms, strict=True)):
+        kind = ("const " if j < len(kernel.inputs) else "") + kind.removeprefix("raw ")
+        parameters.append(f"{kind}{'' if form == 'number' else '*'} {'entries_of_' if form == 'entry' else ''}{name}")
+        if form == "entry":
+            entries.append(f"{kind}& {name} = entries_of_{name}[i];")
     text = f"""
+        #include <cmath>
         #include <cstddef>
+        #include <cstdint>
+        using namespace std;
+        #define __device__ static inline
+        typedef int32_t int32; typedef uint32_t uint32; typedef int64_t int64;
         typedef {"float" if character == "f" else "double"} T;
-        extern "C" void {name}({parameters}, T* out, ptrdiff_t size) {{
-            for (ptrdiff_t i = 0; i < size; ++i) {{ T& {output} = out[i]; {operation} }}
+        {kernel.preamble}
+        extern "C" void {kernel.name}({", ".join(parameters)}, ptrdiff_t size) {{
+            for (ptrdiff_t i = 0; i < size; ++i) {{ {" ".join(entries)} {kernel.operation} }}
         }}
     """
     with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / f"{name}.so"
+        library = Path(folder) / f"{kernel.name}.so"
         command = [COMPILER, "-x", "c++", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, "-"]
         subprocess.run(command, input=text, text=True, check=True)
-        return getattr(ctypes.CDLL(str(library)), name)
+        return getattr(ctypes.CDLL(str(library)), kernel.name)
 
 
 COMPILER = shutil.which("c++")
 if COMPILER:
     ElementwiseKernel = _Kernel
 
+__version__ = "14.2.0"
 ndarray = StrictArray
 cuda = SimpleNamespace(
-    runtime=SimpleNamespace(getDeviceCount=lambda: 1),
-    get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
+    runtime=SimpleNamespace(
+        getDeviceCount=lambda: 1,
+        getDevice=lambda: 0,
+        getDeviceProperties=lambda number: {"name": b"no card"},
+        runtimeGetVersion=lambda: 13000,
+    ),
+    get_current_stream=lambda: SimpleNamespace(synchronize=_wait),
 )
 
 
@@ -268,10 +349,24 @@ linalg = SimpleNamespace(
     **{name: _on_device(getattr(numpy.linalg, name)) for name in "eigh inv lstsq norm qr slogdet solve svd".split()}
 )
 
-special = SimpleNamespace(**{name: _on_device(getattr(scipy.special, name)) for name in ("gammaincc", "gammaln")})
+special = SimpleNamespace(
+    **{name: _on_device(getattr(scipy.special, name)) for name in ("gammaincc", "gammaln", "ndtri")}
+)
 """What of cupyx.scipy.special the package asks for."""
 
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_on_device(numpy.lib.stride_tricks.as_strided)))
+
+
+def _fresh(function):
+    """empty and empty_like, which leave what the memory holds: here what shows wherever it is read."""
+
+    def allocate(*arguments, **options):
+        array = _on_device(function)(*arguments, **options)
+        kind, dtype = array.dtype.kind, array.dtype
+        array._values.fill(numpy.nan if kind in "fc" else kind == "b" or numpy.iinfo(dtype).max)
+        return array
+
+    return allocate
 
 
 def __getattr__(name):
@@ -280,4 +375,6 @@ def __getattr__(name):
         raise AttributeError(f"module 'cupy' has no attribute {name!r}")
     if name in CONVERSIONS:
         return _conversion(attribute)
+    if name in ("empty", "empty_like"):
+        return _fresh(attribute)
     return attribute if isinstance(attribute, type) or not callable(attribute) else _on_device(attribute)

@@ -17,12 +17,12 @@ from scratchvae.kinds import KINDS
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors arrays backend pixels noise object_arrays npz replacement binarization dequantization minibatches chemistry
-    alphabet operators autodiff
+    errors arrays backend compiler kernels pixels noise object_arrays npz replacement binarization dequantization
+    minibatches chemistry alphabet columns operators autodiff
     ops gradcheck
-    optim nn distributions gradient_estimators quadrature linear latent_space evaluation objectives models
+    optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation objectives models
     molecule_scores gaussian_process genetic latent_search
-    checkpoint data run_files run_directory training
+    checkpoint data run_files callbacks run_directory run_settings progress training estimator
     checks plotting kinds
     cli __main__
 """.split()
@@ -37,6 +37,7 @@ AT_USE = {
     "cupy",
     "cupyx",
     "rdkit",
+    "tensorboardX",
 }  # imported inside the function that needs them
 HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "cupyx", "torch"}
 

@@ -10,6 +10,7 @@ import pytest
 from builders import assert_same_run
 
 import scratchvae as sv
+from scratchvae import quadrature
 from scratchvae.backend import to_numpy
 from scratchvae.binarization import MODES
 from scratchvae.distributions import Bernoulli
@@ -135,6 +136,44 @@ def test_bytes_with_labels_give_the_bits_of_floats(mode):
         joint = sv.classification_error(model, data[:40], labels[:40], 3)
         results.append((history, [p.data.tobytes() for p in model.parameters()], scores(model, data), error, joint))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_bytes_for_a_model_of_missing_entries_give_the_bits_of_floats(mode):
+    results = []
+    for data in (FLOATS, BYTES, Pixels(BYTES)):
+        model, history = train(data, epochs=1, missing=True, binarize=mode)
+        results.append((history, scores(model, data), quantity(model, data)))
+        for images in (model.impute(data[:5], 3), *model.impute_draws(data[:5], 2, 3)):
+            assert images.shape == FLOATS[:5].shape and numpy.array_equal(images, FLOATS[:5]), "nothing is missing"
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_share_of_bytes_is_held_out_and_all_are_weighted_as_floats_are():
+    weights, results = numpy.arange(2100) % 3, []
+    for data in (FLOATS, BYTES, Pixels(BYTES)):
+        model = sv.VAE.mlp(6, 2, (4,), binarize="static")
+        history = sv.fit(model, data, 1, validation=0.2, sample_weight=weights, progress=False)
+        del history["seconds"]
+        values = sv.elbo(model, data, same_draws=True), sv.log_likelihood(model, data[:30], 9, same_draws=True)[0]
+        results.append((history, [value.tobytes() for value in values]))
+    assert results[0] == results[1] == results[2]
+
+
+def test_bytes_are_integrated_and_drawn_from_as_floats_are():
+    model = sv.VAE.mlp(6, 1, (4,)).to(dtype=numpy.float64)
+    assert quadrature.elbo(model, BYTES[:1]) == quadrature.elbo(model, FLOATS[:1])
+    labelled = sv.SemiSupervisedVAE.mlp(6, 3, 2, (4,))
+    for drawer in (model, labelled):
+        first, again = (drawer.reconstruct(x[:9], draws=True) for x in (BYTES, FLOATS))
+        assert numpy.array_equal(first, again)
+
+
+def test_a_table_of_bytes_has_numbers_and_no_pixels():
+    rows = numpy.arange(12, dtype=numpy.uint8).reshape(4, 3)
+    model = sv.TableVAE.mlp([sv.data.Column(name, mean=5.0, std=3.0) for name in "abc"], 1, (3,))
+    assert sv.evaluate(model, rows) == sv.evaluate(model, rows.astype(float))
+    assert quantity(model, rows % 2) == quantity(model, rows.astype(float))
 
 
 def test_a_run_of_floats_goes_on_with_bytes(tmp_path):

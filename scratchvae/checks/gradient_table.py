@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -279,6 +280,18 @@ def _loop_normalized(x: numpy.ndarray) -> numpy.ndarray:
     return (x - x.mean(-1, keepdims=True)) / numpy.sqrt(x.var(-1, keepdims=True) + 1e-5)
 
 
+def _bernoulli_reference(event_ndim: int) -> Callable[..., Any]:
+    event = tuple(range(-event_ndim, 0))
+    return lambda x, a: (x * a - numpy.logaddexp(0, a)).sum(axis=event)
+
+
+def _normal_reference(event_ndim: int) -> Callable[..., Any]:
+    event = tuple(range(-event_ndim, 0))
+    return lambda x, m, log_s: (-(((x - m) / numpy.exp(log_s)) ** 2) / 2 - log_s - numpy.log(2 * numpy.pi) / 2).sum(
+        axis=event
+    )
+
+
 def _lstm_rows() -> list[Case]:
     """Steps of equal and of unequal counts; alone, with a constant, with dropout, and normalised with both."""
 
@@ -386,6 +399,18 @@ CASES: dict[str, list[Case]] = {
         row(ops.affine, lambda x, w, b: x @ w + b, real(*shape), real(4, 5), real(5))
         for shape in ((3, 4), (2, 3, 4), (4,))
     ],
+    "bernoulli_log_prob": [
+        row(partial(ops.bernoulli_log_prob, event_ndim=n), _bernoulli_reference(n), real(*x), real(*logits))
+        for x, logits, n in [
+            ((3, 4), (3, 4), 1),
+            ((3, 4), (2, 3, 4), 1),
+            ((2, 3, 4), (3, 4), 2),
+            ((4,), (4,), 1),
+            ((3, 4), (3, 4), 0),
+            ((2, 3, 4), (4,), 1),
+            ((3, 2, 2, 1), (3, 2, 2, 1), 3),
+        ]
+    ],
     "broadcast_to": [
         row(_with(ops.broadcast_to, (2, 3, 4)), lambda x: x + numpy.zeros((2, 3, 4)), real(*shape))
         for shape in ((3, 4), (3, 1), (), (2, 3, 4))
@@ -470,6 +495,17 @@ CASES: dict[str, list[Case]] = {
     ],
     "multiply": [*broadcast_rows(ops.multiply, numpy.multiply), row(lambda x: 3 * x, lambda x: 3 * x, real(3))],
     "negative": entry_rows(ops.negative, numpy.negative, real),
+    "normal_log_prob": [
+        row(partial(ops.normal_log_prob, event_ndim=n), _normal_reference(n), real(*x), real(*mean), real(*log_std))
+        for x, mean, log_std, n in [
+            ((3, 4), (3, 4), (3, 4), 1),
+            ((3, 4), (2, 3, 4), (), 1),
+            ((2, 3, 4), (3, 4), (4,), 2),
+            ((2, 3, 4), (4,), (3, 1), 1),
+            ((4,), (4,), (4,), 1),
+            ((3, 4), (3, 4), (3, 4), 0),
+        ]
+    ],
     "pad": [row(*_both("pad", _PAD), real(2, 3)), row(*_both("pad", ((2, 0),)), real(3))],
     "power": [
         *broadcast_rows(ops.power, numpy.power, positive, real),

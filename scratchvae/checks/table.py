@@ -13,6 +13,7 @@ from scratchvae.checks import (
     gradient_table,
     identities,
     linear_models,
+    missing_entries,
     molecules,
     semi_supervised,
     sketches,
@@ -21,7 +22,16 @@ from scratchvae.checks.row import Row
 
 SECTIONS: dict[str, list[Row]] = {
     file.SECTION.name: file.SECTION.rows
-    for file in (gradient_table, identities, exact_models, linear_models, semi_supervised, sketches, molecules)
+    for file in (
+        gradient_table,
+        identities,
+        exact_models,
+        linear_models,
+        semi_supervised,
+        sketches,
+        molecules,
+        missing_entries,
+    )
 }
 """Name -> the rows of this section."""
 

@@ -33,7 +33,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
-    part, test, train = data_to_score(kind, arguments, options)
+    part, test, train = data_to_score(kind, model, arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
     figures, lines = score(kind, model, test, arguments.samples, arguments.seed, part, train)
@@ -69,7 +69,7 @@ def _score_by_importance(
 
 
 def data_to_score(
-    kind: Kind, arguments: argparse.Namespace, options: dict[str, Any]
+    kind: Kind, model: Any, arguments: argparse.Namespace, options: dict[str, Any]
 ) -> tuple[str, Dataset, Dataset | None]:
     """What the data to score are called, the data, and the part that the run was trained on if they belong to that.
 
@@ -83,7 +83,7 @@ def data_to_score(
         return "test", test, train
     if arguments.data in sv.data.DATASETS:
         return "test", sv.data.load(arguments.data, arguments.data_dir or options.get("data_dir"))[1], None
-    parts = sv.data.read(arguments.data, arguments.data_labels, **kind.reading_another(options, arguments.data))
+    parts = sv.data.read(arguments.data, arguments.data_labels, **kind.reading_another(options, arguments.data, model))
     return ("test", parts["test"], None) if "test" in parts else (f"all of {arguments.data}", parts["train"], None)
 
 
@@ -121,7 +121,7 @@ def sample(arguments: argparse.Namespace) -> None:
     asked, own = {}, {option.name: option for option in kind.sampling}
     for name, option in sampling_options().items():
         if name in arguments:
-            _refuse_others(f"sample {option.flag}", kind, partial(_samples_with, name))
+            refuse_others(f"sample {option.flag}", kind, partial(_samples_with, name))
             asked[name] = own[name].read(getattr(arguments, name), f"sample {option.flag}")
     shape = options.get("image_shape")
     for line in kind.write_samples(Path(arguments.out), model, arguments.n, arguments.seed, shape, **asked):
@@ -144,7 +144,7 @@ def complete(arguments: argparse.Namespace) -> None:
     path = plotting.picture_path(arguments.out)
     temperature = {} if arguments.temperature is None else {"temperature": arguments.temperature}
     kind, model, _ = kind_and_model(arguments)
-    _refuse_others("complete", kind, lambda kind: kind.completes)
+    refuse_others("complete", kind, lambda kind: kind.completes)
     if not Path(arguments.drawing).exists():
         raise InputError("complete", "the path of a file with a drawing", repr(arguments.drawing))
     x = observations(model, kind.observations(sv.data.read(arguments.drawing)["train"]))
@@ -175,7 +175,7 @@ def _checkpoint(arguments: argparse.Namespace) -> Path:
     return path
 
 
-def _refuse_others(operation: str, kind: Kind, suits: Callable[[Kind], bool]) -> None:
+def refuse_others(operation: str, kind: Kind, suits: Callable[[Kind], bool]) -> None:
     """Raise InputError for a kind that does not suit, and name those that do."""
     if not suits(kind):
         others = ", ".join(other.name for other in KINDS.values() if suits(other))
@@ -285,10 +285,16 @@ FIGURES = {
     "images": _image_figures,
     "sketches": lambda part: sv.data.describe_sketches(part.sketches),
     "molecules": lambda part: sv.data.describe_molecules(part.molecules),
+    "records": sv.data.describe_table,
 }
 """What the rows of a data set are -> the figures of a part, by name."""
 
-IN_WORDS = {"images": _images_in_words, "sketches": _sketches_in_words, "molecules": _molecules_in_words}
+IN_WORDS = {
+    "images": _images_in_words,
+    "sketches": _sketches_in_words,
+    "molecules": _molecules_in_words,
+    "records": sv.data.table_in_words,
+}
 
 
 def _draw_images(path: Path, part: Dataset) -> None:
@@ -307,7 +313,16 @@ def _draw_molecules(path: Path, part: Dataset) -> None:
     sv.plotting.save_figure(sv.plotting.molecules(part.molecules[:25]), path)
 
 
-DRAWN = {"images": _draw_images, "sketches": _draw_sketches, "molecules": _draw_molecules}
+def _draw_records(path: Path, part: Dataset) -> None:
+    raise InputError("data", "images, sketches or molecules to draw with --out", "a table")
+
+
+DRAWN = {
+    "images": _draw_images,
+    "sketches": _draw_sketches,
+    "molecules": _draw_molecules,
+    "records": _draw_records,
+}
 """What the rows of a data set are -> how some of them are drawn into a file."""
 
 

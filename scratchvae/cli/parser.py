@@ -39,8 +39,8 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"scratchvae {sv.__version__}")
     added = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    adders = (_add_train, _add_evaluate, _add_sample, _add_complete, _add_encode, _add_export, _add_plot, _add_runs)
-    for add in (*adders, _add_check, _add_data):
+    adders = (_add_train, _add_evaluate, _add_sample, _add_complete, _add_impute, _add_encode, _add_export)
+    for add in (*adders, _add_plot, _add_runs, _add_check, _add_data):
         add(added)
     return root
 
@@ -150,7 +150,11 @@ def _add_evaluate(added: Any) -> None:
 
 def _add_sample(added: Any) -> None:
     command = _command(
-        added, "sample", commands.sample, "decoder means, or sketches, of z ~ p(z)", "Sample from the prior and decode."
+        added,
+        "sample",
+        commands.sample,
+        "decoder means, draws, sketches or rows of z ~ p(z)",
+        "Sample from the prior and decode.",
     )
     argument = command.add_argument
     _add_run(command)
@@ -158,13 +162,15 @@ def _add_sample(added: Any) -> None:
     argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of z (default: 0)")
     for option in commands.sampling_options().values():
         own = {kind.name: each.default for kind in KINDS.values() for each in kind.sampling if each.name == option.name}
-        usual = ", ".join(f"{default:g} with {kind}" for kind, default in own.items() if default is not None)
+        numbers = {kind: default for kind, default in own.items() if default is not None and not option.is_switch}
+        usual = ", ".join(f"{default:g} with {kind}" for kind, default in numbers.items())
         note = f"default: {usual}" if usual else f"with {', '.join(own)}"
-        argument(option.flag, default=argparse.SUPPRESS, metavar=option.metavar, help=f"{option.help} ({note})")
+        form = {"action": "store_true"} if option.is_switch else {"metavar": option.metavar}
+        argument(option.flag, default=argparse.SUPPRESS, help=f"{option.help} ({note})", **form)
     argument(
         "--out",
         default="samples.png",
-        help="a .png, .pdf or .svg picture, or .npy, or of molecules .smi (default: %(default)s)",
+        help="a .png, .pdf or .svg picture, or .npy, or of molecules .smi, of a table .csv (default: %(default)s)",
     )
 
 
@@ -224,6 +230,25 @@ def _add_runs(added: Any) -> None:
     )
     command.add_argument("folder", nargs="?", default="runs", help="a folder of runs, or a run (default: %(default)s)")
     command.add_argument("--out", metavar="FILE", help="draw the curves of all runs into one picture")
+    _add_json(command)
+
+
+def _add_impute(added: Any) -> None:
+    command = _command(
+        added,
+        "impute",
+        results.impute,
+        "fill in the missing entries of a table or of an array",
+        "Write a file again with the mean of p(missing entry | known entries of its row) in place of each missing "
+        "entry, and the most probable level where it is a category. The run must have been trained with --missing.",
+    )
+    argument = command.add_argument
+    _add_run(command)
+    argument("file", help="a table with the columns of the run's, or an array with NaN, .npy")
+    argument("--out", metavar="FILE", required=True, help="the file to write, .csv, .tsv or .npy as the other")
+    argument("--draw", action="store_true", help="draw each entry instead, so that the table varies as true ones do")
+    argument("--samples", type=_converted(COUNT), default=1000, metavar="S", help="samples of z a row (default: 1000)")
+    argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the samples (default: 0)")
     _add_json(command)
 
 

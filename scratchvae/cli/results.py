@@ -1,4 +1,4 @@
-"""encode and export: what a trained model leaves for other programs."""
+"""encode, impute and export: what a trained model leaves for other programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy
 
 import scratchvae as sv
 from scratchvae.checkpoint import export as write_weights
-from scratchvae.cli.commands import data_to_score, kind_and_model
+from scratchvae.cli.commands import data_to_score, kind_and_model, refuse_others
+from scratchvae.cli.output import print_json
 from scratchvae.cli.settings import load_parts
 from scratchvae.errors import InputError
 from scratchvae.evaluation import observations
@@ -30,7 +31,7 @@ def encode(arguments: argparse.Namespace) -> None:
     if arguments.part != "test" and arguments.data is not None:
         raise InputError("encode", "--part with the run's own data", f"--part {arguments.part} and {arguments.data}")
     if arguments.part == "test":
-        part, dataset, _ = data_to_score(kind, arguments, options)
+        part, dataset, _ = data_to_score(kind, model, arguments, options)
     else:
         train, validation, _ = load_parts(kind, options, arguments.data_dir)
         part, dataset = arguments.part, {"train": train, "validation": validation}[arguments.part]
@@ -48,6 +49,20 @@ def encode(arguments: argparse.Namespace) -> None:
         lines = rows if labels is None else (f"{row},{label}" for row, label in zip(rows, labels, strict=True))
         write_text(path, "\n".join([",".join(names), *lines]) + "\n")
     print(f"{path}: the means of q(z | x) of {len(codes):,} rows ({part}), {codes.shape[1]} each")
+
+
+def impute(arguments: argparse.Namespace) -> None:
+    """Write a file again with values in place of what is missing."""
+    kind, model, _ = kind_and_model(arguments)
+    refuse_others("impute", kind, lambda kind: kind.imputes)
+    if not Path(arguments.file).is_file():
+        raise InputError("impute", "the path of a file", repr(arguments.file))
+    out, n_samples = Path(arguments.out), arguments.samples
+    line = kind.write_imputed(arguments.file, out, model, n_samples, arguments.seed, arguments.draw)
+    if arguments.json:
+        print_json({"run": arguments.run, "file": arguments.file, "out": arguments.out, "figures": line.figures})
+    else:
+        print(f"{line}\n{out}")
 
 
 def export(arguments: argparse.Namespace) -> None:

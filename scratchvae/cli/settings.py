@@ -11,6 +11,7 @@ from scratchvae import data
 from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds import KINDS, Kind, Option, Settings
+from scratchvae.kinds.kind import FOR_ROWS
 from scratchvae.run_files import has_begun, read_configuration
 
 OLDER_FILE = "options.json"
@@ -36,7 +37,8 @@ def requested(arguments: argparse.Namespace) -> tuple[Kind, Settings]:
     texts = {name: value for name, value in vars(arguments).items() if name in options_by_name()}
     run = None if arguments.resume is None else Path(arguments.resume)
     kept = {} if run is None else kept_options(run, needed=("data",))
-    kind = KINDS[arguments.model or kept.get("model", next(iter(KINDS)))]
+    rows = "records" if data.holds_table(texts.get("data", "")) else "images"
+    kind = KINDS[arguments.model or kept.get("model", FOR_ROWS[rows])]
     for name in texts:
         if kind.name not in takers(name):
             option = options_by_name()[name]

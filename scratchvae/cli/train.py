@@ -16,9 +16,9 @@ from scratchvae.data import Dataset
 from scratchvae.errors import DataError
 from scratchvae.evaluation import observations, quantity
 from scratchvae.kinds import Kind, Settings, Subject
+from scratchvae.progress import summary
 from scratchvae.run_directory import RunDirectory
 from scratchvae.run_files import has_begun, read_history
-from scratchvae.training import summary
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -99,6 +99,9 @@ class TrainingRun:
     def _fit(self, model: Any, epochs: int, directory: Any, resume: bool, arguments: dict[str, Any]) -> None:
         where = {"run_dir": directory, "resume": resume, "progress": self.progress}
         sv.fit(model, self.x, epochs, validation=self.validation, **where, **arguments)
+        for callback in arguments.get("callbacks", ()):
+            if isinstance(callback, sv.EarlyStopping):
+                print(f"{directory.path}: {callback}")
 
     def _begin(self, model: Any) -> None:
         """Lock the directory, and write down the options, once; before that the data are shown to the model."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 
+from scratchvae.columns import Column, measured
 from scratchvae.data import files
 from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import draw_digits
@@ -36,6 +39,17 @@ from scratchvae.data.sketches import (
 from scratchvae.data.street_digits import draw_street_digits
 from scratchvae.data.svg import read_svg, write_svg
 from scratchvae.data.svhn import load_svhn
+from scratchvae.data.tables import SUFFIXES as TABLE_SUFFIXES
+from scratchvae.data.tables import (
+    as_table,
+    describe_table,
+    filled_text,
+    holds_table,
+    read_table,
+    table_in_words,
+    table_text,
+)
+from scratchvae.data.text_files import suffix_of
 from scratchvae.dequantization import dequantize, dequantize_sketches
 from scratchvae.errors import DataError, InputError
 from scratchvae.minibatches import minibatches
@@ -43,24 +57,32 @@ from scratchvae.minibatches import minibatches
 __all__ = [
     "DATASETS",
     "SPLITS",
+    "Column",
     "Dataset",
+    "as_table",
     "dequantize",
     "dequantize_sketches",
     "describe_molecules",
     "describe_sketches",
+    "describe_table",
     "draw_digits",
     "draw_faces",
     "draw_molecule_set",
     "draw_molecules",
     "draw_sketches",
     "draw_street_digits",
+    "filled_text",
     "from_lines",
+    "holds_table",
     "label_subset",
     "load",
     "minibatches",
     "read",
     "read_svg",
+    "read_table",
     "simplify",
+    "table_in_words",
+    "table_text",
     "to_lines",
     "write_svg",
 ]
@@ -102,6 +124,8 @@ def load(
     drawn: int | None = None,
     column: str | None = None,
     properties: Sequence[str] | None = None,
+    table: Mapping[str, Any] | None = None,
+    missing: bool = False,
     image_size: int | Sequence[int] | None = None,
     image_colour: str | None = None,
     image_fit: str | None = None,
@@ -109,7 +133,7 @@ def load(
     """(train, test), or (train, validation, test).
 
     images: float32, (N, H, W, C) or (N, D); or sketches: float32, (N, T, 5); or molecules: strings, (N,), with
-    properties: float64 (N,) by name;   labels: int64 (N,) or None
+    properties: float64 (N,) by name; or a table: records, float64 (N, D), and columns;   labels: int64 (N,) or None
 
     Parameters
     ----------
@@ -133,6 +157,8 @@ def load(
         scratchvae/data/sketches.py.
         Molecules: the path of a .smi, .txt or .csv file, or of one of these with .gz behind, see `read_molecules` in
         scratchvae/data/molecule_files.py.
+        A table: the path of a .csv or .tsv file without a column "smiles", see `read_table` in
+        scratchvae/data/tables.py. Its columns have the means and standard deviations of the training part.
     data_dir : path, optional
         Where the files of a named set lie; by default the folder that the variable SCRATCHVAE_DATA names.
     seed : int
@@ -155,6 +181,10 @@ def load(
     properties : list of str, optional
         Which properties to keep, of those that the data have; by default all columns of numbers in a .csv file, and
         all properties of a drawn set.
+    table : dict, optional
+        The arguments of `read_table`, label, categories, counts and ignored among them, for a table.
+    missing : bool
+        Whether arrays of images or vectors may have NaN, for missing entries; those of a table are NaN in any case.
     image_size, image_colour, image_fit : int or (height, width); "grey" or "colour"; "crop" or "fit", optional
         What the images of a folder are made into, as `read_image_folder` says.
 
@@ -171,7 +201,7 @@ def load(
     if name in DATASETS:
         if labels is not None:
             raise InputError("load", "labels beside a file of yours", f"labels and the data set {name}")
-        if column is not None:
+        if column is not None or table is not None:
             raise InputError("load", "a column of a .csv file of yours", f"the data set {name}")
         if any(option is not None for option in (image_size, image_colour, image_fit)):
             raise InputError("load", "image options for a folder of images", f"the data set {name}")
@@ -179,17 +209,19 @@ def load(
         parts = dict(zip(("train", "test"), pair, strict=True))
         parts = {part: rows if properties is None else rows.keep(properties) for part, rows in parts.items()}
     else:
-        parts = read(name, labels, most, column, properties, image_size, image_colour, image_fit)
+        parts = read(name, labels, most, column, properties, table, missing, image_size, image_colour, image_fit)
         if "test" not in parts:
             parts["train"], parts["test"] = _with_test_part(name, parts["train"], split, seed)
-    if validation is None:
-        return parts["train"], parts["test"]
-    if "validation" not in parts:
+    if validation is not None and "validation" not in parts:
         if len(parts["train"]) == 1:
             expected = "at least two to train with and to choose a model by, beside those to test with"
             raise DataError(_content(name, parts["train"]), expected, "one")
         parts["train"], parts["validation"] = parts["train"].hold_out(validation, seed)
-    return parts["train"], parts["validation"], parts["test"]
+    if parts["train"].records is not None:
+        columns = measured(parts["train"].columns, parts["train"].records)
+        parts = {part: replace(rows, columns=columns) for part, rows in parts.items()}
+    wanted = ("train", "test") if validation is None else ("train", "validation", "test")
+    return tuple(parts[part] for part in wanted)
 
 
 def _drawn(name: str, seed: int, n_train: int | None = None) -> tuple[Dataset, Dataset]:
@@ -219,6 +251,8 @@ def read(
     most: float | None = None,
     column: str | None = None,
     properties: Sequence[str] | None = None,
+    table: Mapping[str, Any] | None = None,
+    missing: bool = False,
     image_size: int | Sequence[int] | None = None,
     image_colour: str | None = None,
     image_fit: str | None = None,
@@ -228,11 +262,17 @@ def read(
     labels: the file of the labels, for a file of images alone;   the others as for `load`, which says what may be read.
     Raises as `load` does.
     """
-    if labels is not None and (holds_drawings(path) or holds_molecules(path) or holds_images(path)):
+    if labels is not None and any(
+        holds(path) for holds in (holds_drawings, holds_molecules, holds_images, holds_table)
+    ):
         raise InputError("load", "labels beside a file of arrays", f"labels and {os.fspath(path)}")
     if holds_drawings(path) or not holds_images(path):
         if any(option is not None for option in (image_size, image_colour, image_fit)):
             raise InputError("load", "image options for a folder of images", repr(os.fspath(path)))
+    if table is not None or (column is None and properties is None and holds_table(path)):
+        if suffix_of(path) not in TABLE_SUFFIXES or not Path(path).is_file():
+            raise InputError("load", f"the path of a table ({', '.join(TABLE_SUFFIXES)})", repr(os.fspath(path)))
+        return {"train": read_table(path, **(table or {}))}
     if holds_molecules(path):
         return {"train": read_molecules(path, column, properties, MOST_TOKENS if most is None else most)}
     if column is not None or properties is not None:
@@ -244,8 +284,9 @@ def read(
         return read_image_folder(path, image_size, image_colour, image_fit or "crop")
     if not Path(path).is_file():
         expected = (
-            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, of drawings ({', '.join(SUFFIXES)}), "
-            f"of molecules ({', '.join(MOLECULE_SUFFIXES)}) or of a folder of images"
+            f"{', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, of a folder of images, "
+            f"of a table ({', '.join(TABLE_SUFFIXES)}), of drawings ({', '.join(SUFFIXES)}) "
+            f"or of molecules ({', '.join(MOLECULE_SUFFIXES)})"
         )
         raise InputError("load", expected, repr(os.fspath(path)))
     labels = labels or labels_beside(path)
@@ -267,7 +308,7 @@ def read(
             y = None if y is None else y[keep]
             parts[part] = Dataset(labels=y, sketches=sketches, omissions=int((~keep).sum()))
             continue
-        images = as_images(array, f"{prefix}images of {path}".replace("_", " "), files.LARGE)
+        images = as_images(array, f"{prefix}images of {path}".replace("_", " "), missing, files.LARGE)
         parts[part] = Dataset(images, y)
         if images.shape[1:] != parts["train"].images.shape[1:]:
             expected = f"{part} images of shape {parts['train'].images.shape[1:]}, as the training images"

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Any
 
 import numpy
 
-from scratchvae.errors import DataError, InputError
-from scratchvae.noise import Noise
+from scratchvae.arrays import shortened
+from scratchvae.columns import Column
+from scratchvae.errors import InputError
+from scratchvae.minibatches import held_out
 from scratchvae.pixels import Pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
-    """N images, N sketches or N molecules, with what is known about each of them.
+    """N images, N sketches, N molecules or N records of a table, with what is known about each of them.
 
     Parameters
     ----------
-    images : float32 in [0, 1], shape (N, H, W, C), or None for sketches and molecules
+    images : float32 in [0, 1], shape (N, H, W, C), or None for sketches, molecules and records
         Channels come last. A user's file may hold vectors instead, (N, D). Those of a large file are `Pixels`, which
         are floats of the rows that are asked for: `numpy.asarray(images[:10])`.
     labels : int64, shape (N,), or None
-        The class of each image, sketch or molecule, from 0.
+        The class of each image, sketch, molecule or record, from 0.
     factors : dict of float32 arrays, shape (N,) each
         The style that each image was drawn with, by name; empty where it is not known.
     strokes : list of N lists of float32 arrays, shape (T, 2) each, or None
@@ -41,6 +45,10 @@ class Dataset:
         Their SMILES.
     properties : dict of float64 arrays, shape (N,) each
         Numbers that belong to each molecule, by name; NaN where one is not known.
+    records : float64, shape (N, D), or None
+        The rows of a table, see scratchvae/columns.py; NaN where an entry is missing.
+    columns : tuple of D Columns, which say what the entries of a record are
+    classes : the names of the labels of records, by their numbers
     note : str
         What was done to the files that they are from, in one line.
     """
@@ -54,23 +62,51 @@ class Dataset:
     omissions: int = 0
     molecules: Any = None
     properties: dict[str, numpy.ndarray] = field(default_factory=dict)
+    records: Any = None
+    columns: tuple[Column, ...] = ()
+    classes: tuple[str, ...] = ()
     note: str = ""
 
     @property
     def observations(self) -> numpy.ndarray:
-        """The molecules, the sketches or the images: what a model of these data is trained on, (N, ...)."""
+        """The records, molecules, sketches or images: what a model of these data is trained on, (N, ...)."""
         return getattr(self, self.name_of_rows)
 
     @property
     def name_of_rows(self) -> str:
-        """What the rows are: "molecules", "sketches" or "images"."""
-        return next(name for name in ("molecules", "sketches", "images") if getattr(self, name) is not None)
+        """What the rows are: "records", "molecules", "sketches" or "images"."""
+        names = ("records", "molecules", "sketches", "images")
+        return next(name for name in names if getattr(self, name) is not None)
 
     def __len__(self) -> int:
         return len(self.observations)
 
+    def __repr__(self) -> str:
+        """What there is, its shape and its range, a line each: never the arrays themselves."""
+        if all(x is None for x in (self.images, self.sketches, self.molecules, self.records)):
+            return "Dataset of nothing"
+        lines = [f"Dataset of {len(self):,} {self.name_of_rows}"]
+        for name in ("images", "sketches", "molecules", "records", "labels"):
+            if getattr(self, name) is not None:
+                lines.append(f"  {name}: {shortened(getattr(self, name))}")
+        for name in ("factors", "attributes", "properties"):
+            if getattr(self, name):
+                lines.append(f"  {name}: {_some(list(getattr(self, name)))}")
+        if self.strokes is not None:
+            lines.append("  strokes of each")
+        if self.omissions:
+            lines.append(f"  {self.omissions:,} besides, left out")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the same words, and the first images, if they are grey or of three colours."""
+        words = f"<pre>{html.escape(repr(self))}</pre>"
+        if self.images is None or self.images.ndim != 4 or self.images.shape[-1] not in (1, 3):
+            return words
+        return f'{words}<img alt="the first images" src="data:image/png;base64,{_first_images(self.images)}">'
+
     def take(self, rows: Any) -> Dataset:
-        """The images, sketches or molecules of these rows, a slice or row numbers, with all that is known of them."""
+        """The images, sketches, molecules or records of these rows, a slice or numbers, with all that is known."""
         return Dataset(
             None if self.images is None else self.images[rows],
             None if self.labels is None else self.labels[rows],
@@ -81,6 +117,9 @@ class Dataset:
             self.omissions,
             None if self.molecules is None else self.molecules[rows],
             {name: values[rows] for name, values in self.properties.items()},
+            None if self.records is None else self.records[rows],
+            self.columns,
+            self.classes,
             self.note,
         )
 
@@ -109,17 +148,26 @@ class Dataset:
         Both parts keep the order of the rows, and have at least one. The seed and the number of rows decide which ones.
         Raises InputError for a share that is not between 0 and 1, DataError for a set of one row.
         """
-        n = len(self)
-        if not (isinstance(share, Real) and 0 < share < 1):
-            raise InputError("hold_out", "a share between 0 and 1", repr(share))
-        if n < 2:
-            raise DataError("hold_out", f"at least two {self.name_of_rows}", str(n))
-        order = Noise(seed).permutation("hold out", n)
-        classes = numpy.zeros(n, dtype=int) if self.labels is None else self.labels[order]
-        place = numpy.empty(n)  # of a row within its class, from 0 to 1: the first places of all classes are held out
-        for k in numpy.unique(classes):
-            rows = order[classes == k]
-            place[rows] = (numpy.arange(len(rows)) + 0.5) / len(rows)
-        part = numpy.zeros(n, dtype=bool)
-        part[order[place[order].argsort(kind="stable")[: min(max(1, round(share * n)), n - 1)]]] = True
-        return self.take(numpy.flatnonzero(~part)), self.take(numpy.flatnonzero(part))
+        others, part = held_out(len(self), share, seed, self.labels, self.name_of_rows)
+        return self.take(others), self.take(part)
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _first_images(images: Any) -> str:
+    """The first 20 images in two rows, every side of one at most 64 pixels, as a PNG in base64.   (N, H, W, C)"""
+    from PIL import Image
+
+    step = -(-max(images.shape[1:3]) // 64)
+    tiles = numpy.clip(numpy.asarray(images[:20])[:, ::step, ::step], 0, 1)
+    columns = min(len(tiles), 10)
+    tiles = numpy.concatenate([tiles, numpy.zeros((-len(tiles) % columns, *tiles.shape[1:]), tiles.dtype)])
+    n, h, w, c = tiles.shape
+    sheet = tiles.reshape(n // columns, columns, h, w, c).swapaxes(1, 2).reshape(n // columns * h, columns * w, c)
+    pixels = (255 * sheet).round().astype(numpy.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if c == 1 else pixels).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()

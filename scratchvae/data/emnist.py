@@ -136,4 +136,4 @@ def _read(split: str, part: str, paths: dict[str, Path]) -> Dataset:
         received = f"classes from {labels.min()} to {labels.max()}"
         raise DataError(f"labels of {labels_path}", f"classes from 0 to {n_classes - 1}", received)
     upright = numpy.ascontiguousarray(pixels.transpose(0, 2, 1))  # columns come first in these files
-    return Dataset(as_images(upright, f"images of {images_path}", LARGE), labels)
+    return Dataset(as_images(upright, f"images of {images_path}", large=LARGE), labels)

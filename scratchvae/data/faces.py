@@ -212,7 +212,7 @@ def _crops(folder: Path, files: dict[str, tuple[int, int]]) -> numpy.ndarray:
 
 def _cropped(folder: Path, files: list[str]) -> numpy.ndarray:
     from PIL import Image
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     images = numpy.empty((len(files), SIDE, SIDE, 3), dtype=numpy.uint8)
     for k, file in enumerate(tqdm(files, f"cropping {folder.name}", unit="image", disable=None)):

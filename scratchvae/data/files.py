@@ -132,7 +132,7 @@ def labels_beside(path: str | os.PathLike[str]) -> Path | None:
     )
 
 
-def as_images(array: numpy.ndarray, operation: str, large: float = math.inf) -> Any:
+def as_images(array: numpy.ndarray, operation: str, missing: bool = False, large: float = math.inf) -> Any:
     """Images as float32: (N, H, W, C) with channels last, or vectors (N, D).
 
     uint8 is taken for 8-bit pixels and divided by 255; from `large` bytes on it becomes Pixels, which do that for the
@@ -140,7 +140,7 @@ def as_images(array: numpy.ndarray, operation: str, large: float = math.inf) -> 
     as counts of another type of integers: whether they suit a model, its likelihood says.
 
     Raises DataError, which begins with `operation`, for other shapes, N or channels in another place, no entries, no
-    numbers, NaN, infinity and what float32 does not hold.
+    numbers, infinity, what float32 does not hold, and NaN unless entries may be `missing`.
     """
     shape = array.shape
     if array.ndim not in (2, 3, 4):
@@ -156,10 +156,14 @@ def as_images(array: numpy.ndarray, operation: str, large: float = math.inf) -> 
     if array.dtype == numpy.uint8:
         pixels = Pixels.of(operation, array[..., None] if array.ndim == 3 else array)
         return pixels if array.nbytes >= large else pixels.numbers()
-    finite = numpy.isfinite(array)
+    finite = numpy.isfinite(array) | (numpy.isnan(array) & missing)
     if not finite.all():
-        raise DataError(operation, "finite pixels", f"{array.size - finite.sum()} that are NaN or infinite")
-    low, high = array.min(), array.max()
+        n, hint = array.size - finite.sum(), "" if missing else "missing=True, or --missing, takes NaN for missing"
+        hint = hint if numpy.isnan(array).any() else ""
+        raise DataError(operation, "finite pixels", f"{n} that are NaN or infinite", hint)
+    if numpy.isnan(array).all():
+        raise DataError(operation, "known pixels", "none but NaN")
+    low, high = numpy.nanmin(array), numpy.nanmax(array)
     most = 2**24 if array.dtype.kind in "iu" else float(numpy.finfo(numpy.float32).max)
     if max(abs(float(low)), abs(float(high))) > most:
         raise DataError(operation, f"values that float32 holds, up to {most:g}", f"values from {low:g} to {high:g}")

@@ -97,7 +97,7 @@ def read_image_folder(
     parts = {}
     for part, files in found.items():
         array = _decoded(folders[part], files, form)
-        images = as_images(array, f"images of {folders[part]}", LARGE)
+        images = as_images(array, f"images of {folders[part]}", large=LARGE)
         labelled = files[0].parent != folders[part]
         labels = numpy.array([classes[file.parent.name] for file in files], dtype=numpy.int64) if labelled else None
         note = f"{len(files):,} images{range_of_sizes}, {form}"
@@ -217,7 +217,7 @@ def _pixels(file: Path, form: Form) -> numpy.ndarray:
 def _decoded(folder: Path, files: list[Path], form: Form) -> numpy.ndarray:
     """The images in this form, uint8 (N, H, W, C): those kept from the same files, mapped; else decoded, and kept."""
     import pooch
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     facts = [
         (file.relative_to(folder), status.st_size, status.st_mtime_ns) for file in files if (status := file.stat())

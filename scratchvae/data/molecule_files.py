@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import numpy
 
 from scratchvae.chemistry import split_smiles, why_invalid
 from scratchvae.data.dataset import Dataset
+from scratchvae.data.text_files import header_of, lines_of, suffix_of
 from scratchvae.errors import DataError, InputError
-from scratchvae.npz import BOMB_RATIO, opened, readable, refuse_bomb
+from scratchvae.npz import refuse_bomb
 
 SUFFIXES = (".smi", ".txt", ".csv")
 """What the names of these files end in, .gz left aside."""
@@ -26,12 +26,6 @@ COLUMN = "smiles"
 
 MOST_TOKENS = 120
 """Molecules of more tokens are left out, unless told otherwise."""
-
-LONGEST_LINE, MOST_LINES = 2**16, 10**7
-"""The most bytes of a line, and the most lines of a file."""
-
-TEXT_BOMB = 2**24
-"""Text that unpacks to more bytes than these, and to more than BOMB_RATIO times its packed size, is not unpacked."""
 
 SAMPLE = 100
 """Among so many molecules at the beginning of a file one at least must be valid."""
@@ -45,12 +39,12 @@ SELFIES = re.compile(r"(\[[^][]+\]\.?)+")
 
 def holds_molecules(path: str | os.PathLike[str]) -> bool:
     """Whether `read_molecules` is the reader, by the end of a file's name."""
-    return _suffix(path) in SUFFIXES and Path(path).is_file()
+    return suffix_of(path) in SUFFIXES and Path(path).is_file()
 
 
 def has_columns(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a table, whose column of molecules can be named, by the end of its name."""
-    return _suffix(path) == ".csv"
+    return suffix_of(path) == ".csv"
 
 
 def read_molecules(
@@ -79,8 +73,8 @@ def read_molecules(
     operation = f"reading {os.fspath(path)}"
     if not has_columns(path):
         if column is not None or properties is not None:
-            raise InputError(operation, "column and properties for a .csv file", f"a {_suffix(path)} file")
-        smiles = [line.split(None, 1)[0] for _, line in _lines(path, operation)]
+            raise InputError(operation, "column and properties for a .csv file", f"a {suffix_of(path)} file")
+        smiles = [line.split(None, 1)[0] for _, line in lines_of(path, operation, "a molecule", "molecules")]
         values: dict[str, numpy.ndarray] = {}
         if smiles and smiles[0].lower() == COLUMN:
             del smiles[0]
@@ -101,53 +95,12 @@ def read_molecules(
     )
 
 
-def _suffix(path: str | os.PathLike[str]) -> str:
-    path = Path(path)
-    return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
-
-
-def _lines(path: str | os.PathLike[str], operation: str) -> Iterator[tuple[int, str]]:
-    """(number, text) of each line without its end. Raises DataError for binary files, bombs, and empty lines within."""
-    with readable(operation, "a file of text in UTF-8"), opened(path) as file:
-        compressed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        packed, unpacked, empty = os.fstat(file.fileno()).st_size, 0, 0
-        stream = gzip.GzipFile(fileobj=file) if compressed else file
-        number = 0
-        while raw := stream.readline(LONGEST_LINE + 1):
-            number, unpacked = number + 1, unpacked + len(raw)
-            if len(raw) > LONGEST_LINE:
-                raise DataError(operation, f"lines of at most {LONGEST_LINE} bytes", f"a longer one, number {number}")
-            if number > MOST_LINES:
-                raise DataError(operation, f"at most {MOST_LINES:,} lines", "more")
-            if compressed and unpacked > max(TEXT_BOMB, BOMB_RATIO * packed):
-                expected = f"text of at most {BOMB_RATIO} times the {packed} bytes that it is packed into"
-                raise DataError(operation, expected, "more", "a zip bomb?")
-            if b"\0" in raw:
-                raise DataError(operation, "a file of text", f"a byte of 0 in line {number}")
-            text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
-            if "\r" in text:
-                expected = "lines that end with a line feed"
-                raise DataError(operation, expected, f"a carriage return within line {number}", "an old Mac's file?")
-            if not text.strip():
-                empty = empty or number
-                continue
-            if empty:
-                raise DataError(operation, "a molecule in every line", f"an empty line, number {empty}")
-            yield number, text
-        if not number or empty == 1:
-            raise DataError(operation, "molecules", "an empty file" if not number else "nothing but empty lines")
-
-
 def _table(
     path: str | os.PathLike[str], operation: str, column: str | None, properties: Sequence[str] | None
 ) -> tuple[list[str], dict[str, numpy.ndarray]]:
     """The column of molecules in a .csv file, and those of its properties by name."""
-    lines = _lines(path, operation)
-    header = next(lines)[1]
-    separator = max(",;\t", key=header.count)
-    (names,) = csv.reader([header], delimiter=separator)
-    names = [name.strip() for name in names]
+    lines = lines_of(path, operation, "a molecule", "molecules")
+    names, separator = header_of(next(lines)[1])
     place = _place_of_molecules(names, column, operation)
     places = _places_of_properties(names, properties, place, operation)
     smiles: list[str] = []
@@ -188,7 +141,7 @@ def _place_of_molecules(names: list[str], column: str | None, operation: str) ->
     ]
     if len(matches) == 1:
         return matches[0]
-    hint = "name another one with column" if column is None else ""
+    hint = "name another one with column" if wanted == COLUMN else ""
     if any(name and why_invalid(name) is None and len(split_smiles(name)) > 4 for name in names):
         hint = "the first line must be a header such as smiles,logP"
     received = f"columns named {', '.join(map(repr, names))}" if not matches else f"{len(matches)} of that name"

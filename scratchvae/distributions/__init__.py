@@ -3,6 +3,7 @@
 from scratchvae.distributions.bernoulli import Bernoulli
 from scratchvae.distributions.bivariate_mixture import BivariateMixture
 from scratchvae.distributions.categorical import Categorical
+from scratchvae.distributions.columns import Columns
 from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.kl import kl, register_kl
 from scratchvae.distributions.known_entries import KnownEntries
@@ -16,6 +17,7 @@ __all__ = [
     "Bernoulli",
     "BivariateMixture",
     "Categorical",
+    "Columns",
     "Distribution",
     "KnownEntries",
     "Laplace",

@@ -15,6 +15,7 @@ from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.event import check_event, on_support, sum_event
 from scratchvae.distributions.integration import entries, product
 from scratchvae.errors import DataError
+from scratchvae.ops.densities import TERM
 
 
 class Bernoulli(Distribution):
@@ -67,9 +68,11 @@ class Bernoulli(Distribution):
         does so with x = 0.
         """
         check_event("Bernoulli.log_prob", x, self)
+        if TERM.on(x) and x.dtype == self.logits.dtype:
+            return ops.bernoulli_log_prob(x, self.logits, event_ndim=self.event_ndim)
         if device_of(x) == "cpu":  # where a look at the result costs nothing
             with numpy.errstate(invalid="ignore"):
-                log_p = sum_event(x * self.logits - ops.softplus(self.logits), self)
+                log_p = ops.bernoulli_log_prob(x, self.logits, event_ndim=self.event_ndim)
             if not numpy.isnan(to_numpy(log_p)).any():
                 return log_p
         certain = (self.logits >= math.inf) | (self.logits <= -math.inf)

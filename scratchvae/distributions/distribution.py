@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scratchvae.arrays import shortened
 from scratchvae.nn import Module
 
 
@@ -11,15 +12,21 @@ class Distribution(Module):
     """p(x) of one event x, the trailing event_ndim axes of an array: the base of all distributions.
 
     A subclass has `shape`, `mean`, `sample` and `log_prob`; for the rows of `scratchvae check` also `quadrature`, and a
-    constructor that takes the parameters in the order in which it keeps them. `sample` takes uniform noise, a number
-    for every entry. Two kinds have less: sequences have no mean, and draw each step after those before it, from a
-    Noise; KnownEntries, which scores the properties of molecules, has no `sample`. The likelihood of a decoder also
-    says which data it takes and what their ELBO is; by default it is a density of real numbers.
+    constructor that takes the parameters in the order in which it keeps them. `sample` takes noise, a number for every
+    entry: uniform, or normal where `noise` says so. Sequences have less: no mean, and each step is drawn after those
+    before it, from a Noise. The likelihood of a decoder also says which data it takes and what their ELBO is; by
+    default it is a density of real numbers.
     """
 
     event_ndim: int
     support = "real numbers"
     data_kinds = "f"  # of the dtype that data may have
+    noise = "uniform"  # the name of the method of Noise whose numbers `sample` takes
+
+    def __repr__(self) -> str:
+        """The parameters, shortened, so that the last line of a notebook's cell prints a line and no array."""
+        parts = (f"{name}={shortened(value)}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     @classmethod
     def check_data(cls, x: Any) -> None:
@@ -35,6 +42,14 @@ class Distribution(Module):
     def kinks(self) -> tuple[Any, ...]:
         """The points, in arrays of the shape of one event, where the density is not smooth."""
         return ()
+
+    def average(self, weights: Any) -> Any:
+        """The mean of a mixture of S such distributions: sum over s of w_s E_s[x].   (S, N) -> (N, *event), an array"""
+        return (weights.reshape(*weights.shape, *[1] * self.event_ndim) * self.mean).sum(axis=0)
+
+    def draw(self, noise: Any) -> Any:
+        """x ~ p(x), with the numbers of a Noise: an array of the distribution's shape. Not for sequences."""
+        return self.sample(getattr(noise, self.noise)("x", self.shape))  # type: ignore[attr-defined]
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
         """Points x and weights w with E[f] = sum of w p(x) f(x), for one event.   NumPy's: (G, *event), (G,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scratchvae import ops
-from scratchvae.errors import ShapeError
+from scratchvae.errors import InputError, ShapeError
 
 
 def sum_event(values: Any, distribution: Any) -> Any:
@@ -44,3 +44,10 @@ def log_prob(likelihood: Any, x: Any, z: Any) -> Any:
         hint = f"event_ndim={x.ndim - 1} makes one event of the axes of one x"
         raise ShapeError("decoder", f"a log_prob with one number for each x, shape {batch}", str(log_p.shape), hint)
     return log_p
+
+
+def draw(likelihood: Any, noise: Any) -> Any:
+    """x ~ p(x | z), an array. Raises InputError for a likelihood of a user's own from which nothing can be drawn."""
+    if not callable(getattr(likelihood, "draw", None)):
+        raise InputError("draws", "a likelihood with a method draw(noise)", type(likelihood).__name__)
+    return likelihood.draw(noise)

@@ -1,38 +1,47 @@
-"""A vector of which some entries are not known."""
+"""A vector, or an image, of which some entries are not known."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from scratchvae import ops
 from scratchvae.backend import array_module
 from scratchvae.distributions.distribution import Distribution
-from scratchvae.distributions.normal import Normal
+from scratchvae.distributions.event import check_event, sum_event
 
 
 class KnownEntries(Distribution):
-    """p(t) of the known entries of t, an independent normal distribution each; NaN: not known.
+    """p(x) of the known entries of x, for a distribution of independent entries; NaN: not known.
 
-    Infinity is known, and has density 0.
+    The entries that are not known are integrated out, which leaves the product of the densities of the others. Infinity
+    is known.
+
+    of : Normal, Laplace, Bernoulli, Poisson, Categorical, or another one whose event_ndim may be 0
     """
 
-    event_ndim = 1
-
-    def __init__(self, normal: Normal) -> None:
-        self.normal = normal
+    def __init__(self, of: Distribution) -> None:
+        self.of, self.event_ndim, self.noise = of, of.event_ndim, of.noise
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of t."""
-        return self.normal.shape
+        """The shape of x."""
+        return self.of.shape
 
     @property
     def mean(self) -> Any:
-        """E[t]"""
-        return self.normal.mean
+        """E[x]"""
+        return self.of.mean
 
-    def log_prob(self, t: Any) -> Any:
-        """log p(t) = sum over the known entries of their log densities, in nats.   (..., P) -> (...)"""
-        known = ~array_module(t).isnan(t)
-        log_p = self.normal.log_prob(array_module(t).where(known, t, 0.0))
-        return ops.sum(ops.where(known, log_p, 0.0), axis=-1)
+    def sample(self, noise: Any) -> Any:
+        """A draw of all entries, by the noise that the distribution of all takes."""
+        return self.of.sample(noise)
+
+    def log_prob(self, x: Any) -> Any:
+        """log p(x) = sum over the known entries of their log densities, in nats.   (N, D) -> (N,)"""
+        check_event("KnownEntries.log_prob", x, self)
+        entries, known = copy.copy(self.of), ~array_module(x).isnan(x)
+        entries.event_ndim = 0
+        values = array_module(x).where(known, x, 0.0)  # 0 lies in every support
+        values = values if "f" in self.of.data_kinds else values.astype(int)
+        return sum_event(ops.where(known, entries.log_prob(values), 0.0), self)

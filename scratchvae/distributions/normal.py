@@ -19,6 +19,8 @@ class Normal(Distribution):
     standard deviation. event_ndim: how many trailing axes make one event (1 for vectors, 3 for images).
     """
 
+    noise = "normal"
+
     def __init__(self, mean: Any, log_std: Any, event_ndim: int = 1) -> None:
         self.mean, self.log_std, self.event_ndim = mean, log_std, event_ndim
 
@@ -47,8 +49,7 @@ class Normal(Distribution):
     def log_prob(self, x: Any) -> Any:
         """log p(x) = sum over the event of -(x - m)^2 / (2 s^2) - log s - log(2 pi) / 2, in nats.   (N, K) -> (N,)"""
         check_event("Normal.log_prob", x, self)
-        standardized = (x - self.mean) * ops.exp(-self.log_std)
-        return sum_event(-0.5 * ops.square(standardized) - (self.log_std + 0.5 * math.log(2 * math.pi)), self)
+        return ops.normal_log_prob(x, self.mean, self.log_std, event_ndim=self.event_ndim)
 
     def entropy(self) -> Any:
         """H = sum over the event of log s + log(2 pi e) / 2, in nats.   (N,)"""

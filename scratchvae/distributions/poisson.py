@@ -68,7 +68,7 @@ class Poisson(Distribution):
         low, high = xp.maximum(xp.floor(r - spread), 0) - 1 + 0 * u, xp.ceil(r + spread) + 0 * u
         for _ in range(math.ceil(math.log2(2 * float(spread.max()) + 2))):  # x lies above low and not above high
             middle = xp.ceil((low + high) / 2)
-            exceeds = _special(r).gammaincc(middle + 1, r) > u
+            exceeds = special_functions(r).gammaincc(middle + 1, r) > u
             low, high = xp.where(exceeds, low, middle), xp.where(exceeds, middle, high)
         return high.astype(rate.dtype)
 
@@ -98,10 +98,10 @@ def _stirling_error(x: Any) -> Any:
     """log x! - x log x + x for whole numbers x: about log(2 pi x) / 2, and 0 for 0. By float64, in the type of x."""
     xp = array_module(x)
     n = x.astype(numpy.float64)
-    return (_special(n).gammaln(n + 1) - n * xp.log(xp.maximum(n, 1)) + n).astype(x.dtype)
+    return (special_functions(n).gammaln(n + 1) - n * xp.log(xp.maximum(n, 1)) + n).astype(x.dtype)
 
 
-def _special(x: Any) -> Any:
+def special_functions(x: Any) -> Any:
     """The special functions of the library that x comes from."""
     if device_of(x) == "cpu":
         from scipy import special

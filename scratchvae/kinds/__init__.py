@@ -11,6 +11,7 @@ from scratchvae.kinds.option import Option
 from scratchvae.kinds.pictures import Picture, Subject
 from scratchvae.kinds.semi_supervised import M1M2, ConvolutionalM2, MultilayerM2
 from scratchvae.kinds.sketch import Sketch
+from scratchvae.kinds.table import Table
 from scratchvae.kinds.vae import ConvolutionalVAE, MultilayerVAE
 
 __all__ = ["KINDS", "Kind", "Option", "Picture", "Settings", "Subject", "kind_of"]
@@ -25,6 +26,7 @@ KINDS: dict[str, Kind] = {
         M1M2(),
         Sketch(),
         Molecules(),
+        Table(),
     )
 }
 """The value of --model -> its kind; the first is trained where none is named."""

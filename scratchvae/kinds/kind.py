@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,21 @@ import numpy
 
 import scratchvae as sv
 from scratchvae.backend import device_module
+from scratchvae.callbacks import Callback, EarlyStopping, TimeLimit
 from scratchvae.data import DATASETS, SPLITS, Dataset
 from scratchvae.data.image_folders import COLOURS, FITS
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, data_set, path, share_or_test
 from scratchvae.kinds.pictures import Picture
-from scratchvae.optim import ExponentialSchedule, LinearSchedule, Schedule
+from scratchvae.optim import AdamW, ExponentialSchedule, LinearSchedule, Schedule
 from scratchvae.replacement import replace as write
 
 DATA = Option(
     "data",
     f"data set: {', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, or of a folder of "
     ".png and .jpg images, perhaps in a sub-folder for each class; of sketches also .ndjson, .json, .svg, "
-    "or a folder of .svg files; of molecules .smi, .txt or .csv, each also .gz",
+    "or a folder of .svg files; of molecules .smi, .txt or .csv with a column smiles, of a table .csv or .tsv; the "
+    "last five also .gz",
     "drawn-digits",
     data_set,
     resumable=True,
@@ -99,6 +102,24 @@ COMMON = (
         older="test",
     ),
     Option("epochs", "passes over the training data", 30, COUNT, metavar="N", resumable=True),
+    Option(
+        "patience",
+        "stop after N epochs in a row without a better validation part, and keep the parameters of the best epoch",
+        None,
+        COUNT,
+        metavar="N",
+        usual="all epochs, and the last one's parameters",
+        resumable=True,
+    ),
+    Option(
+        "time_limit",
+        "stop where one more epoch would end after so many seconds of training; the first one is always taken",
+        None,
+        POSITIVE,
+        metavar="SECONDS",
+        usual="no limit",
+        resumable=True,
+    ),
     Option("batch_size", "images per step", 128, COUNT, metavar="M"),
     Option("learning_rate", "learning rate of Adam", 2e-3, POSITIVE, metavar="RATE"),
     Option(
@@ -107,6 +128,13 @@ COMMON = (
         1.0,
         POSITIVE,
         metavar="FACTOR",
+    ),
+    Option(
+        "weight_decay",
+        "share of all parameters, in units of the learning rate, that a step takes away; above 0 by AdamW",
+        0.0,
+        NOT_NEGATIVE,
+        metavar="DECAY",
     ),
     Option("kl_weight", "weight of the KL in training", 1.0, NOT_NEGATIVE, metavar="WEIGHT"),
     Option("kl_warmup", "steps over which the weight of the KL grows from 0", 0, FROM_ZERO, metavar="STEPS"),
@@ -130,7 +158,15 @@ COMMON = (
 )
 """The options that every kind takes."""
 
-FOR_ROWS = {"images": "mlp", "sketches": "sketch", "molecules": "molecules"}
+FREE_BITS = Option(
+    "free_bits",
+    "nats of the KL that cost nothing in each latent unit, as --kl-floor does for all of them together",
+    0.0,
+    NOT_NEGATIVE,
+    metavar="NATS",
+)
+
+FOR_ROWS = {"images": "mlp", "sketches": "sketch", "molecules": "molecules", "records": "table"}
 """What the rows of a data set are -> the name of a kind that takes them."""
 
 
@@ -185,6 +221,7 @@ class Kind:
     datum : what one row of the data is called
     sampling : the options of `scratchvae sample` beside the number, the seed and the file
     completes : whether `write_completions` goes on with what has begun
+    imputes : whether `write_imputed` fills in missing entries
     """
 
     name: str
@@ -196,6 +233,7 @@ class Kind:
     datum: str = "image"
     sampling: tuple[Option, ...] = ()
     completes: bool = False
+    imputes: bool = False
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
         """The options of a new run, with those defaults that depend on other options."""
@@ -206,13 +244,18 @@ class Kind:
         device_module(settings["device"])
         if settings["kl_floor"] and settings["objective"] == "iwae":
             raise InputError("train", "--kl-floor with --objective elbo", "--objective iwae")
+        if settings.get("free_bits"):
+            if settings["objective"] == "iwae":
+                raise InputError("train", "--free-bits with --objective elbo", "--objective iwae")
+            if settings["kl_floor"]:
+                raise InputError("train", "--kl-floor or --free-bits", "both")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of `sv.data.load` that say how a run's own data are read."""
         return {}
 
-    def reading_another(self, options: Mapping[str, Any], path: str) -> dict[str, Any]:
-        """The arguments of `sv.data.read` that say how another file is read, to be scored."""
+    def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
+        """The arguments of `sv.data.read` that say how another file is read, to be scored by the model."""
         return {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
@@ -243,6 +286,7 @@ class Kind:
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
         """The arguments of `fit` that the settings determine, but for data, epochs and directory."""
+        decay = settings["weight_decay"]
         return {
             "batch_size": settings["batch_size"],
             "learning_rate": learning_rate(settings, len(train)),
@@ -252,6 +296,9 @@ class Kind:
             "objective": settings["objective"],
             "clip_norm": settings["clip_norm"],
             "seed": settings["seed"],
+            "free_bits": settings.get("free_bits", 0.0),
+            "optimizer": partial(AdamW, weight_decay=decay) if decay else None,
+            "callbacks": callbacks(settings),
         }
 
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
@@ -281,11 +328,28 @@ class Kind:
 
     def draw_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> None:
         """Draw n samples into a picture; the arguments are those of `write_samples`."""
-        sv.plotting.save_figure(sv.plotting.samples(model, n, seed, shape), path)
+        sv.plotting.save_figure(sv.plotting.samples(model, n, seed, shape, **asked), path)
 
     def write_completions(self, path: Path, model: Any, x: Any, n: int, seed: int, **temperature: float) -> list[str]:
         """Draw n ways to go on with what has begun, one row x of the data, into a file; what to print of them."""
         raise NotImplementedError
+
+    def write_imputed(self, source: str, out: Path, model: Any, n_samples: int, seed: int, draw: bool) -> Line:
+        """Write an array of the images or vectors in a file, with values in place of its NaN; what to print of them.
+
+        draw: whether each value is a draw, and not a mean
+        """
+        if out.suffix != ".npy":
+            raise InputError("impute", "--out with the suffix .npy", repr(str(out)))
+        x = sv.data.read(source, missing=True)["train"].images
+        content = io.BytesIO()
+        numpy.save(content, sv.to_numpy(self.imputed(model, x, n_samples, seed, draw)))
+        write(out, content.getbuffer())
+        return imputed_in_words(int(numpy.isnan(x).sum()), len(x))
+
+    def imputed(self, model: Any, x: Any, n_samples: int, seed: int, draw: bool) -> Any:
+        """x, with draws or means in place of what is missing."""
+        return model.impute_draws(x, 1, n_samples, seed)[0] if draw else model.impute(x, n_samples, seed)
 
     def scores(
         self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0, train: Dataset | None = None
@@ -297,10 +361,21 @@ class Kind:
         return []
 
 
+def imputed_in_words(missing: int, rows: int) -> Line:
+    """How many entries were missing, in how many rows."""
+    return Line(f"{missing:,} missing entries in {rows:,} rows", missing=missing, rows=rows)
+
+
 def folder_form(size: Any, colour: str | None, fit: str | None) -> dict[str, Any]:
     """The arguments of `sv.data.load` about a folder of images."""
     size = size[0] if size is not None and len(size) == 1 else size
     return {"image_size": size, "image_colour": colour, "image_fit": fit}
+
+
+def callbacks(settings: Mapping[str, Any]) -> list[Callback]:
+    """What may stop the training before its number of epochs."""
+    stopping: list[Callback] = [] if settings["patience"] is None else [EarlyStopping(settings["patience"])]
+    return stopping + ([] if settings["time_limit"] is None else [TimeLimit(settings["time_limit"])])
 
 
 def learning_rate(settings: Mapping[str, Any], n_rows: int) -> float | Schedule:

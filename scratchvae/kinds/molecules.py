@@ -14,11 +14,12 @@ import numpy
 import scratchvae as sv
 from scratchvae.alphabet import Alphabet
 from scratchvae.chemistry import why_invalid
-from scratchvae.data import Dataset
+from scratchvae.data import Dataset, holds_table
+from scratchvae.data.molecule_files import COLUMN as COLUMN_NAME
 from scratchvae.data.molecule_files import MOST_TOKENS, has_columns
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, InputError
-from scratchvae.kinds.kind import COMMON, Kind, Line, Settings
+from scratchvae.kinds.kind import COMMON, FREE_BITS, Kind, Line, Settings
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, POSITIVE, Option
 from scratchvae.kinds.option import name as a_name
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
@@ -136,6 +137,7 @@ class Molecules(Kind):
     model = sv.MoleculeVAE
     options = (
         *(replace(option, default=DEFAULTS.get(option.name, option.default)) for option in COMMON),
+        FREE_BITS,
         LATENT,
         HIDDEN_SIZE,
         ENCODER,
@@ -152,14 +154,18 @@ class Molecules(Kind):
         super().refuse(settings)
         if settings["objective"] == "iwae" and settings["properties"]:
             raise InputError("train", "--properties with --objective elbo", "--objective iwae")
+        if settings["free_bits"] and settings["properties"]:
+            raise InputError("train", "--kl-floor with --properties", "--free-bits")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The column of strings and the properties, where some were named."""
-        return {name: options[name] for name in ("column", "properties") if options.get(name)}
+        named = {name: options[name] for name in ("column", "properties") if options.get(name)}
+        return ({"column": COLUMN_NAME} if holds_table(options["data"]) else {}) | named
 
-    def reading_another(self, options: Mapping[str, Any], path: str) -> dict[str, Any]:
+    def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
         """The column of strings; properties that another file does not have are not scored."""
-        return {"column": options["column"]} if options.get("column") and has_columns(path) else {}
+        column = options.get("column") or (COLUMN_NAME if holds_table(path) else None)
+        return {"column": column} if column and has_columns(path) else {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
         """With the properties wanted, without molecules of symbols that are rare in the training part, or longer ones.

@@ -60,9 +60,16 @@ class Subject:
 
     @property
     def has_images(self) -> bool:
-        """Whether the data are images of one or three channels, or vectors that fill a square."""
+        """Whether the data are whole images of one or three channels, or vectors that fill a square."""
+        if self.has_gaps:
+            return False
         *size, last = self.test.images.shape[1:]
         return last in (1, 3) if len(size) == 2 else math.isqrt(last) ** 2 == last
+
+    @cached_property
+    def has_gaps(self) -> bool:
+        """Whether entries are missing, which no picture of images can show."""
+        return any(bool(numpy.isnan(part.observations).any()) for part in self.datasets)
 
     @cached_property
     def means(self) -> numpy.ndarray:
@@ -75,7 +82,8 @@ class Subject:
         return attributes(self.train)
 
     def __str__(self) -> str:
-        return f"rows of shape {self.test.observations.shape[1:]}, K = {self.model.latent_size}"
+        gaps = " with missing entries" if self.model.missing and self.has_gaps else ""
+        return f"rows of shape {self.test.observations.shape[1:]}{gaps}, K = {self.model.latent_size}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from scratchvae.backend import asarray
 from scratchvae.data import Dataset
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError
-from scratchvae.kinds.kind import COMMON, Kind, Line, Settings
+from scratchvae.kinds.kind import COMMON, FREE_BITS, Kind, Line, Settings
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, truth
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
 from scratchvae.latent_space import has_arc
@@ -36,7 +36,7 @@ KL_WARMUP = 500
 """The steps over which the weight of the KL grows, unless it is annealed."""
 
 DEPENDENT = {
-    "kl_floor": f"{KL_FLOOR:g}, or 0 without a latent space or for iwae,",
+    "kl_floor": f"{KL_FLOOR:g}, or 0 without a latent space, for iwae or with --free-bits,",
     "kl_warmup": f"{KL_WARMUP}, or 0 with --kl-annealing,",
 }
 """The options of every kind whose defaults depend on other options here, with these defaults in words."""
@@ -150,6 +150,7 @@ class Sketch(Kind):
             else replace(option, default=DEFAULTS.get(option.name, option.default))
             for option in COMMON
         ),
+        FREE_BITS,
         LATENT,
         ENCODER_SIZE,
         DECODER_SIZE,
@@ -175,11 +176,14 @@ class Sketch(Kind):
     rows = "sketches"
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Without a latent space there is no KL that could have a floor, nor has one the weighted bound.
+        """Without a latent space there is no KL that could have a floor, nor has the weighted bound one.
+
+        Free bits take its place.
 
         A KL whose weight is annealed needs no warm-up.
         """
-        floor = 0.0 if values["latent"] == 0 or values["objective"] == "iwae" else KL_FLOOR
+        without = values["latent"] == 0 or values["objective"] == "iwae" or values["free_bits"]
+        floor = 0.0 if without else KL_FLOOR
         usual = {"kl_floor": floor, "kl_warmup": 0 if values["kl_annealing"] else KL_WARMUP}
         return values | {name: value for name, value in usual.items() if values[name] is None}
 
@@ -188,6 +192,8 @@ class Sketch(Kind):
         super().refuse(settings)
         if settings["kl_floor"] and settings["latent"] == 0:
             raise InputError("train", "--kl-floor with at least one latent dimension", "--latent 0")
+        if settings["free_bits"] and settings["latent"] == 0:
+            raise InputError("train", "--free-bits with at least one latent dimension", "--latent 0")
         if settings["kl_annealing"] and settings["kl_warmup"]:
             raise InputError("train", "--kl-annealing or --kl-warmup", "both")
         self._annealed(settings)

@@ -11,8 +11,8 @@ from scratchvae import binarization
 from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds import pictures
-from scratchvae.kinds.kind import COMMON, FOLDER, Kind, Settings, folder_form
-from scratchvae.kinds.option import COUNT, Option, deviation
+from scratchvae.kinds.kind import COMMON, FOLDER, FREE_BITS, Kind, Settings, folder_form
+from scratchvae.kinds.option import COUNT, Option, deviation, truth
 from scratchvae.models import LIKELIHOODS
 from scratchvae.models.networks import RealDecoder
 
@@ -47,18 +47,28 @@ LIKELIHOOD = (
     Option("binarize", "how grey values become Bernoulli data", "none", choices=binarization.MODES),
 )
 
+MISSING = Option(
+    "missing", "take NaN and empty cells for missing entries, and learn from those that are known", False, truth
+)
+
+
+DRAWS = Option("draws", "draws x ~ p(x | z), which look as the data do, instead of the means of p(x | z)", False, truth)
+
 
 class ImageKind(Kind):
     """A kind of model whose data are images, and whose constructor takes the arguments of VAE."""
 
-    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What the images of a folder are made into."""
-        return folder_form(options["image_size"], options["image_colour"], options["image_fit"])
+    sampling = (DRAWS,)
 
-    def reading_another(self, options: Mapping[str, Any], path: str) -> dict[str, Any]:
+    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What the images of a folder are made into, and whether entries may be missing."""
+        form = folder_form(options["image_size"], options["image_colour"], options["image_fit"])
+        return form | ({"missing": True} if options.get("missing") else {})
+
+    def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
         """Images of another folder are made into the form of those that the run has seen."""
         if not Path(path).is_dir() or len(options.get("image_shape", ())) != 3:
-            return {}
+            return {"missing": model.missing}
         *size, channels = options["image_shape"]
         return folder_form(size, "grey" if channels == 1 else "colour", options["image_fit"])
 
@@ -91,12 +101,14 @@ class MultilayerVAE(ImageKind):
 
     name, summary = "mlp", "a VAE of perceptrons"
     model = sv.VAE
-    options = (*COMMON, *FOLDER, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
+    options = (*COMMON, FREE_BITS, *FOLDER, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD, MISSING)
     pictures = pictures.OF_A_VAE
+    imputes = True
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
-        """VAE.mlp for images of this size."""
-        return sv.VAE.mlp(train.images[0].size, hidden=settings["hidden"], **self.arguments(settings))
+        """VAE.mlp for images of this size; as M1, which has no option for it, without missing entries."""
+        missing, hidden = settings.get("missing", False), settings["hidden"]
+        return sv.VAE.mlp(train.images[0].size, hidden=hidden, missing=missing, **self.arguments(settings))
 
     def smallest(self, settings: Settings) -> sv.VAE:
         """A model with these settings, but of one unit in each layer."""
@@ -108,8 +120,9 @@ class ConvolutionalVAE(ImageKind):
 
     name, summary = "conv", "a VAE of convolutions"
     model = sv.VAE
-    options = (*COMMON, *FOLDER, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
+    options = (*COMMON, FREE_BITS, *FOLDER, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD, MISSING)
     pictures = pictures.OF_A_VAE
+    imputes = True
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
         """Raise DataError also for vectors."""
@@ -119,7 +132,8 @@ class ConvolutionalVAE(ImageKind):
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
         """VAE.convolutional for images of this shape."""
         shape = list(train.images.shape[1:])
-        return sv.VAE.convolutional(shape, channels=settings["channels"], **self.arguments(settings))
+        missing, channels = settings["missing"], settings["channels"]
+        return sv.VAE.convolutional(shape, channels=channels, missing=missing, **self.arguments(settings))
 
     def smallest(self, settings: Settings) -> sv.VAE:
         """A model with these settings, but of one unit in each layer."""

@@ -51,10 +51,12 @@ class FactorAnalysis(LinearGaussian):
         """
         X = self._rows_to_fit(X)
         xp, d = array_module(X), X.shape[1]
-        k = self._count("n_components", self.n_components, d - 1, ", below the number of columns")
+        k = self._count("n_components", self.n_components, d - 1, f", below the number of columns, n_features = {d}")
         if len(X) < k + 2:
             hint = "fewer components, or more rows"
-            raise DataError("FactorAnalysis.fit", f"rows, at least n_components + 2 = {k + 2}", str(len(X)), hint)
+            raise DataError(
+                "FactorAnalysis.fit", f"rows, at least n_components + 2 = {k + 2}", f"n_samples = {len(X)}", hint
+            )
         mean, centred = centre(X)
         scale = power_of_two(centred, axis=0)
         centred /= scale

@@ -8,6 +8,7 @@ from typing import Any
 
 from scratchvae.arrays import as_floats
 from scratchvae.backend import array_module
+from scratchvae.conventions import tabulated
 from scratchvae.errors import DataError, ShapeError
 from scratchvae.linear.estimator import Factorization, centre, power_of_two, principal_axes
 
@@ -50,7 +51,7 @@ class FastICA(Factorization):
 
         Raises DataError for rows that vary in fewer than K directions, or by less than their type's normal numbers.
         """
-        X = self._rows_to_fit(X)
+        X = self._rows_to_fit(X, least=2)
         xp, (n, d) = array_module(X), X.shape
         k = self._count("n_components", self.n_components, min(n, d), f", the smaller of N = {n} and D = {d}")
         mean, centred = centre(X)
@@ -72,6 +73,7 @@ class FastICA(Factorization):
         self.n_iter_, self.n_features_in_ = n_iter, d
         return self
 
+    @tabulated
     def transform(self, X: Any) -> Any:
         """The sources s = W K (x - mean).   (N, D) -> (N, K)"""
         return (self._rows("transform", X) - self.mean_) @ self.components_.T

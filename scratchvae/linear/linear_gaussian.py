@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scratchvae.backend import array_module, device_of
+from scratchvae.conventions import tabulated
 from scratchvae.distributions import Normal
 from scratchvae.linear.estimator import Factorization
 from scratchvae.noise import Noise
@@ -30,10 +31,10 @@ class LinearGaussian(Factorization):
 
     def posterior(self, X: Any) -> Normal:
         """p(z | x) = Normal(G W' Psi^-1 (x - mu), G),   G = (I + W' Psi^-1 W)^-1.   (N, D) -> Normal over (N, K)"""
-        return self._posterior("posterior", X)
+        return self._posterior(self._rows("posterior", X))
 
-    def _posterior(self, method: str, X: Any) -> Normal:
-        centred = self._rows(method, X) - self.mean_
+    def _posterior(self, X: Any) -> Normal:
+        centred = X - self.mean_
         scaled = self.weight_.T / self.noise_variance_
         precision = 1 + (scaled * self.weight_.T).sum(axis=1)
         return Normal(centred @ (scaled.T / precision), -0.5 * array_module(precision).log(precision))
@@ -44,9 +45,10 @@ class LinearGaussian(Factorization):
         xp = array_module(mean)
         return Normal(mean, 0.5 * xp.log(xp.asarray(self.noise_variance_, dtype=mean.dtype)))
 
+    @tabulated
     def transform(self, X: Any) -> Any:
         """The posterior's means, (N, K)."""
-        return self._posterior("transform", X).mean
+        return self._posterior(self._rows("transform", X)).mean
 
     def score_samples(self, X: Any) -> Any:
         """log p(x) = log p(x | z) + log p(z) - log p(z | x), the same for every z, in nats.   (N,)
@@ -54,7 +56,7 @@ class LinearGaussian(Factorization):
         At the posterior's mean, where the squares stay small. It is the density of Normal(mu, W W' + Psi).
         """
         X = self._rows("score_samples", X)
-        posterior = self._posterior("score_samples", X)
+        posterior = self._posterior(X)
         z = posterior.mean
         zero = array_module(X).zeros((), dtype=X.dtype)
         prior = Normal(array_module(X).zeros_like(z), zero)

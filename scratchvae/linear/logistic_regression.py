@@ -8,11 +8,12 @@ from typing import Any
 
 from scratchvae import ops
 from scratchvae.backend import array_module
+from scratchvae.conventions import Classifier
 from scratchvae.errors import DataError
-from scratchvae.linear.estimator import Classifier, centre, power_of_two, rises
+from scratchvae.linear.estimator import LinearModel, centre, power_of_two, rises
 
 
-class LogisticRegression(Classifier):
+class LogisticRegression(LinearModel, Classifier):
     """p(y = c | x) = exp(w_c'x + b_c) / sum over k of exp(w_k'x + b_k);   of two classes the first has w = 0 and b = 0
 
     Maximises the sum over i of log p(y_i | x_i) - ||w||^2 / (2 C), which is concave: its maximum is the only one. What

@@ -7,12 +7,13 @@ from typing import Any
 
 from scratchvae import ops
 from scratchvae.backend import array_module, device_of
+from scratchvae.conventions import Classifier
 from scratchvae.errors import DataError
-from scratchvae.linear.estimator import Classifier, centre
+from scratchvae.linear.estimator import LinearModel, centre
 from scratchvae.noise import Noise
 
 
-class GaussianNaiveBayes(Classifier):
+class GaussianNaiveBayes(LinearModel, Classifier):
     """p(y = c) = pi_c,   p(x | y = c) = product over d of Normal(x_d | theta_cd, var_cd);   p(y | x) by Bayes' rule
 
     Maximum likelihood: pi is the share of each class, theta and var are means and variances (divided by N_c) of its
@@ -46,7 +47,7 @@ class GaussianNaiveBayes(Classifier):
         Raises DataError where a variance remains zero: all columns constant, or var_smoothing=0 and one of them; and
         where one is too small for the type of X.
         """
-        X = self._rows_to_fit(X)
+        X = self._rows_to_fit(X, least=2)
         xp = array_module(X)
         classes, labels = self._labels_to_fit(X, y)
         groups = [X[labels == c] for c in range(len(classes))]

@@ -8,6 +8,7 @@ from typing import Any
 
 from scratchvae.arrays import as_floats
 from scratchvae.backend import array_module
+from scratchvae.conventions import tabulated
 from scratchvae.errors import DataError, ShapeError
 from scratchvae.linear.estimator import Factorization, power_of_two, rises
 
@@ -58,11 +59,15 @@ class NMF(Factorization):
 
         Raises DataError for negative entries, in X or where the updates are to begin.
         """
-        self.fit_transform(X, start=start)
+        self._factors(X, start)
         return self
 
+    @tabulated
     def fit_transform(self, X: Any, y: None = None, start: tuple[Any, Any] | None = None) -> Any:
         """The A that `fit` ends with.   (N, K)"""
+        return self._factors(X, start)
+
+    def _factors(self, X: Any, start: tuple[Any, Any] | None) -> Any:
         X = self._rows_to_fit(X)
         _check_not_negative("NMF.fit", X)
         n, d = X.shape
@@ -83,6 +88,7 @@ class NMF(Factorization):
         self.n_iter_, self.n_features_in_ = n_iter, d
         return A * root
 
+    @tabulated
     def transform(self, X: Any) -> Any:
         """A >= 0 with the least ||X - A B||^2 for the B of `fit`, by the same updates of A alone.   (N, D) -> (N, K)"""
         X = self._rows("transform", X)
@@ -119,4 +125,4 @@ def multiplicative_updates(X: Any, A: Any, B: Any, fixed: bool = False) -> Itera
 
 def _check_not_negative(operation: str, X: Any) -> None:
     if float(X.min()) < 0:
-        raise DataError(operation, "no negative entries", f"{float(X.min()):g}")
+        raise DataError(operation, "entries of at least 0", f"Negative values in data, down to {float(X.min()):g}")

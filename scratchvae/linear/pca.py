@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from scratchvae.backend import array_module
+from scratchvae.conventions import tabulated
 from scratchvae.errors import InputError
 from scratchvae.linear.estimator import Factorization, centre, power_of_two, principal_axes, rises, with_signs
 
@@ -29,7 +30,7 @@ class PCA(Factorization):
     ----------
     mean_ : (D,).   components_ : W', (K, D), the dictionary; the entry of largest magnitude in each row is positive.
     singular_values_ : s_1, ..., s_K.   explained_variance_ : s^2 / (N - 1), as in scikit-learn (PPCA's is s^2 / N).
-    explained_variance_ratio_ : s^2 / ||X||^2.   n_iter_ : steps of alternating minimisation, 0 for "svd".
+    explained_variance_ratio_ : s^2 / ||X||^2.   n_iter_ : steps of alternating minimisation, 1 for "svd".
 
     Source: deck, "PCA as reconstruction error minimization" and "Aside: finding a PCA solution".
     """
@@ -55,7 +56,7 @@ class PCA(Factorization):
         total = float((centred**2).sum())
         if self.solver == "svd":
             singular_values, components = principal_axes(centred, k)
-            n_iter = 0
+            n_iter = 1
         elif self.solver == "alternating":
             steps = alternating_minimisation(centred, self._random_start("W", (d, k), like=X))
             W, n_iter = self._iterate(rises((W, -error / (total or 1.0)) for _, W, (_, error) in steps))
@@ -78,6 +79,7 @@ class PCA(Factorization):
             self._check_range("explained variances", float(variance[0]), self.singular_values_)
         return variance
 
+    @tabulated
     def transform(self, X: Any) -> Any:
         """Z = (X - mean) W, the coordinates of the nearest point of the subspace.   (N, D) -> (N, K)"""
         return (self._rows("transform", X) - self.mean_) @ self.components_.T

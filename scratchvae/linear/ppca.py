@@ -33,7 +33,7 @@ class PPCA(LinearGaussian):
     Attributes
     ----------
     mean_ : mu, (D,).   weight_ : W, (D, K).   noise_variance_ : sigma2, a float.   components_ : U_K', (K, D).
-    explained_variance_ : l_1, ..., l_K, (K,), which is the diagonal of M.   n_iter_ : steps of EM, 0 for "closed-form".
+    explained_variance_ : l_1, ..., l_K, (K,), which is the diagonal of M.   n_iter_ : steps of EM, 1 for "closed-form".
 
     Source: deck, "Probabilistic PCA"; Tipping & Bishop (1999), equations 5 to 8, and the appendices A and B.
     """
@@ -52,9 +52,9 @@ class PPCA(LinearGaussian):
         Raises InputError for K outside 1 to D - 1, and DataError for data that vary in no more than K directions, where
         the likelihood has no maximum, as sigma2 goes to 0, and for a sigma2 that is too small for the type of X.
         """
-        X = self._rows_to_fit(X)
+        X = self._rows_to_fit(X, least=2)
         xp, (n, d) = array_module(X), X.shape
-        k = self._count("n_components", self.n_components, d - 1, ", below the number of columns")
+        k = self._count("n_components", self.n_components, d - 1, f", below the number of columns, n_features = {d}")
         mean, centred = centre(X)
         scale = power_of_two(centred)
         centred /= scale
@@ -62,7 +62,7 @@ class PPCA(LinearGaussian):
         smallest = (8 * float(xp.finfo(X.dtype).eps)) ** 2 * variance  # what rounding leaves of the rows
         if self.solver == "closed-form":
             singular_values, components = principal_axes(centred, min(k, n))
-            explained, n_iter = singular_values**2 / n, 0
+            explained, n_iter = singular_values**2 / n, 1
             noise_variance = _mean_square_beside(components, centred)
         elif self.solver == "em":
             W = (variance / d) ** 0.5 * self._random_start("W", (d, k), like=X)

@@ -7,9 +7,11 @@ from scratchvae.models.networks import (
     ClassConditional,
     Classifier,
     Decoder,
+    DecoderOfKnownEntries,
     GaussianDecoder,
     GaussianEncoder,
     LaplaceDecoder,
+    OfKnownEntries,
     OfLogCounts,
     PoissonDecoder,
 )
@@ -23,6 +25,8 @@ from scratchvae.models.symbol_networks import (
     RecurrentSymbolEncoder,
     SymbolDecoder,
 )
+from scratchvae.models.table_networks import RowDecoder, RowReader
+from scratchvae.models.table_vae import TableVAE
 from scratchvae.models.vae import VAE
 
 __all__ = [
@@ -33,18 +37,23 @@ __all__ = [
     "Classifier",
     "ConvolutionalSymbolEncoder",
     "Decoder",
+    "DecoderOfKnownEntries",
     "GaussianDecoder",
     "GaussianEncoder",
     "LaplaceDecoder",
     "MoleculeVAE",
+    "OfKnownEntries",
     "OfLogCounts",
     "PoissonDecoder",
     "PropertyDecoder",
     "RecurrentSymbolEncoder",
+    "RowDecoder",
+    "RowReader",
     "SemiSupervisedVAE",
     "SketchDecoder",
     "SketchEncoder",
     "SketchRNN",
     "StackedVAE",
     "SymbolDecoder",
+    "TableVAE",
 ]

@@ -25,18 +25,26 @@ from scratchvae.pixels import Pixels, as_numbers
 class LatentVariableModel(Configured):
     """p(x, z) = p(x | z) p(z),   q(z | x) approximates p(z | x): what VAE, SemiSupervisedVAE and StackedVAE share.
 
-    A derived class has `prior`, p(z); `decoder`, with an attribute `likelihood`; `observed_shape` and `binarize`, as in
-    VAE; `elbo_terms` and `log_weights`, for `evaluate` and `log_likelihood`; and `objectives`, which `fit` ascends.
+    A derived class has `prior`, p(z); `decoder`, with an attribute `likelihood`; `observed_shape`, `binarize` and
+    `missing`, as in VAE; `elbo_terms` and `log_weights`, for `evaluate` and `log_likelihood`; and `objectives`, which
+    `fit` ascends.
     """
 
     prior: Normal
     observed_shape: tuple[int, ...] | None
     binarize: str
+    missing: bool = False
     objectives: ClassVar[dict[str, Any]]
     smallest_latent_size: ClassVar[int] = 1
 
     def set_networks(
-        self, encoder: Any, decoder: Any, latent_size: int, observed_shape: Sequence[int] | None, binarize: str
+        self,
+        encoder: Any,
+        decoder: Any,
+        latent_size: int,
+        observed_shape: Sequence[int] | None,
+        binarize: str,
+        missing: bool = False,
     ) -> None:
         """Set encoder, decoder, p(z) = Normal(0, I) and how data are prepared. Raises InputError for what cannot be."""
         kind = type(self).__name__
@@ -52,7 +60,9 @@ class LatentVariableModel(Configured):
             raise InputError(kind, f"binarize among {', '.join(MODES)}", repr(binarize))
         if binarize != "none" and decoder.likelihood is not Bernoulli:
             raise InputError(kind, 'binarize="none" with a likelihood other than Bernoulli', repr(binarize))
-        self.encoder, self.decoder, self.binarize = encoder, decoder, binarize
+        if not isinstance(missing, bool):
+            raise InputError(kind, "missing as True or False", repr(missing))
+        self.encoder, self.decoder, self.binarize, self.missing = encoder, decoder, binarize, missing
         self.observed_shape = None if observed_shape is None else tuple(observed_shape)
         self.prior = Normal(*numpy.zeros((2, latent_size), dtype=numpy.float32))
         if encoder.parameters():
@@ -72,13 +82,17 @@ class LatentVariableModel(Configured):
     def quantity(self, x: Any = None) -> str:
         """What the elbo of the data x is, in words; x is None if unknown."""
         if self.binarize != "none":
-            return f"lower bound of log p(x), binarize={self.binarize}"
-        x = self._or_pixels(x)
-        return as_likelihood(self.decoder.likelihood).quantity(x.some_values() if isinstance(x, Pixels) else x)
+            words = f"lower bound of log p(x), binarize={self.binarize}"
+        else:
+            x = self._or_pixels(x)
+            x = x.some_values() if isinstance(x, Pixels) else x
+            known = x[x == x] if self.missing and x is not None else x
+            words = as_likelihood(self.decoder.likelihood).quantity(known)
+        return f"{words}, of the entries that are known" if self.missing else words
 
     def preparation(self) -> str:
         """What is done to data before they are scored, as the end of a clause; for `print`."""
-        return f", binarize={self.binarize}"
+        return f", binarize={self.binarize}" + (", missing entries are integrated out" if self.missing else "")
 
     def entries(self, x: Any) -> int:
         """How many numbers the decoder computes at a time for one row of x, so that memory can be bounded."""
@@ -115,9 +129,9 @@ class LatentVariableModel(Configured):
         An array of uint8 is taken for 8-bit pixels k / 255, unless the likelihood is one of counts. It stays as it is,
         as `Pixels`, of which floats are made for some rows at a time.
 
-        Raises DataError for what is no array, an empty set, NaN, infinities, and for what the likelihood does not take:
-        other integers, unless it is one of counts, and values outside its support. Raises DeviceError if x lies on
-        another device than the model, ShapeError for rows of another size.
+        Raises DataError for what is no array, an empty set, infinities, NaN unless the model takes missing entries, and
+        for what the likelihood does not take: other integers, unless it is one of counts, and values outside its
+        support. Raises DeviceError if x lies on another device than the model, ShapeError for rows of another size.
         """
         likelihood = as_likelihood(self.decoder.likelihood)
         values = self._or_pixels(x if isinstance(x, Pixels) else as_array("data", x))
@@ -133,13 +147,17 @@ class LatentVariableModel(Configured):
         self._check_device(x)
         x = self.rows(x)
         xp = array_module(x)
-        if not bool(xp.isfinite(x).all()):
-            raise DataError("data", "finite numbers", "NaN or infinity")
-        likelihood.check_data(x)
+        known = x[~xp.isnan(x)] if self.missing else x
+        if not bool(xp.isfinite(known).all()):
+            hint = "sv.VAE.mlp(missing=True) takes NaN for missing and learns from the others"
+            received = "infinity" if self.missing else "NaN or infinity"
+            raise DataError("data", "finite numbers", received, "" if self.missing else hint)
+        if known.size:
+            likelihood.check_data(known)
         with numpy.errstate(over="ignore"):
             own = x.astype(self.dtype, copy=False)
-        if own is not x and not bool(xp.isfinite(own).all()):
-            raise DataError("data", f"numbers that {self.dtype} holds", f"values up to {float(abs(x).max()):.3g}")
+        if own is not x and bool(xp.isinf(own).any()):
+            raise DataError("data", f"numbers that {self.dtype} holds", f"values up to {float(abs(known).max()):.3g}")
         return own
 
     def _or_pixels(self, x: Any) -> Any:
@@ -162,14 +180,19 @@ class LatentVariableModel(Configured):
         """
         if isinstance(x, Pixels):
             return self._drawn_once(x, noise) if self.binarize == "static" else x
-        return x if self.binarize == "dynamic" else binarize(x, self.binarize, noise)
+        return x if self.binarize == "dynamic" else self._binarized(x, self.binarize, noise)
 
     def prepare_batch(self, x: Any, noise: Any) -> Any:
         """A minibatch as one step takes it: with binarize="dynamic" its pixels are drawn from the step's noise."""
         if isinstance(x, Pixels) and self.binarize == "threshold":
             return binarize(as_numbers(x, self.device), "threshold", noise)
         x = as_numbers(x, self.device)
-        return binarize(x, "dynamic", noise) if self.binarize == "dynamic" else x
+        return self._binarized(x, "dynamic", noise) if self.binarize == "dynamic" else x
+
+    def _binarized(self, x: Any, mode: str, noise: Any) -> Any:
+        """x in {0, 1}; what is missing stays NaN."""
+        drawn = binarize(x, mode, noise)
+        return array_module(x).where(x == x, drawn, x) if self.missing else drawn
 
     def _drawn_once(self, x: Pixels, noise: Any) -> Pixels:
         """Every pixel 255 with probability x, else 0: new bytes, drawn some rows at a time."""

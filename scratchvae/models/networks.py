@@ -10,7 +10,8 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import Tensor
-from scratchvae.distributions import Bernoulli, Categorical, Distribution, Laplace, Normal, Poisson
+from scratchvae.backend import array_module
+from scratchvae.distributions import Bernoulli, Categorical, Distribution, KnownEntries, Laplace, Normal, Poisson
 from scratchvae.errors import InputError
 from scratchvae.nn import Module, glorot_uniform
 from scratchvae.nn.linear import ACTIVATIONS, check_activation
@@ -66,6 +67,45 @@ class OfLogCounts(Module):
 
     def __repr__(self) -> str:
         return f"{self.network} of log(1 + x)"
+
+
+class OfKnownEntries(Module):
+    """f(x with 0 for what is missing, and beside it 1 for every entry that is known, 0 for the others)
+
+    Without the indicators a missing entry would be one that is 0. network: (N, 2 D) -> (N, output), or of twice the
+    channels.
+
+    Sources: zeros as in Nazabal et al. (2020), "Handling incomplete heterogeneous data using VAEs", and Mattei &
+    Frellsen (2019), "MIWAE"; the indicators as in Ivanov, Figurnov & Vetrov (2019), "Variational autoencoder with
+    arbitrary conditioning".
+    """
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+
+    def __call__(self, x: Any) -> Any:
+        xp = array_module(x)
+        known = ~xp.isnan(x)
+        return self.network(xp.concatenate([xp.where(known, x, 0), known.astype(x.dtype)], axis=-1))
+
+    def __repr__(self) -> str:
+        return f"{self.network} of known entries and where they are"
+
+
+class DecoderOfKnownEntries(Module):
+    """p(x | z) of the known entries of x: those that are missing are integrated out, and leave the other factors
+
+    decoder : one whose likelihood has independent entries
+    """
+
+    def __init__(self, decoder: Any) -> None:
+        self.decoder, self.likelihood = decoder, decoder.likelihood
+
+    def __call__(self, z: Any) -> KnownEntries:
+        return KnownEntries(self.decoder(z))
+
+    def __repr__(self) -> str:
+        return f"{self.decoder}, of known entries"
 
 
 class ClassConditional(Module):
@@ -150,8 +190,7 @@ class PoissonDecoder(Decoder):
         return OfLogCounts(network)
 
     def __call__(self, z: Any) -> Poisson:
-        f = self.network(z)
-        return Poisson(f - ops.softplus(f - math.log(LARGEST_RATE)), self.event_ndim)
+        return Poisson(bounded_log_rate(self.network(z)), self.event_ndim)
 
     def __repr__(self) -> str:
         return f"Poisson(log rate = {self.network})"
@@ -197,8 +236,8 @@ class RealDecoder(Decoder):
         """The mean and log sigma of every entry of x.   (N, K) -> (N, D), and (N, D) or ()"""
         if self.std == "decoder":
             mean, raw_log_std = halves(self.network(z))
-            return mean, _bounded(raw_log_std)
-        return self.network(z), _bounded(self.raw_log_std) if self.std == "learned" else self.log_std
+            return mean, bounded_log_std(raw_log_std)
+        return self.network(z), bounded_log_std(self.raw_log_std) if self.std == "learned" else self.log_std
 
     def __repr__(self) -> str:
         std = self.std if isinstance(self.std, str) else f"{self.std:g}"
@@ -248,9 +287,15 @@ def decoder_named(operation: str, name: str) -> type[Decoder]:
     return LIKELIHOODS[name]
 
 
-def _bounded(raw_log_std: Any) -> Any:
+def bounded_log_std(raw_log_std: Any) -> Any:
+    """log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, which is above log s."""
     smallest = math.log(SMALLEST_STD)
     return smallest + ops.softplus(raw_log_std - smallest)
+
+
+def bounded_log_rate(f: Any) -> Any:
+    """log r = f - log(1 + exp(f - log s)) with s = 2^24, which is below log s."""
+    return f - ops.softplus(f - math.log(LARGEST_RATE))
 
 
 def halves(output: Any) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from scratchvae.arrays import as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray
 from scratchvae.distributions import Categorical, Normal, kl
-from scratchvae.distributions.event import log_prob, of_shape
+from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import DataError, InputError
 from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.latent_variable_model import LatentVariableModel
@@ -28,7 +28,8 @@ class SemiSupervisedModel(LatentVariableModel):
     """p(x, y, z) = p(x | y, z) p(y) p(z),   q(y, z | x) = q(y | x) q(z | x, y): the equations of a model with classes.
 
     A derived class has `class_prior`, p(y), beside `prior`, p(z); the terms of L, of U and of J~ in `supervised_terms`,
-    `elbo_terms` and `objective_terms`; and `classify`, `encode` and `decode`.
+    `elbo_terms` and `objective_terms`; and `classify`, `encode` and `decode`. One without a `classifier`, q(y | x), has
+    a `draw_encoded` of its own.
     """
 
     objectives: ClassVar = {"elbo": semi_supervised}
@@ -89,18 +90,38 @@ class SemiSupervisedModel(LatentVariableModel):
         """log (1/S) sum over s of w_s, in nats, as in VAE, but not trained by.   (N, D) -> (N,)"""
         return log_mean_exp(self.log_weights(x, noise, n_samples))
 
-    def reconstruct(self, x: Any) -> Any:
-        """The mean of p(x | y, z) at the most probable y and the mean of q(z | x, y), an array in the shape of x."""
-        x = as_array("data", x)
+    def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
+        """The mean of p(x | y, z) at the most probable y and the mean of q(z | x, y), an array in the shape of x.
+
+        With draws, a draw x' ~ p(x' | y, z) at a draw of y and z ~ q(y, z | x) for every row.
+        """
+        x, noise = as_array("data", x), Noise(seed, device=self.device)
+        if draws:
+            return self.draw_decoded(*self.draw_encoded(x, noise), noise).reshape(x.shape)
         y = self.classify(x)
         return self.decode(self.encode(x, y).mean, y).mean.reshape(x.shape)
 
-    def sample(self, n: int, seed: int = 0, y: Any = None) -> Any:
-        """The means of p(x | y, z) for n draws z ~ p(z), and y ~ p(y) unless it is given, (n,): an array.   (n, D)"""
-        z = self.prior_draws(n, seed)
+    def sample(self, n: int, seed: int = 0, y: Any = None, draws: bool = False) -> Any:
+        """The means of p(x | y, z) for n draws z ~ p(z), and y ~ p(y) unless it is given, (n,): an array.   (n, D)
+
+        With draws, a draw x ~ p(x | y, z) at each of the same y and z.
+        """
+        z, noise = self.prior_draws(n, seed), Noise(seed, device=self.device)
         if y is None:
-            y = self.class_prior.sample(Noise(seed, device=self.device).uniform("class", (n,)))
-        return self.decode(z, y).mean
+            y = self.class_prior.sample(noise.uniform("class", (n,)))
+        return self.draw_decoded(z, y, noise) if draws else self.decode(z, y).mean
+
+    def draw_encoded(self, x: Any, noise: Any) -> tuple[Any, Any]:
+        """z and y, drawn from q(y, z | x): arrays.   (N, ...) -> (N, K), (N,)"""
+        x = self.network_input(x)
+        with no_grad():
+            y = self.classifier(x).sample(noise.uniform("class", x.shape[:1]))
+        q = self.encode(x, y)
+        return q.sample(noise.normal("z", q.shape)), y
+
+    def draw_decoded(self, z: Any, y: Any, noise: Any) -> Any:
+        """x ~ p(x | y, z), an array.   z (..., K), y (...) -> (..., D)"""
+        return draw(self.decode(z, y), noise)
 
     def analogies(self, x: Any, y: Any = None) -> Any:
         """The means of p(x | k, z) for all classes k at the mean z of q(z | x, y), as `encode` takes y: an array.

@@ -12,7 +12,7 @@ from scratchvae.autodiff import Tensor, no_grad
 from scratchvae.backend import array_module, to_numpy
 from scratchvae.distributions import Distribution, Normal
 from scratchvae.distributions.distribution import as_likelihood
-from scratchvae.distributions.event import log_prob, of_shape
+from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import InputError
 from scratchvae.models.configuration import Index, Size, constructor
 from scratchvae.models.semisupervised_vae import SemiSupervisedModel, SemiSupervisedVAE
@@ -139,6 +139,18 @@ class StackedVAE(SemiSupervisedModel):
         z1 = array_module(units).zeros((*units.shape[:-1], self.first.latent_size), dtype=units.dtype)
         z1[..., self.units] = units
         return self.first.decode(z1)
+
+    def draw_encoded(self, x: Any, noise: Any) -> tuple[Any, Any]:
+        """z2 and y, drawn from q(y, z2 | z1) at a draw z1 ~ q(z1 | x), as in SemiSupervisedVAE."""
+        q = self.first.encode(x)
+        return self.second.draw_encoded(q.sample(noise.normal("z1", q.shape))[:, self.units], noise)
+
+    def draw_decoded(self, z: Any, y: Any, noise: Any) -> Any:
+        """x ~ p(x | z1) at a draw z1 ~ p(z1 | y, z), of which M2 gives its units, and Normal(0, I) the others."""
+        units = self.second.draw_decoded(z, y, noise.child("units"))
+        z1 = noise.normal("z1", (*units.shape[:-1], self.first.latent_size)).astype(units.dtype, copy=False)
+        z1[..., self.units] = units
+        return draw(self.first.decode(z1), noise)
 
     def _means(self, x: Any) -> Any:
         return self.first.encode(x).mean[:, self.units]

@@ -138,7 +138,7 @@ class PropertyDecoder(Module):
     def __call__(self, z: Any) -> KnownEntries:
         mean = self.centre + self.unit * self.network(z)
         log_std = self.log_std + array_module(self.unit).log(self.unit)
-        return KnownEntries(Normal(mean, log_std, event_ndim=0))
+        return KnownEntries(Normal(mean, log_std))
 
     def __repr__(self) -> str:
         return f"Normal({', '.join(self.names)}; {self.network}, std learned)"

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from scratchvae import ops
-from scratchvae.arrays import as_array
+from scratchvae.arrays import as_array, is_array
 from scratchvae.autodiff import no_grad
-from scratchvae.distributions import Normal, kl
-from scratchvae.distributions.event import log_prob, of_shape
-from scratchvae.errors import InputError
+from scratchvae.backend import array_module
+from scratchvae.distributions import Categorical, Normal, kl
+from scratchvae.distributions.event import draw, log_prob, of_shape
+from scratchvae.errors import InputError, whole_number
+from scratchvae.evaluation import observations, prepared, rows_at_once
 from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.latent_variable_model import LatentVariableModel
-from scratchvae.models.networks import GaussianEncoder, decoder_named
+from scratchvae.models.networks import DecoderOfKnownEntries, GaussianEncoder, OfKnownEntries, decoder_named
 from scratchvae.nn import MLP, ConvolutionalNetwork, TransposedConvolutionalNetwork
+from scratchvae.nn.convolution import feature_maps
 from scratchvae.noise import Noise
 from scratchvae.objectives import Record, each, elbo, importance_weighted
+from scratchvae.pixels import Pixels, as_numbers
+
+MOST_SAMPLES = 100_000
+"""The most draws of z for one row that `impute` takes at once."""
 
 
 class VAE(LatentVariableModel):
@@ -40,6 +47,9 @@ class VAE(LatentVariableModel):
         The shape of one x as the encoder takes it. Rows of data with as many entries are reshaped to it.
     binarize : "none", "threshold", "static" or "dynamic"
         How grey values become Bernoulli data: not at all, x > 1/2, drawn once, or drawn anew at every step.
+    missing : bool
+        Whether entries of x may be NaN, for missing. The encoder then has to take NaN, as OfKnownEntries does, and the
+        decoder is a DecoderOfKnownEntries: all bounds are bounds of log p(x_o), of the known entries x_o alone.
 
     Source: deck, "Variational Auto-Encoders" to "Summary"; Kingma & Welling (2014), sections 2.1 to 2.4.
     """
@@ -55,8 +65,9 @@ class VAE(LatentVariableModel):
         latent_size: int,
         observed_shape: Sequence[int] | None = None,
         binarize: str = "none",
+        missing: bool = False,
     ) -> None:
-        self.set_networks(encoder, decoder, latent_size, observed_shape, binarize)
+        self.set_networks(encoder, decoder, latent_size, observed_shape, binarize, missing)
 
     @classmethod
     @constructor
@@ -70,20 +81,25 @@ class VAE(LatentVariableModel):
         std: float | str = 0.1,
         binarize: str = "none",
         seed: int = 0,
+        missing: bool = False,
     ) -> VAE:
         """A VAE of two multilayer perceptrons, D -> hidden -> 2 K and K -> reversed hidden -> D (or 2 D).
 
         likelihood: a name in LIKELIHOODS: "bernoulli"; "gaussian" or "laplace", with std as in RealDecoder; "poisson".
-        Weights are Glorot uniform, biases zero.
+        missing: whether entries of x may be NaN, for missing; the model learns from the others. Weights are Glorot
+        uniform, biases zero.
         """
         if not isinstance(hidden, Sequence):
             raise InputError("VAE.mlp", "hidden as a sequence of widths", repr(hidden), "hidden=(400,)")
         decoder, noise = decoder_named("VAE.mlp", likelihood), Noise(seed)
         outputs = decoder.outputs_per_entry(std) * input_size
-        encode = MLP([input_size, *hidden, 2 * latent_size], noise.child("encoder"), activation)
+        inputs = (2 if missing else 1) * input_size
+        encode = MLP([inputs, *hidden, 2 * latent_size], noise.child("encoder"), activation)
         decode = MLP([latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
-        encoder = GaussianEncoder(decoder.reader(encode))
-        return cls(encoder, decoder.of(decode, std, 1), latent_size, (input_size,), binarize)
+        encoder = GaussianEncoder(decoder.reader(OfKnownEntries(encode) if missing else encode))
+        decoder = decoder.of(decode, std, 1)
+        decoder = DecoderOfKnownEntries(decoder) if missing else decoder
+        return cls(encoder, decoder, latent_size, (input_size,), binarize, missing)
 
     @classmethod
     @constructor
@@ -97,6 +113,7 @@ class VAE(LatentVariableModel):
         std: float | str = 0.1,
         binarize: str = "none",
         seed: int = 0,
+        missing: bool = False,
     ) -> VAE:
         """A VAE of images (N, H, W, C): 4 x 4 convolutions of stride 2, (H/2, W/2, channels[0]) -> ... -> 2 K and back.
 
@@ -104,11 +121,17 @@ class VAE(LatentVariableModel):
         Linear, and the decoder's others are the encoder's transposed. The rest is as in VAE.mlp.
         """
         decoder, noise = decoder_named("VAE.convolutional", likelihood), Noise(seed)
-        encode = ConvolutionalNetwork(image_shape, channels, 2 * latent_size, noise.child("encoder"), activation)
+        seen = image_shape
+        if missing:
+            height, width, depth = feature_maps("VAE.convolutional", image_shape, channels)[0]
+            seen = (height, width, 2 * depth)
+        encode = ConvolutionalNetwork(seen, channels, 2 * latent_size, noise.child("encoder"), activation)
         output_shape = (*image_shape[:2], decoder.outputs_per_entry(std) * image_shape[2])
         decode = TransposedConvolutionalNetwork(latent_size, channels, output_shape, noise.child("decoder"), activation)
-        encoder = GaussianEncoder(decoder.reader(encode))
-        return cls(encoder, decoder.of(decode, std, 3), latent_size, image_shape, binarize)
+        encoder = GaussianEncoder(decoder.reader(OfKnownEntries(encode) if missing else encode))
+        decoder = decoder.of(decode, std, 3)
+        decoder = DecoderOfKnownEntries(decoder) if missing else decoder
+        return cls(encoder, decoder, latent_size, image_shape, binarize, missing)
 
     def call_encoder(self, x: Any, noise: Any) -> Any:
         """q(z | x) for `elbo_terms` and `log_weights`; networks that drop out are handed the noise of training."""
@@ -136,6 +159,22 @@ class VAE(LatentVariableModel):
         reconstruction, divergence = self.elbo_terms(x, noise, n_samples)
         reconstruction, divergence = record(reconstruction=reconstruction, kl=divergence)
         return reconstruction - kl_weight * divergence
+
+    def elbo_by_unit(
+        self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each
+    ) -> Any:
+        """L(x) = E_q[log p(x | z)] - sum over units k of KL(q(z_k | x) || p(z_k)), in nats.   (N, D) -> (N,)
+
+        `record` sees the KL of every unit, (K, N), so that training can give each its own floor. The rest is as in
+        `elbo`, with the same noise.
+        """
+        x = self.rows(x)
+        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        reconstruction = ops.mean(log_prob(self.call_decoder(z, noise), x, z), axis=0)
+        units = [Normal(normal.mean, normal.log_std, event_ndim=0) for normal in (q, self.prior)]
+        reconstruction, divergences = record(reconstruction=reconstruction, kl=ops.transpose(kl(*units)))
+        return reconstruction - kl_weight * ops.sum(divergences, axis=0)
 
     def log_weight_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """log p(x | z) and log q(z | x) - log p(z) for draws z of q(z | x), in nats.   (N, D) -> (S, N), (S, N)
@@ -178,14 +217,79 @@ class VAE(LatentVariableModel):
         with no_grad():
             return self.decoder(self.latents(z))
 
-    def reconstruct(self, x: Any) -> Any:
-        """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x."""
-        x = as_array("data", x)
-        return self.decode(self.encode(x).mean).mean.reshape(x.shape)
+    def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
+        """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x.
 
-    def sample(self, n: int, seed: int = 0) -> Any:
-        """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)"""
-        return self.decode(self.prior_draws(n, seed)).mean
+        With draws, a draw x' ~ p(x' | z) at a draw z ~ q(z | x) for every row: the posterior predictive of q.
+        """
+        x = as_array("data", x)
+        q, noise = self.encode(x), Noise(seed, device=self.device)
+        if draws:
+            return draw(self.decode(q.sample(noise.normal("z", q.shape))), noise).reshape(x.shape)
+        return self.decode(q.mean).mean.reshape(x.shape)
+
+    def sample(self, n: int, seed: int = 0, draws: bool = False) -> Any:
+        """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)
+
+        With draws, a draw x ~ p(x | z) at each of the same z: samples of the model, as its data are. The means are
+        smoother than any of these.
+        """
+        p = self.decode(self.prior_draws(n, seed))
+        return draw(p, Noise(seed, device=self.device)) if draws else p.mean
+
+    # ---- missing entries
+
+    def impute(self, x: Any, n_samples: int = 1000, seed: int = 0) -> Any:
+        """x with E[x_m | x_o] in place of its missing entries x_m, which are NaN, given the known ones, x_o.
+
+        E[x_m | x_o] ~ sum over s of w_s E[x_m | z_s] / sum over s of w_s   for draws z_s ~ q(z | x_o) of log w_s as in
+        `log_weights`. A category of a table gets its most probable level. n_samples: S, for each row.
+
+        Source: Mattei & Frellsen (2019), "MIWAE: deep generative modelling and imputation of incomplete data sets",
+        self-normalised importance sampling.
+        """
+        draws = self._weighted_draws(x, n_samples, seed)
+        means = [p.average(ops.softmax(log_w, axis=0)) for _, p, log_w, _ in draws]
+        return self._filled(x, array_module(means[0]).concatenate(means))
+
+    def impute_draws(self, x: Any, n: int = 10, n_samples: int = 1000, seed: int = 0) -> Any:
+        """n times x with draws from p(x_m | x_o) in place of its missing entries: an array (n, N, ...)
+
+        z is one of S draws of q(z | x_o), in proportion to its weight, and x_m a draw of p(x_m | z): as S grows, one of
+        p(x_m | x_o). How the n differ says how uncertain a missing entry is; their mean is blurred as `impute` is.
+
+        Source: Mattei & Frellsen (2019), sampling importance resampling; Rubin (1987), multiple imputation.
+        """
+        n, drawn = whole_number("impute_draws", "n", n, largest=1000), []
+        for z, _, log_w, noise in self._weighted_draws(x, n_samples, seed):
+            with no_grad():
+                chosen = Categorical(log_w.T).sample(noise.uniform("which z", (n, z.shape[1])))
+                p = self.decoder(z[chosen, array_module(z).arange(z.shape[1])])
+                drawn.append(draw(p, noise))
+        return self._filled(x, array_module(drawn[0]).concatenate(drawn, axis=1))
+
+    def _weighted_draws(self, x: Any, n_samples: int, seed: int) -> Iterator[tuple[Any, Any, Any, Noise]]:
+        """z_s, p(x | z_s), log w_s, (S, M), and a noise, for some M rows at a time, so that memory stays bounded."""
+        n_samples = whole_number("impute", "n_samples", n_samples, largest=MOST_SAMPLES)
+        if not self.missing:
+            raise InputError("impute", "a model that was made with missing=True", "one without")
+        x = prepared(self, x, seed)
+        size = rows_at_once(self, x, n_samples)
+        for step, rows in enumerate(x[start : start + size] for start in range(0, len(x), size)):
+            noise = Noise(seed, step, self.device)
+            with no_grad():
+                q = self.encoder(rows)
+                z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+                p = self.decoder(z)
+                log_w = log_prob(p, rows, z) + self.prior.log_prob(z) - q.log_prob(z)
+            yield z, p, log_w, noise
+
+    def _filled(self, x: Any, values: Any) -> Any:
+        """x, with the values where it is NaN; x (N, ...), values (..., N, *observed_shape)"""
+        rows = as_numbers(observations(self, x), self.device)
+        filled = array_module(rows).where(rows == rows, rows, values)
+        shape = x.shape if is_array(x) or isinstance(x, Pixels) else rows.shape
+        return filled.reshape(*values.shape[: values.ndim - rows.ndim], *shape)
 
     def __repr__(self) -> str:
         observed = "..." if self.observed_shape is None else ", ".join(map(str, self.observed_shape))
@@ -197,6 +301,15 @@ class VAE(LatentVariableModel):
         )
 
 
+SMALLEST_LOG_WEIGHT = -48.0  # beside the largest, 0; e^-48 < 2e-21
+
+
 def log_mean_exp(log_w: Any) -> Any:
-    """log (1/S) sum over s of w_s.   (S, N) -> (N,)"""
-    return ops.logsumexp(log_w, axis=0) - math.log(len(log_w))
+    """log (1/S) sum over s of w_s.   (S, N) -> (N,)
+
+    A weight below e^-48 of the largest counts as that. It changes no digit of the sum, and its gradient is 0 instead of
+    an array of subnormal numbers, with which a step of 50 draws takes four times as long.
+    """
+    with no_grad():
+        smallest = ops.max(log_w, axis=0, keepdims=True) + SMALLEST_LOG_WEIGHT
+    return ops.logsumexp(ops.maximum(log_w, smallest), axis=0) - math.log(len(log_w))

@@ -12,10 +12,11 @@ import numpy
 
 from scratchvae.autodiff import Tensor
 from scratchvae.backend import asarray, device_of, to_numpy
+from scratchvae.columns import Column
 from scratchvae.errors import InputError, ShapeError
 
 Self = TypeVar("Self", bound="Module")
-PLAIN = (str, bytes, int, float, type(None), type, ModuleType, FunctionType)  # they hold nothing
+PLAIN = (str, bytes, int, float, type(None), type, ModuleType, FunctionType, Column)  # they hold no arrays
 
 
 class Module:
@@ -152,7 +153,8 @@ def _parts(name: str, value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple
         if any(value is container for container in above):
             raise InputError("Module", "a tree of modules", f"{name}, a {type(value).__name__} within itself")
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _parts(f"{name}.{key}", part, (*above, value))
+            if not isinstance(part, PLAIN):
+                yield from _parts(f"{name}.{key}", part, (*above, value))
     elif _is_array(value):
         if value.dtype.kind == "O":
             raise InputError("Module", "arrays of numbers", f"{name}, an array of objects", "a list can hold them")

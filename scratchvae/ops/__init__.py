@@ -5,6 +5,7 @@ import sys
 from scratchvae import operators
 from scratchvae.autodiff import broadcast_to, sum_to
 from scratchvae.ops.convolution import conv2d, conv2d_kernel, conv_transpose2d, upsample2d
+from scratchvae.ops.densities import bernoulli_log_prob, normal_log_prob
 from scratchvae.ops.elementwise import (
     abs,
     add,
@@ -51,6 +52,7 @@ __all__ = [
     "abs",
     "add",
     "affine",
+    "bernoulli_log_prob",
     "broadcast_to",
     "clip",
     "concatenate",
@@ -81,6 +83,7 @@ __all__ = [
     "minimum",
     "multiply",
     "negative",
+    "normal_log_prob",
     "pad",
     "power",
     "relu",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, TypeVar
 
+from scratchvae.arrays import is_cupy
 from scratchvae.autodiff import primitive
 from scratchvae.backend import array_module
 from scratchvae.errors import ShapeError
@@ -96,13 +97,21 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
 
 @primitive
 def getitem(x: Any, index: Any) -> Any:
-    """y = x[index]: integers, slices, None, Ellipsis, arrays of integers or truth values.   Adjoint: scatter_add"""
+    """y = x[index]: integers, slices, None, Ellipsis, arrays of integers or truth values.   Adjoint: scatter_add
+
+    Raises IndexError for an integer that is out of bounds.
+    """
+    _check_bounds(index, x.shape)
     return x[index]
 
 
 @primitive
 def scatter_add(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """y = zeros of the shape, then y[index] += x, repeated indices adding up.   Adjoint: getitem"""
+    """y = zeros of the shape, then y[index] += x, repeated indices adding up.   Adjoint: getitem
+
+    Raises IndexError for an integer that is out of bounds.
+    """
+    _check_bounds(index, shape)
     (x,) = as_real(x)
     xp = array_module(x)
     y = xp.zeros(shape, dtype=x.dtype)
@@ -115,6 +124,30 @@ def scatter_add(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
 
 def _parts(index: Any) -> tuple[Any, ...]:
     return index if isinstance(index, tuple) else (index,)
+
+
+def _check_bounds(index: Any, shape: tuple[int, ...]) -> None:
+    """Raise NumPy's IndexError for arrays of the GPU, where CuPy would wrap around: entry 5 of 2 would be entry 1."""
+    axis, parts = 0, _parts(index)
+    if not any(is_cupy(part) for part in parts):
+        return
+    for i, part in enumerate(parts):
+        if is_cupy(part) and part.dtype.kind in "iu" and part.size:
+            low, high, n = int(part.min()), int(part.max()), shape[axis]
+            if low < -n or high >= n:
+                worst = high if high >= n else low
+                raise IndexError(f"index {worst} is out of bounds for axis {axis} with size {n}")
+        if part is ...:
+            axis = len(shape) - sum(_n_axes(later) for later in parts[i + 1 :])
+        else:
+            axis += _n_axes(part)
+
+
+def _n_axes(part: Any) -> int:
+    """How many axes a part of an index takes: none for None, all of a mask's for a mask, else one."""
+    if part is None:
+        return 0
+    return part.ndim if hasattr(part, "dtype") and part.dtype.kind == "b" else 1
 
 
 getitem.defvjp(lambda g, y, x, index: scatter_add(g, index, x.shape))

@@ -48,9 +48,13 @@ def samples(
     seed: int = 0,
     image_shape: Sequence[int] | None = None,
     shades: Shades | None = None,
+    draws: bool = False,
 ) -> Figure:
-    """The means of p(x | z) for n samples z ~ p(z).   image_shape, shades: as at the top of this file"""
-    return images(model.sample(n, seed), image_shape, shades or shades_of_model(model))
+    """The means of p(x | z) for n samples z ~ p(z); with draws, draws x ~ p(x | z) instead.
+
+    image_shape, shades: as at the top of this file
+    """
+    return images(model.sample(n, seed, draws=draws), image_shape, shades or shades_of_model(model))
 
 
 def reconstructions(

@@ -134,7 +134,7 @@ def laplace_draws_from_one_tail(monkeypatch):
 
 
 def poisson_draws_from_the_wrong_tail(monkeypatch):
-    monkeypatch.setattr(poisson, "_special", lambda x: SimpleNamespace(gammaincc=gammainc, gammaln=gammaln))
+    monkeypatch.setattr(poisson, "special_functions", lambda x: SimpleNamespace(gammaincc=gammainc, gammaln=gammaln))
 
 
 def from_a_rate_that_is_the_log_rate(monkeypatch):
@@ -1143,19 +1143,22 @@ FAULTS_OF_MOLECULES = {
         EVIDENCE,
     ),
     "NaN counted as 0": (
-        edited(KnownEntries, "log_prob", "ops.where(known, log_p, 0.0)", "log_p"),
+        edited(KnownEntries, "log_prob", "ops.where(known, entries.log_prob(values), 0.0)", "entries.log_prob(values)"),
         NOT_KNOWN,
     ),
     "a row with a NaN left out": (
         edited(
             KnownEntries,
             "log_prob",
-            "known = ~array_module(t).isnan(t)",
-            "known = ~array_module(t).isnan(t + 0 * t.sum(axis=-1)[..., None])",
+            "~array_module(x).isnan(x)",
+            "~array_module(x).isnan(x + 0 * x.sum(axis=-1)[..., None])",
         ),
         NOT_KNOWN,
     ),
-    "mean over the properties": (edited(KnownEntries, "log_prob", "ops.sum(", "ops.mean("), IN_UNITS),
+    "mean over the properties": (
+        edited(KnownEntries, "log_prob", "return sum_event(", "return 1 / x.shape[-1] * sum_event("),
+        IN_UNITS,
+    ),
     "spread of a property without its unit": (
         edited(PropertyDecoder, "__call__", " + array_module(self.unit).log(self.unit)", ""),
         IN_UNITS,

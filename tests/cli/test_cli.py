@@ -102,6 +102,19 @@ def test_sample_writes_a_picture_or_an_array(run, tmp_path):
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_sample_draws_only_where_it_is_asked_to(run, tmp_path):
+    """Draws of a Bernoulli likelihood are 0 and 1; of the same z, and so of the means."""
+    for name, more in (("means", ()), ("draws", ("--draws",))):
+        assert (
+            main(["sample", str(run), "--n", "200", "--seed", "4", "--out", str(tmp_path / f"{name}.npy"), *more]) == 0
+        )
+    model, means, draws = sv.load(run), *(numpy.load(tmp_path / f"{name}.npy") for name in ("means", "draws"))
+    numpy.testing.assert_array_equal(means, model.sample(200, 4))
+    numpy.testing.assert_array_equal(draws, model.sample(200, 4, draws=True))
+    assert set(numpy.unique(draws)) == {0, 1} and abs(draws.mean() - means.mean()) < 0.005
+    assert main(["sample", str(run), "--n", "9", "--draws", "--out", str(tmp_path / "draws.png")]) == 0
+
+
 def test_plot(run, tmp_path):
     assert main(["plot", "curves", str(run), "--out", str(tmp_path / "c.pdf")]) == 0
     assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
@@ -294,6 +307,40 @@ def test_a_training_that_fails_has_status_1(digits, tmp_path, capsys):
 def test_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "scratchvae", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("scratchvae 0.")
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+def test_patience_keeps_the_best_epoch_and_resumes(digits, tmp_path, capsys):
+    """At such a rate the last epochs are not the best; the figures are those of `evaluate`, and patience may grow."""
+    options = ("--epochs", "9", "--no-pictures", "--patience", "2", "--time-limit", "500", "--learning-rate", "0.5")
+    options += ("--weight-decay", "0.1", "--free-bits", "0.01", "--validation", "0.3")
+    assert train(digits, tmp_path / "run", *options) == 0
+    out, config = capsys.readouterr().out, json.loads((tmp_path / "run" / "config.json").read_text())
+    history = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    best = max(history, key=lambda metrics: metrics["validation_elbo"])["epoch"]
+    assert best + 2 == len(history) < 9 and f"the parameters are those of epoch {best}, the best one" in out
+    assert config["optimizer"] == {"name": "AdamW", "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+    assert config["free_bits"] == 0.01
+    main(["evaluate", str(tmp_path / "run")])
+    assert capsys.readouterr().out in out
+    assert main(["train", "--resume", str(tmp_path / "run"), "--patience", "3", "--quiet", "--no-pictures"]) == 0
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) >= len(history) + 1
+    assert main(["train", "--resume", str(tmp_path / "run"), "--weight-decay", "0.2"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--free-bits", "0.1", "--kl-floor", "1"), "expected --kl-floor or --free-bits, received both"),
+        (("--free-bits", "0.1", "--objective", "iwae"), "expected --free-bits with --objective elbo"),
+        (("--free-bits", "0.1", "--model", "m2", "--labels", "20"), "expected --free-bits with --model mlp"),
+        (("--patience", "0"), "--patience: expected a whole number of at least 1"),
+        (("--time-limit", "0"), "--time-limit: expected a number above 0"),
+    ],
+)
+def test_options_of_the_fit_that_cannot_be(options, message, digits, tmp_path, capsys):
+    assert train(digits, tmp_path / "run", *options) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_grown_run_resumes_with_the_epochs_it_had_grown_to(digits, tmp_path):

@@ -105,7 +105,7 @@ def test_a_kind_from_outside_trains_resumes_evaluates_samples_and_plots(walks, t
 
 def test_its_options_and_data_are_its_own(walks, tmp_path, capsys):
     for more, sentence in (
-        (["--hidden", "4"], "expected --hidden with --model mlp, m2, m1+m2, received --model walks"),
+        (["--hidden", "4"], "expected --hidden with --model mlp, m2, m1+m2, table, received --model walks"),
         (["--tempo", "10"], "train: expected --tempo up to 9, received 10"),
         (["--tempo", "0"], "--tempo: expected a whole number of at least 1"),
         (["--tempo", "5"], "walks: expected 5 steps, received 6"),

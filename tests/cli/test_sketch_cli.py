@@ -183,7 +183,7 @@ def test_what_does_not_fit_gets_a_sentence(data, tmp_path, capsys):
         (["--keep", "1.5"], "expected keep above 0, at most 1, received 1.5"),
         (["--kl-annealing", "1.5"], "expected a factor from 0 to 1, received 1.5"),
         (["--kl-annealing", "0.9", "--kl-warmup", "5"], "expected --kl-annealing or --kl-warmup, received both"),
-        (["--hidden", "3"], "expected --hidden with --model mlp, m2, m1+m2, received --model sketch"),
+        (["--hidden", "3"], "expected --hidden with --model mlp, m2, m1+m2, table, received --model sketch"),
         (["--kl-floor", "3", "--objective", "iwae"], "expected --kl-floor with --objective elbo"),
         (["--kl-floor", "10", "--objective", "iwae"], "expected --kl-floor with --objective elbo"),
         (["--kl-floor", "10", "--latent", "0"], "expected --kl-floor with at least one latent dimension"),
@@ -258,7 +258,7 @@ def test_help_names_the_defaults_of_sketches(capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert (
         "sketch: SketchRNN, a VAE of drawings" in out
-        and "default: 0.0; 10, or 0 without a latent space or for iwae, with --model sketch" in out
+        and "default: 0.0; 10, or 0 without a latent space, for iwae or with --free-bits, with --model sketch" in out
         and "default: 0; 500, or 0 with --kl-annealing, with --model sketch" in out
         and "--layer-norm normalise the gates and the memory of each LSTM (with --model sketch)" in out
     )

@@ -9,7 +9,8 @@ from test_fuzz import GENERAL
 
 import scratchvae as sv
 from scratchvae.chemistry import split_smiles
-from scratchvae.data.molecule_files import LONGEST_LINE, holds_molecules, read_molecules
+from scratchvae.data.molecule_files import holds_molecules, read_molecules
+from scratchvae.data.text_files import LONGEST_LINE
 from scratchvae.errors import LONGEST, DataError, InputError
 
 
@@ -133,8 +134,9 @@ def test_faults(tmp_path, fault):
         path.write_bytes(gzip.compress(b"CC\n" * 1000)[:-9])
     else:
         written(path, text)
+    column = "smiles" if name == "a.csv" else None  # a table without that column is no set of molecules
     with pytest.raises(DataError, match=sentence) as caught:
-        sv.data.load(path)
+        sv.data.load(path, column=column)
     assert str(caught.value).startswith(f"reading {path}") and len(str(caught.value)) <= LONGEST
 
 

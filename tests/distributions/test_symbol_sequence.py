@@ -218,7 +218,7 @@ def test_all_strings_of_an_alphabet_of_three(rng):
 def test_entries_that_are_not_known_have_no_density_and_no_gradient(rng):
     t = numpy.array([[1.0, numpy.nan, -2.0], [numpy.nan] * 3, [0.5, 0.0, 3.0]])
     mean, log_std = sv.Tensor(rng.standard_normal((3, 3))), sv.Tensor(rng.standard_normal(3))
-    log_p = KnownEntries(Normal(mean, log_std, event_ndim=0)).log_prob(t)
+    log_p = KnownEntries(Normal(mean, log_std)).log_prob(t)
     known = ~numpy.isnan(t)
     each = Normal(mean.data, log_std.data, event_ndim=0).log_prob(numpy.nan_to_num(t))
     numpy.testing.assert_allclose(log_p.data, numpy.where(known, each, 0).sum(axis=1), rtol=1e-14)
@@ -228,6 +228,6 @@ def test_entries_that_are_not_known_have_no_density_and_no_gradient(rng):
 
 
 def test_an_infinite_entry_is_known_and_impossible():
-    p = KnownEntries(Normal(numpy.zeros(2), numpy.zeros(2), event_ndim=0))
+    p = KnownEntries(Normal(numpy.zeros(2), numpy.zeros(2)))
     log_p = p.log_prob(numpy.array([[numpy.inf, 0.0], [-numpy.inf, numpy.nan], [numpy.nan, numpy.nan]]))
     assert log_p.tolist() == [-numpy.inf, -numpy.inf, 0.0]

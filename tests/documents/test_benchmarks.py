@@ -5,7 +5,6 @@ import json
 import math
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy
@@ -15,48 +14,22 @@ import scratchvae as sv
 from scratchvae.checks.sketches import small_model
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError
-from scratchvae.noise import GivenNoise
 
 sys.path.append(str(Path(__file__).parents[2]))
 from benchmarks import (
     completions,
-    convolution,
     directions,
     faces,
     iwae,
-    linear,
+    manifold,
     mnist,
     molecule_search,
-    molecule_step,
     molecules,
-    recurrent,
     reproduce,
-    semisupervised_step,
     sketches,
-    step,
-    timing,
 )
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.mark.parametrize("name", ["engine", "numpy_by_hand"])
-def test_a_timed_step(name, rng):
-    x, e = rng.random((128, 784), dtype=numpy.float32), rng.standard_normal((128, 20), dtype=numpy.float32)
-    for timed in getattr(step, name)(x, e):
-        timed()
-
-
-def test_the_linear_models_that_are_timed_agree(rng):
-    """What both sides fit is the same problem."""
-    pytest.importorskip("sklearn")
-    x, y = rng.standard_normal((60, 12)), numpy.arange(60) % 3
-    fitted = {model: {whose: fit() for whose, fit in pair.items()} for model, pair in linear.problems(x, y).items()}
-    for model, attribute in (("PCA", "components_"), ("logistic regression", "coef_")):
-        ours, theirs = (getattr(part, attribute) for part in fitted[model].values())
-        numpy.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
-    numpy.testing.assert_allclose(*fitted["naive Bayes"].values(), rtol=1e-6)
-    numpy.testing.assert_allclose(*fitted["PPCA"].values(), rtol=0.05)  # theirs divides by N - 1
 
 
 def test_the_schedule_of_iwae(rng):
@@ -71,58 +44,22 @@ def test_the_schedule_of_iwae(rng):
     assert iwae.fit(model, images, "iwae", 5, 1, 0) is model
 
 
-# ---- functions in processes of their own
+def test_what_a_classifier_sees_on_a_manifold_is_kept(tmp_path, monkeypatch, capsys):
+    """A classifier that is sure of one class for dark pictures, and of none for others."""
+    digits = sv.data.draw_digits(20)
+    monkeypatch.setitem(sv.data.DATASETS, "drawn-digits", lambda data_dir, seed: [digits, digits])
 
+    def classifier(train):
+        return lambda images: numpy.where(images.mean(axis=(1, 2, 3))[:, None] < 0.5, numpy.eye(10)[3], 0.1)
 
-def broken():
-    raise ImportError("no such peer")
-
-
-@pytest.mark.slow
-def test_processes_take_turns_and_tell_what_a_maker_raises():
-    makers = {"root": partial(partial, math.sqrt, 2.0), "sum": partial(partial, sum, range(20_000))}
-    times = timing.interleaved_processes(makers, rounds=3, reference="root")
-    assert times["root"][1] == 1 and times["sum"][1] > 10 and 0 < times["root"][0] < times["sum"][0]
-    with pytest.raises(ImportError, match="no such peer"):
-        timing.interleaved_processes({"broken": broken}, rounds=1, reference="broken")
-
-
-def test_what_is_timed_of_convolutions_is_the_same(rng):
-    pytest.importorskip("torch")
-    layer = (8, 3, 4)
-    _, g_x, g_kernel = convolution.engine(layer)()
-    for layout in ("contiguous_format", "channels_last"):
-        peer_x, peer_kernel = (x.numpy() for x in convolution.pytorch(layer, layout)())
-        numpy.testing.assert_allclose(peer_x.transpose(0, 2, 3, 1), g_x, atol=1e-4)
-        numpy.testing.assert_allclose(peer_kernel.transpose(2, 3, 1, 0), g_kernel, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize("cell", recurrent.LAYERS)
-def test_what_is_timed_of_recurrent_layers_is_the_same(cell):
-    pytest.importorskip("torch")
-    case = cell, [3, 1, 4, 2], 3
-    ours = recurrent.engine(*case)()
-    assert len(ours) == {"lstm": 3, "gru": 4}[cell]
-    gates = numpy.arange(3 * len(recurrent.GATES[cell])).reshape(-1, 3)[recurrent.GATES[cell]].ravel()
-    for name, peer in {
-        "small operations": recurrent.small_operations(*case)(),
-        "padded": recurrent.pytorch(*case, packed=False)(),
-        "packed": recurrent.pytorch(*case, packed=True)(),
-    }.items():
-        order = slice(None) if name == "small operations" else gates
-        for received, expected in zip(peer, ours, strict=True):
-            expected = expected[..., order] if expected.shape[-1] == len(gates) else expected
-            numpy.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_recurrent_layers_are_timed_by_either_clock(monkeypatch, capsys):
-    pytest.importorskip("torch")
-    monkeypatch.setitem(recurrent.CASES, "gru", {"tiny": ([2, 1], 2)})
-    recurrent.main(["gru", "--cpu", "--rounds", "1"])
-    header, columns, row = capsys.readouterr().out.splitlines()
-    assert "PyTorch" in header and "scratchvae" in columns and row.startswith("GRU, tiny")
-    assert all(float(number) > 0 for number in row.removeprefix("GRU, tiny").split())
+    monkeypatch.setattr(manifold, "convolutional_classifier", classifier)
+    model = sv.VAE.mlp(784, 2, (3,), seed=1)
+    sv.save(model, tmp_path / "model.npz")
+    manifold.main([str(tmp_path / "model.npz"), "--out", str(tmp_path / "sure.json")])
+    (row,) = json.loads((tmp_path / "sure.json").read_text()).values()
+    dark = (model.decode(sv.plotting.latent_grid(20)).mean.mean(axis=-1) < 0.5).mean()
+    assert row == {"share of cells": pytest.approx(dark), "classes": [3]} and 0 < dark < 1
+    assert f"sure of {dark:.1%} of the cells; 1 classes: 3" in capsys.readouterr().out
 
 
 # ---- faces
@@ -173,12 +110,6 @@ def test_pytorchs_objective_is_ours(few_faces):
     scores = [faces.example.score(model, x) for model in (ours, theirs)]
     assert scores[0]["elbo"] == pytest.approx(scores[1]["elbo"], rel=0.05)
     assert scores[0]["std"] == pytest.approx(scores[1]["std"], rel=1e-4)
-
-
-def test_a_timed_step_of_m2(rng):
-    x, y = rng.random((200, 784), dtype=numpy.float32), rng.integers(10, size=100)
-    for timed in semisupervised_step.engine(x, y):
-        timed()
 
 
 @pytest.fixture
@@ -399,83 +330,6 @@ def test_the_decks_table_of_completions_is_the_one_that_was_measured():
     for row in results.values():
         assert f"| {row['log_p']:.2f} ± {row['log_p_error']:.2f} |" in text
         assert row["lost"] == 0 or f"| {row['lost']:.2f} ± {row['lost_error']:.2f} |" in text
-
-
-# ---- a step of molecules
-
-
-SMALL = {"n_batches": 3, "batch_size": 6, "latent_size": 3, "hidden_size": 4}
-
-
-def small_problem():
-    """Drawn molecules, a property of one of them not known."""
-    drawn = sv.data.draw_molecule_set(24)
-    drawn.properties["logP"][:6] = numpy.nan
-    return molecule_step.Problem.of(drawn, **SMALL)
-
-
-def test_a_timed_step_of_molecules_is_one_of_fit():
-    problem = small_problem()
-    assert problem.x.shape[0] == 18 and numpy.isnan(problem.t).any() and len(problem.batches()) == 3
-    step, model = molecule_step.engine(problem), problem.model()
-    losses = [step() for _ in range(7)]
-    optimizer = sv.optim.Adam(model.parameters(), 1e-3, clip_norm=5.0)
-    for (rows, e), loss in zip(problem.batches() * 2, losses, strict=False):
-        terms = model.joint_terms(problem.x[rows], problem.t[rows], GivenNoise(e[None]))
-        ours = sv.ops.mean(0.45 * terms[2] - terms[0] - terms[1])
-        assert float(ours.data) == pytest.approx(loss, rel=1e-5)
-        sv.grad(ours, optimizer.parameters, out=optimizer.gradients)
-        optimizer.step()
-    assert losses[6] < losses[3] < losses[0], "the same batch"
-
-
-def test_losses_of_molecules_that_differ_are_not_timed():
-    problem = small_problem()
-    makers = {"scratchvae": partial(molecule_step.engine, problem)}
-    assert set(molecule_step.check(makers, 2)) == {"scratchvae"}
-    other = replace(problem, t=problem.t + 1)
-    with pytest.raises(InputError, match="the losses of scratchvae from another, received others, by"):
-        molecule_step.check(makers | {"another": partial(molecule_step.engine, other)}, 2)
-
-
-def test_what_is_timed_of_molecules_is_the_same():
-    pytest.importorskip("torch")
-    problem = small_problem()
-    makers = {name: partial(molecule_step.pytorch, problem, packed=name == "packed") for name in ("padded", "packed")}
-    losses = molecule_step.check(makers | {"scratchvae": partial(molecule_step.engine, problem)}, 30)
-    assert losses["scratchvae"][27] < 0.99 * losses["scratchvae"][0]
-
-
-@pytest.mark.slow
-def test_molecules_are_timed_and_written(tmp_path, monkeypatch, capsys):
-    """With PyTorch where it is, and without it: then strings are written, and no step is timed."""
-    problem = small_problem()
-    monkeypatch.setattr(molecule_step.Problem, "of", lambda dataset: problem)
-    for name, value in (("WRITTEN", 5), ("WRITTEN_LONGEST", 7), ("BATCH_SIZE", 6), ("N_BATCHES", 2)):
-        monkeypatch.setattr(molecule_step, name, value)
-    arguments = ["--rounds", "1", "--cpu", "--out", str(tmp_path / "step.json")]
-    for missing in (True, False):
-        with monkeypatch.context() as context:
-            if missing:
-                context.setitem(sys.modules, "torch", None)
-            else:
-                pytest.importorskip("torch")
-            molecule_step.main(arguments)
-        results, out = json.loads((tmp_path / "step.json").read_text()), capsys.readouterr().out
-        assert results["written"]["symbols"] == 7 and "5 strings of 7.0 symbols (as none ends)" in out
-        assert results["data"] == "drawn molecules" and ("torch is not installed" in out) == missing
-        assert missing != ("steps" in results)
-    assert results["steps"]["padded"]["ratio"] == 1 and set(results["steps"]) == {"padded", "packed", "scratchvae"}
-
-
-def test_the_molecules_to_time_are_checked(tmp_path):
-    with pytest.raises(InputError, match="at least 600 molecules, received 24"):
-        molecule_step.Problem.of(sv.data.draw_molecule_set(24), n_batches=100, batch_size=6)
-    (tmp_path / "alone.smi").write_text("CO\n" * 2560)
-    with pytest.raises(InputError, match="properties, numbers that differ, received none"):
-        molecule_step.main(["--data", str(tmp_path / "alone.smi")])
-    with pytest.raises(InputError, match="--rounds of at least 1, received 0"):
-        molecule_step.main(["--rounds", "0"])
 
 
 # ---- search for molecules

@@ -31,6 +31,29 @@ def test_the_readmes_examples_run(block, tmp_path, monkeypatch):
         assert sv.evaluate(model, test.images)["elbo"] > -300 if test else model.sample(4).shape == (4, 64, 64, 3)
 
 
+COMING_FROM = (ROOT / "docs" / "coming_from.md").read_text()
+SNIPPETS = dict(re.findall(r"^## ([^\n]+)\n.*?^```python\n(.*?)^```", COMING_FROM, re.M | re.S))
+
+
+@pytest.mark.parametrize("heading", SNIPPETS)
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")  # after few epochs
+def test_the_snippets_for_users_of_other_packages_run(heading, tmp_path, monkeypatch):
+    """Each checks by its own assertions what it shows."""
+    if "sklearn" in SNIPPETS[heading]:
+        pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    assert "assert " in SNIPPETS[heading]
+    exec(SNIPPETS[heading], {})
+
+
+def test_every_line_for_users_of_other_packages_leads_to_a_snippet():
+    anchors = {heading.lower().replace(" ", "-") for heading in SNIPPETS}
+    assert len(re.findall("^## ", COMING_FROM, re.M)) == COMING_FROM.count("```python") == len(SNIPPETS)
+    lines = re.findall(r"^\|(?! *(?:From|-)).*$", COMING_FROM, re.M)
+    linked = [re.search(r"\]\(#([\w-]+)\) *\|$", line) for line in lines]
+    assert all(linked) and {link.group(1) for link in linked} == anchors
+
+
 def test_the_packages_docstring_runs():
     assert doctest.testmod(sv).failed == 0
 

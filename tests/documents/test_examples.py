@@ -113,6 +113,26 @@ def digits(tmp_path_factory) -> str:
     return str(path)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")  # after so few steps
+def test_anomalies(monkeypatch, tmp_path, capsys):
+    """Areas of both likelihoods, each set against each other one; by ranks as by counting all pairs, ties as halves."""
+    run(monkeypatch, "anomalies", "--quick", "--out", str(tmp_path))
+    assert names_in(tmp_path) == {"anomalies.png", "anomalies.json"}
+    results = json.loads((tmp_path / "anomalies.json").read_text())
+    assert len(results) == 12 and all(0 <= area <= 1 for row in results for area in row["auc"].values())
+    assert len(capsys.readouterr().out.splitlines()) == 13
+    example = runpy.run_path(str(EXAMPLES / "anomalies.py"))
+    own, foreign = numpy.array([3.0, 1.0, 2.0]), numpy.array([2.0, 0.0])
+    pairs = (own[:, None] > foreign) + 0.5 * (own[:, None] == foreign)
+    assert example["auc"](own, foreign) == pytest.approx(pairs.mean()) and pairs.mean() == 0.75
+    x = example["in_8_bits"](example["digits"](2, 0))
+    p = sv.distributions.Bernoulli(numpy.log(x.clip(1e-7, 1 - 1e-7) / (1 - x.clip(1e-7, 1 - 1e-7))))
+    numpy.testing.assert_allclose(example["best_bernoulli"](x), p.log_prob(x), atol=1e-2)
+    black, noise = numpy.zeros((1, 1024)), numpy.random.default_rng(0).random((1, 1024))
+    assert example["png_nats"](noise) > 1024 * 8 * math.log(2) > 8 * example["png_nats"](black)
+
+
 def test_two_classifiers(monkeypatch, tmp_path, digits):
     """The learning curves cross: naive Bayes is the better one of few rows, and logistic regression of many."""
     run(monkeypatch, "two_classifiers", "--quick", "--data", digits, "--out", str(tmp_path))

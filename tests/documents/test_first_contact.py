@@ -27,7 +27,7 @@ ABOUT = {"scratchvae": sv.__version__, "commit": "abc1234", "date": "2026-01-01"
 def rows_of(module, device, path):
     """The rows of a part by name, each of which is measured, or says why not."""
     try:
-        import_module(f"benchmarks.{module}").main(["--device", device, "--quick", "--rows", str(path)])
+        import_module(f"benchmarks.{module}").main(["--device", device, "--quick", "--out", str(path)])
     except SystemExit as end:
         assert end.code == 1
     rows = [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,5 +1,6 @@
 """The data decide where things are computed; and the stand-in for CuPy refuses what CuPy refuses."""
 
+import contextlib
 import platform
 import subprocess
 import sys
@@ -207,3 +208,100 @@ def test_freed_memory_is_found_again(size, n):
         for code in (FAULTS.format(keep=keep, size=size, n=n) for keep in ("", "keep_freed_memory()"))
     )
     assert kept < 500 and kept < anew / 10
+
+
+@pytest.mark.parametrize("wrong", [2, -3])
+def test_an_index_out_of_bounds_is_refused_on_every_device(device, wrong):
+    """Of an axis of 2: CuPy itself would wrap around and read, or write, another row."""
+    x = backend.asarray(numpy.arange(24.0).reshape(2, 3, 2, 2), device)
+    good, bad, mask = (backend.asarray(numpy.array(part), device) for part in ([0, 1], [0, wrong], [True, False]))
+    for index in (bad, (slice(None), 0, bad), (..., bad), (None, bad), (..., bad, None, 0), (mask, good, bad)):
+        with pytest.raises(IndexError, match=f"index {wrong} is out of bounds for axis . with size 2"):
+            ops.getitem(x, index)
+        y = ops.getitem(x, tuple(good if part is bad else part for part in index) if index is not bad else good)
+        with pytest.raises(IndexError, match=f"index {wrong} is out of bounds for axis . with size 2"):
+            ops.scatter_add(y, index, x.shape)
+
+
+# ---- what CuPy refuses, and what nobody refuses: the stand-in, and CuPy itself where it is
+
+REFUSED = {
+    "where of a truth value": lambda xp, x: xp.where(True, x, 0.0),
+    "sum from an initial value": lambda xp, x: x.sum(initial=1.0),
+    "max of some": lambda xp, x: xp.max(x, where=x > 0, initial=0.0),
+    "a list assigned": lambda xp, x: x.__setitem__(0, [1.0, 2.0, 3.0]),
+    "a tuple assigned": lambda xp, x: x.__setitem__((slice(None), 0), (1.0, 2.0)),
+    "an index of a list": lambda xp, x: [1, 2][xp.asarray(numpy.array(1))],
+    "a range": lambda xp, x: range(xp.asarray(numpy.array(2))),
+    "strings": lambda xp, x: xp.asarray(numpy.array(["a"])),
+    "longdouble": lambda xp, x: xp.asarray(numpy.ones(2, numpy.longdouble)),
+    "longdouble of another type": lambda xp, x: x.astype("g"),
+    "truth values added at an index": lambda xp, x: xp.add.at(x > 0, xp.arange(2), True),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
+def test_what_cupy_refuses(gpu, refused):
+    x = gpu.asarray(numpy.arange(6.0).reshape(2, 3))
+    with pytest.raises((TypeError, ValueError, AttributeError, NotImplementedError)):
+        refused(gpu, x)
+
+
+REFUSED_IN_A_CAPTURE = {
+    "get": lambda xp, x: x.get(),
+    "float": lambda xp, x: float(x[0, 0]),
+    "int": lambda xp, x: int(x[0, 0]),
+    "bool": lambda xp, x: bool(x[0, 0] > 0),
+    "item": lambda xp, x: x[0, 0].item(),
+    "a mask": lambda xp, x: x[x > 0],
+    "an array of the host": lambda xp, x: xp.asarray(numpy.ones(3)),
+    "@": lambda xp, x: x @ x.T,
+    "matmul": lambda xp, x: xp.matmul(x, x.T),
+    "concatenate of nine": lambda xp, x: xp.concatenate([x] * 9),
+}
+TAKEN_IN_A_CAPTURE = {
+    "operators": lambda xp, x: (x + 1) * x > 2,
+    "functions": lambda xp, x: xp.where(x > 1, xp.exp(x), 0.0),
+    "reductions": lambda xp, x: x.sum(axis=0) + x.max(),
+    "rows": lambda xp, x: x[xp.arange(2)],
+    "memory": lambda xp, x: [xp.zeros((2, 3)), xp.empty_like(x), x.copy()],
+    "concatenate of eight": lambda xp, x: xp.concatenate([x] * 8),
+    "entries assigned": lambda xp, x: x.__setitem__(0, x[1]),
+}
+
+
+@contextlib.contextmanager
+def capturing(xp):
+    """While the stand-in plays a stream that captures, or one of CuPy does."""
+    if hasattr(xp, "capturing"):
+        with xp.capturing():
+            yield
+        return
+    with xp.cuda.Stream(non_blocking=True) as stream:
+        stream.begin_capture()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(xp.cuda.runtime.CUDARuntimeError):  # what was refused spoils the capture
+                stream.end_capture()
+
+
+@pytest.mark.parametrize("refused", REFUSED_IN_A_CAPTURE.values(), ids=REFUSED_IN_A_CAPTURE)
+def test_what_a_capture_refuses(gpu, refused):
+    x = gpu.asarray(numpy.arange(6.0).reshape(2, 3))
+    refused(gpu, x)
+    with pytest.raises((RuntimeError, NotImplementedError)), capturing(gpu):
+        refused(gpu, x)
+
+
+@pytest.mark.parametrize("taken", TAKEN_IN_A_CAPTURE.values(), ids=TAKEN_IN_A_CAPTURE)
+def test_what_a_capture_takes(gpu, taken):
+    x = gpu.asarray(numpy.arange(6.0).reshape(2, 3))
+    taken(gpu, x)  # compiles the kernels, and fills the pool
+    with capturing(gpu):
+        taken(gpu, x)
+
+
+def test_fresh_memory_of_the_stand_in_shows_where_it_is_read(strict, strict_gpu):
+    assert numpy.isnan(strict_gpu.empty(3).get()).all() and numpy.isnan(strict_gpu.empty_like(strict).get()).all()
+    assert (strict_gpu.empty(2, dtype=numpy.int8).get() == 127).all() and strict_gpu.empty(2, dtype=bool).get().all()

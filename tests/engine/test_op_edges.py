@@ -35,11 +35,14 @@ REGIMES = {
 }
 LEFT_OUT = {
     "mean": {"float32, 1e38", "float32, -1e38"},  # the sum is infinite, as NumPy's is
-    **{name: {"float32, -infinity"} for name in ("matmul", "affine", "scatter_rows")},  # infinity less infinity,
+    **{
+        name: {"float32, -infinity"} for name in ("matmul", "affine", "scatter_rows", "bernoulli_log_prob")
+    },  # infinity less infinity,
     **{name: {"float32, -infinity"} for name in CASES if name.startswith("conv")},  # or times the zeros of a margin
 }
 SQUARES_PASS_THE_RANGE = {"float16", "float16, largest", "float32, 1e25", "float32, 1e38", "float32, -1e38"}
 LEFT_OUT |= dict.fromkeys(("lstm", "lstm_step"), SQUARES_PASS_THE_RANGE)  # those of the normalisation
+LEFT_OUT |= {"normal_log_prob": SQUARES_PASS_THE_RANGE | {"float32, -infinity"}}
 LEFT_OUT |= dict.fromkeys(("gru", "gru_step"), {"float32, -1e38"})  # h U is infinite, and r is 0
 PRODUCTS_PASS_THE_RANGE = {"float16, largest", "float32, 1e25", "float32, 1e38"}
 LEFT_OUT_OF_GRADIENTS = {

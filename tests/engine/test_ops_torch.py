@@ -87,6 +87,11 @@ PEERS = {
     "abs": (ops.abs, torch.abs, [real(3, 4)]),
     "add": (ops.add, torch.add, [real(3, 4), real(4)]),
     "affine": (ops.affine, lambda x, w, b: torch.nn.functional.linear(x, w.T, b), [real(2, 3, 4), real(4, 5), real(5)]),
+    "bernoulli_log_prob": (
+        lambda x, a: ops.bernoulli_log_prob(x, a, event_ndim=2),
+        lambda x, a: -torch.nn.functional.binary_cross_entropy_with_logits(a, x + 0 * a, reduction="none").sum((1, 2)),
+        [real(3, 4), real(2, 3, 4)],
+    ),
     "broadcast_to": (lambda x: ops.broadcast_to(x, (2, 3, 4)), lambda x: x.expand(2, 3, 4), [real(3, 1)]),
     "clip": (lambda x: ops.clip(x, -0.5, 0.5), lambda x: torch.clip(x, -0.5, 0.5), [real(3, 4)]),
     "concatenate": (
@@ -153,6 +158,11 @@ PEERS = {
     "minimum": (ops.minimum, torch.minimum, [real(3, 4), real(3, 1)]),
     "multiply": (ops.multiply, torch.multiply, [real(3, 4), real(2, 1, 4)]),
     "negative": (ops.negative, torch.negative, [real(3, 4)]),
+    "normal_log_prob": (
+        lambda x, m, s: ops.normal_log_prob(x, m, s),
+        lambda x, m, s: torch.distributions.Independent(torch.distributions.Normal(m, s.exp()), 1).log_prob(x),
+        [real(3, 4), real(2, 3, 4), real(4)],
+    ),
     "pad": (
         lambda x: ops.pad(x, ((1, 0), (0, 2))),
         lambda x: torch.nn.functional.pad(x, (0, 2, 1, 0)),

@@ -11,7 +11,7 @@ import pytest
 
 import scratchvae as sv
 from scratchvae.errors import InputError
-from scratchvae.optim import BLOCK, SGD, Adam, ExponentialSchedule, LinearSchedule, SaturatingSchedule
+from scratchvae.optim import BLOCK, SGD, Adam, AdamW, ExponentialSchedule, LinearSchedule, SaturatingSchedule
 
 SHAPES = [(3, 4), (4,), (), (2, 1, 3)]
 N_STEPS = 50
@@ -49,10 +49,13 @@ SETTINGS = [
         "Adam",
         {"lr": 0.05, "betas": (0.7, 0.98), "eps": 1e-3},
     ),
+    (partial(AdamW), "AdamW", {}),
+    (partial(AdamW, learning_rate=0.05, weight_decay=0.7), "AdamW", {"lr": 0.05, "weight_decay": 0.7}),
 ]
+NAMES = ["SGD", "momentum", "Adam", "Adam with settings", "AdamW", "AdamW with settings"]
 
 
-@pytest.mark.parametrize(("make", "name", "settings"), SETTINGS, ids=["SGD", "momentum", "Adam", "Adam with settings"])
+@pytest.mark.parametrize(("make", "name", "settings"), SETTINGS, ids=NAMES)
 def test_fifty_steps_equal_those_of_torch(start, gradients, make, name, settings):
     torch = pytest.importorskip("torch")
     twins = [torch.tensor(x.copy()) for x in start]
@@ -143,7 +146,7 @@ def test_the_types_and_the_state_are_those_of_the_parameters(start):
         numpy.testing.assert_allclose(optimizer.state["mean_square"], 0.001, rtol=1e-5)
 
 
-def test_a_step_on_the_gpu_equals_one_on_the_cpu(strict_gpu, start, gradients):
+def test_a_step_on_the_gpu_equals_one_on_the_cpu(gpu, start, gradients):
     from scratchvae.backend import asarray
 
     for make in (partial(SGD, momentum=0.9, clip_value=1.0), partial(Adam, clip_norm=0.5)):
@@ -247,7 +250,7 @@ def test_what_cannot_be_optimised_is_refused(parameters, settings, sentence):
         Adam(parameters(), **settings)
 
 
-def test_parameters_on_two_devices_are_refused(strict_gpu):
+def test_parameters_on_two_devices_are_refused(gpu):
     from scratchvae.backend import asarray
 
     parameters = [sv.Tensor(numpy.ones(2)), sv.Tensor(asarray(numpy.ones(2), "gpu"))]

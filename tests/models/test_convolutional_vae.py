@@ -360,7 +360,9 @@ def test_train_resume_evaluate_sample(digits, tmp_path, capsys):
     assert numpy.load(tmp_path / "s.npy").shape == (3, 28, 28, 1)
     capsys.readouterr()
     assert main(["train", "--resume", run, "--hidden", "5"]) == 2
-    assert "train: expected --hidden with --model mlp, m2, m1+m2, received --model conv" in capsys.readouterr().err
+    assert (
+        "train: expected --hidden with --model mlp, m2, m1+m2, table, received --model conv" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -368,7 +370,7 @@ def test_train_resume_evaluate_sample(digits, tmp_path, capsys):
     [
         (
             ["--model", "conv", "--hidden", "5"],
-            "train: expected --hidden with --model mlp, m2, m1+m2, received --model conv",
+            "train: expected --hidden with --model mlp, m2, m1+m2, table, received --model conv",
         ),
         (["--channels", "5"], "train: expected --channels with --model conv, m2-conv, received --model mlp"),
         (["--model", "conv", "--channels", *"11111"], "an image of at least 2^5 x 2^5 pixels for 5 channels"),

@@ -475,7 +475,7 @@ def test_without_labels_u_is_trained_on_all_rows(rows):
     assert history["elbo"][-1] > history["elbo"][0] + 1 and "classification" not in history
 
 
-def test_a_run_on_the_strict_device_is_that_of_the_cpu(rows, strict_gpu, monkeypatch, tmp_path):
+def test_a_run_on_the_gpu_is_that_of_the_cpu(rows, gpu, monkeypatch, tmp_path):
     for name in ("normal", "uniform"):  # the generators differ: both devices get the numbers of the CPU
         method = getattr(sv.Noise, name)
 
@@ -492,7 +492,7 @@ def test_a_run_on_the_strict_device_is_that_of_the_cpu(rows, strict_gpu, monkeyp
         numpy.testing.assert_allclose(sv.to_numpy(b), a.data, atol=1e-5)
     model, x = runs[1][0], asarray(rows[0], "gpu")
     for result in (model.classify(x), model.reconstruct(x), model.analogies(x), model.sample(3)):
-        assert type(result) is strict_gpu.ndarray
+        assert type(result) is gpu.ndarray
     errors = [sv.classification_error(trained, rows[0], rows[1], n_samples=20) for trained, _ in runs]
     assert errors[0] == errors[1]
 

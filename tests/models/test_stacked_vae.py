@@ -131,11 +131,8 @@ def test_methods_that_draw_nothing_take_z1_at_its_mean(x):
     assert model.analogies(x).shape == (N, C, D) and model.sample(7, y=numpy.arange(7) % C).shape == (7, D)
 
 
-@pytest.mark.parametrize("device", ["cpu", "gpu"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_second_model_joins_the_first_on_its_device_and_in_its_type(dtype, device, rng, request):
-    if device == "gpu":
-        request.getfixturevalue("strict_gpu")
+def test_the_second_model_joins_the_first_on_its_device_and_in_its_type(dtype, device, rng):
     first = sv.VAE.mlp(D, K1, (4,)).to(device, dtype)
     model = sv.StackedVAE.mlp(first, UNITS, C, K2, (5,))
     assert (model.device, model.dtype, model.second.prior.mean.dtype) == (device, dtype, dtype)
@@ -152,10 +149,7 @@ def test_the_model_prints_both_of_its_parts():
 # ---- training
 
 
-@pytest.mark.parametrize("device", ["cpu", "gpu"])
-def test_fit_changes_m2_and_leaves_m1_alone(device, rng, request):
-    if device == "gpu":
-        request.getfixturevalue("strict_gpu")
+def test_fit_changes_m2_and_leaves_m1_alone(device, rng):
     x, labels = labelled_rows(rng)
     model = stack(numpy.float32).to(device)
     before = {name: sv.to_numpy(array).tobytes() for name, array in model.state().items()}

@@ -12,6 +12,7 @@ from mpl_toolkits.mplot3d import Axes3D
 
 import scratchvae as sv
 from pictures.analogies import style_transfer
+from pictures.anomalies import anomalies
 from pictures.conditional_models import conditional_models
 from pictures.dictionaries import dictionaries
 from pictures.gradient_variance import gradient_variance
@@ -248,6 +249,24 @@ def test_gradient_variance():
         numpy.testing.assert_allclose(
             [filled.min(), filled.max()], [max(part[0], -8.82), min(part[-1], 8.82)], atol=0.45
         )
+
+
+def test_anomalies(rng):
+    """The images by name, a panel for each way, every image counted in it, and the area of each other set."""
+    images = {name: rng.random((8, 5, 5, 1)) for name in ("own", "a", "b")}
+    scores = {way: {name: rng.standard_normal(50) + i for i, name in enumerate(images)} for way in ("x", "y", "z")}
+    areas = {way: {"a": 0.25, "b": 0.125} for way in scores}
+    pictures, *panels = anomalies(images, scores, areas).axes
+    assert pictures.get_title() == "Trained on own" and names(pictures.yaxis) == ["b", "a", "own"]
+    numpy.testing.assert_array_equal(cells(pictures, 5, 5)[1, 2], images["a"][2, :, :, 0])
+    for axes, way in zip(panels, scores, strict=True):
+        assert axes.get_title() == way
+        assert list(legend_colors(axes).items())[0] == ("own", BLUE.lower())
+        assert list(legend_colors(axes))[1:] == ["a: AUC 0.25", "b: AUC 0.12"]
+        for patch in axes.patches:
+            corners = patch.get_xy()
+            heights, widths = corners[1:-1:2, 1], numpy.diff(corners[::2, 0][:61])
+            assert heights[: len(widths)].sum() == 50
 
 
 # ---- linear models

@@ -112,7 +112,7 @@ def test_the_name_is_kept_as_it_was_given(tmp_path):
     assert repr(sv.load(str(tmp_path / "weights.model"))) == repr(small())
 
 
-def test_a_model_on_the_gpu_is_saved_as_arrays_of_the_cpu(path, strict_gpu):
+def test_a_model_on_the_gpu_is_saved_as_arrays_of_the_cpu(path, gpu):
     model = small()
     sv.save(model, path)
     before = path.read_bytes()

@@ -11,6 +11,7 @@ import scratchvae as sv
 from scratchvae.binarization import binarize
 from scratchvae.errors import InputError
 from scratchvae.evaluation import active_units, bits_per_dimension, quantity
+from scratchvae.noise import GivenNoise
 
 
 @pytest.fixture
@@ -37,8 +38,16 @@ def test_elbo_is_the_models_bound_of_every_row_binarised_as_for_every_score(rng,
             part = slice(start, start + 1000)
             numpy.testing.assert_allclose(values[part], model.elbo(rows[part], sv.Noise(3, batch), 2), rtol=1e-5)
     scores = sv.evaluate(model, x, n_samples=2, seed=3)
-    assert values.mean() == pytest.approx(scores["elbo"], rel=1e-12)
+    assert values.mean() == scores["elbo"]  # to the bit
     assert stats.sem(values) == pytest.approx(scores["elbo_standard_error"], rel=1e-10)
+
+
+def test_elbo_of_every_row_is_that_of_evaluate_for_every_kind_of_model(rng):
+    first = sv.VAE.mlp(6, 3, (4,))
+    x = rng.uniform(size=(1203, 6)).astype(numpy.float32)
+    m2 = sv.SemiSupervisedVAE.mlp(6, n_classes=3, latent_size=K, hidden=(4,))
+    for model in (first, m2, sv.StackedVAE.mlp(first, [0, 2], n_classes=3, latent_size=K, hidden=(4,))):
+        assert sv.elbo(model, x, 2, seed=3).mean() == sv.evaluate(model, x, 2, seed=3)["elbo"]
 
 
 def test_elbo_finds_the_row_that_is_unlike_the_others(ppca):
@@ -46,6 +55,23 @@ def test_elbo_finds_the_row_that_is_unlike_the_others(ppca):
     odd = x.copy()
     odd[3] += 10
     assert sv.elbo(model, odd).argmin() == 3
+
+
+def test_by_the_same_draws_a_score_does_not_depend_on_the_rows_beside_it(inexact, monkeypatch):
+    """The rows' noise is that of one row; the chunks of log_likelihood and of elbo change nothing."""
+    model, x, log_px = inexact
+    x, log_px = numpy.concatenate([x] * 3)[: len(x) * 2 + 1], numpy.concatenate([log_px] * 3)[: len(log_px) * 2 + 1]
+    noise = GivenNoise(sv.Noise(4).normal("z", (5, 1, K)))
+    elbo = sv.elbo(model, x, 5, seed=4, same_draws=True)
+    with sv.no_grad():
+        numpy.testing.assert_allclose(elbo, model.elbo(x, noise, 5), rtol=1e-12)
+    assert sv.evaluate(model, x, 5, seed=4, batch_size=2, same_draws=True)["elbo"] == pytest.approx(elbo.mean())
+    one_by_one = [sv.elbo(model, row[None], 5, seed=4, same_draws=True)[0] for row in x]
+    numpy.testing.assert_allclose(one_by_one, elbo, rtol=1e-12)
+    weights = sv.log_likelihood(model, x, 250, seed=4, same_draws=True)[0]
+    monkeypatch.setattr("scratchvae.evaluation.CHUNK_ENTRIES", 100 * model.entries(x))  # a row at a time
+    numpy.testing.assert_allclose(sv.log_likelihood(model, x, 250, seed=4, same_draws=True)[0], weights, rtol=1e-12)
+    assert abs(weights - log_px).max() < 0.2 and (sv.log_likelihood(model, x, 250, seed=4)[0] != weights).any()
 
 
 def test_elbo_checks_what_it_is_given():
@@ -258,7 +284,7 @@ def test_counts_must_be_positive_integers(function, name, value):
         function(sv.VAE.mlp(6, 2, (4,)), numpy.ones((2, 6)), **{name: value})
 
 
-def test_on_the_strict_device_the_scores_are_those_of_the_cpu(strict_gpu, monkeypatch, rng):
+def test_on_the_gpu_the_scores_are_those_of_the_cpu(gpu, monkeypatch, rng):
     from scratchvae.backend import asarray
 
     model, x = small("bernoulli", binarize="dynamic"), rng.uniform(size=(7, 6))

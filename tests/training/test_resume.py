@@ -446,7 +446,7 @@ def test_fewer_processors_are_another_machine(run_dir, monkeypatch):
         train(run_dir, epochs=3, resume=True)
 
 
-@pytest.mark.parametrize("name", ["blas", "simd", "OMP_NUM_THREADS", "MKL_NUM_THREADS"])
+@pytest.mark.parametrize("name", ["blas", "simd", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUPY_TF32"])
 def test_another_blas_or_instruction_set_is_another_machine(name, run_dir):
     train(run_dir, epochs=1)
     config = json.loads((run_dir / "config.json").read_text())
@@ -454,6 +454,19 @@ def test_another_blas_or_instruction_set_is_another_machine(name, run_dir):
     (run_dir / "config.json").write_text(json.dumps(config))
     with pytest.warns(UserWarning, match=f"other versions than before.*'{name}': 'another'"):
         train(run_dir, epochs=2, resume=True)
+
+
+def test_a_run_on_a_gpu_records_cupy_cuda_and_the_card(gpu, run_dir):
+    train(run_dir, epochs=1, device="gpu")
+    config = json.loads((run_dir / "config.json").read_text())
+    assert {"cupy": gpu.__version__, "cuda": str(gpu.cuda.runtime.runtimeGetVersion())}.items() <= config[
+        "versions"
+    ].items() and config["versions"]["card"]
+    train(run_dir, epochs=2, device="gpu", resume=True)
+    config["versions"]["card"] = "another"
+    (run_dir / "config.json").write_text(json.dumps(config))
+    with pytest.warns(UserWarning, match="other versions than before.*'card': 'another'"):
+        train(run_dir, epochs=3, device="gpu", resume=True)
 
 
 def test_an_older_run_that_did_not_record_its_blas_resumes_without_a_warning(run_dir):

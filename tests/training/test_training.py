@@ -494,6 +494,7 @@ def test_a_run_directory_holds_all_that_a_reader_needs(x, tmp_path):
         "std": 0.1,
         "binarize": "none",
         "seed": 5,
+        "missing": False,
     }
     expected = {
         "batch_size": 20,
@@ -547,7 +548,8 @@ def test_a_run_directory_that_holds_a_run_is_refused(x, tmp_path):
 
 
 def test_without_a_progress_bar_tqdm_is_not_needed(x, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tqdm", None)
+    for module in ("tqdm", "tqdm.auto"):
+        monkeypatch.setitem(sys.modules, module, None)
     assert len(sv.fit(small(), x, epochs=2, **quiet)["elbo"]) == 2
     with pytest.raises(ImportError, match="tqdm"):
         sv.fit(small(), x, epochs=1)
@@ -568,7 +570,7 @@ def test_progress_is_shown_on_request(x, capsys):
 @pytest.mark.parametrize(
     "settings", [{"binarize": "dynamic"}, {"binarize": "static"}, {"likelihood": "gaussian", "std": "learned"}], ids=str
 )
-def test_a_run_on_the_strict_device_is_that_of_the_cpu(x, strict_gpu, monkeypatch, tmp_path, settings):
+def test_a_run_on_the_gpu_is_that_of_the_cpu(x, gpu, monkeypatch, tmp_path, settings):
     for name in ("normal", "uniform"):  # the generators differ: both devices get the numbers of the CPU
         method = getattr(sv.Noise, name)
 
@@ -599,15 +601,15 @@ def test_a_run_on_the_strict_device_is_that_of_the_cpu(x, strict_gpu, monkeypatc
             assert histories[1][name] == pytest.approx(values, rel=1e-4)
     for a, b in zip(*(model.parameters() for model in models), strict=True):
         numpy.testing.assert_allclose(sv.to_numpy(b), a.data, atol=1e-5)
-    assert type(models[1].reconstruct(asarray(x, "gpu"))) is strict_gpu.ndarray
+    assert type(models[1].reconstruct(asarray(x, "gpu"))) is gpu.ndarray
     assert sv.load(tmp_path / "gpu" / "last.npz").device == "cpu"
 
 
-def test_the_generator_of_the_gpu_trains(x, strict_gpu, tmp_path):
+def test_the_generator_of_the_gpu_trains(x, gpu, tmp_path):
     model = small(binarize="dynamic")
     first = sv.fit(model, x, epochs=12, batch_size=9, learning_rate=0.03, device="gpu", run_dir=tmp_path / "a", **quiet)
     assert first["elbo"][-1] > first["elbo"][0] + 1
-    assert type(model.sample(3)) is strict_gpu.ndarray
+    assert type(model.sample(3)) is gpu.ndarray
     for epochs, resume in ((5, False), (12, True)):
         again = small(binarize="dynamic")
         second = sv.fit(
@@ -627,7 +629,7 @@ def test_the_generator_of_the_gpu_trains(x, strict_gpu, tmp_path):
 
 
 @pytest.mark.parametrize("step", [0, 3, 49, 50, 73, 99])
-def test_on_the_gpu_the_step_is_named_though_terms_are_read_seldom(x, strict_gpu, step):
+def test_on_the_gpu_the_step_is_named_though_terms_are_read_seldom(x, gpu, step):
     model = small().to("gpu")
     elbo_terms = model.elbo_terms
 
@@ -641,7 +643,7 @@ def test_on_the_gpu_the_step_is_named_though_terms_are_read_seldom(x, strict_gpu
         sv.fit(model, rows, epochs=2, batch_size=1, **quiet)
 
 
-def test_data_on_another_device_move_to_the_model(x, strict_gpu):
+def test_data_on_another_device_move_to_the_model(x, gpu):
     histories = [
         sv.fit(small(), asarray(x, device), epochs=2, batch_size=9, learning_rate=0.02, **quiet)["elbo"]
         for device in ("cpu", "gpu")

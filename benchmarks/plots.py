@@ -1,0 +1,145 @@
+"""Pictures of what `python -m benchmarks step --out FILE` measured: how cost grows, and where a training gets when.
+
+FILE gives, as far as it has these cases, batch.png and width.png (milliseconds of a step by the size of the minibatch,
+and by the width of the hidden layer: cases batch and width), nats.png (the loss of training against seconds: case nats)
+and threads.png (milliseconds of each case with each number of threads).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from benchmarks.arguments import parser, say
+from benchmarks.harness import Result
+from benchmarks.step import read
+from scratchvae.errors import DataError
+from scratchvae.plotting import save_figure
+from scratchvae.plotting.canvas import BLUE, GREEN, GREY, ORANGE, open_frame
+
+LOOKS = {
+    "scratchvae": (BLUE, "o"),
+    "numpy": (GREY, "v"),
+    "torch": (ORANGE, "s"),
+    "torch-compile": (ORANGE, "^"),
+    "jax": (GREEN, "D"),
+}
+"""Colour and marker of a peer."""
+
+
+def main(arguments: list[str]) -> None:
+    """Draw the pictures that the results allow, and print their files."""
+    options = parser("plots", __doc__, "plots", "folder of the pictures")
+    options.add_argument("results", type=Path, metavar="FILE", help="what `step --out FILE` left")
+    settings = options.parse_args(arguments)
+    results = read(settings.results)
+    figures = {name: draw(results) for name, draw in PICTURES.items()}
+    if not any(figures.values()):
+        raise DataError("plots", "results of batch, width or nats, or of several threads", str(settings.results))
+    for name, figure in figures.items():
+        if figure is None:
+            say(f"plots: nothing in {settings.results.name} for {name}.png")
+        else:
+            print(save_figure(figure, settings.out / f"{name}.png"))
+
+
+def growth(results: list[Result], group: str, label: str) -> Figure | None:
+    """Milliseconds of a step by a size, a panel for each number of threads; bars: 10th to 90th percentile."""
+
+    def draw(axes: Axes, rows: list[Result]) -> None:
+        rows = sorted(rows, key=size)
+        for name in peers(rows):
+            found = [(size(row), row["peers"][name]) for row in rows if name in row["peers"]]
+            sizes, times = [n for n, _ in found], numpy.array([figures["milliseconds"] for _, figures in found])
+            low, high = (numpy.array([figures[f"{q}th percentile"] for _, figures in found]) for q in (10, 90))
+            color, marker = LOOKS[name]
+            axes.errorbar(sizes, times, [times - low, high - times], color=color, marker=marker, capsize=3, label=name)
+        sizes = [size(row) for row in rows]
+        axes.set(xscale="log", yscale="log", xlabel=label, ylabel="milliseconds of a step")
+        axes.set_xticks(sizes, [str(n) for n in sizes])
+        axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+    return by_threads([row for row in results if row["case"].startswith(f"{group}:")], draw)
+
+
+def nats(results: list[Result]) -> Figure | None:
+    """The mean loss of each turn against the seconds of all turns so far."""
+
+    def draw(axes: Axes, rows: list[Result]) -> None:
+        for name in peers(rows):
+            turns = rows[0]["peers"][name]["rounds"]
+            seconds = numpy.cumsum([turn["steps"] * turn["seconds"] for turn in turns])
+            color, marker = LOOKS[name]
+            axes.plot(seconds, [turn["loss"] for turn in turns], color=color, marker=marker, label=name)
+        axes.set(xlabel="seconds of training", ylabel="-ELBO of the minibatches, nats")
+
+    return by_threads([row for row in results if row["case"] == "nats"], draw)
+
+
+def threads(results: list[Result]) -> Figure | None:
+    """Milliseconds of each case that was measured with several numbers of threads, a panel for each."""
+    names = [row["case"] for row in results if ":" not in row["case"]]
+    several = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if not several:
+        return None
+    n_rows = math.ceil(len(several) / 3)
+    figure = Figure(figsize=(10.5, 3.2 * n_rows), layout="constrained", dpi=120)
+    for axes in figure.subplots(n_rows, 3, squeeze=False).flat[len(several) :]:
+        axes.remove()
+    for axes, case in zip(figure.axes, several, strict=True):
+        rows = sorted((row for row in results if row["case"] == case), key=lambda row: row["threads"])
+        for name in peers(rows):
+            found = [(row["threads"], row["peers"][name]["milliseconds"]) for row in rows if name in row["peers"]]
+            color, marker = LOOKS[name]
+            axes.plot(*zip(*found, strict=True), color=color, marker=marker, label=name)
+        busy = " (on a busy machine)" if any(row["busy"] for row in rows) else ""
+        axes.set(title=f"{case}{busy}", xlabel="threads", ylabel="milliseconds of a step")
+        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
+        axes.set_xticks([row["threads"] for row in rows])
+        open_frame(axes)
+    named = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), frameon=False, loc="outside right upper")
+    return figure
+
+
+PICTURES: dict[str, Callable[[list[Result]], Figure | None]] = {
+    "batch": lambda results: growth(results, "batch", "rows of the minibatch"),
+    "width": lambda results: growth(results, "width", "hidden units"),
+    "nats": nats,
+    "threads": threads,
+}
+
+
+def by_threads(results: list[Result], draw: Callable[[Axes, list[Result]], None]) -> Figure | None:
+    """A panel for each number of threads; None of no results."""
+    counts = sorted({row["threads"] for row in results})
+    if not counts:
+        return None
+    figure = Figure(figsize=(5.6 * len(counts), 4.2), layout="constrained", dpi=120)
+    for axes, n in zip(figure.subplots(1, len(counts), sharey=True, squeeze=False).flat, counts, strict=True):
+        rows = [row for row in results if row["threads"] == n]
+        draw(axes, rows)
+        busy = " (on a busy machine)" if any(row["busy"] for row in rows) else ""
+        axes.set_title(f"{n} thread{'s' if n > 1 else ''}{busy}")
+        open_frame(axes)
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
+def peers(rows: list[Result]) -> list[str]:
+    """The peers of the results that have a colour, in its order."""
+    return [name for name in LOOKS if any(name in row["peers"] for row in rows)]
+
+
+def size(result: Result) -> int:
+    """The number behind the colon of a case."""
+    return int(result["case"].split(":")[1])

@@ -1,0 +1,88 @@
+"""The system's C++ compiler: a text becomes a library of functions, kept in the user's cache folder.
+
+A library is found again by the text, the flags and what the compiler predefines, which names its version, the C library
+and the instructions of this CPU. It is code that will run here, so it is loaded only from a folder, and a file, that
+belong to this user and that nobody else can write to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+FLAGS = (
+    *("-O3", "-march=native", "-shared", "-fPIC", "-x", "c++"),
+    "-ffp-contract=off",  # a b + c rounds twice, as in NumPy
+    "-fno-math-errno",  # or no loop with a square root or an exponential would use vectors
+    "-fno-trapping-math",
+    "-D__FAST_MATH__=1",  # glibc declares its exp and log1p of vectors; -ffast-math would also forget NaN and infinity
+)
+SECONDS = 60  # that a compiler may take
+
+
+@cache
+def library(text: str) -> ctypes.CDLL:
+    """The text, compiled.
+
+    Raises OSError or RuntimeError, each with one sentence, where there is no compiler, where it fails, and where the
+    cache folder belongs to somebody else.
+    """
+    path = shutil.which("c++")
+    if path is None:
+        raise OSError("there is no C++ compiler named c++")
+    target = _folder() / f"{_key(path, text)}.so"
+    if _is_ours(target):
+        try:
+            return ctypes.CDLL(str(target))
+        except OSError:  # damaged
+            pass
+    with tempfile.TemporaryDirectory(dir=target.parent) as workshop:
+        made = Path(workshop, "made.so")
+        _run([path, *FLAGS, "-o", str(made), "-"], text)
+        made.chmod(0o700)
+        os.replace(made, target)  # whole, or not at all, whoever else compiles the same at this moment
+    return ctypes.CDLL(str(target))
+
+
+def _key(path: str, text: str) -> str:
+    predefined = _run([path, *FLAGS, "-dM", "-E", "-"], "#include <cmath>\n")
+    return hashlib.sha256("\0".join([path, *FLAGS, predefined, text]).encode()).hexdigest()
+
+
+def _run(command: list[str], text: str) -> str:
+    try:
+        run = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{command[0]} took more than {SECONDS} seconds") from None
+    if run.returncode:
+        raise RuntimeError(f"{command[0]} fails: {' '.join(run.stderr.split())[:500] or f'status {run.returncode}'}")
+    return run.stdout
+
+
+def _folder() -> Path:
+    """The folder "kernels" in the user's cache, made for this user alone."""
+    import pooch
+
+    folder = Path(pooch.os_cache("scratchvae")) / "kernels"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if not _is_ours(folder):
+        raise OSError(f"{folder} belongs to another user, or others can write to it")
+    return folder
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the path is there, belongs to this user, and can be written to by nobody else."""
+    if not hasattr(os, "getuid"):  # Windows keeps the folders of its users apart
+        return path.exists()
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return False
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022

@@ -1,0 +1,195 @@
+"""Kernels: short texts, each the body of a loop over the entries of arrays, valid as CUDA and as C++.
+
+A Kernel stands beside the NumPy lines that define it, and replaces them where it can be compiled:
+
+    compiled = KERNEL.on(x)
+    if compiled:
+        compiled(*inputs, *outputs)
+    else:
+        ...  # the NumPy lines
+
+On the GPU CuPy compiles it. On the CPU the NumPy lines run, unless SCRATCHVAE_KERNELS=host is in the environment: then
+the system's C++ compiler does it. Tests compile every text and hold it to its NumPy lines.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy
+
+from scratchvae import compiler
+from scratchvae.backend import array_module
+from scratchvae.errors import InputError, ShapeError
+
+C_TYPES = {
+    "T": ("T", None),
+    "int32": ("int", ctypes.c_int32),
+    "uint32": ("unsigned", ctypes.c_uint32),
+    "int64": ("long long", ctypes.c_int64),
+}
+FLOATS = {"f": ("float", ctypes.c_float), "d": ("double", ctypes.c_double)}
+
+
+class Parameter(NamedTuple):
+    """One input or output of a kernel. form: "[i]", "[row]", "[]", or nothing for a number"""
+
+    type: str
+    name: str
+    form: str
+    is_output: bool
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """for i in range(size): text
+
+    Parameters
+    ----------
+    name : str
+    inputs, outputs : str
+        Declarations, separated by commas: "T x[i]" is an array whose entry i the text calls x; "T x[row]" one with an
+        entry for each row of the others, of shape (..., 1) on a GPU, where all these broadcast; "T x[]" an array of
+        which the text picks its entries, x[i + 1]; "int32 n" a number. T is the type of the outputs, float or double;
+        the others are int32, uint32 and int64. An output may be read before it is written.
+    text : str
+        In what CUDA and C++ share. T(1) is a one of that type.
+    preamble : str
+        Functions for the text, each `__device__`.
+    """
+
+    name: str
+    inputs: str
+    outputs: str
+    text: str
+    preamble: str = ""
+
+    def on(self, x: Any) -> Callable[..., Any] | None:
+        """The kernel, compiled for where the array x lies, or None where the NumPy lines are to run.
+
+        Called with the inputs and the outputs, which it fills; and with size=, if no array has an entry for each i.
+        """
+        xp = array_module(x)
+        if x.dtype.char not in FLOATS:
+            return None
+        if xp is not numpy:
+            return for_gpu(self, xp)
+        return for_host(self, x.dtype.char) if on_host() else None
+
+    def parameters(self) -> list[Parameter]:
+        """Of the inputs, then of the outputs."""
+        declaration = re.compile(r"(\w+) (\w+)(\[(?:i|row)?\])?")
+        parts = [part.strip() for part in f"{self.inputs}, {self.outputs}".split(",")]
+        matches = [declaration.fullmatch(part) for part in parts]
+        return [
+            Parameter(match[1], match[2], match[3] or "", j > self.inputs.count(",")) for j, match in enumerate(matches)
+        ]
+
+
+@cache
+def for_gpu(kernel: Kernel, xp: ModuleType) -> Callable[..., Any] | None:
+    """The kernel, as CuPy compiles it when it is first called. None for a module that compiles nothing."""
+    if not hasattr(xp, "ElementwiseKernel"):
+        return None
+    inputs, outputs = (
+        ", ".join(
+            f"{'raw ' if p.form == '[]' else ''}{p.type} {p.name}" for p in kernel.parameters() if p.is_output == side
+        )
+        for side in (False, True)
+    )
+    return xp.ElementwiseKernel(inputs, outputs, kernel.text, kernel.name, preamble=kernel.preamble)
+
+
+# ---- on the CPU
+
+_failed = False
+
+
+def on_host() -> bool:
+    """Whether SCRATCHVAE_KERNELS asks for kernels on the CPU. Raises InputError for a word that it does not know."""
+    choice = os.environ.get("SCRATCHVAE_KERNELS", "")
+    if choice not in ("", "host"):
+        raise InputError("SCRATCHVAE_KERNELS", '"host", or nothing for NumPy alone', repr(choice))
+    return choice == "host" and not _failed
+
+
+@cache
+def for_host(kernel: Kernel, character: str) -> Callable[..., None] | None:
+    """The kernel as a function of NumPy arrays. Where nothing can be compiled: None, and a note, once in a process.
+
+    character: of the type T, "f" or "d" in NumPy's letters
+    """
+    global _failed
+    try:
+        function = getattr(compiler.library(host_text(kernel, character)), kernel.name)
+    except (OSError, RuntimeError, ImportError) as error:
+        _failed = True
+        warnings.warn(f"SCRATCHVAE_KERNELS=host compiles nothing, so NumPy computes: {error}", stacklevel=3)
+        return None
+    numbers = {name: c_type for name, (_, c_type) in C_TYPES.items()} | {"T": FLOATS[character][1]}
+    parameters = kernel.parameters()
+
+    def compiled(*values: Any, size: int | None = None) -> None:
+        size = values[-1].size if size is None else size
+        rows, arguments = 1, []
+        for value, p in zip(values, parameters, strict=True):
+            if not p.form:
+                arguments.append(numbers[p.type](value))
+                continue
+            dtype = character if p.type == "T" else p.type
+            if value.dtype != dtype or not value.flags.c_contiguous or p.form == "[i]" and value.size != size:
+                expected = f"{size} entries of {numpy.dtype(dtype)} as {p.name}, one after the other"
+                raise ShapeError(kernel.name, expected, f"shape {value.shape}, {value.dtype}")
+            if p.form == "[row]":
+                rows = value.size
+            arguments.append(ctypes.c_void_p(value.ctypes.data))
+        if size % max(rows, 1):
+            raise ShapeError(kernel.name, f"a size that {rows} rows divide", str(size))
+        function(*arguments, ctypes.c_ssize_t(rows), ctypes.c_ssize_t(size // max(rows, 1)))
+
+    return compiled
+
+
+def host_text(kernel: Kernel, character: str) -> str:
+    """The kernel in C++, as a function of pointers, numbers, rows and columns; two loops, which need no division.
+
+    character: of the type T, as in `for_host`
+    """
+    parameters = [
+        f"{'' if p.is_output else 'const '}{C_TYPES[p.type][0]}{'* __restrict' if p.form else ''} "
+        f"{'all_' if p.form in ('[i]', '[row]') else ''}{p.name}"
+        for p in kernel.parameters()
+    ]
+    of_row, of_entry = (
+        " ".join(
+            f"{'' if p.is_output else 'const '}{C_TYPES[p.type][0]}& {p.name} = all_{p.name}{form};"
+            for p in kernel.parameters()
+            if p.form == form
+        )
+        for form in ("[row]", "[i]")
+    )
+    return f"""
+        #include <cmath>
+        #include <cstddef>
+        #define __device__ static inline
+        using namespace std;
+        typedef {FLOATS[character][0]} T;
+        {kernel.preamble}
+        extern "C" void {kernel.name}({", ".join(parameters)}, ptrdiff_t rows, ptrdiff_t columns) {{
+            for (ptrdiff_t row = 0; row < rows; ++row) {{
+                {of_row}
+                for (ptrdiff_t i = row * columns; i < (row + 1) * columns; ++i) {{
+                    {of_entry}
+                    {kernel.text}
+                }}
+            }}
+        }}
+    """

@@ -1,0 +1,119 @@
+"""TableVAE: the rows of a table, one likelihood for each column."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+import scratchvae as sv
+from scratchvae.data import Dataset
+from scratchvae.data.text_files import suffix_of
+from scratchvae.errors import DataError, InputError
+from scratchvae.kinds.kind import COMMON, Kind, Line, Settings, imputed_in_words
+from scratchvae.kinds.option import COUNT, Option
+from scratchvae.kinds.option import name as a_name
+from scratchvae.kinds.pictures import CURVES, Picture
+from scratchvae.kinds.vae import ACTIVATION, MISSING
+from scratchvae.replacement import replace as write
+
+DEFAULTS = {"epochs": 100, "batch_size": 64}
+"""Those of the options of every kind that are others here: tables have fewer rows than sets of images."""
+
+LATENT = Option("latent", "number of latent dimensions, K", 4, COUNT, metavar="K")
+HIDDEN = Option("hidden", "widths of the encoder's hidden layers", [64], COUNT, metavar="H", several="*")
+LABEL_COLUMN = Option("label_column", "column that is the label, and not learned", None, a_name, metavar="NAME")
+CATEGORIES = Option(
+    "categories",
+    "columns of numbers, such as codes, that stand for levels; those of words and of two values do by themselves",
+    [],
+    a_name,
+    metavar="NAME",
+    several="*",
+)
+COUNTS = Option("counts", "columns of counts, for a Poisson likelihood", [], a_name, metavar="NAME", several="*")
+IGNORED = Option("ignored", "columns to leave out, such as identifiers", [], a_name, metavar="NAME", several="*")
+
+PICTURES = (
+    Picture(
+        "latent",
+        "at least two latent dimensions",
+        lambda s: s.model.latent_size > 1,
+        lambda s: sv.plotting.latent_scatter(s.model, s.test.records, s.test.labels),
+    ),
+    CURVES,
+)
+
+
+class Table(Kind):
+    """TableVAE, a VAE of the rows of a table."""
+
+    name, summary = "table", "a VAE of tables, one likelihood for each column"
+    model = sv.TableVAE
+    options = (
+        *(replace(option, default=DEFAULTS.get(option.name, option.default)) for option in COMMON),
+        LATENT,
+        HIDDEN,
+        ACTIVATION,
+        LABEL_COLUMN,
+        CATEGORIES,
+        COUNTS,
+        IGNORED,
+        MISSING,
+    )
+    pictures = PICTURES
+    rows, datum = "records", "record"
+    imputes = True
+
+    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Which columns are the label, categories, counts and left out."""
+        if options["data"] in sv.data.DATASETS:
+            return {}
+        uses = {name: options[name] for name in ("categories", "counts", "ignored")}
+        return {"table": {"label": options["label_column"]} | uses}
+
+    def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
+        """The columns of the model, found by name."""
+        return {"table": {"columns": model.columns}}
+
+    def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
+        """Raise DataError also for missing entries that are not asked for."""
+        super().check(settings, train, test)
+        missing = numpy.isnan(numpy.concatenate([train.records, test.records])).sum(axis=0)
+        if missing.any() and not settings["missing"]:
+            names = [f"{c.name}: {n}" for c, n in zip(train.columns, missing, strict=True) if n]
+            hint = "--missing learns from the entries that are known"
+            raise DataError(f"{settings['data']}", "an entry in every cell", f"missing ones, {', '.join(names)}", hint)
+
+    def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.TableVAE:
+        """TableVAE.mlp of these columns."""
+        names = ("hidden", "activation", "missing", "seed")
+        arguments = {name: settings[name] for name in names}
+        return sv.TableVAE.mlp(train.columns, settings["latent"], **arguments)
+
+    def notes(self, settings: Settings, train: Dataset) -> list[str]:
+        """What each column was taken for."""
+        return [sv.data.table_in_words(train)]
+
+    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
+        """Rows drawn from p(x, z), as a table in the units and words of the data, or as an array."""
+        if path.suffix == ".npy":
+            return super().write_samples(path, model, n, seed, shape, **asked)
+        if path.suffix.lower() != ".csv":
+            raise InputError("sample", "a table, .csv, or an array, .npy", repr(str(path)))
+        write(path, sv.data.table_text(model.columns, sv.to_numpy(model.sample(n, seed))).encode())
+        return [str(path)]
+
+    def write_imputed(self, source: str, out: Path, model: Any, n_samples: int, seed: int, draw: bool) -> Line:
+        """The file again, with entries in its empty cells; known cells and columns of no model stay to the letter."""
+        if out.suffix.lower() != Path(source).suffix.lower() or suffix_of(out) != suffix_of(source):
+            raise InputError("impute", f"--out with the suffix of {source}", repr(str(out)))
+        dataset = sv.data.read_table(source, columns=model.columns)
+        filled = self.imputed(model, dataset.records, n_samples, seed, draw)
+        content = sv.data.filled_text(source, model.columns, sv.to_numpy(filled)).encode()
+        write(out, gzip.compress(content) if out.suffix.lower() == ".gz" else content)
+        return imputed_in_words(int(numpy.isnan(dataset.records).sum()), len(dataset))

@@ -1,0 +1,76 @@
+"""The networks of a VAE of tables: what they read of a row, and the distribution that they give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from scratchvae import ops
+from scratchvae.autodiff import Tensor
+from scratchvae.backend import array_module
+from scratchvae.columns import Column, standardized
+from scratchvae.distributions import Columns, Distribution
+from scratchvae.distributions.columns import groups_of, in_groups
+from scratchvae.models.networks import bounded_log_rate, bounded_log_std
+from scratchvae.nn import Module
+
+
+class RowReader(Module):
+    """f(numbers standardised, log(1 + counts), one indicator for each level; what is missing as 0)   (N, D) -> output
+
+    A category of two levels has one indicator, of its second level. With `missing` an indicator for every column says
+    that its entry is known; the sources of both are those of OfKnownEntries.
+    """
+
+    def __init__(self, network: Any, columns: Sequence[Column], missing: bool) -> None:
+        self.network, self.columns, self.missing = network, tuple(columns), missing
+
+    def __call__(self, x: Any) -> Any:
+        xp, (*groups, categories) = array_module(x), groups_of(self.columns)
+        x = in_groups(standardized(x, self.columns), self.columns)
+        known, (numbers, counts, pairs) = ~xp.isnan(x), numpy.cumsum([len(group) for group in groups]).tolist()
+        u = xp.where(known, x, 0)
+        parts = [u[..., :numbers], xp.log1p(u[..., numbers:counts]), u[..., counts:pairs]]
+        for place, d in enumerate(categories, pairs):
+            levels = xp.arange(len(self.columns[d].levels))
+            parts.append((u[..., place, None] == levels) & known[..., place, None])
+        parts += [known] if self.missing else []
+        return self.network(xp.concatenate([part.astype(self.network.dtype) for part in parts], axis=-1))
+
+    def __repr__(self) -> str:
+        return f"{self.network} of standardised rows" + (" and where they are known" if self.missing else "")
+
+
+def inputs_of(columns: Sequence[Column], missing: bool) -> int:
+    """How many numbers a RowReader hands to its network."""
+    *groups, categories = groups_of(columns)
+    return sum(map(len, groups)) + sum(len(columns[d].levels) for d in categories) + missing * len(columns)
+
+
+class RowDecoder(Module):
+    """p(x | z) = Columns(f(z), sigma),   sigma learned, one for each column of numbers, in units of its deviation
+
+    sigma is about 1 at first, and bounded from below, smoothly, as in RealDecoder; so are rates from above, as in
+    PoissonDecoder.   network: (N, K) -> (N, P)
+    """
+
+    likelihood: type[Distribution] = Columns
+
+    def __init__(self, network: Any, columns: Sequence[Column]) -> None:
+        self.network, self.columns = network, tuple(columns)
+        numbers, self.counts, *_ = groups_of(columns)
+        self.raw_log_std = Tensor(numpy.zeros(len(numbers), dtype=numpy.float32))
+
+    def __call__(self, z: Any) -> Columns:
+        f, start = self.network(z), self.raw_log_std.shape[0]
+        if self.counts:
+            end = start + len(self.counts)
+            f = ops.concatenate([f[..., :start], bounded_log_rate(f[..., start:end]), f[..., end:]], axis=-1)
+        return Columns(self.columns, f, bounded_log_std(self.raw_log_std))
+
+    def __repr__(self) -> str:
+        kinds = [column.kind for column in self.columns]
+        words = ", ".join(f"{kind} x {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
+        return f"Columns({words}; {self.network}, std learned)"

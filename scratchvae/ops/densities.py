@@ -1,0 +1,200 @@
+"""Log densities of many entries, each one primitive over blocks that a core's cache holds.
+
+The composed formula would send every intermediate result through memory. The rules are the derivatives of the same
+formula; those of Tensors, which can be differentiated again, are composed of other primitives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+
+from scratchvae.autodiff import Tensor, primitive, sum_to
+from scratchvae.backend import array_module, device_of
+from scratchvae.kernels import Kernel
+from scratchvae.ops.elementwise import as_real, exp, negative, sigmoid, square
+from scratchvae.ops.structure import reshape
+
+BLOCK = {"cpu": 2**15, "gpu": 2**62}
+"""The most entries of a block, if that is not a single event."""
+
+TERM = Kernel(
+    "bernoulli_term",
+    "T x[i], T l[i]",
+    "T term[i]",
+    """
+    const T rest = x - (l > T(0) ? T(1) : T(0));
+    term = rest * (rest == T(0) ? T(0) : l) - log1p(exp(l < T(0) ? l : -l));
+    """,
+)
+"""The terms of `bernoulli_log_prob`, as (x - [l > 0]) l - log(1 + e^-|l|), where 0 times infinity is 0."""
+
+SLOPE = Kernel(
+    "bernoulli_slope",
+    "T g[row], T x[i], T l[i]",
+    "T slope[i]",
+    """
+    const T e = exp(l < T(0) ? l : -l);
+    slope = g * (x - (l > T(0) ? T(1) : e) / (T(1) + e));
+    """,
+)
+"""g (x - sigmoid(l)), the rule of `bernoulli_log_prob` for the logits."""
+
+
+@primitive
+def bernoulli_log_prob(x: Any, logits: Any, event_ndim: int = 1) -> Any:
+    """y = sum over the event of x l - log(1 + e^l),   dl = g (x - 1 / (1 + e^-l)),   dx = g l
+
+    shape: (..., N, *event) twice -> (..., N); axes broadcast. With log(1 + e^l) as max(l, 0) + log(1 + e^-|l|) nothing
+    overflows; in float32 that and the slope 1 / (1 + e^-l) are right to 4 units in the last place. Where the kernels
+    are compiled, a logit of infinity makes x = 1 certain, y = 0, and all else impossible, y = -infinity.
+    """
+    xp, dtype, shape, (x, logit) = _common(x, logits)
+    y, compiled = xp.empty(shape[: len(shape) - event_ndim], dtype=dtype), _compiled(TERM, x, logit)
+    for block in _blocks(shape, event_ndim, device_of(y)):
+        if compiled:
+            term = xp.empty(logit[block].shape, dtype=dtype)
+            compiled(_in_order(x[block]), _in_order(logit[block]), term)
+            y[block] = _sum_event(term, event_ndim)
+            continue
+        softplus = xp.abs(logit[block], out=xp.empty(logit[block].shape, dtype=dtype))
+        xp.negative(softplus, out=softplus)
+        xp.exp(softplus, out=softplus)
+        xp.log1p(softplus, out=softplus)
+        term = xp.maximum(logit[block], 0.0, out=xp.empty_like(softplus))
+        softplus += term
+        xp.multiply(x[block], logit[block], out=term)
+        term -= softplus
+        y[block] = _sum_event(term, event_ndim)
+    return y
+
+
+def _bernoulli_rule_x(g: Any, y: Any, x: Any, logits: Any, event_ndim: int = 1) -> Any:
+    return sum_to(_expand(g, event_ndim) * logits, x.shape)
+
+
+def _bernoulli_rule_logits(g: Any, y: Any, x: Any, logits: Any, event_ndim: int = 1) -> Any:
+    g = _expand(g, event_ndim)
+    if isinstance(g, Tensor):
+        return sum_to(g * (x - sigmoid(logits)), logits.shape)
+    xp, dtype, shape, (x, logit) = _common(x, logits)
+    slope, compiled = xp.empty(shape, dtype=dtype), _compiled(SLOPE, x, logit, g)
+    g, weight = xp.broadcast_to(g, shape), g
+    with numpy.errstate(over="ignore"):  # where e^-l is infinite, 1 / (1 + e^-l) is 0
+        for block in _blocks(shape, event_ndim, device_of(slope)):
+            d = slope[block]
+            if compiled:
+                compiled(_in_order(weight[block]), _in_order(x[block]), _in_order(logit[block]), d)
+                continue
+            xp.negative(logit[block], out=d)
+            xp.exp(d, out=d)
+            d += 1.0
+            xp.divide(1.0, d, out=d)
+            xp.subtract(x[block], d, out=d)
+            d *= g[block]
+    return sum_to(slope, logits.shape)
+
+
+bernoulli_log_prob.defvjp(_bernoulli_rule_x, _bernoulli_rule_logits)
+
+
+@primitive
+def normal_log_prob(x: Any, mean: Any, log_std: Any, event_ndim: int = 1) -> Any:
+    """y = sum over the event of -u^2 / 2 - log s - log(2 pi) / 2,   u = (x - m) / s,   log s = log_std
+
+    dm = g u / s,   dx = -dm,   d log s = g (u^2 - 1)
+
+    shape: (..., N, *event) three times -> (..., N); axes broadcast, so that log_std may be one number.
+    """
+    xp, dtype, shape, (x, m, precision) = _common(x, mean, exp.function(negative.function(log_std)))
+    y = xp.empty(shape[: len(shape) - event_ndim], dtype=dtype)
+    for block in _blocks(shape, event_ndim, device_of(y)):
+        u = xp.subtract(x[block], m[block], dtype=dtype)
+        u *= precision[block]
+        u *= u
+        y[block] = _sum_event(u, event_ndim)
+    y *= -0.5
+    y -= _log_volume(log_std, shape, event_ndim)
+    return y
+
+
+def _log_volume(log_std: Any, shape: tuple[int, ...], event_ndim: int) -> Any:
+    """The sum over the event of log s + log(2 pi) / 2; its batch axes are those of log_std."""
+    event = shape[len(shape) - event_ndim :]
+    shape = numpy.broadcast_shapes(getattr(log_std, "shape", ()), event)
+    values = array_module(log_std).broadcast_to(log_std, shape) + 0.5 * math.log(2 * math.pi)
+    return _sum_event(values, event_ndim)
+
+
+def _normal_rule(wanted: list[int], g: Any, y: Any, x: Any, mean: Any, log_std: Any, event_ndim: int = 1) -> list[Any]:
+    if isinstance(g, Tensor):
+        g, precision = _expand(g, event_ndim), exp(negative(log_std))
+        u = (x - mean) * precision
+        slope = g * u * precision
+        terms = {0: negative(slope), 1: slope, 2: g * (square(u) - 1.0)}
+        return [sum_to(terms[i], argument.shape) for i, argument in enumerate((x, mean, log_std)) if i in wanted]
+    xp, dtype, shape, (x_, m, precision) = _common(x, mean, exp.function(negative.function(log_std)))
+    g = xp.broadcast_to(_expand(g, event_ndim), shape)
+    d_mean = xp.empty(shape, dtype=dtype)
+    d_log_std = xp.empty(shape, dtype=dtype) if 2 in wanted else None
+    for block in _blocks(shape, event_ndim, device_of(d_mean)):
+        u = xp.subtract(x_[block], m[block], out=d_mean[block])
+        u *= precision[block]
+        if d_log_std is not None:
+            excess = xp.multiply(u, u, out=d_log_std[block])
+            excess -= 1.0
+            excess *= g[block]
+        u *= precision[block]
+        u *= g[block]
+    terms = (-d_mean if 0 in wanted else None, d_mean, d_log_std)
+    return [sum_to(terms[i], (x, mean, log_std)[i].shape) for i in wanted]
+
+
+normal_log_prob.defvjp_together(_normal_rule)
+
+
+def _common(*arrays: Any) -> tuple[Any, Any, tuple[int, ...], list[Any]]:
+    """The module, type and shape of a result of these arrays, and the arrays broadcast to that shape."""
+    arrays = as_real(*arrays)
+    xp, dtype = array_module(*arrays), numpy.result_type(*(getattr(x, "dtype", x) for x in arrays))
+    shape = numpy.broadcast_shapes(*(getattr(x, "shape", ()) for x in arrays))
+    return xp, dtype, shape, [xp.broadcast_to(x, shape) for x in arrays]
+
+
+def _compiled(kernel: Kernel, *arrays: Any) -> Any:
+    """The kernel, where it is compiled and all arrays have one type."""
+    return kernel.on(arrays[0]) if len({x.dtype for x in arrays}) == 1 and arrays[0].size else None
+
+
+def _in_order(x: Any) -> Any:
+    """x as a kernel takes it: on the CPU its entries one after the other, on a GPU as it is."""
+    return numpy.ascontiguousarray(x) if isinstance(x, numpy.ndarray) else x
+
+
+def _blocks(shape: tuple[int, ...], event_ndim: int, device: str) -> Iterator[tuple[Any, ...]]:
+    """Indices that part an array of this shape along its batch axes."""
+    inner = math.prod(shape[1:])
+    if len(shape) == event_ndim or math.prod(shape) <= BLOCK[device]:
+        yield (...,)
+    elif len(shape) == event_ndim + 1 or inner <= BLOCK[device]:
+        n = max(1, BLOCK[device] // inner)
+        yield from ((slice(i, i + n), ...) for i in range(0, shape[0], n))
+    else:
+        yield from ((i, *rest) for i in range(shape[0]) for rest in _blocks(shape[1:], event_ndim, device))
+
+
+def _sum_event(values: Any, event_ndim: int) -> Any:
+    """(..., *event) -> (...); float16 by way of float32, as 2048 + 1 is 2048 there"""
+    batch, event = values.shape[: values.ndim - event_ndim], values.shape[values.ndim - event_ndim :]
+    rows = values.reshape(*batch, math.prod(event))
+    if values.dtype.char == "e":
+        return rows.sum(axis=-1, dtype="float32").astype("float16")
+    return rows.sum(axis=-1)
+
+
+def _expand(g: Any, event_ndim: int) -> Any:
+    """(..., N) -> (..., N, 1, ..., 1)"""
+    return reshape(g, (*g.shape, *[1] * event_ndim))

@@ -1,0 +1,58 @@
+"""The log densities that are computed a block at a time: their digits, their blocks, and subnormal numbers."""
+
+import numpy
+import pytest
+
+from scratchvae import ops
+from scratchvae.autodiff import Tensor, grad
+from scratchvae.models.vae import log_mean_exp
+from scratchvae.ops import densities
+
+
+def units_in_the_last_place(received, expected):
+    return numpy.abs(received.astype(float) - expected) / numpy.spacing(numpy.abs(expected).astype("float32"))
+
+
+def test_digits_of_the_bernoulli_term_and_its_slope():
+    logits = numpy.linspace(-80, 80, 200_001, dtype="float32")
+    exact = logits.astype(float)
+    term = -ops.bernoulli_log_prob(numpy.zeros_like(logits), logits, event_ndim=0)
+    assert units_in_the_last_place(term, numpy.logaddexp(0, exact)).max() < 4
+    leaf = Tensor(logits)
+    (slope,) = grad(ops.sum(-ops.bernoulli_log_prob(numpy.zeros_like(logits), leaf, event_ndim=0)), [leaf])
+    assert units_in_the_last_place(slope, 1 / (1 + numpy.exp(-exact))).max() < 4
+
+
+@pytest.mark.parametrize("block", [1, 5, 12, 40, 10**6])
+@pytest.mark.parametrize("shape", [(4,), (7, 4), (3, 7, 4), (2, 3, 7, 4)])
+def test_blocks_change_nothing(monkeypatch, shape, block):
+    rng = numpy.random.default_rng(0)
+    x, a, b = (Tensor(rng.standard_normal(s)) for s in (shape[-2:], shape, shape[-1:]))
+
+    def results():
+        y = [ops.bernoulli_log_prob(x, a), ops.normal_log_prob(x, a, b)]
+        return [*(ops.sum(term * term) for term in y), *grad(ops.sum(y[0] * y[1]), [x, a, b])]
+
+    whole = [getattr(result, "data", result) for result in results()]
+    monkeypatch.setitem(densities.BLOCK, "cpu", block)
+    for result, expected in zip(results(), whole, strict=True):
+        numpy.testing.assert_allclose(getattr(result, "data", result), expected, rtol=1e-13, atol=1e-13)
+
+
+def test_weights_that_change_no_digit_have_no_gradient():
+    log_w = Tensor(-numpy.arange(200.0).reshape(200, 1) - 700)
+    bound = log_mean_exp(log_w)
+    numpy.testing.assert_allclose(bound.data, -700 - numpy.log(1 - numpy.exp(-1.0)) - numpy.log(200), rtol=1e-15)
+    (weights,) = grad(ops.sum(bound), [log_w])
+    numpy.testing.assert_allclose(weights[:48, 0], numpy.exp(-numpy.arange(48.0)) * (1 - numpy.exp(-1.0)), rtol=1e-12)
+    assert not weights[49:].any()
+
+
+def test_the_gradient_of_the_bound_holds_no_subnormal_numbers():
+    """The weights of 50 draws differ by hundreds of nats at first, and their gradients pass through every layer."""
+    rng = numpy.random.default_rng(0)
+    logits = Tensor(3 * rng.standard_normal((50, 20, 784)).astype("float32"))
+    x = (rng.random((20, 784)) < 0.3).astype("float32")
+    (slope,) = grad(ops.mean(log_mean_exp(ops.bernoulli_log_prob(x, logits))), [logits])
+    magnitudes = numpy.abs(slope[slope != 0])
+    assert (slope == 0).mean() > 0.5 and magnitudes.min() > numpy.finfo("float32").tiny

@@ -1,0 +1,92 @@
+"""Every kernel text compiles with NVIDIA's own compiler, for GPUs of two generations. No GPU is needed."""
+
+import ctypes
+from functools import cache
+from importlib import import_module, metadata
+from pkgutil import walk_packages
+
+import pytest
+
+import scratchvae as sv
+from scratchvae.kernels import C_TYPES, Kernel
+
+pytestmark = pytest.mark.slow
+WHEELS = "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"
+
+
+def every_kernel():
+    """The kernels of all files of the package, by name."""
+    names = [module.name for module in walk_packages(sv.__path__, "scratchvae.") if "__main__" not in module.name]
+    values = [value for name in names for value in vars(import_module(name)).values()]
+    return {value.name: value for value in values if isinstance(value, Kernel)}
+
+
+@cache
+def nvrtc():
+    """The compiler as a library, of its wheel."""
+    for wheel in WHEELS:
+        try:
+            files = metadata.files(wheel)
+        except metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            if file.name.startswith("libnvrtc.so."):
+                return ctypes.CDLL(str(file.locate()))
+    pytest.skip(f"needs NVRTC: pip install {WHEELS[0]}")
+
+
+def cuda_text(kernel, c_type):
+    """The kernel as a loop of a grid of threads, its parameters as CuPy declares them."""
+    parameters, entries = [], []
+    for p in kernel.parameters():
+        kind = f"{'' if p.is_output else 'const '}{C_TYPES[p.type][0]}"
+        by_entry = p.form in ("[i]", "[row]")
+        parameters.append(f"{kind}{'* __restrict__' if p.form else ''} {'all_' if by_entry else ''}{p.name}")
+        if by_entry:
+            entries.append(f"{kind}& {p.name} = all_{p.name}[i];")
+    return f"""
+        typedef {c_type} T;
+        {kernel.preamble}
+        extern "C" __global__ void {kernel.name}({", ".join(parameters)}, ptrdiff_t size) {{
+            const ptrdiff_t first = (ptrdiff_t)blockIdx.x * blockDim.x + threadIdx.x;
+            for (ptrdiff_t i = first; i < size; i += (ptrdiff_t)gridDim.x * blockDim.x) {{
+                {" ".join(entries)}
+                {kernel.text}
+            }}
+        }}
+    """
+
+
+def compiled(text, architecture):
+    """(size of the program for this architecture, what the compiler says)"""
+    library, program, size = nvrtc(), ctypes.c_void_p(), ctypes.c_size_t()
+    assert library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None) == 0
+    options = [f"--gpu-architecture={architecture}".encode(), b"-ftz=true"]
+    status = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    size = ctypes.c_size_t(0)
+    if status == 0:
+        assert library.nvrtcGetCUBINSize(program, ctypes.byref(size)) == 0
+    library.nvrtcDestroyProgram(ctypes.byref(program))
+    return size.value, log.value.decode().strip()
+
+
+def test_the_list_is_complete():
+    assert {"adam", "bernoulli_term", "bernoulli_slope", "philox_uniform", "philox_normal", "im2col"} <= set(
+        every_kernel()
+    )
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("c_type", ["float", "double"])
+def test_every_text_compiles(architecture, c_type):
+    for kernel in every_kernel().values():
+        size, log = compiled(cuda_text(kernel, c_type), architecture)
+        assert size and not log, f"{kernel.name}: {log}"
+
+
+def test_a_text_that_is_no_cuda_is_seen():
+    size, log = compiled(cuda_text(Kernel("wrong", "T x[i]", "T y[i]", "y = std::exp(x);"), "float"), "sm_80")
+    assert size == 0 and "std" in log

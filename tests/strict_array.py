@@ -268,7 +268,9 @@ linalg = SimpleNamespace(
     **{name: _on_device(getattr(numpy.linalg, name)) for name in "eigh inv lstsq norm qr slogdet solve svd".split()}
 )
 
-special = SimpleNamespace(**{name: _on_device(getattr(scipy.special, name)) for name in ("gammaincc", "gammaln")})
+special = SimpleNamespace(
+    **{name: _on_device(getattr(scipy.special, name)) for name in ("betainc", "betaincinv", "gammaincc", "gammaln")}
+)
 """What of cupyx.scipy.special the package asks for."""
 
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_on_device(numpy.lib.stride_tricks.as_strided)))

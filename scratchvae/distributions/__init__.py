@@ -7,9 +7,11 @@ from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.kl import kl, register_kl
 from scratchvae.distributions.known_entries import KnownEntries
 from scratchvae.distributions.laplace import Laplace
+from scratchvae.distributions.negative_binomial import NegativeBinomial
 from scratchvae.distributions.normal import Normal
 from scratchvae.distributions.poisson import Poisson
 from scratchvae.distributions.sketch import SketchDistribution, SketchStep
+from scratchvae.distributions.student_t import StudentT
 from scratchvae.distributions.symbol_sequence import SymbolSequence
 
 __all__ = [
@@ -19,10 +21,12 @@ __all__ = [
     "Distribution",
     "KnownEntries",
     "Laplace",
+    "NegativeBinomial",
     "Normal",
     "Poisson",
     "SketchDistribution",
     "SketchStep",
+    "StudentT",
     "SymbolSequence",
     "kl",
     "register_kl",

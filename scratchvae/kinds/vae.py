@@ -39,7 +39,7 @@ LIKELIHOOD = (
     Option("likelihood", "likelihood p(x | z)", "bernoulli", choices=tuple(LIKELIHOODS)),
     Option(
         "std",
-        "standard deviation of gaussian and laplace: a number, learned, or decoder (one for each pixel)",
+        "standard deviation of gaussian, laplace and student-t: a number, learned, or decoder (one for each pixel)",
         0.1,
         deviation,
     ),
@@ -59,7 +59,7 @@ class ImageKind(Kind):
         """Raise InputError for what the constructor refuses, whatever the data: a model of the least size is built."""
         super().refuse(settings)
         if "std" in settings.given and not issubclass(LIKELIHOODS[settings["likelihood"]], RealDecoder):
-            expected = "--std with a likelihood of real numbers, gaussian or laplace"
+            expected = "--std with a likelihood of real numbers, gaussian, laplace or student-t"
             raise InputError("train", expected, f"--likelihood {settings['likelihood']}")
         self.smallest(settings)
 

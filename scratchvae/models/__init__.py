@@ -10,8 +10,10 @@ from scratchvae.models.networks import (
     GaussianDecoder,
     GaussianEncoder,
     LaplaceDecoder,
+    NegativeBinomialDecoder,
     OfLogCounts,
     PoissonDecoder,
+    StudentTDecoder,
 )
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
 from scratchvae.models.sketch_networks import SketchDecoder, SketchEncoder
@@ -37,6 +39,7 @@ __all__ = [
     "GaussianEncoder",
     "LaplaceDecoder",
     "MoleculeVAE",
+    "NegativeBinomialDecoder",
     "OfLogCounts",
     "PoissonDecoder",
     "PropertyDecoder",
@@ -46,5 +49,6 @@ __all__ = [
     "SketchEncoder",
     "SketchRNN",
     "StackedVAE",
+    "StudentTDecoder",
     "SymbolDecoder",
 ]

@@ -73,7 +73,8 @@ class VAE(LatentVariableModel):
     ) -> VAE:
         """A VAE of two multilayer perceptrons, D -> hidden -> 2 K and K -> reversed hidden -> D (or 2 D).
 
-        likelihood: a name in LIKELIHOODS: "bernoulli"; "gaussian" or "laplace", with std as in RealDecoder; "poisson".
+        likelihood: a name in LIKELIHOODS: "bernoulli"; "gaussian", "laplace" or "student-t", with std as in
+        RealDecoder; "poisson" or "negative-binomial".
         Weights are Glorot uniform, biases zero.
         """
         if not isinstance(hidden, Sequence):

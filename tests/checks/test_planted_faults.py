@@ -33,10 +33,12 @@ from scratchvae.distributions import (
     BivariateMixture,
     KnownEntries,
     Laplace,
+    NegativeBinomial,
     Normal,
     Poisson,
     SketchDistribution,
     SketchStep,
+    StudentT,
     SymbolSequence,
     event,
     poisson,
@@ -58,8 +60,10 @@ from scratchvae.models import (
     BernoulliDecoder,
     GaussianDecoder,
     LaplaceDecoder,
+    NegativeBinomialDecoder,
     PoissonDecoder,
     StackedVAE,
+    StudentTDecoder,
     latent_variable_model,
     sketch_rnn,
 )
@@ -134,7 +138,7 @@ def laplace_draws_from_one_tail(monkeypatch):
 
 
 def poisson_draws_from_the_wrong_tail(monkeypatch):
-    monkeypatch.setattr(poisson, "_special", lambda x: SimpleNamespace(gammaincc=gammainc, gammaln=gammaln))
+    monkeypatch.setattr(poisson, "special", lambda x: SimpleNamespace(gammaincc=gammainc, gammaln=gammaln))
 
 
 def from_a_rate_that_is_the_log_rate(monkeypatch):
@@ -154,6 +158,55 @@ def decoder_gives_the_rate(monkeypatch):
     monkeypatch.setattr(
         PoissonDecoder, "__call__", lambda self, z: Poisson(ops.log(ops.softplus(self.network(z))), self.event_ndim)
     )
+
+
+def student_t_log_prob(formula):
+    """Plant another log density; formula of (x - mean) / s, log_scale, n, c(n)."""
+
+    def log_prob(self, x):
+        n = ops.exp(self.log_df)
+        c = gammaln((n + 1) / 2) - gammaln(n / 2) - 0.5 * numpy.log(n * math.pi)
+        return event.sum_event(formula((x - self.mean) * ops.exp(-self.log_scale), self.log_scale, n, c), self)
+
+    return lambda monkeypatch: monkeypatch.setattr(StudentT, "log_prob", log_prob)
+
+
+def student_t_decoder(change):
+    """Plant another decoder; change of the location, log sigma and log n."""
+
+    def call(self, z):
+        mean, log_std = self.parameters_of_x(z)
+        return change(mean, log_std, math.log(2) + ops.softplus(self.raw_log_excess - math.log(2)))
+
+    return lambda monkeypatch: monkeypatch.setattr(StudentTDecoder, "__call__", call)
+
+
+def negative_binomial_log_prob(formula):
+    """Plant another log probability; formula of x, the mean m and the inverse dispersion t."""
+
+    def log_prob(self, x):
+        m, t = numpy.exp(self.log_mean), numpy.exp(self.log_dispersion)
+        return event.sum_event(formula(x, m, t), self)
+
+    return lambda monkeypatch: monkeypatch.setattr(NegativeBinomial, "log_prob", log_prob)
+
+
+def log_choose(x, t):
+    return gammaln(x + t) - gammaln(t) - gammaln(x + 1)
+
+
+def another_sample(kind, change):
+    """Draws of another distribution, change of the one that is asked."""
+    true = kind.sample
+    return lambda monkeypatch: monkeypatch.setattr(kind, "sample", lambda self, u: true(change(self), u))
+
+
+def dispersion_is_not_inverse(monkeypatch):
+    def call(self, z):
+        log_mean, raw = numpy.split(sv.to_numpy(self.network(z)), 2, axis=-1)
+        return NegativeBinomial(log_mean, -raw, self.event_ndim)
+
+    monkeypatch.setattr(NegativeBinomialDecoder, "__call__", call)
 
 
 def kl_of(kind, formula):
@@ -775,6 +828,8 @@ def test_fault(fault, monkeypatch):
 
 
 LAPLACE, POISSON = "Laplace: probabilities sum to 1", "Poisson: probabilities sum to 1"
+STUDENT_T, NEGATIVE_BINOMIAL = "StudentT: probabilities sum to 1", "NegativeBinomial: probabilities sum to 1"
+DECODERS = "decoders: mean and standard deviation"
 FAULTS_OF_LIKELIHOODS = {
     "Laplace likelihood with a factor of two in b": (
         laplace_log_prob(lambda d, s: -0.5 * d * ops.exp(-s) - s - math.log(2)),
@@ -813,6 +868,61 @@ FAULTS_OF_LIKELIHOODS = {
         "KL(Poisson, Poisson)",
     ),
     "Poisson decoder that gives the rate": (decoder_gives_the_rate, "decoders: mean and standard deviation"),
+    "Student-t likelihood without log s": (
+        student_t_log_prob(lambda u, s, n, c: c - (n + 1) / 2 * numpy.log1p(u**2 / n)),
+        STUDENT_T,
+    ),
+    "Student-t likelihood with the power n / 2": (
+        student_t_log_prob(lambda u, s, n, c: c - s - n / 2 * numpy.log1p(u**2 / n)),
+        STUDENT_T,
+    ),
+    "Student-t likelihood of u^2 for u^2 / n": (
+        student_t_log_prob(lambda u, s, n, c: c - s - (n + 1) / 2 * numpy.log1p(u**2)),
+        STUDENT_T,
+    ),
+    "Student-t likelihood of a Normal's constant": (
+        student_t_log_prob(lambda u, s, n, c: -0.5 * LOG_2_PI - s - (n + 1) / 2 * numpy.log1p(u**2 / n)),
+        STUDENT_T,
+    ),
+    "Student-t draws of twice the degrees of freedom": (
+        another_sample(StudentT, lambda d: StudentT(d.mean, d.log_scale, d.log_df + math.log(2))),
+        "StudentT: moments of draws",
+    ),
+    "Student-t std that is s": (
+        lambda monkeypatch: monkeypatch.setattr(StudentT, "std", property(lambda self: ops.exp(self.log_scale))),
+        "StudentT: moments of draws",
+    ),
+    "Student-t decoder that takes std for s": (
+        student_t_decoder(lambda mean, log_std, log_df: StudentT(mean, log_std, log_df)),
+        DECODERS,
+    ),
+    "negative binomial likelihood without log x!": (
+        negative_binomial_log_prob(
+            lambda x, m, t: gammaln(x + t) - gammaln(t) - t * numpy.log1p(m / t) - x * numpy.log1p(t / m)
+        ),
+        NEGATIVE_BINOMIAL,
+    ),
+    "negative binomial likelihood without log Gamma(t)": (
+        negative_binomial_log_prob(
+            lambda x, m, t: gammaln(x + t) - gammaln(x + 1) - t * numpy.log1p(m / t) - x * numpy.log1p(t / m)
+        ),
+        NEGATIVE_BINOMIAL,
+    ),
+    "negative binomial likelihood with both chances swapped": (
+        negative_binomial_log_prob(lambda x, m, t: log_choose(x, t) - x * numpy.log1p(m / t) - t * numpy.log1p(t / m)),
+        "NegativeBinomial: moments of draws",
+    ),
+    "negative binomial likelihood of 1 / t for t": (
+        negative_binomial_log_prob(
+            lambda x, m, t: log_choose(x, 1 / t) - numpy.log1p(m * t) / t - x * numpy.log1p(1 / (m * t))
+        ),
+        "NegativeBinomial: moments of draws",
+    ),
+    "negative binomial draws of a Poisson": (
+        another_sample(NegativeBinomial, lambda d: NegativeBinomial(d.log_mean, d.log_dispersion + 20)),
+        "NegativeBinomial: moments of draws",
+    ),
+    "negative binomial decoder of the dispersion for its inverse": (dispersion_is_not_inverse, DECODERS),
 }
 
 

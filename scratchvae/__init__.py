@@ -31,6 +31,7 @@ from scratchvae.alphabet import Alphabet
 from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
 from scratchvae.checkpoint import load, save
+from scratchvae.codes import fit_codes
 from scratchvae.distributions import kl
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
 from scratchvae.gradcheck import GradientError, check_gradients
@@ -67,6 +68,7 @@ __all__ = [
     "elementwise",
     "evaluate",
     "fit",
+    "fit_codes",
     "grad",
     "kl",
     "latent_search",

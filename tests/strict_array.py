@@ -265,7 +265,10 @@ cuda = SimpleNamespace(
 
 
 linalg = SimpleNamespace(
-    **{name: _on_device(getattr(numpy.linalg, name)) for name in "eigh inv lstsq norm qr slogdet solve svd".split()}
+    **{
+        name: _on_device(getattr(numpy.linalg, name))
+        for name in "cholesky eigh inv lstsq norm qr slogdet solve svd".split()
+    }
 )
 
 special = SimpleNamespace(

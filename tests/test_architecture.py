@@ -20,7 +20,7 @@ ORDER = """
     errors arrays backend noise object_arrays npz replacement binarization dequantization minibatches chemistry alphabet
     operators autodiff
     ops gradcheck
-    optim nn distributions gradient_estimators quadrature linear latent_space evaluation objectives models
+    optim nn distributions gradient_estimators quadrature linear latent_space evaluation codes objectives models
     molecule_scores gaussian_process genetic latent_search
     checkpoint data run_files run_directory training
     checks plotting kinds

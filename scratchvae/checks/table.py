@@ -14,6 +14,7 @@ from scratchvae.checks import (
     identities,
     linear_models,
     molecules,
+    priors,
     semi_supervised,
     sketches,
 )
@@ -21,7 +22,7 @@ from scratchvae.checks.row import Row
 
 SECTIONS: dict[str, list[Row]] = {
     file.SECTION.name: file.SECTION.rows
-    for file in (gradient_table, identities, exact_models, linear_models, semi_supervised, sketches, molecules)
+    for file in (gradient_table, identities, exact_models, priors, linear_models, semi_supervised, sketches, molecules)
 }
 """Name -> the rows of this section."""
 

@@ -143,6 +143,7 @@ def _add_sample(added: Any) -> None:
         usual = ", ".join(f"{default:g} with {kind}" for kind, default in own.items() if default is not None)
         note = f"default: {usual}" if usual else f"with {', '.join(own)}"
         argument(option.flag, default=argparse.SUPPRESS, metavar=option.metavar, help=f"{option.help} ({note})")
+    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
     argument(
         "--out",
         default="samples.png",

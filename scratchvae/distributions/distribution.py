@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scratchvae.nn import Module
@@ -20,6 +21,7 @@ class Distribution(Module):
     event_ndim: int
     support = "real numbers"
     data_kinds = "f"  # of the dtype that data may have
+    bounds = (-math.inf, math.inf)  # of the values in the support
 
     @classmethod
     def check_data(cls, x: Any) -> None:

@@ -32,6 +32,7 @@ class NegativeBinomial(Distribution):
 
     support = "whole numbers of at least 0"
     data_kinds = "fiu"
+    bounds = (0.0, math.inf)
 
     def __init__(self, log_mean: Any, log_dispersion: Any, event_ndim: int = 1) -> None:
         self.log_mean, self.log_dispersion, self.event_ndim = log_mean, log_dispersion, event_ndim

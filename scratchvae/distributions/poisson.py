@@ -24,6 +24,7 @@ class Poisson(Distribution):
 
     support = "whole numbers of at least 0"
     data_kinds = "fiu"
+    bounds = (0.0, math.inf)
 
     def __init__(self, log_rate: Any, event_ndim: int = 1) -> None:
         self.log_rate, self.event_ndim = log_rate, event_ndim

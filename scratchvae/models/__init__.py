@@ -15,6 +15,7 @@ from scratchvae.models.networks import (
     PoissonDecoder,
     StudentTDecoder,
 )
+from scratchvae.models.priors import PRIORS, VampPrior
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
 from scratchvae.models.sketch_networks import SketchDecoder, SketchEncoder
 from scratchvae.models.sketch_rnn import SketchRNN
@@ -29,6 +30,7 @@ from scratchvae.models.vae import VAE
 
 __all__ = [
     "LIKELIHOODS",
+    "PRIORS",
     "VAE",
     "BernoulliDecoder",
     "ClassConditional",
@@ -51,4 +53,5 @@ __all__ = [
     "StackedVAE",
     "StudentTDecoder",
     "SymbolDecoder",
+    "VampPrior",
 ]

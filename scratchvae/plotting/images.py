@@ -48,9 +48,14 @@ def samples(
     seed: int = 0,
     image_shape: Sequence[int] | None = None,
     shades: Shades | None = None,
+    codes: Any = None,
 ) -> Figure:
-    """The means of p(x | z) for n samples z ~ p(z).   image_shape, shades: as at the top of this file"""
-    return images(model.sample(n, seed), image_shape, shades or shades_of_model(model))
+    """The means of p(x | z) for n samples z ~ p(z), or z of `codes`, a mixture by `sv.fit_codes`.
+
+    image_shape, shades: as at the top of this file
+    """
+    drawn = model.sample(n, seed) if codes is None else model.sample(n, seed, codes)
+    return images(drawn, image_shape, shades or shades_of_model(model))
 
 
 def reconstructions(

@@ -23,6 +23,7 @@ import scratchvae as sv
 from scratchvae import evaluation, objectives, ops
 from scratchvae.autodiff import Tensor
 from scratchvae.checks import exact_models, table
+from scratchvae.checks import priors as checks_of_priors
 from scratchvae.checks import semi_supervised as checks_of_m2
 from scratchvae.checks.gradient_table import primitives
 from scratchvae.checks.identities import EXAMPLES
@@ -35,6 +36,7 @@ from scratchvae.distributions import (
     Laplace,
     NegativeBinomial,
     Normal,
+    NormalMixture,
     Poisson,
     SketchDistribution,
     SketchStep,
@@ -64,6 +66,7 @@ from scratchvae.models import (
     PoissonDecoder,
     StackedVAE,
     StudentTDecoder,
+    VampPrior,
     latent_variable_model,
     sketch_rnn,
 )
@@ -935,6 +938,118 @@ def test_fault_of_a_likelihood_or_a_linear_model(plant, caught_by, monkeypatch):
     assert not outcome(caught_by).passed
 
 
+# ---- priors
+
+
+def mixture_log_prob(formula):
+    """Plant another log density; formula of the logits and of log Normal(z; m_c, s_c) for every component."""
+
+    def log_prob(self, z):
+        return formula(self.logits, Normal(self.means, self.log_stds).log_prob(ops.expand_dims(z, -2)))
+
+    return lambda monkeypatch: monkeypatch.setattr(NormalMixture, "log_prob", log_prob)
+
+
+def mixture_draws(change):
+    """Draws of another mixture, or of other noise; change of (mixture, uniform, normal)."""
+    true = NormalMixture.sample
+    return lambda monkeypatch: monkeypatch.setattr(
+        NormalMixture, "sample", lambda self, uniform, normal: true(*change(self, uniform, normal))
+    )
+
+
+def kl_by_draws(formula):
+    """Plant another KL by draws; formula of log q(z) - log p(z), (S, N)."""
+
+    def divergence(q, p, z):
+        return formula(q.log_prob(z) - p.log_prob(z))
+
+    def plant(monkeypatch):
+        for module in (sv.models.vae, checks_of_priors):
+            monkeypatch.setattr(module, "kl_with_draws", divergence)
+
+    return plant
+
+
+def vamp(change):
+    """Plant another VampPrior; change of (encoder, u)."""
+
+    def mixture(self):
+        q = change(self.encoder, self.pseudo_inputs)
+        return NormalMixture(0 * sv.to_numpy(q.mean)[:, 0], q.mean, q.log_std)
+
+    return lambda monkeypatch: monkeypatch.setattr(VampPrior, "mixture", mixture)
+
+
+def detached(encoder, u):
+    q = encoder(u)
+    return Normal(*(sv.to_numpy(getattr(part, "data", part)) for part in (q.mean, q.log_std)))
+
+
+def wide(encoder, u):
+    q = encoder(ops.clip(u, -math.inf, math.inf))
+    return Normal(q.mean, 2 * q.log_std)
+
+
+MIXTURE, FIT_OF_MIXTURE = "NormalMixture: probabilities sum to 1", "epochs of fit, mixture prior"
+FAULTS_OF_PRIORS = {
+    "mixture of logits that are not normalised": (
+        mixture_log_prob(lambda logits, log_c: ops.logsumexp(logits + log_c, axis=-1)),
+        MIXTURE,
+    ),
+    "mixture of equal weights": (
+        mixture_log_prob(lambda logits, log_c: ops.logsumexp(log_c, axis=-1) - math.log(len(logits))),
+        MIXTURE,
+    ),
+    "mixture by the mean of logs": (
+        mixture_log_prob(lambda logits, log_c: ops.sum(ops.softmax(logits) * log_c, axis=-1)),
+        MIXTURE,
+    ),
+    "mixture of its nearest component alone": (
+        mixture_log_prob(lambda logits, log_c: ops.max(ops.log_softmax(logits) + log_c, axis=-1)),
+        MIXTURE,
+    ),
+    "mixture draws by equal weights": (
+        mixture_draws(lambda p, u, e: (NormalMixture(0 * p.logits, p.means, p.log_stds), u, e)),
+        "NormalMixture: moments of draws",
+    ),
+    "mixture draws of the means": (
+        mixture_draws(lambda p, u, e: (p, u, 0 * e)),
+        "NormalMixture: moments of draws",
+    ),
+    "KL by draws with its sign turned": (
+        kl_by_draws(lambda log_ratio: -ops.mean(log_ratio, axis=0)),
+        "mixture prior: ELBO + KL = log p(x)",
+    ),
+    "KL by draws, summed": (
+        kl_by_draws(lambda log_ratio: ops.sum(log_ratio, axis=0)),
+        "mixture prior: KL by draws, standard errors",
+    ),
+    "KL by the first of several draws": (kl_by_draws(lambda log_ratio: log_ratio[0]), FIT_OF_MIXTURE),
+    "KL by the log of the mean ratio": (
+        kl_by_draws(lambda log_ratio: ops.logsumexp(log_ratio, axis=0) - math.log(len(log_ratio))),
+        "vamp prior: KL by draws, standard errors",
+    ),
+    "VampPrior that no gradient reaches": (vamp(detached), "epochs of fit, vamp prior"),
+    "VampPrior of pseudo-inputs outside of the data": (
+        vamp(lambda encoder, u: encoder(1.0 * u)),
+        "epochs of fit, vamp prior",
+    ),
+    "VampPrior that reads log sigma as log variance": (vamp(wide), "VampPrior of all rows = aggregate posterior"),
+    "VampPrior of the first pseudo-input": (
+        vamp(lambda encoder, u: encoder(u[:1])),
+        "VampPrior of all rows = aggregate posterior",
+    ),
+}
+
+
+@pytest.mark.parametrize(("plant", "caught_by"), FAULTS_OF_PRIORS.values(), ids=FAULTS_OF_PRIORS)
+def test_fault_of_a_prior(plant, caught_by, monkeypatch):
+    assert outcome(caught_by).passed
+    plant(monkeypatch)
+    assert not outcome(caught_by).passed
+
+
 # ---- sketches
 
 HALVES, STD_FOR_LOG_STD = "Normal(*halves(outputs))", "Normal(halves(outputs)[0], ops.exp(halves(outputs)[1]))"
@@ -1440,7 +1555,7 @@ def test_the_readme_has_this_table():
         verdict: sum(fault.gradient_check == verdict for fault in FAULTS.values()) for verdict in ("sees", "blind")
     }
     assert f"{len(FAULTS)} faults" in readme
-    others = [FAULTS_OF_M2, FAULTS_OF_LIKELIHOODS, LINEAR_FAULTS, FAULTS_OF_SKETCHES]
+    others = [FAULTS_OF_M2, FAULTS_OF_LIKELIHOODS, FAULTS_OF_PRIORS, LINEAR_FAULTS, FAULTS_OF_SKETCHES]
     others += [FAULTS_OF_GRU, FAULTS_OF_MOLECULES]
     assert f"{sum(map(len, others))} more faults" in readme and all(f"({len(faults)}" in readme for faults in others)
     assert f"Of the {sum(counts.values())} that change" in readme and f"alone sees {counts['sees']}" in readme

@@ -16,6 +16,7 @@ from scratchvae.distributions import (
     KnownEntries,
     Laplace,
     Normal,
+    NormalMixture,
     Poisson,
     SketchDistribution,
     SketchStep,
@@ -58,9 +59,9 @@ def categorical(rng):
 
 
 def test_every_distribution_and_pair_has_identities():
-    """Those of sketches and of molecules have rows of their own."""
+    """Those of sketches, of molecules and of priors have rows of their own."""
     public = {getattr(sv.distributions, name) for name in sv.distributions.__all__ if name[0].isupper()}
-    with_rows = {BivariateMixture, SketchDistribution, SketchStep, KnownEntries, SymbolSequence}
+    with_rows = {BivariateMixture, NormalMixture, SketchDistribution, SketchStep, KnownEntries, SymbolSequence}
     assert set(EXAMPLES) == public - with_rows - {Distribution}
     names = {row.name for row in SECTIONS["identities"]}
     assert {f"KL({q.__name__}, {p.__name__})" for q, p in DIVERGENCES} <= names

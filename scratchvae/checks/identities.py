@@ -141,8 +141,8 @@ def frequencies(distribution: Bernoulli | Categorical, device: str = "cpu", n: i
     return largest(shares - expected, to_numpy(moved.mean) - expected)
 
 
-@SECTION.row("{}: moments of draws", tolerance=20 / 100_000, each=OTHERS)
-def expectations(distribution: Any, device: str = "cpu", n: int = 100_000) -> float:
+@SECTION.row("{}: moments of draws", tolerance=20 / 40_000, each=OTHERS)
+def expectations(distribution: Any, device: str = "cpu", n: int = 40_000) -> float:
     """The draws by evenly spaced u, and `mean` and `std`, have the expectations that the density has, by quadrature.
 
     Of an entry x: E[cos t x] and E[sin t x], which are bounded, so that the draws give them to some 1 / n.

@@ -51,8 +51,7 @@ class NormalMixture(Distribution):
         """z = m_c + s_c e for e of normal noise, c by uniform noise: an array.   (...), (..., K) -> (..., K)"""
         with no_grad():
             c = Categorical(self.logits).sample(uniform)
-            means, stds = self.means * 1.0, ops.exp(self.log_stds)
-        return means[c] + stds[c] * normal
+            return self.means[c] + ops.exp(self.log_stds)[c] * normal
 
     def __repr__(self) -> str:
         return f"sum over {self.n_components} c of w_c Normal(m_c, diag(s_c^2))"

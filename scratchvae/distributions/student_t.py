@@ -47,18 +47,18 @@ class StudentT(Distribution):
         """x = m +- s sqrt(n b / (1 - b)), - below u = 1/2, for uniform noise u: an array.   (..., N, D) -> the same
 
         This is the inverse of the distribution function: I(1/2, n/2; b) = |2 u - 1| of the regularised incomplete beta
-        function, or I(n/2, 1/2; 1 - b) = 2 min(u, 1 - u), whichever keeps its digits. u = 0 counts as the middle of its
-        cell, as in `Laplace.sample`.
+        function near the middle, and I(n/2, 1/2; 1 - b) = 2 min(u, 1 - u) in the tails, where b is near 1. u = 0 counts
+        as the middle of its cell, as in `Laplace.sample`.
         """
         xp = array_module(noise)
         u = xp.maximum(noise, float(xp.finfo(noise.dtype).eps) / 4).astype(numpy.float64)
         with no_grad():
             half_df = ops.exp(self.log_df).astype(numpy.float64) / 2 + 0 * u
-            inverse = special(u).betaincinv
-            near, far = inverse(0.5, half_df, abs(2 * u - 1)), inverse(half_df, 0.5, 2 * xp.minimum(u, 1 - u))
-            is_near = near < 0.5
-            near, far = xp.where(is_near, near, 0.5), xp.where(is_near, 0.5, far)
-            square = xp.where(is_near, near / (1 - near), (1 - far) / xp.maximum(far, 1e-300))
+            outer, tail = abs(2 * u - 1), 2 * xp.minimum(u, 1 - u)
+            near = outer < 0.5
+            a, b, level = xp.where(near, 0.5, half_df), xp.where(near, half_df, 0.5), xp.where(near, outer, tail)
+            found = xp.maximum(special(u).betaincinv(a, b, level), 1e-300)  # b near the middle, else 1 - b
+            square = xp.where(near, found / (1 - found), (1 - found) / found)
             distance = xp.copysign(xp.sqrt(2 * half_df * square), u - 0.5)
             return self.mean + ops.exp(self.log_scale) * distance.astype(noise.dtype)
 

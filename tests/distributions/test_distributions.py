@@ -15,11 +15,13 @@ from scratchvae.distributions import (
     Distribution,
     KnownEntries,
     Laplace,
+    NegativeBinomial,
     Normal,
     NormalMixture,
     Poisson,
     SketchDistribution,
     SketchStep,
+    StudentT,
     SymbolSequence,
     kl,
     register_kl,
@@ -80,10 +82,11 @@ def test_identities_see_a_thousandth_in_entropy(monkeypatch, cls):
 
 
 def test_identities_see_draws_from_slightly_wrong_probabilities(monkeypatch):
-    for cls in (Bernoulli, Categorical, Laplace, Poisson):
+    drawn = (Bernoulli, Categorical, Laplace, NegativeBinomial, Poisson, StudentT)
+    for cls in drawn:
         original = cls.sample
         monkeypatch.setattr(cls, "sample", lambda self, u, original=original: original(self, 0.999 * u))
-    assert broken() == {f"{name}: moments of draws" for name in ("Bernoulli", "Categorical", "Laplace", "Poisson")}
+    assert broken() == {f"{cls.__name__}: moments of draws" for cls in drawn}
 
 
 # ---- against SciPy and PyTorch

@@ -166,6 +166,7 @@ def test_the_learned_numbers_of_the_decoders_stay_in_their_bounds():
         assert numpy.exp(counts.decode(z).log_dispersion) == pytest.approx(dispersion, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_degrees_of_freedom_are_learned_from_data(rng):
     """To the maximum of the likelihood that SciPy finds; of normal draws there are many."""
     heavy = stats.t(3).rvs((2000, 1), random_state=0)

@@ -29,6 +29,7 @@ from benchmarks import (
     molecule_search,
     molecule_step,
     molecules,
+    priors,
     recurrent,
     reproduce,
     semisupervised_step,
@@ -69,6 +70,17 @@ def test_the_schedule_of_iwae(rng):
     bias = model.decoder.network.layers[-1].bias.data
     numpy.testing.assert_allclose(1 / (1 + numpy.exp(-bias)), images.mean(axis=0), rtol=1e-4)
     assert iwae.fit(model, images, "iwae", 5, 1, 0) is model
+
+
+def test_a_row_of_the_priors(rng, monkeypatch):
+    """The command that a result keeps asks for that row; what is measured are the scores of a model with that prior."""
+    for name, value in (("EPOCHS", 1), ("COMPONENTS", 3), ("SCORED", 4), ("IMPORTANCE_SAMPLES", 10)):
+        monkeypatch.setattr(priors, name, value)
+    x = rng.random((40, 784), dtype=numpy.float32)
+    found = priors.measure("vamp", 0, x[:30], x[30:])
+    assert found["elbo"] == pytest.approx(found["reconstruction"] - found["kl"], rel=1e-6)
+    assert found["elbo_of_scored"] < found["log_px"] + 1 and math.isfinite(found["monte_carlo_error_per_image"])
+    assert priors.job("vamp", 2)["command"] == "python -m benchmarks priors --rows vamp --seeds 2"
 
 
 # ---- functions in processes of their own

@@ -272,5 +272,7 @@ def test_codes_of_a_model_on_the_gpu(x, device):
     codes = sv.fit_codes(model, sv.backend.asarray(x, device), 2)
     drawn = model.sample(3, codes=codes)
     assert type(drawn) is type(sv.backend.asarray(x, device)) and drawn.shape == (3, D) and drawn.dtype == numpy.float32
+    with pytest.raises(InputError, match="^fit_codes: expected a model without classes, received a SemiSupervisedVAE"):
+        sv.fit_codes(sv.SemiSupervisedVAE.mlp(D, 3, 2, (4,)), x)
     with pytest.raises(InputError, match="^GaussianMixture: expected n_components from 1 to 12, the number of rows"):
         sv.fit_codes(model, x, 13)

@@ -123,12 +123,11 @@ def aggregate_posterior(device: str = "cpu") -> float:
 
     Source: Hoffman & Johnson (2016), "ELBO surgery", for the second.
     """
-    x = gaussian_rows()
+    x = gaussian_rows(device=device)
     ppca = PPCA(1).fit(x)
-    model, x = as_vae(ppca, device), asarray(x, device)
+    model, posterior = as_vae(ppca, device), ppca.posterior(x)
     p = VampPrior(model.encoder, x)
-    posterior = ppca.posterior(to_numpy(x))
-    means, std = posterior.mean[:, 0], float(numpy.exp(posterior.log_std.ravel()[0]))
+    means, std = to_numpy(posterior.mean)[:, 0], float(numpy.exp(to_numpy(posterior.log_std).ravel()[0]))
     axis, step = numpy.linspace(-9, 9, 1801, retstep=True)
     expected = numpy.exp(-(((axis[:, None] - means) / std) ** 2) / 2).mean(axis=1) / (std * math.sqrt(2 * math.pi))
     errors = [density(p, axis[:, None], device) - expected]

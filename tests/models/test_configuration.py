@@ -65,6 +65,8 @@ def test_arguments_are_kept_as_plain_values_by_name_and_with_defaults():
         "std": 0.5,
         "binarize": "none",
         "seed": 0,
+        "prior": "normal",
+        "n_components": 100,
     }
     assert stack().configuration["first"] == sv.VAE.mlp(4, 2, (3,), seed=1).configuration
     assert stack().configuration["units"] == [1]

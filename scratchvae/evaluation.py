@@ -22,6 +22,8 @@ CHUNK_ENTRIES = 2**20
 def evaluate(model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000) -> dict[str, Any]:
     """Mean over the rows of x of L(x), E_q[log p(x | z)] and KL(q(z | x) || p(z)), in nats per datapoint.
 
+    The KL is by its formula, or for a prior that has none by the same draws of z as E_q[log p(x | z)].
+
     Returns
     -------
     dict with elbo, reconstruction, kl, elbo_standard_error (of the mean over datapoints), active_units, n and binarize.

@@ -33,7 +33,7 @@ class VampPrior(Module):
     bounds : (lowest, highest) value of data; u_c is clipped to them, and an entry outside has no gradient.
 
     The more u_c there are, the longer a step takes: each passes through the encoder.
-    Source: Tomczak & Welling (2018), "VAE with a VampPrior", equation 9; the authors' code, for clipping.
+    Source: Tomczak & Welling (2018), "VAE with a VampPrior"; the authors' code, for clipping.
     """
 
     def __init__(self, encoder: Any, pseudo_inputs: Any, bounds: tuple[float, float] = (-math.inf, math.inf)) -> None:

@@ -33,6 +33,7 @@ from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
 from scratchvae.callbacks import EarlyStopping
 from scratchvae.checkpoint import load, save
+from scratchvae.codes import fit_codes
 from scratchvae.distributions import kl
 from scratchvae.estimator import VAEClassifier, VAEEstimator
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
@@ -75,6 +76,7 @@ __all__ = [
     "elementwise",
     "evaluate",
     "fit",
+    "fit_codes",
     "grad",
     "kl",
     "latent_search",

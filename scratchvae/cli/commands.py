@@ -123,7 +123,13 @@ def sample(arguments: argparse.Namespace) -> None:
         if name in arguments:
             refuse_others(f"sample {option.flag}", kind, partial(_samples_with, name))
             asked[name] = own[name].read(getattr(arguments, name), f"sample {option.flag}")
-    shape = options.get("image_shape")
+
+    def train() -> Dataset:
+        if not options:
+            raise InputError("sample", "a run directory, whose training data are encoded", f"the file {arguments.run}")
+        return load_parts(kind, options, arguments.data_dir)[0]
+
+    shape, asked = options.get("image_shape"), kind.sampling_arguments(model, asked, train, arguments.seed)
     for line in kind.write_samples(Path(arguments.out), model, arguments.n, arguments.seed, shape, **asked):
         print(line)
 

@@ -167,6 +167,7 @@ def _add_sample(added: Any) -> None:
         note = f"default: {usual}" if usual else f"with {', '.join(own)}"
         form = {"action": "store_true"} if option.is_switch else {"metavar": option.metavar}
         argument(option.flag, default=argparse.SUPPRESS, help=f"{option.help} ({note})", **form)
+    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
     argument(
         "--out",
         default="samples.png",

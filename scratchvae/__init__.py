@@ -33,6 +33,7 @@ from scratchvae.backend import to_numpy
 from scratchvae.checkpoint import load, save
 from scratchvae.distributions import kl
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
+from scratchvae.explorer import explorer
 from scratchvae.gradcheck import GradientError, check_gradients
 from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE
 from scratchvae.noise import Noise
@@ -66,6 +67,7 @@ __all__ = [
     "elbo",
     "elementwise",
     "evaluate",
+    "explorer",
     "fit",
     "grad",
     "kl",

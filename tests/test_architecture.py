@@ -23,7 +23,7 @@ ORDER = """
     optim nn distributions gradient_estimators quadrature linear latent_space evaluation objectives models
     molecule_scores gaussian_process genetic latent_search
     checkpoint data run_files run_directory training
-    checks plotting kinds
+    checks plotting explorer kinds
     cli __main__
 """.split()
 PEERS = {"torch", "jax", "autograd", "sklearn", "tensorflow", "chainer"}

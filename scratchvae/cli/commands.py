@@ -1,4 +1,4 @@
-"""evaluate, sample, complete, plot, check and data: what the command line does with what is there."""
+"""evaluate, sample, explore, complete, plot, check and data: what the command line does with what is there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
     kind = _kind(model, options)
-    part, test, train = data_to_score(kind, arguments, options)
+    part, test, train = chosen_data("evaluate", kind, arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
     print_scores(kind, model, test, arguments.samples, arguments.seed, part, train)
@@ -47,16 +47,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
             print(line)
 
 
-def data_to_score(
-    kind: Kind, arguments: argparse.Namespace, options: dict[str, Any]
+def chosen_data(
+    operation: str, kind: Kind, arguments: argparse.Namespace, options: dict[str, Any]
 ) -> tuple[str, Dataset, Dataset | None]:
-    """What the data to score are called, the data, and the part that the run was trained on if they belong to that.
+    """What the data to score or to show are called, the data, and the part that the run was trained on beside them.
 
     They are the test part of a set or of the run's own data, or a whole file.
     """
     if arguments.data_labels is not None and arguments.data in (None, *sv.data.DATASETS):
         received = f"--data {arguments.data}" if arguments.data else "none"
-        raise InputError("evaluate", "--data FILE with --data-labels", received)
+        raise InputError(operation, "--data FILE with --data-labels", received)
     if arguments.data is None:
         train, _, test = load_parts(kind, options, arguments.data_dir)
         return "test", test, train
@@ -106,6 +106,27 @@ def sampling_options() -> dict[str, Option]:
 
 def _samples_with(name: str, kind: Kind) -> bool:
     return any(option.name == name for option in kind.sampling)
+
+
+def explore(arguments: argparse.Namespace) -> None:
+    """Write a page on which the latent space of a trained model can be explored."""
+    model, options = sv.load(arguments.run), kept_options(Path(arguments.run))
+    if arguments.data is None and not options:
+        raise InputError("explore", "--data, as the run does not say what to show", "none")
+    kind = _kind(model, options)
+    test = chosen_data("explore", kind, arguments, options)[1]
+    name = arguments.data or options["data"]
+    page = sv.explorer(
+        model,
+        kind.observations(test),
+        test.labels,
+        attributes=test.attributes,
+        properties=test.factors | test.properties,
+        thumbnails=not sv.data.shows_persons(name) if arguments.thumbnails is None else arguments.thumbnails,
+        title=f"{Path(name).name}: {type(model).__name__}, K = {model.latent_size}",
+    )
+    page.save(arguments.out)
+    print(f"{arguments.out}: {len(page.page) / 1e6:.1f} MB, a page that needs no other file")
 
 
 def complete(arguments: argparse.Namespace) -> None:

@@ -38,8 +38,8 @@ Step = dict[str, Any]
 class Weights:
     """Arrays as numbers of one type, one array behind the other.
 
-    A sketch is drawn row by row, each from those before it, and rounding adds up: its decoder needs float32. The others
-    differ from the model by about 3e-4 in float16.
+    A sketch and a string are made step by step, each step from those before it, and rounding would change them: their
+    decoders need float32. In float16 the others differ from the model by about 3e-4.
     """
 
     def __init__(self, dtype: str) -> None:
@@ -50,7 +50,7 @@ class Weights:
     @classmethod
     def of(cls, model: Any) -> Weights:
         """Empty weights of the type that the decoder of this model needs."""
-        return cls("float32" if isinstance(model.decoder, SketchDecoder) else "float16")
+        return cls("float32" if isinstance(model.decoder, (SketchDecoder, SymbolDecoder)) else "float16")
 
     def add(self, array: Any) -> dict[str, Any]:
         """Append an array; where it starts, in numbers, and its shape. Raises InputError as `packed` does."""

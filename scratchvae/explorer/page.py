@@ -73,8 +73,8 @@ def explorer(
 ) -> Explorer:
     """A page on which z moves by hand and p(x | z) follows, and the codes of x, the means of q(z | x), are a map.
 
-    The decoder is written into the page, with weights of 16 bits (32 for sketches, which are drawn step by step), and
-    computed there. At most 2,000 rows, evenly chosen, are shown.
+    The decoder is written into the page, with weights of 16 bits (32 for sketches and strings, made step by step),
+    and computed there. At most 2,000 rows, evenly chosen, are shown.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@
 
 const map = by("map"), background = document.createElement("canvas");
 let plane, points, frame, extent;
+let drawnRow = null; // the row whose picture is shown
 
 function layMap() {
   plane = planeOf(state.plane, K, content.pca);
@@ -14,6 +15,7 @@ function layMap() {
 
 function drawBackground() {
   const { context, width, height } = fitted(map);
+  drawnRow = null;
   frame = frameOf(extent, width, height);
   const colouring = content.colourings[state.colour];
   drawDensity(context, densityOf(points, extent), extent, frame);
@@ -87,7 +89,8 @@ function showMolecule(string) {
 function showNearest() {
   const row = pointed ?? nearestRow(state.z), far = distance(state.z, row);
   by("row-caption").textContent = `${pointed === null ? "Nearest: " : ""}${wordsOf(row)}; distance ${far.toFixed(2)}`;
-  if (hasRows) showRow(by("thumbnail"), row);
+  if (hasRows && row !== drawnRow) showRow(by("thumbnail"), row);
+  drawnRow = row;
   by("thumbnail").setAttribute("aria-label", wordsOf(row));
   const least = pointed === null ? far : distance(state.z, nearestRow(state.z)), lonely = least > content.neighbours;
   by("far").hidden = !lonely;

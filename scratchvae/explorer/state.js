@@ -115,7 +115,7 @@ function show(canvas, value, n = Infinity) {
 
 const vectors = content.vectors?.values ? numbersOf(content.vectors.values) : null;
 const sheet = new Image();
-sheet.addEventListener("load", () => changed({}));
+sheet.addEventListener("load", () => changed({ map: true }));
 
 const hasRows = Boolean(content.images?.thumbnails || content.vectors?.values || content.sketches || content.molecules);
 

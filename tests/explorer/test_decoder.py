@@ -140,12 +140,13 @@ def test_random_numbers_are_uniform_normal_and_the_same_for_a_seed():
     assert abs((normal**4).mean() - 3) < 0.3
 
 
-def test_weights_are_rounded_to_16_bits_and_those_of_sketches_to_32():
+def test_weights_are_rounded_to_16_bits_and_those_of_recurrent_decoders_to_32():
     model = sv.VAE.mlp(6, 2, (5,))
     weights = Weights.of(model)
     place = weights.add(model.decoder.network.layers[1].weight)
     assert place == {"start": 0, "shape": [5, 6]} and weights.written()["type"] == "float16"
-    assert Weights.of(sv.SketchRNN.lstm(2, 3, 3, 2)).dtype == numpy.float32
+    for recurrent in (sv.SketchRNN.lstm(2, 3, 3, 2), sv.MoleculeVAE.gru(SYMBOLS, 30, 2, 3)):
+        assert Weights.of(recurrent).dtype == numpy.float32
     assert packed([1.0, -2.0])["base64"] == "ADwAwA=="
 
 

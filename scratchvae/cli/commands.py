@@ -115,13 +115,13 @@ def explore(arguments: argparse.Namespace) -> None:
         raise InputError("explore", "--data, as the run does not say what to show", "none")
     kind = _kind(model, options)
     test = chosen_data("explore", kind, arguments, options)[1]
-    name = arguments.data or options["data"]
+    name, numbers = arguments.data or options["data"], test.factors | test.properties
     page = sv.explorer(
         model,
         kind.observations(test),
         test.labels,
         attributes=test.attributes,
-        properties=test.factors | test.properties,
+        properties={key: values for key, values in numbers.items() if key not in test.attributes},
         thumbnails=not sv.data.shows_persons(name) if arguments.thumbnails is None else arguments.thumbnails,
         title=f"{Path(name).name}: {type(model).__name__}, K = {model.latent_size}",
     )

@@ -4,7 +4,7 @@
 const PALETTE = [
   "#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#76b7b2", "#edc948", "#ff9da7", "#9c755f", "#17becf",
 ];
-const SCALE = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // viridis, from low to high
+const SCALE = [[122, 74, 178], [70, 110, 190], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // from low to high
 const CIRCLES = [0.5, 0.9, 0.99]; // the parts of the prior's mass inside
 
 const dot = (a, b) => a.reduce((sum, value, k) => sum + value * b[k], 0);
@@ -150,7 +150,8 @@ function drawPoints(context, points, tones, frame) {
 
 // The name of each class at the median of its points, where there are few classes and no other name stands there
 function drawNames(context, colouring, points, frame) {
-  if (!colouring?.classes || colouring.classes.length > 12) return;
+  const isTruth = colouring?.classes?.join() === "no,yes";
+  if (!colouring?.classes || colouring.classes.length > 12 || isTruth) return;
   const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
   context.font = "bold 17px system-ui, sans-serif";
   context.textAlign = "center";

@@ -175,7 +175,8 @@ function stripButton(k) {
   return element("li", {}, button);
 }
 
-let waiting = {}, frameAsked = false, quiet = 0;
+let waiting = {}, frameAsked = false;
+let quiet = 0; // the clock that runs until z has stood still; 0 when it has
 
 // Show the state again with the next frame. parts: {plane, map, legend} where more than z has changed
 function changed(parts = {}) {
@@ -193,7 +194,10 @@ function changed(parts = {}) {
     showNearest();
     showControls();
     clearTimeout(quiet);
-    quiet = setTimeout(() => showLater(value), QUIET);
+    quiet = setTimeout(() => {
+      quiet = 0;
+      showLater(value);
+    }, QUIET);
   });
 }
 

@@ -144,9 +144,9 @@ function nearestRow(z) {
 function wordsOf(row) {
   const known = content.colourings.map(({ name, classes, values }) => {
     const value = values[row];
-    return `${name} ${value === null ? "not known" : classes ? classes[value] : Number(value.toPrecision(4))}`;
+    return `${name} ${value === null ? "not known" : classes ? classes[value] : Number(value.toPrecision(3))}`;
   });
-  return [`row ${content.rows[row]}`, ...known.slice(0, 8)].join(", ");
+  return [`row ${content.rows[row]}`, ...known.slice(0, 5)].join(", ");
 }
 
 // ---- ways from A to B

@@ -106,8 +106,13 @@ def opened(browser, subjects, tmp_path):
 
 
 def still(browser):
-    """Wait until what follows a change has been shown: two frames, and what waits for z to stand still."""
-    time.sleep(0.5)
+    """Wait until all that follows a change has been shown."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        time.sleep(0.05)
+        if browser.execute_script("return document.readyState === 'complete' && !frameAsked && quiet === 0"):
+            return
+    raise AssertionError("the page does not stand still")
 
 
 def picture(browser, canvas="picture"):
@@ -293,9 +298,9 @@ def test_it_works_in_the_frame_of_a_notebook(browser, subjects, tmp_path):
     browser.get("about:blank")
     browser.get_log("browser")
     browser.get((tmp_path / "notebook.html").as_uri())
-    still(browser)
     browser.switch_to.frame(0)
     try:
+        still(browser)
         browser.execute_script("move([1, -1])")
         still(browser)
         assert browser.execute_script("return state.z") == [1, -1]

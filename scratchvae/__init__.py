@@ -37,6 +37,7 @@ from scratchvae.codes import fit_codes
 from scratchvae.distributions import kl
 from scratchvae.estimator import VAEClassifier, VAEEstimator
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
+from scratchvae.explorer import explorer
 from scratchvae.gradcheck import GradientError, check_gradients
 from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE, TableVAE
 from scratchvae.noise import Noise
@@ -75,6 +76,7 @@ __all__ = [
     "elbo",
     "elementwise",
     "evaluate",
+    "explorer",
     "fit",
     "fit_codes",
     "grad",

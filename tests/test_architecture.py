@@ -24,7 +24,7 @@ ORDER = """
     models
     molecule_scores gaussian_process genetic latent_search
     checkpoint data run_files callbacks run_directory run_settings progress training estimator
-    checks plotting kinds
+    checks plotting explorer kinds
     cli __main__
 """.split()
 PEERS = {"torch", "jax", "autograd", "sklearn", "tensorflow", "chainer"}

@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, sample, complete, impute, encode, export, plot, runs, check, data."""
+"""The command line: train, evaluate, sample, explore, complete, impute, encode, export, plot, runs, check, data."""
 
 from scratchvae.cli.main import main
 

@@ -33,7 +33,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
-    part, test, train = data_to_score(kind, model, arguments, options)
+    part, test, train = chosen_data("evaluate", kind, model, arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
     figures, lines = score(kind, model, test, arguments.samples, arguments.seed, part, train)
@@ -68,16 +68,16 @@ def _score_by_importance(
     return figures | _figures_in(lines), [line, *lines]
 
 
-def data_to_score(
-    kind: Kind, model: Any, arguments: argparse.Namespace, options: dict[str, Any]
+def chosen_data(
+    operation: str, kind: Kind, model: Any, arguments: argparse.Namespace, options: dict[str, Any]
 ) -> tuple[str, Dataset, Dataset | None]:
-    """What the data to score are called, the data, and the part that the run was trained on if they belong to that.
+    """What the data to score or to show are called, the data, and the part that the run was trained on beside them.
 
     They are the test part of a set or of the run's own data, or a whole file.
     """
     if arguments.data_labels is not None and arguments.data in (None, *sv.data.DATASETS):
         received = f"--data {arguments.data}" if arguments.data else "none"
-        raise InputError("evaluate", "--data FILE with --data-labels", received)
+        raise InputError(operation, "--data FILE with --data-labels", received)
     if arguments.data is None:
         train, _, test = load_parts(kind, options, arguments.data_dir)
         return "test", test, train

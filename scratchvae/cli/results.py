@@ -1,4 +1,4 @@
-"""encode, impute and export: what a trained model leaves for other programs."""
+"""encode, impute, explore and export: what a trained model leaves for other programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy
 
 import scratchvae as sv
 from scratchvae.checkpoint import export as write_weights
-from scratchvae.cli.commands import data_to_score, kind_and_model, refuse_others
+from scratchvae.cli.commands import chosen_data, kind_and_model, refuse_others
 from scratchvae.cli.output import print_json
 from scratchvae.cli.settings import load_parts
 from scratchvae.errors import InputError
@@ -31,7 +31,7 @@ def encode(arguments: argparse.Namespace) -> None:
     if arguments.part != "test" and arguments.data is not None:
         raise InputError("encode", "--part with the run's own data", f"--part {arguments.part} and {arguments.data}")
     if arguments.part == "test":
-        part, dataset, _ = data_to_score(kind, model, arguments, options)
+        part, dataset, _ = chosen_data("encode", kind, model, arguments, options)
     else:
         train, validation, _ = load_parts(kind, options, arguments.data_dir)
         part, dataset = arguments.part, {"train": train, "validation": validation}[arguments.part]
@@ -63,6 +63,26 @@ def impute(arguments: argparse.Namespace) -> None:
         print_json({"run": arguments.run, "file": arguments.file, "out": arguments.out, "figures": line.figures})
     else:
         print(f"{line}\n{out}")
+
+
+def explore(arguments: argparse.Namespace) -> None:
+    """Write a page on which the latent space of a trained model can be explored."""
+    kind, model, options = kind_and_model(arguments)
+    if arguments.data is None and not options:
+        raise InputError("explore", "--data, as the run does not say what to show", "none")
+    test = chosen_data("explore", kind, model, arguments, options)[1]
+    name, numbers = arguments.data or options["data"], test.factors | test.properties
+    page = sv.explorer(
+        model,
+        kind.observations(test),
+        test.labels,
+        attributes=test.attributes,
+        properties={key: values for key, values in numbers.items() if key not in test.attributes},
+        thumbnails=not sv.data.shows_persons(name) if arguments.thumbnails is None else arguments.thumbnails,
+        title=f"{Path(name).name}: {type(model).__name__}, K = {model.latent_size}",
+    )
+    page.save(arguments.out)
+    print(f"{arguments.out}: {len(page.page) / 1e6:.1f} MB, a page that needs no other file")
 
 
 def export(arguments: argparse.Namespace) -> None:

@@ -548,7 +548,7 @@ def test_a_run_directory_that_holds_a_run_is_refused(x, tmp_path):
 
 
 def test_without_a_progress_bar_tqdm_is_not_needed(x, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)  # also where a test before has imported it
     assert len(sv.fit(small(), x, epochs=2, **quiet)["elbo"]) == 2
     with pytest.raises(ImportError, match="tqdm"):
         sv.fit(small(), x, epochs=1)

@@ -33,9 +33,11 @@ from scratchvae.autodiff import Tensor, elementwise, grad, no_grad, primitive
 from scratchvae.backend import to_numpy
 from scratchvae.callbacks import EarlyStopping
 from scratchvae.checkpoint import load, save
+from scratchvae.codes import fit_codes
 from scratchvae.distributions import kl
 from scratchvae.estimator import VAEClassifier, VAEEstimator
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
+from scratchvae.explorer import explorer
 from scratchvae.gradcheck import GradientError, check_gradients
 from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE, TableVAE
 from scratchvae.noise import Noise
@@ -74,7 +76,9 @@ __all__ = [
     "elbo",
     "elementwise",
     "evaluate",
+    "explorer",
     "fit",
+    "fit_codes",
     "grad",
     "kl",
     "latent_search",

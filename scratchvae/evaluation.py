@@ -27,6 +27,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Mean over the rows of x of L(x), E_q[log p(x | z)] and KL(q(z | x) || p(z)), in nats per datapoint.
 
+    The KL is by its formula, or for a prior that has none by the same draws of z as E_q[log p(x | z)].
     same_draws: as in `elbo`.
 
     Returns

@@ -19,6 +19,7 @@ import numpy
 from scratchvae import ops
 from scratchvae.arrays import as_array
 from scratchvae.backend import asarray, to_numpy
+from scratchvae.distributions import Normal
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.evaluation import evaluate, log_likelihood
 from scratchvae.minibatches import labelled_minibatches, minibatches
@@ -183,6 +184,8 @@ class _FreeBits(Objective):
             raise InputError("fit", "kl_floor, of the whole KL, or free_bits, of each latent unit", "both")
         if not hasattr(model, "elbo_by_unit"):
             raise InputError("fit", "free_bits with a model that has elbo_by_unit", type(model).__name__, "kl_floor")
+        if not isinstance(model.prior, Normal):
+            raise InputError("fit", "free_bits with a prior of independent units", repr(model.prior), "kl_floor")
         super().__init__("elbo", model.elbo_by_unit)
         self.free_bits = free_bits
         self.settings |= {"free_bits": free_bits}

@@ -346,11 +346,17 @@ cuda = SimpleNamespace(
 
 
 linalg = SimpleNamespace(
-    **{name: _on_device(getattr(numpy.linalg, name)) for name in "eigh inv lstsq norm qr slogdet solve svd".split()}
+    **{
+        name: _on_device(getattr(numpy.linalg, name))
+        for name in "cholesky eigh inv lstsq norm qr slogdet solve svd".split()
+    }
 )
 
 special = SimpleNamespace(
-    **{name: _on_device(getattr(scipy.special, name)) for name in ("gammaincc", "gammaln", "ndtri")}
+    **{
+        name: _on_device(getattr(scipy.special, name))
+        for name in ("betainc", "betaincinv", "gammaincc", "gammaln", "ndtri")
+    }
 )
 """What of cupyx.scipy.special the package asks for."""
 

@@ -20,10 +20,11 @@ ORDER = """
     errors arrays backend compiler kernels noise object_arrays npz replacement binarization dequantization
     minibatches chemistry alphabet columns operators autodiff
     ops gradcheck
-    optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation objectives models
+    optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation codes objectives
+    models
     molecule_scores gaussian_process genetic latent_search
     checkpoint data run_files callbacks run_directory run_settings progress training estimator
-    checks plotting kinds
+    checks plotting explorer kinds
     cli __main__
 """.split()
 PEERS = {"torch", "jax", "autograd", "sklearn", "tensorflow", "chainer"}

@@ -15,6 +15,7 @@ from scratchvae.checks import (
     linear_models,
     missing_entries,
     molecules,
+    priors,
     semi_supervised,
     sketches,
 )
@@ -26,6 +27,7 @@ SECTIONS: dict[str, list[Row]] = {
         gradient_table,
         identities,
         exact_models,
+        priors,
         linear_models,
         semi_supervised,
         sketches,

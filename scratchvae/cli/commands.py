@@ -1,4 +1,4 @@
-"""evaluate, sample, complete, impute, plot, check and data: what the command line does with what is there."""
+"""evaluate, sample, explore, complete, impute, plot, check and data: what the command line does with what is there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
     kind = _kind(model, options)
-    part, test, train = data_to_score(kind, model, arguments, options)
+    part, test, train = chosen_data("evaluate", kind, model, arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
     print_scores(kind, model, test, arguments.samples, arguments.seed, part, train)
@@ -47,16 +47,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
             print(line)
 
 
-def data_to_score(
-    kind: Kind, model: Any, arguments: argparse.Namespace, options: dict[str, Any]
+def chosen_data(
+    operation: str, kind: Kind, model: Any, arguments: argparse.Namespace, options: dict[str, Any]
 ) -> tuple[str, Dataset, Dataset | None]:
-    """What the data to score are called, the data, and the part that the run was trained on if they belong to that.
+    """What the data to score or to show are called, the data, and the part that the run was trained on beside them.
 
     They are the test part of a set or of the run's own data, or a whole file.
     """
     if arguments.data_labels is not None and arguments.data in (None, *sv.data.DATASETS):
         received = f"--data {arguments.data}" if arguments.data else "none"
-        raise InputError("evaluate", "--data FILE with --data-labels", received)
+        raise InputError(operation, "--data FILE with --data-labels", received)
     if arguments.data is None:
         train, _, test = load_parts(kind, options, arguments.data_dir)
         return "test", test, train
@@ -94,7 +94,13 @@ def sample(arguments: argparse.Namespace) -> None:
         if name in arguments:
             _refuse_others(f"sample {option.flag}", kind, partial(_samples_with, name))
             asked[name] = own[name].read(getattr(arguments, name), f"sample {option.flag}")
-    shape = options.get("image_shape")
+
+    def train() -> Dataset:
+        if not options:
+            raise InputError("sample", "a run directory, whose training data are encoded", f"the file {arguments.run}")
+        return load_parts(kind, options, arguments.data_dir)[0]
+
+    shape, asked = options.get("image_shape"), kind.sampling_arguments(model, asked, train, arguments.seed)
     for line in kind.write_samples(Path(arguments.out), model, arguments.n, arguments.seed, shape, **asked):
         print(line)
 
@@ -106,6 +112,27 @@ def sampling_options() -> dict[str, Option]:
 
 def _samples_with(name: str, kind: Kind) -> bool:
     return any(option.name == name for option in kind.sampling)
+
+
+def explore(arguments: argparse.Namespace) -> None:
+    """Write a page on which the latent space of a trained model can be explored."""
+    model, options = sv.load(arguments.run), kept_options(Path(arguments.run))
+    if arguments.data is None and not options:
+        raise InputError("explore", "--data, as the run does not say what to show", "none")
+    kind = _kind(model, options)
+    test = chosen_data("explore", kind, model, arguments, options)[1]
+    name, numbers = arguments.data or options["data"], test.factors | test.properties
+    page = sv.explorer(
+        model,
+        kind.observations(test),
+        test.labels,
+        attributes=test.attributes,
+        properties={key: values for key, values in numbers.items() if key not in test.attributes},
+        thumbnails=not sv.data.shows_persons(name) if arguments.thumbnails is None else arguments.thumbnails,
+        title=f"{Path(name).name}: {type(model).__name__}, K = {model.latent_size}",
+    )
+    page.save(arguments.out)
+    print(f"{arguments.out}: {len(page.page) / 1e6:.1f} MB, a page that needs no other file")
 
 
 def complete(arguments: argparse.Namespace) -> None:

@@ -38,7 +38,17 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"scratchvae {sv.__version__}")
     added = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_evaluate, _add_sample, _add_complete, _add_impute, _add_plot, _add_check, _add_data):
+    for add in (
+        _add_train,
+        _add_evaluate,
+        _add_sample,
+        _add_explore,
+        _add_complete,
+        _add_impute,
+        _add_plot,
+        _add_check,
+        _add_data,
+    ):
         add(added)
     return root
 
@@ -149,10 +159,34 @@ def _add_sample(added: Any) -> None:
         note = f"default: {usual}" if usual else f"with {', '.join(own)}"
         form = {"action": "store_true"} if option.is_switch else {"metavar": option.metavar}
         argument(option.flag, default=argparse.SUPPRESS, help=f"{option.help} ({note})", **form)
+    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
     argument(
         "--out",
         default="samples.png",
         help="a .png, .pdf or .svg picture, or .npy, or of molecules .smi, of a table .csv (default: %(default)s)",
+    )
+
+
+def _add_explore(added: Any) -> None:
+    command = _command(
+        added,
+        "explore",
+        commands.explore,
+        "a page in the browser that shows the latent space",
+        "Write one file for the browser, which needs no network: a map of the test part in the latent space, with the "
+        "decoder running in the page as z is moved. At most 2,000 rows are shown.",
+    )
+    argument = command.add_argument
+    argument("run", help=RUN_HELP)
+    argument("--out", default="page.html", metavar="FILE", help="the page (default: %(default)s)")
+    argument("--data", help=f"{DATA.help} (default: what the run was trained on)")
+    argument("--data-labels", metavar="FILE", help=_help(DATA_LABELS))
+    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
+    argument(
+        "--thumbnails",
+        action=argparse.BooleanOptionalAction,
+        help="whether the page holds the rows themselves, in small (default: yes, unless they are photographs of "
+        "persons, CelebA or the Frey faces)",
     )
 
 

@@ -15,7 +15,7 @@ from scratchvae.data.dataset import Dataset
 from scratchvae.data.drawn_digits import draw_digits
 from scratchvae.data.drawn_faces import draw_faces
 from scratchvae.data.drawn_molecules import draw_molecule_set, draw_molecules
-from scratchvae.data.faces import load_faces, load_frey_faces
+from scratchvae.data.faces import FILES_OF_PERSONS, load_faces, load_frey_faces
 from scratchvae.data.files import as_images, as_labels, labels_beside, read_arrays
 from scratchvae.data.label_subset import label_subset
 from scratchvae.data.mnist import load_mnist
@@ -67,6 +67,7 @@ __all__ = [
     "read",
     "read_svg",
     "read_table",
+    "shows_persons",
     "simplify",
     "table_in_words",
     "table_text",
@@ -96,6 +97,14 @@ DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset
     "svhn": lambda data_dir, seed: load_svhn(data_dir),
 }
 """Name -> function of (data_dir, seed) that returns the training and the test part."""
+
+OF_PERSONS = {"faces", "frey-faces"}
+"""The sets of photographs of persons, which nothing shows or passes on unless it is asked to."""
+
+
+def shows_persons(name: str | os.PathLike[str]) -> bool:
+    """Whether a set has photographs of persons, by its name or by the name of its file."""
+    return name in OF_PERSONS or Path(name).name in FILES_OF_PERSONS
 
 
 def load(

@@ -38,6 +38,8 @@ SIZE, MIDDLE, SIDE = (178, 218), (15, 35, 163, 183), 64
 """Width and height of an aligned image; left, top, right and bottom of its middle; the side that this is reduced to."""
 
 CACHE = "celeba64_crops.npz"
+FILES_OF_PERSONS = {ARCHIVE, CACHE, "frey_faces.npz", "frey_rawface.mat"}
+
 LARGEST_LIST = 2**26  # bytes; the list of attributes has 2.6e7
 
 HOW_TO_GET_THEM = (

@@ -25,6 +25,7 @@ class Bernoulli(Distribution):
     """
 
     support = "values in [0, 1]"
+    bounds = (0.0, 1.0)
 
     def __init__(self, logits: Any, event_ndim: int = 1) -> None:
         self.logits, self.event_ndim = logits, event_ndim

@@ -17,7 +17,8 @@ from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.event import check_event
 from scratchvae.distributions.known_entries import KnownEntries
 from scratchvae.distributions.normal import Normal
-from scratchvae.distributions.poisson import Poisson, special_functions
+from scratchvae.distributions.poisson import Poisson
+from scratchvae.distributions.special import special
 
 
 class Columns(Distribution):
@@ -100,7 +101,7 @@ class Columns(Distribution):
             u = noise[..., where]
             if isinstance(part, Normal):
                 smallest = float(numpy.finfo(u.dtype).eps) / 4  # u = 0 counts as the middle of its cell
-                drawn.append(part.sample(special_functions(u).ndtri(u.clip(smallest))))
+                drawn.append(part.sample(special(u).ndtri(u.clip(smallest))))
             else:
                 drawn.append(part.sample(u) if part.event_ndim else part.sample(u)[..., None])
         return self._joined(drawn)

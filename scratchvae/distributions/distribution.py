@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scratchvae.arrays import shortened
@@ -21,6 +22,7 @@ class Distribution(Module):
     event_ndim: int
     support = "real numbers"
     data_kinds = "f"  # of the dtype that data may have
+    bounds = (-math.inf, math.inf)  # of the values in the support
     noise = "uniform"  # the name of the method of Noise whose numbers `sample` takes
 
     def __repr__(self) -> str:

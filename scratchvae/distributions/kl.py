@@ -44,6 +44,16 @@ def kl(q: Any, p: Any) -> Any:
     return divergence(q, p)
 
 
+def kl_with_draws(q: Any, p: Any, z: Any) -> Any:
+    """KL(q || p) = E_q[log q(z) - log p(z)], in nats: by the formula of `kl` where one is registered, else as a mean
+
+    over the draws z ~ q, which is unbiased but may be negative.   q over (N, K), z (S, N, K) -> (N,)
+    """
+    if (type(q), type(p)) in DIVERGENCES:
+        return kl(q, p)
+    return ops.mean(q.log_prob(z) - p.log_prob(z), axis=0)
+
+
 @register_kl(Normal, Normal)
 def kl_normal_normal(q: Normal, p: Normal) -> Any:
     """sum of log s_p - log s_q + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2

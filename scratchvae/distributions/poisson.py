@@ -9,11 +9,11 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import no_grad
-from scratchvae.backend import array_module, device_of
+from scratchvae.backend import array_module
 from scratchvae.distributions.distribution import Distribution
 from scratchvae.distributions.event import check_event, sum_event
 from scratchvae.distributions.integration import entries, product
-from scratchvae.errors import DataError
+from scratchvae.distributions.special import check_counts, special, stirling_error
 
 
 class Poisson(Distribution):
@@ -24,6 +24,7 @@ class Poisson(Distribution):
 
     support = "whole numbers of at least 0"
     data_kinds = "fiu"
+    bounds = (0.0, math.inf)
 
     def __init__(self, log_rate: Any, event_ndim: int = 1) -> None:
         self.log_rate, self.event_ndim = log_rate, event_ndim
@@ -31,12 +32,7 @@ class Poisson(Distribution):
     @classmethod
     def check_data(cls, x: Any) -> None:
         """Raise DataError for values that are no counts: negative ones, and those between whole numbers."""
-        wrong = x[(x < 0) | (x != array_module(x).floor(x))]
-        if wrong.size:
-            hint = "sv.data.load divides bytes of type uint8 by 255; another type of integers keeps its values"
-            is_grey = 0 <= float(x.min()) and float(x.max()) <= 1
-            value = f"{float(wrong[0]):g}"
-            raise DataError("data for a Poisson likelihood", cls.support, value, hint if is_grey else "")
+        check_counts("Poisson", cls.support, x)
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
@@ -68,7 +64,7 @@ class Poisson(Distribution):
         low, high = xp.maximum(xp.floor(r - spread), 0) - 1 + 0 * u, xp.ceil(r + spread) + 0 * u
         for _ in range(math.ceil(math.log2(2 * float(spread.max()) + 2))):  # x lies above low and not above high
             middle = xp.ceil((low + high) / 2)
-            exceeds = special_functions(r).gammaincc(middle + 1, r) > u
+            exceeds = special(r).gammaincc(middle + 1, r) > u
             low, high = xp.where(exceeds, low, middle), xp.where(exceeds, middle, high)
         return high.astype(rate.dtype)
 
@@ -82,7 +78,7 @@ class Poisson(Distribution):
         x = x.astype(self.log_rate.dtype, copy=False)
         d = self.log_rate - array_module(x).log(array_module(x).maximum(x, 1))
         log_ratio = ops.where(x > 0, x * (d - ops.expm1(d)), -ops.exp(self.log_rate))
-        return sum_event(log_ratio - _stirling_error(x), self)
+        return sum_event(log_ratio - stirling_error(x), self)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
         """As in Distribution; the sum over the whole numbers within 12 sqrt(r) + 40 of r."""
@@ -92,19 +88,3 @@ class Poisson(Distribution):
             x = numpy.arange(max(math.floor(r - spread), 0), math.ceil(r + spread) + 1.0)
             rules.append((x, numpy.ones(len(x))))
         return product(self, rules)
-
-
-def _stirling_error(x: Any) -> Any:
-    """log x! - x log x + x for whole numbers x: about log(2 pi x) / 2, and 0 for 0. By float64, in the type of x."""
-    xp = array_module(x)
-    n = x.astype(numpy.float64)
-    return (special_functions(n).gammaln(n + 1) - n * xp.log(xp.maximum(n, 1)) + n).astype(x.dtype)
-
-
-def special_functions(x: Any) -> Any:
-    """The special functions of the library that x comes from."""
-    if device_of(x) == "cpu":
-        from scipy import special
-    else:
-        from cupyx.scipy import special
-    return special

@@ -269,10 +269,19 @@ class Kind:
         """What is printed right below the bound of the data x, scores by `evaluate`: the same in other units."""
         return []
 
+    def sampling_arguments(
+        self, model: Any, asked: dict[str, Any], train: Callable[[], Dataset], seed: int
+    ) -> dict[str, Any]:
+        """What `write_samples` is handed for the options of `sampling` that were named.
+
+        train: a function without arguments that returns the training part of the run's data
+        """
+        return asked
+
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
         """Write n samples of a model that was trained on data of this shape to a file: an array, or a picture.
 
-        asked: those options of `sampling` that were named. Returns what to print: the path, with a suffix.
+        asked: by `sampling_arguments`. Returns what to print: the path, with a suffix.
         """
         if path.suffix == ".npy" and not path.is_dir():
             content = io.BytesIO()

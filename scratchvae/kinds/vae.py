@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import scratchvae as sv
@@ -12,7 +14,7 @@ from scratchvae.errors import DataError, InputError
 from scratchvae.kinds import pictures
 from scratchvae.kinds.kind import COMMON, FREE_BITS, Kind, Settings
 from scratchvae.kinds.option import COUNT, Option, deviation, truth
-from scratchvae.models import LIKELIHOODS
+from scratchvae.models import LIKELIHOODS, PRIORS
 from scratchvae.models.networks import RealDecoder
 
 LATENT = Option("latent", "number of latent dimensions, K", 2, COUNT, metavar="K")
@@ -39,12 +41,31 @@ LIKELIHOOD = (
     Option("likelihood", "likelihood p(x | z)", "bernoulli", choices=tuple(LIKELIHOODS)),
     Option(
         "std",
-        "standard deviation of gaussian and laplace: a number, learned, or decoder (one for each pixel)",
+        "standard deviation of gaussian, laplace and student-t: a number, learned, or decoder (one for each pixel)",
         0.1,
         deviation,
     ),
     Option("binarize", "how grey values become Bernoulli data", "none", choices=binarization.MODES),
 )
+PRIOR = (
+    Option(
+        "prior",
+        "prior p(z): normal, Normal(0, I); mixture of Gaussians; vamp, VampPrior",
+        "normal",
+        choices=tuple(PRIORS),
+    ),
+    Option(
+        "components", "number of Gaussians of a mixture, or of pseudo-inputs of a vamp prior", 100, COUNT, metavar="C"
+    ),
+)
+CODES = Option(
+    "codes",
+    "draw z not from the prior, but from C Gaussians that are fitted to the codes of training images",
+    None,
+    COUNT,
+    metavar="C",
+)
+MOST_CODES = 10_000  # to which they are fitted
 
 MISSING = Option(
     "missing", "take NaN and empty cells for missing entries, and learn from those that are known", False, truth
@@ -68,7 +89,7 @@ class ImageKind(Kind):
         """Raise InputError for what the constructor refuses, whatever the data: a model of the least size is built."""
         super().refuse(settings)
         if "std" in settings.given and not issubclass(LIKELIHOODS[settings["likelihood"]], RealDecoder):
-            expected = "--std with a likelihood of real numbers, gaussian or laplace"
+            expected = "--std with a likelihood of real numbers, gaussian, laplace or student-t"
             raise InputError("train", expected, f"--likelihood {settings['likelihood']}")
         self.smallest(settings)
 
@@ -77,19 +98,12 @@ class ImageKind(Kind):
         raise NotImplementedError
 
 
-def refuse_vectors(kind: Kind, dataset: Dataset) -> None:
-    """Raise DataError for vectors, on which nothing can be convolved."""
-    if dataset.images.ndim == 2:
-        raise DataError(f"--model {kind.name}", "images (N, H, W, C)", f"vectors {dataset.images.shape}")
+class VAEKind(ImageKind):
+    """A kind of VAE, whose prior may be learned, and whose data may have missing entries."""
 
-
-class MultilayerVAE(ImageKind):
-    """A VAE of two multilayer perceptrons."""
-
-    name, summary = "mlp", "a VAE of perceptrons"
     model = sv.VAE
-    options = (*COMMON, FREE_BITS, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD, MISSING)
     pictures = pictures.OF_A_VAE
+    sampling = (DRAWS, CODES)
     imputes = True
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,6 +113,49 @@ class MultilayerVAE(ImageKind):
     def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
         """Whether entries may be missing."""
         return {"missing": model.missing}
+
+    def arguments(self, settings: Settings) -> dict[str, Any]:
+        """Those of all such models, and the prior; M1 of m1+m2 has no options of it, and keeps Normal(0, I)."""
+        names = {"prior": "prior", "n_components": "components"}
+        return super().arguments(settings) | {
+            argument: settings[option] for argument, option in names.items() if option in settings
+        }
+
+    def refuse(self, settings: Settings) -> None:
+        """Raise InputError also for components of a prior that has none."""
+        if "components" in settings.given and settings["prior"] == "normal":
+            raise InputError("train", "--components with --prior mixture or vamp", "--prior normal")
+        super().refuse(settings)
+
+    def sampling_arguments(
+        self, model: Any, asked: dict[str, Any], train: Callable[[], Dataset], seed: int
+    ) -> dict[str, Any]:
+        """The mixture that --codes asks for, fitted to codes of training images, evenly chosen if there are many."""
+        if "codes" not in asked:
+            return asked
+        x = self.observations(train())
+        x = x[:: math.ceil(len(x) / MOST_CODES)]
+        return asked | {"codes": sv.fit_codes(model, x, asked["codes"], seed)}
+
+    def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
+        """As in Kind; draws from codes are said not to be draws from the prior."""
+        lines = super().write_samples(path, model, n, seed, shape, **asked)
+        codes = asked.get("codes")
+        note = [] if codes is None else [f"z from {codes.n_components} Gaussians fitted to codes, not from the prior"]
+        return note + lines
+
+
+def refuse_vectors(kind: Kind, dataset: Dataset) -> None:
+    """Raise DataError for vectors, on which nothing can be convolved."""
+    if dataset.images.ndim == 2:
+        raise DataError(f"--model {kind.name}", "images (N, H, W, C)", f"vectors {dataset.images.shape}")
+
+
+class MultilayerVAE(VAEKind):
+    """A VAE of two multilayer perceptrons."""
+
+    name, summary = "mlp", "a VAE of perceptrons"
+    options = (*COMMON, FREE_BITS, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD, MISSING, *PRIOR)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
         """VAE.mlp for images of this size; as M1, which has no option for it, without missing entries."""
@@ -110,22 +167,11 @@ class MultilayerVAE(ImageKind):
         return sv.VAE.mlp(1, hidden=[1] * len(settings["hidden"]), **self.arguments(settings) | {"latent_size": 1})
 
 
-class ConvolutionalVAE(ImageKind):
+class ConvolutionalVAE(VAEKind):
     """A VAE of convolutional networks."""
 
     name, summary = "conv", "a VAE of convolutions"
-    model = sv.VAE
-    options = (*COMMON, FREE_BITS, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD, MISSING)
-    pictures = pictures.OF_A_VAE
-    imputes = True
-
-    def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Whether entries may be missing."""
-        return {"missing": True} if options["missing"] else {}
-
-    def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
-        """Whether entries may be missing."""
-        return {"missing": model.missing}
+    options = (*COMMON, FREE_BITS, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD, MISSING, *PRIOR)
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
         """Raise DataError also for vectors."""

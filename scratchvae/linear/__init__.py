@@ -1,7 +1,9 @@
-"""The first half of the course deck in scikit-learn's conventions: two classifiers, and five models X ~ A B."""
+"""The first half of the course deck in scikit-learn's conventions: two classifiers, five models X ~ A B, and a
+mixture of Gaussians."""
 
 from scratchvae.linear.estimator import ConvergenceWarning
 from scratchvae.linear.factor_analysis import FactorAnalysis
+from scratchvae.linear.gaussian_mixture import GaussianMixture
 from scratchvae.linear.ica import FastICA
 from scratchvae.linear.logistic_regression import LogisticRegression
 from scratchvae.linear.naive_bayes import GaussianNaiveBayes
@@ -16,6 +18,7 @@ __all__ = [
     "ConvergenceWarning",
     "FactorAnalysis",
     "FastICA",
+    "GaussianMixture",
     "GaussianNaiveBayes",
     "LogisticRegression",
 ]

@@ -11,10 +11,13 @@ from scratchvae.models.networks import (
     GaussianDecoder,
     GaussianEncoder,
     LaplaceDecoder,
+    NegativeBinomialDecoder,
     OfKnownEntries,
     OfLogCounts,
     PoissonDecoder,
+    StudentTDecoder,
 )
+from scratchvae.models.priors import PRIORS, VampPrior
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
 from scratchvae.models.sketch_networks import SketchDecoder, SketchEncoder
 from scratchvae.models.sketch_rnn import SketchRNN
@@ -31,6 +34,7 @@ from scratchvae.models.vae import VAE
 
 __all__ = [
     "LIKELIHOODS",
+    "PRIORS",
     "VAE",
     "BernoulliDecoder",
     "ClassConditional",
@@ -43,6 +47,7 @@ __all__ = [
     "LaplaceDecoder",
     "MoleculeVAE",
     "OfKnownEntries",
+    "NegativeBinomialDecoder",
     "OfLogCounts",
     "PoissonDecoder",
     "PropertyDecoder",
@@ -54,6 +59,8 @@ __all__ = [
     "SketchEncoder",
     "SketchRNN",
     "StackedVAE",
+    "StudentTDecoder",
     "SymbolDecoder",
+    "VampPrior",
     "TableVAE",
 ]

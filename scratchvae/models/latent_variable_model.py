@@ -29,7 +29,7 @@ class LatentVariableModel(Configured):
     `fit` ascends.
     """
 
-    prior: Normal
+    prior: Any
     observed_shape: tuple[int, ...] | None
     binarize: str
     missing: bool = False
@@ -44,8 +44,12 @@ class LatentVariableModel(Configured):
         observed_shape: Sequence[int] | None,
         binarize: str,
         missing: bool = False,
+        prior: Any = None,
     ) -> None:
-        """Set encoder, decoder, p(z) = Normal(0, I) and how data are prepared. Raises InputError for what cannot be."""
+        """Set encoder, decoder, p(z), by default Normal(0, I), and how data are prepared.
+
+        Raises InputError for what cannot be, ShapeError for a prior of another size than the latent variables.
+        """
         kind = type(self).__name__
         for name, part in (("encoder", encoder), ("decoder", decoder)):
             if not isinstance(part, Module):
@@ -63,7 +67,8 @@ class LatentVariableModel(Configured):
             raise InputError(kind, "missing as True or False", repr(missing))
         self.encoder, self.decoder, self.binarize, self.missing = encoder, decoder, binarize, missing
         self.observed_shape = None if observed_shape is None else tuple(observed_shape)
-        self.prior = Normal(*numpy.zeros((2, latent_size), dtype=numpy.float32))
+        standard = Normal(*numpy.zeros((2, latent_size), dtype=numpy.float32))
+        self.prior = standard if prior is None else _checked_prior(kind, prior, (latent_size,))
         if encoder.parameters():
             self.to(encoder.device)
 
@@ -71,7 +76,16 @@ class LatentVariableModel(Configured):
         """n draws z ~ p(z): an array.   (n, K)"""
         if not isinstance(n, Integral) or n < 1:
             raise InputError("sample", "n of at least 1", repr(n))
-        return self.prior.sample(Noise(seed, device=self.device).normal("prior", (n, self.latent_size)))
+        noise, shape = Noise(seed, device=self.device), (n, self.latent_size)
+        if isinstance(self.prior, Normal):
+            return self.prior.sample(noise.normal("prior", shape))
+        return self.prior.sample(noise.uniform("component", shape[:1]), noise.normal("prior", shape))
+
+    @property
+    def has_standard_prior(self) -> bool:
+        """Whether p(z) is Normal(0, I)."""
+        prior = self.prior
+        return type(prior) is Normal and not prior.parameters() and not (prior.mean.any() or prior.log_std.any())
 
     @property
     def latent_size(self) -> int:
@@ -92,8 +106,8 @@ class LatentVariableModel(Configured):
         return f", binarize={self.binarize}" + (", missing entries are integrated out" if self.missing else "")
 
     def entries(self, x: Any) -> int:
-        """How many numbers the decoder computes at a time for one row of x, so that memory can be bounded."""
-        return math.prod(x.shape[1:])
+        """How many numbers decoder and prior compute at a time for one row of x, so that memory can be bounded."""
+        return max(math.prod(x.shape[1:]), getattr(self.prior, "n_components", 1) * self.latent_size)
 
     # ---- the entrance for data
 
@@ -164,3 +178,15 @@ class LatentVariableModel(Configured):
     def augment(self, x: Any, noise: Any) -> Any:
         """A prepared minibatch as training alone varies it: here not at all."""
         return x
+
+
+def _checked_prior(kind: str, prior: Any, shape: tuple[int, ...]) -> Any:
+    """A prior, if it can score and draw z of this shape."""
+    if not isinstance(prior, Module) or not all(hasattr(prior, name) for name in ("shape", "log_prob", "sample")):
+        hint = (
+            'sv.distributions.Normal, NormalMixture or sv.models.VampPrior; the constructors take "mixture" and "vamp"'
+        )
+        raise InputError(kind, "a prior with shape, log_prob and sample", repr(prior), hint)
+    if tuple(prior.shape) != shape:
+        raise ShapeError(kind, f"a prior of shape {shape}", str(tuple(prior.shape)))
+    return prior

@@ -11,15 +11,28 @@ import numpy
 from scratchvae import ops
 from scratchvae.autodiff import Tensor
 from scratchvae.backend import array_module
-from scratchvae.distributions import Bernoulli, Categorical, Distribution, KnownEntries, Laplace, Normal, Poisson
+from scratchvae.distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    KnownEntries,
+    Laplace,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+    StudentT,
+)
 from scratchvae.errors import InputError
 from scratchvae.nn import Module, glorot_uniform
 from scratchvae.nn.linear import ACTIVATIONS, check_activation
 from scratchvae.noise import Noise
 
-SMALLEST_STD = 1e-3  # of a Gaussian or Laplace likelihood; about the rounding error of 8-bit pixels, 1 / (255 sqrt(12))
-LARGEST_RATE = 2.0**24  # of a Poisson likelihood; up to here float32 holds every count
+SMALLEST_STD = 1e-3  # of a likelihood of real numbers; about the rounding error of 8-bit pixels, 1 / (255 sqrt(12))
+LARGEST_RATE = 2.0**24  # of a likelihood of counts; up to here float32 holds every count
 INITIAL_STD = 0.3  # of one that is learned; about the deviation of grey values in [0, 1]
+SMALLEST_EXCESS, LARGEST_EXCESS = 1e-2, 1e6  # of degrees of freedom over 2, where the variance becomes finite
+INITIAL_EXCESS = 3.0  # five degrees of freedom
+SMALLEST_DISPERSION, LARGEST_DISPERSION = 1e-3, 1e6  # a variance of m + 1000 m^2, and that of a Poisson
 
 
 class GaussianEncoder(Module):
@@ -190,14 +203,42 @@ class PoissonDecoder(Decoder):
         return OfLogCounts(network)
 
     def __call__(self, z: Any) -> Poisson:
-        return Poisson(bounded_log_rate(self.network(z)), self.event_ndim)
+        return Poisson(bounded_above(self.network(z), LARGEST_RATE), self.event_ndim)
 
     def __repr__(self) -> str:
         return f"Poisson(log rate = {self.network})"
 
 
+class NegativeBinomialDecoder(Decoder):
+    """p(x | z) = NegativeBinomial(m, t),   where the network f gives log m and log t side by side, (N, K) -> (N, 2 D)
+
+    The mean m stays below 2^24, as the rate of a Poisson decoder, and the inverse dispersion t between 1e-3 and 1e6,
+    both bounded smoothly.
+    """
+
+    likelihood = NegativeBinomial
+
+    @classmethod
+    def outputs_per_entry(cls, std: float | str) -> int:
+        """Two: the log mean and the log inverse dispersion."""
+        return 2
+
+    @staticmethod
+    def reader(network: Any) -> Any:
+        """The network reads log(1 + x)."""
+        return OfLogCounts(network)
+
+    def __call__(self, z: Any) -> NegativeBinomial:
+        log_mean, log_dispersion = halves(self.network(z))
+        log_dispersion = bounded_above(bounded_below(log_dispersion, SMALLEST_DISPERSION), LARGEST_DISPERSION)
+        return NegativeBinomial(bounded_above(log_mean, LARGEST_RATE), log_dispersion, self.event_ndim)
+
+    def __repr__(self) -> str:
+        return f"NegativeBinomial(log mean and log inverse dispersion = {self.network})"
+
+
 class RealDecoder(Decoder):
-    """p(x | z) of mean f(z) and standard deviation sigma, x of real numbers: Gaussian or Laplace
+    """p(x | z) of mean f(z) and standard deviation sigma, x of real numbers: Gaussian, Laplace, Student-t
 
     std: sigma as a number; "learned": one learned number, 0.3 at first; "decoder": one per pixel, near 1 at first, and
     the network, (N, K) -> (N, 2 D) or (N, H, W, 2 C), gives mean and raw log std side by side on the last axis. What is
@@ -236,8 +277,8 @@ class RealDecoder(Decoder):
         """The mean and log sigma of every entry of x.   (N, K) -> (N, D), and (N, D) or ()"""
         if self.std == "decoder":
             mean, raw_log_std = halves(self.network(z))
-            return mean, bounded_log_std(raw_log_std)
-        return self.network(z), bounded_log_std(self.raw_log_std) if self.std == "learned" else self.log_std
+            return mean, bounded_below(raw_log_std, SMALLEST_STD)
+        return self.network(z), bounded_below(self.raw_log_std, SMALLEST_STD) if self.std == "learned" else self.log_std
 
     def __repr__(self) -> str:
         std = self.std if isinstance(self.std, str) else f"{self.std:g}"
@@ -271,11 +312,37 @@ class LaplaceDecoder(RealDecoder):
         return Laplace(mean, log_std - 0.5 * math.log(2), self.event_ndim)
 
 
+class StudentTDecoder(RealDecoder):
+    """p(x | z) = product over the entries of StudentT(f(z), s, n),   s = sigma sqrt((n - 2) / n),   f(z) the mean
+
+    The degrees of freedom n are one learned number above 2, at first 5: n = 2 + e, where log e is bounded smoothly to
+    1e-2 < e < 1e6. std: sigma, as in RealDecoder, and not the scale s: so the same number means the same spread as a
+    Gaussian's, which the decoder becomes for large n.
+    """
+
+    likelihood = StudentT
+
+    def __init__(self, network: Any, std: float | str = 0.1, event_ndim: int = 1) -> None:
+        super().__init__(network, std, event_ndim)
+        self.raw_log_excess = Tensor(numpy.array(math.log(INITIAL_EXCESS), dtype=numpy.float32))
+
+    def __call__(self, z: Any) -> StudentT:
+        mean, log_std = self.parameters_of_x(z)
+        log_excess = bounded_above(bounded_below(self.raw_log_excess, SMALLEST_EXCESS), LARGEST_EXCESS)
+        log_df = math.log(2) + ops.softplus(log_excess - math.log(2))
+        return StudentT(mean, log_std + 0.5 * (log_excess - log_df), log_df, self.event_ndim)
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, degrees of freedom learned)"
+
+
 LIKELIHOODS: dict[str, type[Decoder]] = {
     "bernoulli": BernoulliDecoder,
     "gaussian": GaussianDecoder,
     "laplace": LaplaceDecoder,
+    "student-t": StudentTDecoder,
     "poisson": PoissonDecoder,
+    "negative-binomial": NegativeBinomialDecoder,
 }
 """Name -> the decoder of that likelihood."""
 
@@ -287,15 +354,14 @@ def decoder_named(operation: str, name: str) -> type[Decoder]:
     return LIKELIHOODS[name]
 
 
-def bounded_log_std(raw_log_std: Any) -> Any:
-    """log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, which is above log s."""
-    smallest = math.log(SMALLEST_STD)
-    return smallest + ops.softplus(raw_log_std - smallest)
+def bounded_below(raw: Any, smallest: float) -> Any:
+    """log s + log(1 + exp(raw - log s)): a logarithm that stays above that of s."""
+    return math.log(smallest) + ops.softplus(raw - math.log(smallest))
 
 
-def bounded_log_rate(f: Any) -> Any:
-    """log r = f - log(1 + exp(f - log s)) with s = 2^24, which is below log s."""
-    return f - ops.softplus(f - math.log(LARGEST_RATE))
+def bounded_above(raw: Any, largest: float) -> Any:
+    """raw - log(1 + exp(raw - log s)): a logarithm that stays below that of s."""
+    return raw - ops.softplus(raw - math.log(largest))
 
 
 def halves(output: Any) -> tuple[Any, Any]:

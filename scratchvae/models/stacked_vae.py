@@ -189,6 +189,8 @@ def _checked(first: Any, units: Any) -> numpy.ndarray:
     """Latent units of a VAE, as int64. Raises InputError for what is neither."""
     if not isinstance(first, VAE):
         raise InputError("StackedVAE", "a VAE as first", type(first).__name__)
+    if not first.has_standard_prior:
+        raise InputError("StackedVAE", "a first model whose prior is Normal(0, I)", repr(first.prior))
     units = to_numpy(units)
     if units.shape == (0,):
         hint = "if none is active, its posterior has collapsed"

@@ -13,7 +13,7 @@ from scratchvae.backend import array_module
 from scratchvae.columns import Column, standardized
 from scratchvae.distributions import Columns, Distribution
 from scratchvae.distributions.columns import groups_of, in_groups
-from scratchvae.models.networks import bounded_log_rate, bounded_log_std
+from scratchvae.models.networks import LARGEST_RATE, SMALLEST_STD, bounded_above, bounded_below
 from scratchvae.nn import Module
 
 
@@ -67,8 +67,8 @@ class RowDecoder(Module):
         f, start = self.network(z), self.raw_log_std.shape[0]
         if self.counts:
             end = start + len(self.counts)
-            f = ops.concatenate([f[..., :start], bounded_log_rate(f[..., start:end]), f[..., end:]], axis=-1)
-        return Columns(self.columns, f, bounded_log_std(self.raw_log_std))
+            f = ops.concatenate([f[..., :start], bounded_above(f[..., start:end], LARGEST_RATE), f[..., end:]], axis=-1)
+        return Columns(self.columns, f, bounded_below(self.raw_log_std, SMALLEST_STD))
 
     def __repr__(self) -> str:
         kinds = [column.kind for column in self.columns]

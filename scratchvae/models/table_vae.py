@@ -116,13 +116,13 @@ class TableVAE(VAE):
         """The mean of p(x | z) at the mean of q(z | x): rows with the most probable levels, (N, D). draws: see VAE."""
         return super().reconstruct(self.observations(x), draws, seed)
 
-    def sample(self, n: int, seed: int = 0, draws: bool = True) -> Any:
+    def sample(self, n: int, seed: int = 0, draws: bool = True, codes: Any = None) -> Any:
         """n rows drawn from p(x, z), noise and all, as float64 (n, D); `table` names the levels.
 
         Without draws, the means of p(x | z), which are no rows of the table: each has the most probable level of every
         category.
         """
-        return super().sample(n, seed, draws)
+        return super().sample(n, seed, draws, codes)
 
     def table(self, x: Any) -> dict[str, numpy.ndarray]:
         """Rows as a dict of columns, numbers as float64 and levels by name: what pandas.DataFrame takes.   (N, D)

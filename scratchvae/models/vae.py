@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 from scratchvae import ops
 from scratchvae.arrays import as_array, is_array
 from scratchvae.autodiff import no_grad
-from scratchvae.backend import array_module
-from scratchvae.distributions import Categorical, Normal, kl
+from scratchvae.backend import array_module, asarray
+from scratchvae.distributions import Categorical, Normal, kl, kl_with_draws
 from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import InputError, whole_number
 from scratchvae.evaluation import observations, prepared, rows_at_once
 from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.latent_variable_model import LatentVariableModel
 from scratchvae.models.networks import DecoderOfKnownEntries, GaussianEncoder, OfKnownEntries, decoder_named
+from scratchvae.models.priors import prior_named
 from scratchvae.nn import MLP, ConvolutionalNetwork, TransposedConvolutionalNetwork
 from scratchvae.nn.convolution import feature_maps
 from scratchvae.noise import Noise
@@ -29,7 +30,7 @@ MOST_SAMPLES = 100_000
 class VAE(LatentVariableModel):
     """p(x, z) = p(x | z) p(z),   q(z | x) approximates p(z | x).
 
-    prior    p(z) = Normal(0, I)                        shape (K,)
+    prior    p(z) = Normal(0, I), or another            shape (K,)
     encoder  x (N, D) -> Normal over z (N, K)           q(z | x)
     decoder  z (N, K) -> distribution over x (N, D)     p(x | z)
 
@@ -49,6 +50,9 @@ class VAE(LatentVariableModel):
     missing : bool
         Whether entries of x may be NaN, for missing. The encoder then has to take NaN, as OfKnownEntries does, and the
         decoder is a DecoderOfKnownEntries: all bounds are bounds of log p(x_o), of the known entries x_o alone.
+    prior : Module, optional
+        Another p(z) than Normal(0, I), such as a NormalMixture of Tensors or a VampPrior, which are trained along. It
+        has shape (K,), log_prob(z), and sample(uniform, normal), where uniform noise chooses the component.
 
     Source: deck, "Variational Auto-Encoders" to "Summary"; Kingma & Welling (2014), sections 2.1 to 2.4.
     """
@@ -65,8 +69,9 @@ class VAE(LatentVariableModel):
         observed_shape: Sequence[int] | None = None,
         binarize: str = "none",
         missing: bool = False,
+        prior: Any = None,
     ) -> None:
-        self.set_networks(encoder, decoder, latent_size, observed_shape, binarize, missing)
+        self.set_networks(encoder, decoder, latent_size, observed_shape, binarize, missing, prior)
 
     @classmethod
     @constructor
@@ -81,12 +86,16 @@ class VAE(LatentVariableModel):
         binarize: str = "none",
         seed: int = 0,
         missing: bool = False,
+        prior: str = "normal",
+        n_components: Size = 100,
     ) -> VAE:
         """A VAE of two multilayer perceptrons, D -> hidden -> 2 K and K -> reversed hidden -> D (or 2 D).
 
-        likelihood: a name in LIKELIHOODS: "bernoulli"; "gaussian" or "laplace", with std as in RealDecoder; "poisson".
-        missing: whether entries of x may be NaN, for missing; the model learns from the others. Weights are Glorot
-        uniform, biases zero.
+        likelihood: a name in LIKELIHOODS: "bernoulli"; "gaussian", "laplace" or "student-t", with std as in
+        RealDecoder; "poisson" or "negative-binomial".
+        missing: whether entries of x may be NaN, for missing; the model learns from the others.
+        prior: "normal", Normal(0, I); "mixture" of n_components Gaussians, all of it learned; "vamp", the VampPrior of
+        n_components pseudo-inputs, which start from noise. Weights are Glorot uniform, biases zero.
         """
         if not isinstance(hidden, Sequence):
             raise InputError("VAE.mlp", "hidden as a sequence of widths", repr(hidden), "hidden=(400,)")
@@ -96,9 +105,10 @@ class VAE(LatentVariableModel):
         encode = MLP([inputs, *hidden, 2 * latent_size], noise.child("encoder"), activation)
         decode = MLP([latent_size, *reversed(hidden), outputs], noise.child("decoder"), activation)
         encoder = GaussianEncoder(decoder.reader(OfKnownEntries(encode) if missing else encode))
+        p_z = prior_named("VAE.mlp", prior, n_components, latent_size, encoder, (input_size,), decoder, noise)
         decoder = decoder.of(decode, std, 1)
         decoder = DecoderOfKnownEntries(decoder) if missing else decoder
-        return cls(encoder, decoder, latent_size, (input_size,), binarize, missing)
+        return cls(encoder, decoder, latent_size, (input_size,), binarize, missing, p_z)
 
     @classmethod
     @constructor
@@ -113,6 +123,8 @@ class VAE(LatentVariableModel):
         binarize: str = "none",
         seed: int = 0,
         missing: bool = False,
+        prior: str = "normal",
+        n_components: Size = 100,
     ) -> VAE:
         """A VAE of images (N, H, W, C): 4 x 4 convolutions of stride 2, (H/2, W/2, channels[0]) -> ... -> 2 K and back.
 
@@ -128,9 +140,10 @@ class VAE(LatentVariableModel):
         output_shape = (*image_shape[:2], decoder.outputs_per_entry(std) * image_shape[2])
         decode = TransposedConvolutionalNetwork(latent_size, channels, output_shape, noise.child("decoder"), activation)
         encoder = GaussianEncoder(decoder.reader(OfKnownEntries(encode) if missing else encode))
+        p_z = prior_named("VAE.convolutional", prior, n_components, latent_size, encoder, image_shape, decoder, noise)
         decoder = decoder.of(decode, std, 3)
         decoder = DecoderOfKnownEntries(decoder) if missing else decoder
-        return cls(encoder, decoder, latent_size, image_shape, binarize, missing)
+        return cls(encoder, decoder, latent_size, image_shape, binarize, missing, p_z)
 
     def call_encoder(self, x: Any, noise: Any) -> Any:
         """q(z | x) for `elbo_terms` and `log_weights`; networks that drop out are handed the noise of training."""
@@ -141,11 +154,15 @@ class VAE(LatentVariableModel):
         return self.decoder(z)
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
-        """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)"""
+        """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)
+
+        The KL is its formula for the Normal(0, I), and for a prior without one E_q[log q(z | x) - log p(z)] by the same
+        draws.
+        """
         x = self.rows(x)
         q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return ops.mean(log_prob(self.call_decoder(z, noise), x, z), axis=0), kl(q, self.prior)
+        return ops.mean(log_prob(self.call_decoder(z, noise), x, z), axis=0), kl_with_draws(q, self.prior, z)
 
     def elbo(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """L(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,)
@@ -188,7 +205,7 @@ class VAE(LatentVariableModel):
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """log w = log p(x | z) + log p(z) - log q(z | x) for draws z of q(z | x), in nats.   (N, D) -> (S, N)
 
-        Their mean is the ELBO by Monte Carlo, without the analytic KL (Kingma & Welling, equation 6); the log of the
+        Their mean is the ELBO by Monte Carlo, without an analytic KL (Kingma & Welling, equation 6); the log of the
         mean of their exponentials estimates log p(x). kl_weight and record: as in `elbo`.
 
         Source: deck, "The per-datapoint ELBO".
@@ -227,13 +244,17 @@ class VAE(LatentVariableModel):
             return draw(self.decode(q.sample(noise.normal("z", q.shape))), noise).reshape(x.shape)
         return self.decode(q.mean).mean.reshape(x.shape)
 
-    def sample(self, n: int, seed: int = 0, draws: bool = False) -> Any:
+    def sample(self, n: int, seed: int = 0, draws: bool = False, codes: Any = None) -> Any:
         """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)
 
         With draws, a draw x ~ p(x | z) at each of the same z: samples of the model, as its data are. The means are
-        smoother than any of these.
+        smoother than any of these. codes: a mixture by `sv.fit_codes`, from which z is then drawn instead of p(z).
         """
-        p = self.decode(self.prior_draws(n, seed))
+        if codes is None:
+            z = self.prior_draws(n, seed)
+        else:
+            z = asarray(codes.sample(n, seed), self.device).astype(self.dtype)
+        p = self.decode(z)
         return draw(p, Noise(seed, device=self.device)) if draws else p.mean
 
     # ---- missing entries
@@ -292,9 +313,12 @@ class VAE(LatentVariableModel):
 
     def __repr__(self) -> str:
         observed = "..." if self.observed_shape is None else ", ".join(map(str, self.observed_shape))
+        learned = sum(x.size for name, x in self.named_parameters().items() if name.startswith("prior."))
+        prior = "Normal(0, I)" if self.has_standard_prior else self.prior
+        prior = "Normal" if type(prior) is Normal else prior
         return (
             f"{type(self).__name__}, {self.count():,} parameters{self.preparation()}\n"
-            f"  p(z)      Normal(0, I)    z ({self.latent_size},)    no parameters\n"
+            f"  p(z)      {prior}    z ({self.latent_size},)    {f'{learned:,}' if learned else 'no'} parameters\n"
             f"  p(x | z)  {self.decoder}    x ({observed})    {self.decoder.count():,} parameters\n"
             f"  q(z | x)  {self.encoder}    z ({self.latent_size},)    {self.encoder.count():,} parameters"
         )

@@ -74,6 +74,12 @@ def orthogonal(noise: Noise, shape: tuple[int, int]) -> Any:
     return w if shape[0] >= shape[1] else w.swapaxes(0, 1)
 
 
+def normal(noise: Noise, shape: tuple[int, ...], mean: float = 0.0, std: float = 1.0) -> Any:
+    """W ~ Normal(mean, std^2)"""
+    _spend(shape)
+    return mean + std * noise.normal("weight", shape)
+
+
 def _fans(shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) != 2:
         raise ShapeError("initial values", "the shape of a matrix, or fans", str(shape))

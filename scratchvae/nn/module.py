@@ -179,7 +179,7 @@ def _hidden(value: Any) -> Iterator[Any]:
 def _replaced(value: Any, arrays: dict[int, Any]) -> Any:
     """The value with each array in it exchanged for the one that stands under its id; lists and dicts stay the same."""
     if _is_array(value):
-        return arrays[id(value)]
+        return arrays.get(id(value), value)  # a module that stands in two places has new ones already
     if isinstance(value, dict):
         value.update({key: _replaced(part, arrays) for key, part in value.items()})
     if isinstance(value, list):

@@ -49,12 +49,15 @@ def samples(
     image_shape: Sequence[int] | None = None,
     shades: Shades | None = None,
     draws: bool = False,
+    codes: Any = None,
 ) -> Figure:
-    """The means of p(x | z) for n samples z ~ p(z); with draws, draws x ~ p(x | z) instead.
+    """The means of p(x | z) for n samples z ~ p(z), or z of `codes`, a mixture by `sv.fit_codes`.
 
+    draws: draws x ~ p(x | z) instead of the means
     image_shape, shades: as at the top of this file
     """
-    return images(model.sample(n, seed, draws=draws), image_shape, shades or shades_of_model(model))
+    asked = {"draws": draws} | ({} if codes is None else {"codes": codes})
+    return images(model.sample(n, seed, **asked), image_shape, shades or shades_of_model(model))
 
 
 def reconstructions(

@@ -15,9 +15,11 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from scratchvae import latent_space
 from scratchvae.arrays import as_array
+from scratchvae.autodiff import no_grad
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.plotting.canvas import (
@@ -32,6 +34,7 @@ from scratchvae.plotting.canvas import (
 )
 
 MOST_POINTS = 5000  # of a scatter plot
+PRIOR_DRAWS = 10_000  # by which the regions of a prior are found
 MARKERS = "o^sDvPX"  # of ten classes each
 MOST_CLASSES = 10 * len(MARKERS)
 
@@ -52,6 +55,8 @@ def decoder_manifold(
 ) -> Figure:
     """The mean of p(x | z) for z on `latent_grid`: the whole of a 2-D latent space as the prior sees it.
 
+    Where the prior is not Normal(0, I) the grid is even instead, over where 98 % of the prior's draws lie in each unit.
+
     image_shape, shades: as at the top of this file. Raises InputError for a latent space of another dimension.
 
     Source: deck, 'The "hello world" of deep generative models'; Kingma & Welling (2014),
@@ -62,18 +67,53 @@ def decoder_manifold(
     if model.latent_size != 2 or hasattr(model, "n_classes"):
         received = f"a {model.latent_size}-D one" + (" with classes" if hasattr(model, "n_classes") else "")
         raise InputError("decoder_manifold", "a 2-D latent space", received, "samples shows any")
-    z = latent_grid(n).reshape(-1, 2)
-    means = as_images(model.decode(asarray(z, model.device)).mean, image_shape)
+    standard = model.has_standard_prior
+    z, extent = (latent_grid(n), (0, 1, 0, 1)) if standard else _even_grid(model, n)
+    means = as_images(model.decode(asarray(z.reshape(-1, 2), model.device)).mean, image_shape)
     figure = Figure(figsize=(6.4, 6.6), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    show(axes, image_grid(means, n), shades or shades_of_model(model), extent=(0, 1, 0, 1))
-    ticks = numpy.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5])
-    axes.set_xticks(ndtr(ticks), [f"${tick:g}$" for tick in ticks])
-    axes.set_yticks(ndtr(ticks), [f"${tick:g}$" for tick in ticks])
+    show(axes, image_grid(means, n), shades or shades_of_model(model), extent=extent)
+    if standard:
+        ticks = numpy.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5])
+        axes.set_xticks(ndtr(ticks), [f"${tick:g}$" for tick in ticks])
+        axes.set_yticks(ndtr(ticks), [f"${tick:g}$" for tick in ticks])
+    else:
+        axes.set_aspect("auto")  # a cell is an image, whatever its sides are in z
+        axes.xaxis.set_major_locator(MaxNLocator(7))
+        axes.yaxis.set_major_locator(MaxNLocator(7))
     axes.set(xlabel="$z_1$", ylabel="$z_2$")
-    axes.set_title("Mean of $p(x\\,|\\,z)$, cells of equal prior probability", fontsize=12)
+    cells = "cells of equal prior probability" if standard else "cells of equal size"
+    axes.set_title(f"Mean of $p(x\\,|\\,z)$, {cells}", fontsize=12)
     enlarge_labels(axes)
     return figure
+
+
+def _even_grid(model: Any, n: int) -> tuple[numpy.ndarray, tuple[float, float, float, float]]:
+    """The middles of n x n cells, as in `latent_grid`, and the borders of all: of 98 % of the prior's draws.
+
+    float32, (n, n, 2); left, right, bottom, top
+    """
+    low, high = numpy.quantile(to_numpy(model.prior_draws(PRIOR_DRAWS)), [0.01, 0.99], axis=0)
+    x, y = (a + (b - a) * (numpy.arange(n) + 0.5) / n for a, b in zip(low, high, strict=True))
+    grid = numpy.stack(numpy.meshgrid(x, y[::-1]), axis=-1).astype(numpy.float32)
+    return grid, (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
+
+
+def _draw_prior(axes: Axes, model: Any, n: int = 200) -> None:
+    """Lines of equal density p(z), around the densest regions that hold 50, 90 and 99 % of the prior's mass."""
+    draws = model.prior_draws(PRIOR_DRAWS)
+    points = to_numpy(draws)
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = 0.1 * (high - low)
+    x, y = (numpy.linspace(a, b, n, dtype=points.dtype) for a, b in zip(low - margin, high + margin, strict=True))
+    grid = numpy.stack(numpy.meshgrid(x, y), axis=-1)
+    with no_grad():
+        log_p = to_numpy(model.prior.log_prob(draws))
+        on_grid = numpy.stack([to_numpy(model.prior.log_prob(asarray(row, model.device))) for row in grid])
+    levels = numpy.unique(numpy.quantile(log_p, [1 - share for share in (0.99, 0.9, 0.5)]))
+    axes.contour(
+        x, y, on_grid, levels=levels, colors="dimgrey", linewidths=0.8, linestyles=("dotted", "dashed", "solid")
+    )
 
 
 # ---- where the data are
@@ -85,6 +125,9 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
     Of more than two latent units the two whose means vary most are shown, and named on the axes. Labels are classes,
     each with a name near the median of its points, or where they are fractions or more than MOST_CLASSES different
     numbers, a scale. A row whose label is NaN or infinite is grey.
+
+    Where there are two units and the prior is not Normal(0, I), lines surround the densest regions of p(z) that hold
+    50 % (solid), 90 % and 99 % (dotted) of it.
 
     Raises InputError for no rows, fewer than two latent units, and too many classes, and ShapeError unless there is a
     label for each row.
@@ -108,11 +151,15 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
         if labels.shape != (len(x),):
             raise ShapeError("latent_scatter", f"labels of shape ({len(x)},), one for each row", str(labels.shape))
         _scatter_labelled(axes, means, labels[::step])
+    title = "Means of $q(z\\,|\\,x)$"
+    if model.latent_size == 2 and not model.has_standard_prior:
+        _draw_prior(axes, model)
+        title += ", and the densest 50, 90 and 99 % of $p(z)$"
     for axis, unit in ((axes.xaxis, first), (axes.yaxis, second)):
         note = f"  (of {len(variances)} units; variance {variances[unit]:.2g})" if len(variances) > 2 else ""
         axis.set_label_text(f"mean of $z_{{{unit + 1}}}${note}")
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set_title("Means of $q(z\\,|\\,x)$", fontsize=12)
+    axes.set_title(title, fontsize=12)
     enlarge_labels(axes)
     return figure
 

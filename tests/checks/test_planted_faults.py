@@ -24,6 +24,7 @@ import scratchvae as sv
 from scratchvae import evaluation, objectives, ops
 from scratchvae.autodiff import Tensor
 from scratchvae.checks import exact_models, table
+from scratchvae.checks import priors as checks_of_priors
 from scratchvae.checks import semi_supervised as checks_of_m2
 from scratchvae.checks.gradient_table import primitives
 from scratchvae.checks.identities import EXAMPLES
@@ -34,10 +35,13 @@ from scratchvae.distributions import (
     BivariateMixture,
     KnownEntries,
     Laplace,
+    NegativeBinomial,
     Normal,
+    NormalMixture,
     Poisson,
     SketchDistribution,
     SketchStep,
+    StudentT,
     SymbolSequence,
     event,
     poisson,
@@ -59,8 +63,11 @@ from scratchvae.models import (
     BernoulliDecoder,
     GaussianDecoder,
     LaplaceDecoder,
+    NegativeBinomialDecoder,
     PoissonDecoder,
     StackedVAE,
+    StudentTDecoder,
+    VampPrior,
     latent_variable_model,
     sketch_rnn,
 )
@@ -135,7 +142,7 @@ def laplace_draws_from_one_tail(monkeypatch):
 
 
 def poisson_draws_from_the_wrong_tail(monkeypatch):
-    monkeypatch.setattr(poisson, "special_functions", lambda x: SimpleNamespace(gammaincc=gammainc, gammaln=gammaln))
+    monkeypatch.setattr(poisson, "special", lambda x: SimpleNamespace(gammaincc=gammainc, gammaln=gammaln))
 
 
 def from_a_rate_that_is_the_log_rate(monkeypatch):
@@ -155,6 +162,55 @@ def decoder_gives_the_rate(monkeypatch):
     monkeypatch.setattr(
         PoissonDecoder, "__call__", lambda self, z: Poisson(ops.log(ops.softplus(self.network(z))), self.event_ndim)
     )
+
+
+def student_t_log_prob(formula):
+    """Plant another log density; formula of (x - mean) / s, log_scale, n, c(n)."""
+
+    def log_prob(self, x):
+        n = ops.exp(self.log_df)
+        c = gammaln((n + 1) / 2) - gammaln(n / 2) - 0.5 * numpy.log(n * math.pi)
+        return event.sum_event(formula((x - self.mean) * ops.exp(-self.log_scale), self.log_scale, n, c), self)
+
+    return lambda monkeypatch: monkeypatch.setattr(StudentT, "log_prob", log_prob)
+
+
+def student_t_decoder(change):
+    """Plant another decoder; change of the location, log sigma and log n."""
+
+    def call(self, z):
+        mean, log_std = self.parameters_of_x(z)
+        return change(mean, log_std, math.log(2) + ops.softplus(self.raw_log_excess - math.log(2)))
+
+    return lambda monkeypatch: monkeypatch.setattr(StudentTDecoder, "__call__", call)
+
+
+def negative_binomial_log_prob(formula):
+    """Plant another log probability; formula of x, the mean m and the inverse dispersion t."""
+
+    def log_prob(self, x):
+        m, t = numpy.exp(self.log_mean), numpy.exp(self.log_dispersion)
+        return event.sum_event(formula(x, m, t), self)
+
+    return lambda monkeypatch: monkeypatch.setattr(NegativeBinomial, "log_prob", log_prob)
+
+
+def log_choose(x, t):
+    return gammaln(x + t) - gammaln(t) - gammaln(x + 1)
+
+
+def another_sample(kind, change):
+    """Draws of another distribution, change of the one that is asked."""
+    true = kind.sample
+    return lambda monkeypatch: monkeypatch.setattr(kind, "sample", lambda self, u: true(change(self), u))
+
+
+def dispersion_is_not_inverse(monkeypatch):
+    def call(self, z):
+        log_mean, raw = numpy.split(sv.to_numpy(self.network(z)), 2, axis=-1)
+        return NegativeBinomial(log_mean, -raw, self.event_ndim)
+
+    monkeypatch.setattr(NegativeBinomialDecoder, "__call__", call)
 
 
 def kl_of(kind, formula):
@@ -776,6 +832,8 @@ def test_fault(fault, monkeypatch):
 
 
 LAPLACE, POISSON = "Laplace: probabilities sum to 1", "Poisson: probabilities sum to 1"
+STUDENT_T, NEGATIVE_BINOMIAL = "StudentT: probabilities sum to 1", "NegativeBinomial: probabilities sum to 1"
+DECODERS = "decoders: mean and standard deviation"
 FAULTS_OF_LIKELIHOODS = {
     "Laplace likelihood with a factor of two in b": (
         laplace_log_prob(lambda d, s: -0.5 * d * ops.exp(-s) - s - math.log(2)),
@@ -814,6 +872,61 @@ FAULTS_OF_LIKELIHOODS = {
         "KL(Poisson, Poisson)",
     ),
     "Poisson decoder that gives the rate": (decoder_gives_the_rate, "decoders: mean and standard deviation"),
+    "Student-t likelihood without log s": (
+        student_t_log_prob(lambda u, s, n, c: c - (n + 1) / 2 * numpy.log1p(u**2 / n)),
+        STUDENT_T,
+    ),
+    "Student-t likelihood with the power n / 2": (
+        student_t_log_prob(lambda u, s, n, c: c - s - n / 2 * numpy.log1p(u**2 / n)),
+        STUDENT_T,
+    ),
+    "Student-t likelihood of u^2 for u^2 / n": (
+        student_t_log_prob(lambda u, s, n, c: c - s - (n + 1) / 2 * numpy.log1p(u**2)),
+        STUDENT_T,
+    ),
+    "Student-t likelihood of a Normal's constant": (
+        student_t_log_prob(lambda u, s, n, c: -0.5 * LOG_2_PI - s - (n + 1) / 2 * numpy.log1p(u**2 / n)),
+        STUDENT_T,
+    ),
+    "Student-t draws of twice the degrees of freedom": (
+        another_sample(StudentT, lambda d: StudentT(d.mean, d.log_scale, d.log_df + math.log(2))),
+        "StudentT: moments of draws",
+    ),
+    "Student-t std that is s": (
+        lambda monkeypatch: monkeypatch.setattr(StudentT, "std", property(lambda self: ops.exp(self.log_scale))),
+        "StudentT: moments of draws",
+    ),
+    "Student-t decoder that takes std for s": (
+        student_t_decoder(lambda mean, log_std, log_df: StudentT(mean, log_std, log_df)),
+        DECODERS,
+    ),
+    "negative binomial likelihood without log x!": (
+        negative_binomial_log_prob(
+            lambda x, m, t: gammaln(x + t) - gammaln(t) - t * numpy.log1p(m / t) - x * numpy.log1p(t / m)
+        ),
+        NEGATIVE_BINOMIAL,
+    ),
+    "negative binomial likelihood without log Gamma(t)": (
+        negative_binomial_log_prob(
+            lambda x, m, t: gammaln(x + t) - gammaln(x + 1) - t * numpy.log1p(m / t) - x * numpy.log1p(t / m)
+        ),
+        NEGATIVE_BINOMIAL,
+    ),
+    "negative binomial likelihood with both chances swapped": (
+        negative_binomial_log_prob(lambda x, m, t: log_choose(x, t) - x * numpy.log1p(m / t) - t * numpy.log1p(t / m)),
+        "NegativeBinomial: moments of draws",
+    ),
+    "negative binomial likelihood of 1 / t for t": (
+        negative_binomial_log_prob(
+            lambda x, m, t: log_choose(x, 1 / t) - numpy.log1p(m * t) / t - x * numpy.log1p(1 / (m * t))
+        ),
+        "NegativeBinomial: moments of draws",
+    ),
+    "negative binomial draws of a Poisson": (
+        another_sample(NegativeBinomial, lambda d: NegativeBinomial(d.log_mean, d.log_dispersion + 20)),
+        "NegativeBinomial: moments of draws",
+    ),
+    "negative binomial decoder of the dispersion for its inverse": (dispersion_is_not_inverse, DECODERS),
 }
 
 
@@ -821,6 +934,118 @@ FAULTS_OF_LIKELIHOODS = {
     ("plant", "caught_by"), (FAULTS_OF_LIKELIHOODS | LINEAR_FAULTS).values(), ids=FAULTS_OF_LIKELIHOODS | LINEAR_FAULTS
 )
 def test_fault_of_a_likelihood_or_a_linear_model(plant, caught_by, monkeypatch):
+    assert outcome(caught_by).passed
+    plant(monkeypatch)
+    assert not outcome(caught_by).passed
+
+
+# ---- priors
+
+
+def mixture_log_prob(formula):
+    """Plant another log density; formula of the logits and of log Normal(z; m_c, s_c) for every component."""
+
+    def log_prob(self, z):
+        return formula(self.logits, Normal(self.means, self.log_stds).log_prob(ops.expand_dims(z, -2)))
+
+    return lambda monkeypatch: monkeypatch.setattr(NormalMixture, "log_prob", log_prob)
+
+
+def mixture_draws(change):
+    """Draws of another mixture, or of other noise; change of (mixture, uniform, normal)."""
+    true = NormalMixture.sample
+    return lambda monkeypatch: monkeypatch.setattr(
+        NormalMixture, "sample", lambda self, uniform, normal: true(*change(self, uniform, normal))
+    )
+
+
+def kl_by_draws(formula):
+    """Plant another KL by draws; formula of log q(z) - log p(z), (S, N)."""
+
+    def divergence(q, p, z):
+        return formula(q.log_prob(z) - p.log_prob(z))
+
+    def plant(monkeypatch):
+        for module in (sv.models.vae, checks_of_priors):
+            monkeypatch.setattr(module, "kl_with_draws", divergence)
+
+    return plant
+
+
+def vamp(change):
+    """Plant another VampPrior; change of (encoder, u)."""
+
+    def mixture(self):
+        q = change(self.encoder, self.pseudo_inputs)
+        return NormalMixture(0 * sv.to_numpy(q.mean)[:, 0], q.mean, q.log_std)
+
+    return lambda monkeypatch: monkeypatch.setattr(VampPrior, "mixture", mixture)
+
+
+def detached(encoder, u):
+    q = encoder(u)
+    return Normal(*(sv.to_numpy(getattr(part, "data", part)) for part in (q.mean, q.log_std)))
+
+
+def wide(encoder, u):
+    q = encoder(ops.clip(u, -math.inf, math.inf))
+    return Normal(q.mean, 2 * q.log_std)
+
+
+MIXTURE, FIT_OF_MIXTURE = "NormalMixture: probabilities sum to 1", "epochs of fit, mixture prior"
+FAULTS_OF_PRIORS = {
+    "mixture of logits that are not normalised": (
+        mixture_log_prob(lambda logits, log_c: ops.logsumexp(logits + log_c, axis=-1)),
+        MIXTURE,
+    ),
+    "mixture of equal weights": (
+        mixture_log_prob(lambda logits, log_c: ops.logsumexp(log_c, axis=-1) - math.log(len(logits))),
+        MIXTURE,
+    ),
+    "mixture by the mean of logs": (
+        mixture_log_prob(lambda logits, log_c: ops.sum(ops.softmax(logits) * log_c, axis=-1)),
+        MIXTURE,
+    ),
+    "mixture of its nearest component alone": (
+        mixture_log_prob(lambda logits, log_c: ops.max(ops.log_softmax(logits) + log_c, axis=-1)),
+        MIXTURE,
+    ),
+    "mixture draws by equal weights": (
+        mixture_draws(lambda p, u, e: (NormalMixture(0 * p.logits, p.means, p.log_stds), u, e)),
+        "NormalMixture: moments of draws",
+    ),
+    "mixture draws of the means": (
+        mixture_draws(lambda p, u, e: (p, u, 0 * e)),
+        "NormalMixture: moments of draws",
+    ),
+    "KL by draws with its sign turned": (
+        kl_by_draws(lambda log_ratio: -ops.mean(log_ratio, axis=0)),
+        "mixture prior: ELBO + KL = log p(x)",
+    ),
+    "KL by draws, summed": (
+        kl_by_draws(lambda log_ratio: ops.sum(log_ratio, axis=0)),
+        "mixture prior: KL by draws, standard errors",
+    ),
+    "KL by the first of several draws": (kl_by_draws(lambda log_ratio: log_ratio[0]), FIT_OF_MIXTURE),
+    "KL by the log of the mean ratio": (
+        kl_by_draws(lambda log_ratio: ops.logsumexp(log_ratio, axis=0) - math.log(len(log_ratio))),
+        "vamp prior: KL by draws, standard errors",
+    ),
+    "VampPrior that no gradient reaches": (vamp(detached), "epochs of fit, vamp prior"),
+    "VampPrior of pseudo-inputs outside of the data": (
+        vamp(lambda encoder, u: encoder(1.0 * u)),
+        "epochs of fit, vamp prior",
+    ),
+    "VampPrior that reads log sigma as log variance": (vamp(wide), "VampPrior of all rows = aggregate posterior"),
+    "VampPrior of the first pseudo-input": (
+        vamp(lambda encoder, u: encoder(u[:1])),
+        "VampPrior of all rows = aggregate posterior",
+    ),
+}
+
+
+@pytest.mark.parametrize(("plant", "caught_by"), FAULTS_OF_PRIORS.values(), ids=FAULTS_OF_PRIORS)
+def test_fault_of_a_prior(plant, caught_by, monkeypatch):
     assert outcome(caught_by).passed
     plant(monkeypatch)
     assert not outcome(caught_by).passed
@@ -1334,7 +1559,7 @@ def test_the_page_on_trust_has_this_table():
         verdict: sum(fault.gradient_check == verdict for fault in FAULTS.values()) for verdict in ("sees", "blind")
     }
     assert f"{len(FAULTS)} faults" in page
-    others = [FAULTS_OF_M2, FAULTS_OF_LIKELIHOODS, LINEAR_FAULTS, FAULTS_OF_SKETCHES]
+    others = [FAULTS_OF_M2, FAULTS_OF_LIKELIHOODS, FAULTS_OF_PRIORS, LINEAR_FAULTS, FAULTS_OF_SKETCHES]
     others += [FAULTS_OF_GRU, FAULTS_OF_MOLECULES]
     assert f"{sum(map(len, others))} more faults" in page and all(f"({len(faults)}" in page for faults in others)
     assert f"Of the {sum(counts.values())} that change" in page and f"alone sees {counts['sees']}" in page

@@ -184,6 +184,8 @@ def test_counts_and_signed_data_of_a_file(tmp_path, capsys):
     numpy.save(tmp_path / "signed.npy", rng.standard_normal((60, 8, 8)))
     for name, likelihood, sentence in (
         ("counts", "poisson", "lower bound of log p(x), a probability of counts"),
+        ("counts", "negative-binomial", "lower bound of log p(x), a probability of counts"),
+        ("signed", "student-t", "lower bound of log p(x), a density of real numbers"),
         ("signed", "laplace", "lower bound of log p(x), a density of real numbers"),
         ("signed", "gaussian", "lower bound of log p(x), a density of real numbers"),
     ):

@@ -859,7 +859,7 @@ def configurations():
         "latent_size": ["two", 10**9, float("inf"), -2, [[]]],
         "hidden": [[-1], [10**6, 10**6], [10**12], [4.0], "abc", 4, None, [[4]], [None], [0], [4] * 20_000, {"4": 4}],
         "activation": ["relu6", ["relu"], {}, 3, None, "a\nb", "x" * 60_000],
-        "likelihood": ["poisson", [], None, 1],
+        "likelihood": ["poisson", "student_t", [], None, 1],
         "std": [float("nan"), float("inf"), -1, 0, "wide", [0.1], None, 10**4000, -(10**4000)],
         "binarize": ["some", 1, ["none"], "static"],
         "seed": [-1, 2**64, 0.5, float("nan"), "0", None, 10**4000],

@@ -16,10 +16,13 @@ from scratchvae.distributions import (
     Distribution,
     KnownEntries,
     Laplace,
+    NegativeBinomial,
     Normal,
+    NormalMixture,
     Poisson,
     SketchDistribution,
     SketchStep,
+    StudentT,
     SymbolSequence,
     kl,
     register_kl,
@@ -59,9 +62,9 @@ def categorical(rng):
 
 
 def test_every_distribution_and_pair_has_identities():
-    """Those of sketches, of molecules and of tables have rows of their own."""
+    """Those of sketches, molecules, tables and priors have rows of their own."""
     public = {getattr(sv.distributions, name) for name in sv.distributions.__all__ if name[0].isupper()}
-    with_rows = {BivariateMixture, Columns, SketchDistribution, SketchStep, KnownEntries, SymbolSequence}
+    with_rows = {BivariateMixture, Columns, KnownEntries, NormalMixture, SketchDistribution, SketchStep, SymbolSequence}
     assert set(EXAMPLES) == public - with_rows - {Distribution}
     names = {row.name for row in SECTIONS["identities"]}
     assert {f"KL({q.__name__}, {p.__name__})" for q, p in DIVERGENCES} <= names
@@ -80,10 +83,11 @@ def test_identities_see_a_thousandth_in_entropy(monkeypatch, cls):
 
 
 def test_identities_see_draws_from_slightly_wrong_probabilities(monkeypatch):
-    for cls in (Bernoulli, Categorical, Laplace, Poisson):
+    drawn = (Bernoulli, Categorical, Laplace, NegativeBinomial, Poisson, StudentT)
+    for cls in drawn:
         original = cls.sample
         monkeypatch.setattr(cls, "sample", lambda self, u, original=original: original(self, 0.999 * u))
-    assert broken() == {f"{name}: moments of draws" for name in ("Bernoulli", "Categorical", "Laplace", "Poisson")}
+    assert broken() == {f"{cls.__name__}: moments of draws" for cls in drawn}
 
 
 # ---- against SciPy and PyTorch

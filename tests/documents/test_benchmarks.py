@@ -25,6 +25,7 @@ from benchmarks import (
     mnist,
     molecule_search,
     molecules,
+    priors,
     reproduce,
     sketches,
 )
@@ -60,6 +61,17 @@ def test_what_a_classifier_sees_on_a_manifold_is_kept(tmp_path, monkeypatch, cap
     dark = (model.decode(sv.plotting.latent_grid(20)).mean.mean(axis=-1) < 0.5).mean()
     assert row == {"share of cells": pytest.approx(dark), "classes": [3]} and 0 < dark < 1
     assert f"sure of {dark:.1%} of the cells; 1 classes: 3" in capsys.readouterr().out
+
+
+def test_a_row_of_the_priors(rng, monkeypatch):
+    """The command that a result keeps asks for that row; what is measured are the scores of a model with that prior."""
+    for name, value in (("EPOCHS", 1), ("COMPONENTS", 3), ("SCORED", 4), ("IMPORTANCE_SAMPLES", 10)):
+        monkeypatch.setattr(priors, name, value)
+    x = rng.random((40, 784), dtype=numpy.float32)
+    found = priors.measure("vamp", 0, x[:30], x[30:])
+    assert found["elbo"] == pytest.approx(found["reconstruction"] - found["kl"], rel=1e-6)
+    assert found["elbo_of_scored"] < found["log_px"] + 1 and math.isfinite(found["monte_carlo_error_per_image"])
+    assert priors.job("vamp", 2)["command"] == "python -m benchmarks priors --rows vamp --seeds 2"
 
 
 # ---- faces

@@ -9,7 +9,16 @@ import numpy
 import pytest
 
 from scratchvae.errors import DataError, InputError, ShapeError
-from scratchvae.linear import NMF, PCA, PPCA, FactorAnalysis, FastICA, GaussianNaiveBayes, LogisticRegression
+from scratchvae.linear import (
+    NMF,
+    PCA,
+    PPCA,
+    FactorAnalysis,
+    FastICA,
+    GaussianMixture,
+    GaussianNaiveBayes,
+    LogisticRegression,
+)
 
 base = pytest.importorskip("sklearn.base")
 CLASSIFIERS = (GaussianNaiveBayes, LogisticRegression)
@@ -21,7 +30,7 @@ def results():
     """What became of each of scikit-learn's checks: (class, check) -> "passed", "failed" or "skipped"."""
     checks = pytest.importorskip("sklearn.utils.estimator_checks")
     found = {}
-    for kind in (*CLASSIFIERS, *FACTORIZATIONS):
+    for kind in (*CLASSIFIERS, *FACTORIZATIONS, GaussianMixture):
         parameters = {} if kind in CLASSIFIERS else {"n_components": 1, "max_iter": 300}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of classes that are not its own, and its data of few iterations
@@ -38,7 +47,7 @@ def test_scikit_learns_checks_pass(results):
     assert sum(status == "passed" for status in results.values()) > 7 * 40
 
 
-@pytest.mark.parametrize("kind", [*CLASSIFIERS, *FACTORIZATIONS])
+@pytest.mark.parametrize("kind", [*CLASSIFIERS, *FACTORIZATIONS, GaussianMixture])
 def test_parameters(kind):
     model = kind()
     parameters = model.get_params()

@@ -30,6 +30,8 @@ def stack():
 MODELS = {
     "mlp": lambda: sv.VAE.mlp(4, 2, (3, 5), likelihood="gaussian"),
     "convolutional": lambda: sv.VAE.convolutional((4, 4, 1), 2, (3,), likelihood="laplace", std="learned"),
+    "mixture": lambda: sv.VAE.mlp(4, 2, (3,), likelihood="negative-binomial", prior="mixture", n_components=3),
+    "vamp": lambda: sv.VAE.convolutional((4, 4, 1), 2, (3,), likelihood="student-t", prior="vamp", n_components=3),
     "m2": lambda: sv.SemiSupervisedVAE.mlp(4, 2, 2, (3,)),
     "m2 convolutional": lambda: sv.SemiSupervisedVAE.convolutional((4, 4, 1), 2, 2, (3,), hidden_size=6),
     "m1+m2": stack,
@@ -66,6 +68,8 @@ def test_arguments_are_kept_as_plain_values_by_name_and_with_defaults():
         "binarize": "none",
         "seed": 0,
         "missing": False,
+        "prior": "normal",
+        "n_components": 100,
     }
     assert stack().configuration["first"] == sv.VAE.mlp(4, 2, (3,), seed=1).configuration
     assert stack().configuration["units"] == [1]

@@ -23,7 +23,10 @@ SETTINGS = {
     "laplace": {"likelihood": "laplace", "std": 0.5},
     "laplace learned": {"likelihood": "laplace", "std": "learned"},
     "laplace decoder": {"likelihood": "laplace", "std": "decoder"},
+    "student-t": {"likelihood": "student-t", "std": "learned"},
+    "student-t decoder": {"likelihood": "student-t", "std": "decoder"},
     "poisson": {"likelihood": "poisson"},
+    "negative-binomial": {"likelihood": "negative-binomial"},
 }
 CONSTRUCTORS = {
     "mlp": lambda **settings: sv.VAE.mlp(D, 2, (5,), **settings),
@@ -37,7 +40,7 @@ CONSTRUCTORS = {
 
 def images(kind, rng):
     """Data as the likelihood takes them."""
-    if kind == "poisson":
+    if kind in ("poisson", "negative-binomial"):
         return rng.poisson(3, (N, *SHAPE)).astype("f")
     return rng.random((N, *SHAPE)).astype("f") - (0.5 if kind != "bernoulli" else 0)
 
@@ -158,7 +161,13 @@ def test_a_poisson_vae_gives_all_counts_together_probability_one():
 
 
 def test_gradients_of_the_elbo(rng):
-    for name, settings in (("poisson", {}), ("laplace", {"std": "decoder"}), ("laplace", {"std": "learned"})):
+    for name, settings in (
+        ("poisson", {}),
+        ("negative-binomial", {}),
+        ("laplace", {"std": "decoder"}),
+        ("laplace", {"std": "learned"}),
+        ("student-t", {"std": "learned"}),
+    ):
         model = small(likelihood=name, **settings)
         x = rng.integers(0, 5, (4, 2)).astype(float)
         sv.check_gradients(lambda *_, m=model, x=x: m.elbo(x, sv.Noise(0), 2), *model.parameters(), order=1)
@@ -181,6 +190,7 @@ REFUSED = {
         ([[0.0, 2.5]], r"whole numbers of at least 0, received 2.5$"),
         ([[0.0, 0.5]], r"received 0.5 \(sv.data.load divides bytes of type uint8 by 255; another type of integers"),
     ],
+    "negative-binomial": [([[0.0, -1.0]], r"whole numbers of at least 0, received -1$")],
 }
 
 
@@ -189,15 +199,16 @@ REFUSED = {
 )
 def test_data_are_refused_by_the_likelihood(name, x, sentence, device):
     model = sv.VAE.mlp(2, 1, (3,), likelihood=name).to(device)
+    words = name.replace("-", " ") if "-" in name else name.capitalize()
     x = sv.backend.asarray(numpy.array(x, dtype="f"), device)
     for use in (model.encode, lambda x: sv.evaluate(model, x), lambda x: sv.fit(model, x, progress=False)):
-        with pytest.raises(DataError, match=f"^data for a {name.capitalize()} likelihood: expected .*{sentence}"):
+        with pytest.raises(DataError, match=f"^data for a {words} likelihood: expected .*{sentence}"):
             use(x)
 
 
 def test_real_numbers_are_taken_by_densities_and_counts_in_any_type():
     signed = numpy.array([[-3.0, 250.5]])
-    for name in ("gaussian", "laplace"):
+    for name in ("gaussian", "laplace", "student-t"):
         model = sv.VAE.mlp(2, 1, (3,), likelihood=name)
         assert model.observations(signed).dtype == numpy.float32
         with pytest.raises(DataError, match="^data: expected an array of floating-point numbers, received int64"):
@@ -257,7 +268,9 @@ def test_m2_of_a_stack_takes_real_numbers_alone():
         second = sv.SemiSupervisedVAE.mlp(1, 10, 2, (3,), likelihood=name)
         with pytest.raises(InputError, match=f"a second model of real numbers, received a {name.capitalize()} likeli"):
             sv.StackedVAE(first, second, [0])
-    assert sv.StackedVAE(first, sv.SemiSupervisedVAE.mlp(1, 10, 2, (3,), likelihood="laplace"), [0]).latent_size == 2
+    for name in ("laplace", "student-t"):
+        second = sv.SemiSupervisedVAE.mlp(1, 10, 2, (3,), likelihood=name)
+        assert sv.StackedVAE(first, second, [0]).latent_size == 2
 
 
 # ---- what its ELBO is called
@@ -282,6 +295,8 @@ def test_the_elbo_is_called_what_it_is(device):
         ("laplace", None, dequantize),
         ("poisson", eight_bit, "lower bound of log p(x), a probability of counts"),
         ("poisson", None, "lower bound of log p(x), a probability of counts"),
+        ("negative-binomial", eight_bit, "lower bound of log p(x), a probability of counts"),
+        ("student-t", real, density),
     ]:
         x = x if x is None else sv.backend.asarray(x, device)
         assert quantity(sv.VAE.mlp(3, 2, (4,), likelihood=name), x) == sentence

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.path import Path
 from scipy.special import ndtr, ndtri
 
 import scratchvae as sv
@@ -88,6 +89,48 @@ def test_decoder_manifold_needs_two_dimensions():
         plotting.decoder_manifold(small_model(3))
     with pytest.raises(InputError, match="received a 2-D one with classes"):
         plotting.decoder_manifold(sv.SemiSupervisedVAE.mlp(16, 3, 2, (6,)))
+
+
+# ---- a prior of one's own
+
+
+def two_lumps() -> sv.VAE:
+    """A model whose prior is two narrow lumps, at (-4, 1) and at (6, 1)."""
+    parts = small_model()
+    means = numpy.array([[-4, 1], [6, 1]], "f")
+    prior = sv.distributions.NormalMixture(numpy.zeros(2, "f"), means, numpy.full((2, 2), -1, "f"))
+    return sv.VAE(parts.encoder, parts.decoder, 2, (16,), prior=prior)
+
+
+def test_another_priors_densest_regions_are_drawn(x):
+    """Of each line the enclosed share of fresh draws is the one that it stands for; two lumps, two islands."""
+    model = two_lumps()
+    (axes,) = plotting.latent_scatter(model, x).figure.axes
+    (lines,) = [part for part in axes.collections if hasattr(part, "levels")]
+    assert "50, 90 and 99 %" in axes.get_title() and len(lines.levels) == 3
+    draws = sv.to_numpy(model.prior_draws(4000, seed=5))
+    for share, path in zip((0.99, 0.9, 0.5), lines.get_paths(), strict=True):
+        islands = path.to_polygons()
+        assert len(islands) == 2 and {round(float(island[:, 0].mean())) for island in islands} == {-4, 6}
+        inside = sum(Path(island).contains_points(draws) for island in islands)
+        assert abs((inside > 0).mean() - share) < 0.02
+    (plain,) = plotting.latent_scatter(small_model(), x).figure.axes
+    assert not [part for part in plain.collections if hasattr(part, "levels")]
+    assert plain.get_title() == "Means of $q(z\\,|\\,x)$"
+
+
+def test_the_manifold_of_another_prior_is_even_in_z():
+    model = two_lumps()
+    figure = plotting.decoder_manifold(model, n=3)
+    (axes,) = figure.axes
+    left, right, bottom, top = axes.images[0].get_extent()
+    assert -5.2 < left < -4.5 and 6.5 < right < 7.2 and 0 < bottom < 0.5 and 1.5 < top < 2
+    assert axes.get_title().endswith("cells of equal size")
+    picture = numpy.asarray(axes.images[0].get_array()).squeeze().reshape(3, 4, 3, 4).swapaxes(1, 2)
+    for row in range(3):
+        for column in range(3):
+            point = left + (right - left) * (column + 0.5) / 3, bottom + (top - bottom) * (2 - row + 0.5) / 3
+            numpy.testing.assert_allclose(picture[row, column], decoded(model, point)[0], rtol=1e-4)
 
 
 # ---- ways through the space

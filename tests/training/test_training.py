@@ -495,6 +495,8 @@ def test_a_run_directory_holds_all_that_a_reader_needs(x, tmp_path):
         "binarize": "none",
         "seed": 5,
         "missing": False,
+        "prior": "normal",
+        "n_components": 100,
     }
     expected = {
         "batch_size": 20,
@@ -548,7 +550,8 @@ def test_a_run_directory_that_holds_a_run_is_refused(x, tmp_path):
 
 
 def test_without_a_progress_bar_tqdm_is_not_needed(x, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tqdm.auto", None)  # also where a test before has imported it
+    for name in ("tqdm", "tqdm.auto"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert len(sv.fit(small(), x, epochs=2, **quiet)["elbo"]) == 2
     with pytest.raises(ImportError, match="tqdm"):
         sv.fit(small(), x, epochs=1)

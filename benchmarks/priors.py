@@ -1,0 +1,66 @@
+"""A VAE of MNIST with Normal(0, I), with a learned mixture of Gaussians and with VampPrior: one budget, two bounds.
+
+784-300-40 relu, pixels binarised once, 20,000 rows for 10 epochs of batches of 100, the learning rate of Adam 1e-3; 100
+components or pseudo-inputs. Every model is scored by the ELBO on all 10,000 test images and by log p(x) on the first
+500, with 1,000 importance samples. Each result is written as soon as it is there, and not measured again.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from typing import Any
+
+import numpy
+
+import scratchvae as sv
+from benchmarks.arguments import parser
+from benchmarks.jobs import Job, Results, command
+from scratchvae.models import PRIORS
+
+PROGRAM = "python -m benchmarks priors"
+LATENT, HIDDEN, COMPONENTS = 40, (300,), 100
+ROWS, EPOCHS, BATCH_SIZE, RATE = 20_000, 10, 100, 1e-3
+SCORED, IMPORTANCE_SAMPLES = 500, 1000
+
+
+def main(arguments: list[str]) -> None:
+    """Train and score with the priors that are asked for."""
+    options = parser("priors", __doc__, "priors.json")
+    options.add_argument("--data-dir", metavar="DIR", help="folder with MNIST's files ($SCRATCHVAE_DATA)")
+    options.add_argument("--rows", nargs="+", choices=PRIORS, default=list(PRIORS), help="priors (default: all)")
+    options.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="(default: 0)")
+    options = options.parse_args(arguments)
+    train, test = (part.images.reshape(-1, 784) for part in sv.data.load("mnist", options.data_dir))
+    results = Results(options.out)
+    for seed in options.seeds:
+        for prior in options.rows:
+            measured = partial(measure, prior, seed, train[:ROWS], test)
+            print(results.measure(job(prior, seed), measured), flush=True)
+
+
+def job(prior: str, seed: int) -> Job:
+    """One training and its scores."""
+    described = {"row": prior, "seed": seed, "rows": ROWS, "epochs": EPOCHS, "components": COMPONENTS}
+    return described | {"command": command(PROGRAM, ["--rows", prior, "--seeds", seed])}
+
+
+def measure(prior: str, seed: int, train: numpy.ndarray, test: numpy.ndarray) -> dict[str, Any]:
+    """Train and score."""
+    settings = {"binarize": "static", "prior": prior, "n_components": COMPONENTS, "seed": seed}
+    model = sv.VAE.mlp(train.shape[1], LATENT, HIDDEN, **settings)
+    start = time.perf_counter()
+    sv.fit(model, train, epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=RATE, seed=seed, progress=False)
+    seconds = time.perf_counter() - start
+    scores = sv.evaluate(model, test)
+    log_px, error, effective = sv.log_likelihood(model, test[:SCORED], IMPORTANCE_SAMPLES)
+    names = ("elbo", "elbo_standard_error", "reconstruction", "kl", "active_units")
+    return {name: scores[name] for name in names} | {
+        "elbo_of_scored": float(sv.elbo(model, test[:SCORED], n_samples=10).mean()),
+        "log_px": log_px.mean(),
+        "log_px_standard_error": log_px.std(ddof=1) / math.sqrt(len(log_px)),
+        "monte_carlo_error_per_image": error.mean(),
+        "median_effective_sample_size": float(numpy.median(effective)),
+        "training_seconds": round(seconds, 1),
+    }

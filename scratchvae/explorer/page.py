@@ -1,0 +1,165 @@
+"""One page that shows a latent space and lets a reader move through it, with all that it needs inside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import numpy
+
+from scratchvae.alphabet import strings_of
+from scratchvae.arrays import as_array
+from scratchvae.backend import to_numpy
+from scratchvae.chemistry.elements import HYPERVALENT_IONS, SYMBOLS, VALENCES
+from scratchvae.errors import InputError, one_line
+from scratchvae.explorer import rows
+from scratchvae.explorer.network import Weights, written_decoder
+from scratchvae.models.latent_variable_model import LatentVariableModel
+from scratchvae.replacement import replace
+
+SCRIPTS = ("decoder", "chemistry", "layout", "pictures", "map", "state", "show", "controls")
+"""The parts of the page's script, in their order; each is a file of this package that can be read."""
+
+ELEMENTS = {"symbols": SYMBOLS, "valences": VALENCES, "ions": HYPERVALENT_IONS}
+"""The tables that chemistry.js goes by."""
+
+HEIGHT = 900
+"""Pixels, in a notebook."""
+
+
+class Explorer:
+    """A page as HTML text, which shows itself in a notebook.
+
+    Attributes
+    ----------
+    page : str
+        One file that needs no other and no network. A policy in it allows its own script and style alone, and what
+        comes from data is shown as text and never read as HTML.
+    """
+
+    def __init__(self, page: str) -> None:
+        self.page = page
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the page to a file. Raises what `scratchvae.replacement.replace` raises."""
+        replace(path, self.page.encode())
+
+    def _repr_html_(self) -> str:
+        """The page in a frame that may run its own script and reach nothing of the notebook."""
+        inside = html.escape(self.page, quote=True)
+        style = f"width: 100%; height: {HEIGHT}px; border: 0"
+        return f'<iframe title="latent space" sandbox="allow-scripts" style="{style}" srcdoc="{inside}"></iframe>'
+
+    def __repr__(self) -> str:
+        return f"Explorer(page of {len(self.page) / 1e6:.1f} MB)"
+
+
+def explorer(
+    model: Any,
+    x: Any,
+    labels: Any = None,
+    *,
+    attributes: Mapping[str, Any] | None = None,
+    properties: Mapping[str, Any] | None = None,
+    image_shape: Sequence[int] | None = None,
+    thumbnails: bool = True,
+    title: str = "",
+) -> Explorer:
+    """A page on which z moves by hand and p(x | z) follows, and the codes of x, the means of q(z | x), are a map.
+
+    The decoder is written into the page, with weights of 16 bits (32 for sketches and strings, made step by step),
+    and computed there. At most 2,000 rows, evenly chosen, are shown.
+
+    Parameters
+    ----------
+    model : VAE, SemiSupervisedVAE, StackedVAE, SketchRNN or MoleculeVAE
+        Its decoder has layers of this package alone.
+    x : array (N, ...), or strings
+        Rows as the model takes them.
+    labels : array (N,), optional
+        Classes as integers or words, or numbers: the first of what the map is coloured by.
+    attributes, properties : dict of arrays (N,), optional
+        Truth values, and numbers, by name: further colours, and directions in which z can be moved.
+    image_shape : (H, W) or (H, W, C), optional
+        Of x, where its rows are vectors. By default those of at least 64 numbers that fill a square are pictures.
+    thumbnails : bool
+        Whether the page holds the rows themselves, such as small images. Without them it shows the decoder's alone.
+    title : str
+        Above the page; by default the class of the model.
+
+    Raises InputError for a model that is none of these, for a decoder with a network or likelihood of a user's own,
+    and for a model without latent units, and what `model.encode` raises for x.
+    """
+    if not isinstance(model, LatentVariableModel) or not model.latent_size:
+        expected = "a VAE, SemiSupervisedVAE, StackedVAE, SketchRNN or MoleculeVAE with a latent space"
+        raise InputError("explorer", expected, f"a {type(model).__name__}")
+    strings = strings_of(x)
+    x = as_array("explorer", x) if strings is None else numpy.array(strings)
+    if x.shape[:1] in ((), (0,)):
+        raise InputError("explorer", "at least one row", f"shape {x.shape}")
+    weights = Weights.of(model)
+    decoder = written_decoder(model, weights)
+    n, chosen = len(x), rows.evenly(len(x))
+    known = rows.colourings(labels, attributes or {}, properties or {}, n)
+    for each in known:
+        each["values"] = each["values"][chosen]
+    x = x[chosen]
+    z, classes = rows.encoded(model, x)
+    content = {
+        "title": one_line(title or type(model).__name__),
+        "rows": numpy.arange(n)[chosen].tolist(),
+        "units": model.latent_size,
+        "standard prior": model.has_standard_prior,
+        "decoder": decoder,
+        "weights": weights.written(),
+        "colourings": known,
+        "directions": rows.directions(z, known, of_classes=not classes),
+        "classes": classes,
+        **rows.described_codes(z),
+        **_described_rows(model, x, decoder["kind"], image_shape, thumbnails),
+    }
+    return Explorer(_page(content))
+
+
+def _described_rows(model: Any, x: Any, kind: str, image_shape: Any, thumbnails: bool) -> dict[str, Any]:
+    """What the rows look like, by the kind of picture that shows them."""
+    if kind == "molecule":
+        strings = x if x.dtype.kind == "U" else model.alphabet.decode(x)
+        written = {"molecules": [str(each) for each in strings]} if thumbnails else {}
+        return {"picture": "molecule", "elements": ELEMENTS} | written
+    if kind == "sketch":
+        scale = float(model.decoder.scale)
+        return {"picture": "sketch"} | ({"sketches": rows.described_sketches(x, scale)} if thumbnails else {})
+    shape = rows.image_size(x, image_shape)
+    if shape is None:
+        return {"picture": "vector", "vectors": rows.described_vectors(x, thumbnails)}
+    return {"picture": "image", "images": rows.described_images(to_numpy(x), shape, thumbnails)}
+
+
+def _page(content: Mapping[str, Any]) -> str:
+    """The page of this content: data are JSON in which no < is left, so that no tag can begin there."""
+    files = resources.files("scratchvae.explorer")
+    script = "\n".join(files.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    style = files.joinpath("page.css").read_text(encoding="utf-8")
+    parts = {
+        "policy": f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
+        "title": html.escape(content["title"]),
+        "style": style,
+        "content": json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
+        "script": script,
+    }
+    page = files.joinpath("page.html").read_text(encoding="utf-8")
+    pieces = page.split("{{")
+    return pieces[0] + "".join(parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces[1:]))
+
+
+def _hash(text: str) -> str:
+    """The source expression of a content security policy that allows this text alone."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -116,6 +116,12 @@ def test_anchors_that_a_document_links_to_are_headings():
             assert anchor in anchors[target], f"{document.name} links to {path}#{anchor}"
 
 
+def test_benchmarks_that_a_document_names_exist():
+    for document in [*DOCUMENTS, ROOT / "benchmarks" / "README.md"]:
+        for name in re.findall(r"python -m benchmarks ([a-z_]+)", document.read_text()):
+            assert (ROOT / "benchmarks" / f"{name}.py").is_file(), f"{document.name} names {name}"
+
+
 def test_no_placeholder_is_left():
     for document in DOCUMENTS:
         assert not re.search(r"\b(TODO|FIXME|[A-Z]+_(TABLE|TEXT))\b", document.read_text())

@@ -1,4 +1,4 @@
-"""The rows of the README's MNIST table: what is trained, how it is scored, and how long it took.
+"""The rows of the MNIST table of docs/results.md: what is trained, how it is scored, and how long it took.
 
 usage: python -m benchmarks mnist [--data-dir DIR] [--rows NAME ...] [--seeds SEED ...] [--out FILE]
 

@@ -1,8 +1,9 @@
 """The faults that VAE code is known for, planted one at a time: `scratchvae check` must fail for each of them.
 
-FAULTS is the README's table, FAULTS_OF_M2 that of docs/semi_supervised.md. A fault replaces a function of the package
-while the rows that must catch it run, and a check of the gradients of ELBO, bound and J~ beside them, to see what a
-gradient check alone would have caught. LINEAR_FAULTS are those of the linear models, which have no gradient to check.
+FAULTS is the table of docs/trust.md, FAULTS_OF_M2 that of docs/semi_supervised.md. A fault replaces a function of the
+package while the rows that must catch it run, and a check of the gradients of ELBO, bound and J~ beside them, to see
+what a gradient check alone would have caught. LINEAR_FAULTS are those of the linear models, which have no gradient to
+check.
 """
 
 import inspect
@@ -1510,7 +1511,7 @@ def test_a_nan_is_no_inequality_that_holds(owner, name, caught_by, monkeypatch):
     assert not outcome(caught_by).passed
 
 
-# ---- the command, and the README
+# ---- the command, and the documents
 
 
 def test_the_command_fails_for_a_fault_and_names_the_row(monkeypatch, capsys):
@@ -1550,15 +1551,15 @@ def test_the_page_on_m2_has_its_table():
         assert f"| {name} | {fault.caught_by} | {fault.gradient_check} |" in page
 
 
-def test_the_readme_has_this_table():
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_page_on_trust_has_this_table():
+    page = (Path(__file__).parents[2] / "docs" / "trust.md").read_text()
     for name, fault in FAULTS.items():
-        assert f"| {name} | {fault.caught_by} | {fault.gradient_check} |" in readme
+        assert f"| {name} | {fault.caught_by} | {fault.gradient_check} |" in page
     counts = {
         verdict: sum(fault.gradient_check == verdict for fault in FAULTS.values()) for verdict in ("sees", "blind")
     }
-    assert f"{len(FAULTS)} faults" in readme
+    assert f"{len(FAULTS)} faults" in page
     others = [FAULTS_OF_M2, FAULTS_OF_LIKELIHOODS, FAULTS_OF_PRIORS, LINEAR_FAULTS, FAULTS_OF_SKETCHES]
     others += [FAULTS_OF_GRU, FAULTS_OF_MOLECULES]
-    assert f"{sum(map(len, others))} more faults" in readme and all(f"({len(faults)}" in readme for faults in others)
-    assert f"Of the {sum(counts.values())} that change" in readme and f"alone sees {counts['sees']}" in readme
+    assert f"{sum(map(len, others))} more faults" in page and all(f"({len(faults)}" in page for faults in others)
+    assert f"Of the {sum(counts.values())} that change" in page and f"alone sees {counts['sees']}" in page

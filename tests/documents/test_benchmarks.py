@@ -269,10 +269,22 @@ def test_the_documents_tables_are_what_the_results_give(monkeypatch, capsys):
     monkeypatch.setattr(reproduce, "projected_seconds", lambda job: 0.0)
     reproduce.main(["--list"])
     errors, likelihoods = capsys.readouterr().out.split("\n\n")[1:]
-    readme = (ROOT / "README.md").read_text()
-    assert errors in (ROOT / "docs" / "semi_supervised.md").read_text() and likelihoods.strip() in readme
-    shown = readme[readme.index(errors.splitlines()[0]) :].split("\n\n")[0].splitlines()
+    page = (ROOT / "docs" / "results.md").read_text()
+    assert errors in (ROOT / "docs" / "semi_supervised.md").read_text() and likelihoods.strip() in page
+    shown = page[page.index(errors.splitlines()[0]) :].split("\n\n")[0].splitlines()
     assert len(shown) > 4 and set(shown) <= set(errors.splitlines())
+
+
+def test_the_table_of_priors_is_what_was_measured():
+    results = json.loads((ROOT / "benchmarks" / "results" / "priors.json").read_text())
+    text = (ROOT / "docs" / "results.md").read_text().split("## Learned priors")[1].split("\n## ")[0]
+    names = {"normal": "N(0, I)", "mixture": "mixture of Gaussians", "vamp": "VampPrior"}
+    assert len(results) == 6
+    for row, name in names.items():
+        first, second = (next(r for r in results if (r["row"], r["seed"]) == (row, seed)) for seed in (0, 1))
+        figures = " | ".join(f"{r[key]:.2f}" for key in ("elbo", "log_px") for r in (first, second))
+        assert f"| {name} | {figures} |" in text
+    assert {f"{r['log_px_standard_error']:.1f}" for r in results} == {"1.3", "1.2"}
 
 
 # ---- sketches

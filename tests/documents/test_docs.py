@@ -13,11 +13,12 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[0].read_text(), re.M | re.S)
+SHOWN = DOCUMENTS[0].read_text() + (ROOT / "docs" / "use.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", SHOWN, re.M | re.S)
 
 
 @pytest.mark.parametrize("block", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_the_readmes_examples_run(block, tmp_path, monkeypatch):
+def test_the_examples_of_the_readme_and_of_the_page_on_use_run(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(block.replace("epochs=10", "epochs=1, progress=False"), names)
@@ -89,6 +90,36 @@ def test_names_that_the_deck_table_points_to_exist():
     text = (ROOT / "docs" / "deck.md").read_text()
     for owner, name in re.findall(r"`(VAE|Normal)\.(\w+)`", text):
         assert hasattr({"VAE": sv.VAE, "Normal": sv.distributions.Normal}[owner], name)
+
+
+def test_the_readmes_table_of_models_has_figures_of_the_pages_that_explain_them():
+    """Each with its ± or %: what the pages say is held to the results by tests of benchmarks."""
+    pages = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("results", "deck", "tables"))
+    rows = re.findall(r"^\| .*$", DOCUMENTS[0].read_text().split("## Models")[1].split("\n## ")[0], re.M)
+    figures = [re.findall(r"-?\d+\.\d+(?: ± \d+\.\d+)?", "".join(row.split("|")[5:])) for row in rows]
+    assert len(rows) == 11 and sum(map(bool, figures)) == 9
+    assert not [figure for found in figures for figure in found if figure not in pages]
+
+
+def test_the_readme_is_short():
+    assert DOCUMENTS[0].read_text().count("\n") <= 170
+
+
+def test_anchors_that_a_document_links_to_are_headings():
+    anchors = {}
+    for path in [*DOCUMENTS, ROOT / "benchmarks" / "README.md"]:
+        headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S), re.M)
+        anchors[path] = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    for document in DOCUMENTS:
+        for path, anchor in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", document.read_text()):
+            target = (document.parent / path).resolve() if path else document
+            assert anchor in anchors[target], f"{document.name} links to {path}#{anchor}"
+
+
+def test_benchmarks_that_a_document_names_exist():
+    for document in [*DOCUMENTS, ROOT / "benchmarks" / "README.md"]:
+        for name in re.findall(r"python -m benchmarks ([a-z_]+)", document.read_text()):
+            assert (ROOT / "benchmarks" / f"{name}.py").is_file(), f"{document.name} names {name}"
 
 
 def test_no_placeholder_is_left():

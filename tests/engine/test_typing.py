@@ -1,4 +1,4 @@
-"""mypy --strict on what users write: the file beside this one, the README's examples, and every public name."""
+"""mypy --strict on what users write: the file beside this one, the documents' examples, and every public name."""
 
 import inspect
 import re
@@ -31,17 +31,18 @@ def test_the_typed_code_runs(tmp_path):
 
 
 @pytest.mark.slow
-def test_mypy_passes_code_of_users_the_readme_and_all_public_names(tmp_path):
+def test_mypy_passes_code_of_users_the_documents_and_all_public_names(tmp_path):
     pytest.importorskip("mypy")
-    readme = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    shown = "".join((ROOT / path).read_text(encoding="utf-8") for path in ("README.md", "docs/use.md"))
+    blocks = re.findall(r"```python\n(.*?)```", shown, flags=re.DOTALL)
     names = ["import scratchvae as sv"]
     for name in sv.__all__:
         value = getattr(sv, name)
         names += [f"sv.{name}"] if not inspect.ismodule(value) else []
         names += [f"sv.{name}.{part}" for part in getattr(value, "__all__", []) if inspect.ismodule(value)]
-    assert len(readme) >= 4 and "sv.ops.exp" in names and "sv.optim.Adam" in names and "sv.fit" in names
+    assert len(blocks) >= 6 and "sv.ops.exp" in names and "sv.optim.Adam" in names and "sv.fit" in names
     user_code = (HERE / "typed_user_code.py").read_text(encoding="utf-8")
-    examples = {f"readme_{i}": text for i, text in enumerate(readme)}
+    examples = {f"shown_{i}": text for i, text in enumerate(blocks)}
     assert mypy(tmp_path, user_code=user_code, names="\n".join(names), **examples) == ""
 
 

@@ -208,10 +208,13 @@ class NoiseOfRows:
 
     def of_rows(self, part: slice) -> NoiseOfRows:
         """The noise of some of its rows, which are whole groups. Raises ShapeError for others."""
-        wanted = range(*part.indices(self._size))
-        ends = [sum(stop - start for _, start, stop in self.groups[: i + 1]) for i in range(len(self.groups))]
-        groups = tuple(g for g, end in zip(self.groups, ends, strict=True) if wanted.start < end <= wanted.stop)
-        rest = replace(self, groups=groups)
+        wanted, ends = range(*part.indices(self._size)), []
+        kept: list[tuple[int, int, int]] = []
+        for n, start, stop in self.groups:
+            ends.append(sum(ends[-1:]) + stop - start)
+            if wanted.start <= ends[-1] - (stop - start) and ends[-1] <= wanted.stop:
+                kept.append((n, start, stop))
+        rest = replace(self, groups=tuple(kept))
         if rest._size != len(wanted):
             raise ShapeError("noise of several ranks", f"groups of rows that end at {ends}", str(part))
         return rest

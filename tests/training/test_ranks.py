@@ -50,7 +50,7 @@ def trained(tmp_path_factory):
     directory, found = tmp_path_factory.mktemp("ranks"), {}
     wrong = [f"{mistake} float64" for mistake in MISTAKES]
     for n in (1, 2, 4):
-        cases = [f"{case} {dtype}" for case in CASES for dtype in ("float64", "float32")] + wrong * (n == 2)
+        cases = [*(f"{case} float64" for case in CASES), *(f"{case} float32" for case in CASES[:3]), *wrong * (n == 2)]
         finished, _ = mpiexec(n, PROGRAM, directory / str(n), *cases)
         assert finished.returncode == 0, finished.stderr
         for case in cases:
@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_written_is_told_to_other_ranks():
 @on_mpi
 def test_the_run_is_the_same_on_any_number_of_ranks(case, trained):
     """With batches that no number of ranks divides, and in float64 with ten times the learning rate."""
-    for dtype, tolerance in (("float64", 1e-12), ("float32", 1e-6)):
+    for dtype, tolerance in (("float64", 1e-12), ("float32", 1e-6))[: 2 if case in CASES[:3] else 1]:
         for n in (2, 4):
             assert abs(trained[n, f"{case} {dtype}"] - trained[1, f"{case} {dtype}"]).max() < tolerance, (n, dtype)
 

@@ -83,6 +83,14 @@ class Noise:
         """Another Noise, for a part of the whole: its seed is a function of this seed and the name."""
         return replace(self, seed=_name_key(f"{self.seed}/{name}"))
 
+    def of_rows(self, part: slice) -> Noise:
+        """The noise of some rows of a minibatch, in a training that divides it among processes: see NoiseOfRows."""
+        return self
+
+    def without_rows(self) -> Noise:
+        """The noise of arrays without a row for each of the minibatch: see NoiseOfRows."""
+        return self
+
     def _generator(self, name: str, block: int = 0) -> numpy.random.Generator:
         counter = numpy.array([block, 0, 0, self.step], dtype=numpy.uint64)
         key = numpy.array([self.seed, _name_key(name)], dtype=numpy.uint64)
@@ -149,6 +157,14 @@ class GivenNoise:
         named = isinstance(self.arrays, dict) and name in self.arrays
         return GivenNoise(self.arrays[name], self.training) if named else self
 
+    def of_rows(self, part: slice) -> GivenNoise:
+        """As in Noise."""
+        return self
+
+    def without_rows(self) -> GivenNoise:
+        """As in Noise."""
+        return self
+
 
 @dataclass(frozen=True)
 class SharedNoise:
@@ -165,6 +181,75 @@ class SharedNoise:
     def child(self, name: str) -> SharedNoise:
         """The noise of a part of the whole."""
         return SharedNoise(self.noise.child(name))
+
+
+@dataclass(frozen=True)
+class NoiseOfRows:
+    """A Noise of which one process has some rows of a minibatch: the whole is drawn, and these rows are kept.
+
+    (..., M, K) of the whole -> (..., m, K)
+
+    noise : of the whole minibatch
+    groups : (n, start, stop) for each group of its rows: the process has those from start to stop, of n
+    rank : of the process, for draws without rows
+    axis : along which arrays have the rows; (m,) has them along its only one
+    """
+
+    noise: Noise
+    groups: tuple[tuple[int, int, int], ...]
+    rank: int
+    axis: int = -2
+
+    @property
+    def training(self) -> bool:
+        """As in Noise."""
+        return self.noise.training
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Independent draws from Normal(0, 1). Raises ShapeError unless there is one for each row along the axis."""
+        return self._kept(self.noise.normal, name, shape)
+
+    def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Independent draws from the uniform distribution on [0, 1), likewise."""
+        return self._kept(self.noise.uniform, name, shape)
+
+    def child(self, name: str) -> NoiseOfRows:
+        """As in Noise."""
+        return replace(self, noise=self.noise.child(name))
+
+    def of_rows(self, part: slice) -> NoiseOfRows:
+        """The noise of some of its rows, which are whole groups. Raises ShapeError for others."""
+        wanted, ends = range(*part.indices(self._size)), []
+        kept: list[tuple[int, int, int]] = []
+        for n, start, stop in self.groups:
+            ends.append(sum(ends[-1:]) + stop - start)
+            if wanted.start <= ends[-1] - (stop - start) and ends[-1] <= wanted.stop:
+                kept.append((n, start, stop))
+        rest = replace(self, groups=tuple(kept))
+        if rest._size != len(wanted):
+            raise ShapeError("noise of several ranks", f"groups of rows that end at {ends}", str(part))
+        return rest
+
+    def without_rows(self) -> Noise:
+        """A Noise of this rank alone, for arrays that have no row for each of the minibatch."""
+        return self.noise.child(f"rank {self.rank}")
+
+    @property
+    def _size(self) -> int:
+        return sum(stop - start for _, start, stop in self.groups)
+
+    def _kept(self, draw: Callable[..., Any], name: str, shape: tuple[int, ...]) -> Any:
+        axis = self.axis % len(shape) if len(shape) > 1 else 0
+        if shape[axis] != self._size:
+            expected = f"{name} with {self._size} rows along axis {self.axis}, those of this rank"
+            raise ShapeError("noise of several ranks", expected, f"shape {shape}", "noise.without_rows() has none")
+        before, after = tuple(shape[:axis]), tuple(shape[axis + 1 :])
+        whole = draw(name, (*before, sum(n for n, _, _ in self.groups), *after))
+        parts, offset = [], 0
+        for n, start, stop in self.groups:
+            parts.append(whole[(slice(None),) * axis + (slice(offset + start, offset + stop),)])
+            offset += n
+        return parts[0] if len(parts) == 1 else array_module(whole).concatenate(parts, axis=axis)
 
 
 def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], rounds: int = 10) -> list[Any]:

@@ -52,13 +52,17 @@ class Means(dict[str, Any]):
     kl_floor nats that z carries are free. It keeps the mean KL itself. With weights w (M,) the mean is that of w times
     the term: (1/M) sum of w_i t_i.
 
+    at_least: computes the larger of a mean and a floor, from which several processes have the means of their parts.
+
     Sources: Kingma et al. (2016), "Improved variational inference with inverse autoregressive flow", equation 15;
     Ha & Eck (2017), equation 11.
     """
 
-    def __init__(self, n: int, kl_floor: float = 0.0, weights: Any = None) -> None:
+    def __init__(
+        self, n: int, kl_floor: float = 0.0, weights: Any = None, at_least: Callable[..., Any] = ops.maximum
+    ) -> None:
         super().__init__()
-        self.n, self.kl_floor, self.weights = n, kl_floor, weights
+        self.n, self.kl_floor, self.weights, self.at_least = n, kl_floor, weights, at_least
 
     def __call__(self, **terms: Any) -> Iterable[Any]:
         """The means of terms of shape (..., M). Raises ShapeError for other shapes."""
@@ -67,7 +71,7 @@ class Means(dict[str, Any]):
                 expected = f"a {name} for each of {self.n} rows of the minibatch, shape (..., {self.n})"
                 raise ShapeError("fit", expected, str(term.shape), "event_ndim of the distribution?")
             self[name] = self.mean(name, self.weighted(term))
-        floored = {"kl": ops.maximum(self["kl"], self.kl_floor)} if self.kl_floor and "kl" in terms else {}
+        floored = {"kl": self.at_least(self["kl"], self.kl_floor)} if self.kl_floor and "kl" in terms else {}
         return [(self | floored)[name] for name in terms]
 
     def mean(self, name: str, term: Any) -> Any:
@@ -82,15 +86,15 @@ class Means(dict[str, Any]):
 class _MeansOfUnits(Means):
     """Of a KL by latent unit, (K, M), it hands back max(mean KL_k, free_bits) for every unit k, and keeps their sum."""
 
-    def __init__(self, n: int, free_bits: float, weights: Any = None) -> None:
-        super().__init__(n, weights=weights)
+    def __init__(self, n: int, free_bits: float, weights: Any, at_least: Callable[..., Any]) -> None:
+        super().__init__(n, weights=weights, at_least=at_least)
         self.free_bits = free_bits
 
     def __call__(self, **terms: Any) -> Iterable[Any]:
         handed = dict(zip(terms, super().__call__(**terms), strict=True))
         units = ops.mean(self.weighted(terms["kl"]), axis=-1)
         self["kl"] = ops.sum(units)
-        return (handed | {"kl": ops.maximum(units, self.free_bits)}).values()
+        return (handed | {"kl": self.at_least(units, self.free_bits)}).values()
 
 
 class Objective:
@@ -113,7 +117,10 @@ class Objective:
     ----------
     settings : dict of what else determines the result, numbers or arrays; compared when a run is resumed
     files : dict of texts by name, which `fit` writes into the run directory
+    at_least : as in `Means`; `fit` sets it
     """
+
+    at_least: Callable[..., Any] = staticmethod(ops.maximum)
 
     def __init__(
         self,
@@ -156,7 +163,7 @@ class Objective:
 
     def means(self, n: int, weights: Any = None) -> Means:
         """What the equation records in, for a minibatch of n rows."""
-        return Means(n, self.kl_floor, weights)
+        return Means(n, self.kl_floor, weights, self.at_least)
 
     def scores(self, model: Any, x: Any, n_samples: int, seed: int) -> dict[str, Any]:
         """The scores of validation data: `evaluate`, and the mean of the bound where training ascends another one."""
@@ -191,7 +198,7 @@ class _FreeBits(Objective):
         self.settings |= {"free_bits": free_bits}
 
     def means(self, n: int, weights: Any = None) -> Means:
-        return _MeansOfUnits(n, self.free_bits, weights)
+        return _MeansOfUnits(n, self.free_bits, weights, self.at_least)
 
 
 class _ImportanceWeighted(Objective):
@@ -208,8 +215,8 @@ def importance_weighted(model: Any) -> Objective:
 class _MeansOfParts(Means):
     """A mean over labelled rows times N^s / N plus one over the others times N^u / N, for every term."""
 
-    def __init__(self, n: int, n_labelled: int, share: float, kl_floor: float, weights: Any = None) -> None:
-        super().__init__(n, kl_floor, weights)
+    def __init__(self, n: int, n_labelled: int, share: float, *arguments: Any) -> None:
+        super().__init__(n, *arguments)
         self.labelled, self.others, self.share = slice(None, n_labelled), slice(n_labelled, None), share
 
     def mean(self, name: str, term: Any) -> Any:
@@ -239,7 +246,7 @@ class _SemiSupervised(Objective):
         self, x: Any, y: Any, noise: Any, n_samples: int, kl_weight: float, weights: Any = None
     ) -> tuple[Any, dict[str, Any]]:
         share = self.n_labelled / len(self.labels)
-        means = _MeansOfParts(len(x), len(y), share, self.kl_floor, weights)
+        means = _MeansOfParts(len(x), len(y), share, self.kl_floor, weights, self.at_least)
         return self.equation(x, y, noise, share * self.alpha, n_samples, kl_weight, means), means
 
 

@@ -33,6 +33,10 @@ class WriteError(OSError):
         super().__init__(error.errno, error.strerror or str(error), os.fspath(path))
         self.outlook = outlook
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its arguments, so that another process can have it."""
+        return WriteError, (self.filename, OSError(self.errno, self.strerror), self.outlook)
+
     def __str__(self) -> str:
         outlook = f"; {self.outlook}" if self.outlook else ""
         return one_line(f"cannot write {self.filename}: {self.strerror}{outlook}")

@@ -160,17 +160,35 @@ class Run:
         """Write a checkpoint of model, optimiser and progress, if there is a directory."""
         if self.directory is None:
             return
-        progress = {
+        progress, arrays, history = self.state()
+        described = {
             "configuration": self.model.configuration,
             "settings": digest(self.settings),
-            "metrics": digest(self.history),
+            "metrics": digest(history),
+        }
+        checkpoint.write(self.directory / name, described | progress, arrays)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, numpy.ndarray], list[Metrics]]:
+        """How far the training is, in numbers and arrays, and the metrics of whole epochs: what `go_to` takes."""
+        progress = {
             "step": self.step,
             "n_steps": self.optimizer.n_steps,
             "seconds": self.seconds,
             "best_score": self.best_score,
             "callbacks": self.callbacks.numbers(),
         }
-        checkpoint.write(self.directory / name, progress, self._arrays())
+        return progress, self._arrays(), self.history
+
+    def go_to(self, progress: dict[str, Any], arrays: dict[str, numpy.ndarray], history: list[Metrics]) -> None:
+        """Change model, optimizer and callbacks to a state, checked before."""
+        names = [name for name in arrays if name.startswith("model/")]
+        self.model.load_state({name.removeprefix("model/"): arrays[name] for name in names})
+        for name, state in self.optimizer.state.items():
+            state[...] = asarray(arrays[f"optimizer/{name}"], device_of(state))
+        self.terms[...] = asarray(arrays["terms"], device_of(self.terms))
+        self.step, self.seconds, self.best_score = (progress[name] for name in ("step", "seconds", "best_score"))
+        self.optimizer.n_steps, self.history = progress["n_steps"], history
+        self.callbacks.resume(progress.get("callbacks", {}), arrays, history)
 
     def finish_epoch(self, metrics: Metrics) -> None:
         """Record an epoch's metrics, show them to the callbacks, then write the checkpoint that contains it."""
@@ -246,14 +264,7 @@ class Run:
             received = f"those of {n_read}" if n_read < n_epochs else "other numbers than the run wrote"
             expected = f"the metrics of {n_epochs} epochs in metrics.jsonl"
             raise DataError(f"resume {self.directory}", expected, received)
-        names = [name for name in arrays if name.startswith("model/")]
-        self.model.load_state({name.removeprefix("model/"): arrays[name] for name in names})
-        for name, state in self.optimizer.state.items():
-            state[...] = asarray(arrays[f"optimizer/{name}"], device_of(state))
-        self.terms[...] = asarray(arrays["terms"], device_of(self.terms))
-        self.step, self.seconds, self.best_score = (progress[name] for name in ("step", "seconds", "best_score"))
-        self.optimizer.n_steps, self.history = progress["n_steps"], history
-        self.callbacks.resume(progress.get("callbacks", {}), arrays, history)
+        self.go_to(progress, arrays, history)
         lines = "".join(json.dumps(metrics) + "\n" for metrics in history)
         write_text(self.directory / "metrics.jsonl", lines)
         if recorded != self.settings:

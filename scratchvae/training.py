@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from inspect import signature
+from itertools import islice
 from numbers import Real
 from typing import Any
 
@@ -25,6 +26,7 @@ from scratchvae.objectives import Objective, choose
 from scratchvae.optim import Adam, Optimizer, Schedule, value_at
 from scratchvae.pixels import Pixels
 from scratchvae.progress import deferred_interrupt, progress_bar, summary
+from scratchvae.ranks import Alone, ranks
 from scratchvae.run_directory import Run
 from scratchvae.run_files import Metrics, defaults
 from scratchvae.run_settings import make_optimizer, settings_of
@@ -173,11 +175,13 @@ def fit(
         validation = observations(model, validation)
     _check_weights(weights, len(x), objective)
     optimizer = make_optimizer(optimizer or Adam, model.parameters(), learning_rate=learning_rate, clip_norm=clip_norm)
-    callbacks = Callbacks(callbacks, (optimizer.learning_rate, kl_weight))
+    world = ranks()
+    callbacks = Callbacks(callbacks if world.first else (), (optimizer.learning_rate, kl_weight))
     arrays = {"data": x, "validation": validation, "sample_weight": weights}
     asked = {"batch_size": batch_size, "learning_rate": learning_rate, "kl_weight": kl_weight, "n_samples": n_samples}
     asked |= {"clip_norm": clip_norm, "seed": seed}
-    settings = settings_of(model, objective, optimizer, arrays, asked) if run_dir else {}
+    settings = settings_of(model, objective, optimizer, arrays, asked) if run_dir or world.size > 1 else {}
+    world.check(objective, settings | {"epochs": epochs})
     n = objective.n_rows(len(x))
     steps_per_epoch = math.ceil(n / batch_size)
     terms = device_module(model.device).zeros((steps_per_epoch, len(objective.terms)), dtype=model.dtype)
@@ -185,40 +189,38 @@ def fit(
     weights = None if weights is None else asarray(weights, model.device).astype(model.dtype)
 
     with (
-        callbacks.training(model, validation is not None, resume),
-        Run(run_dir, resume, settings, epochs, model, optimizer, terms, defaults(fit), callbacks) as run,
+        world.entered(callbacks.training(model, validation is not None, resume)),
+        world.shared(Run(run_dir, resume, settings, epochs, model, optimizer, terms, defaults(fit), callbacks)) as run,
         deferred_interrupt() as interrupted,
-        progress_bar(epochs * steps_per_epoch, run.step, progress) as bar,
+        progress_bar(epochs * steps_per_epoch, run.step, progress and world.first) as bar,
         numpy.errstate(all="ignore"),  # what overflows makes a term non-finite, and that stops the run
     ):
         for name, text in objective.files.items():
-            run.write(name, text)
-        while run.step < epochs * steps_per_epoch and not run.stopped:
+            world.on_all(run.write, name, text)
+        while run.step < epochs * steps_per_epoch and not world.decided(run.stopped):
             epoch, first = divmod(run.step, steps_per_epoch)
             started = time.perf_counter()
-            for i, batch in enumerate(objective.batches(len(x), batch_size, Noise(seed, epoch, model.device))):
-                if i < first:
-                    continue
+            for batch in islice(objective.batches(len(x), batch_size, Noise(seed, epoch, model.device)), first, None):
                 noise = Noise(seed, run.step, model.device, training=True)
-                _step(run, objective, data, weights, batch, noise, n_samples, value_at(kl_weight, run.step))
+                _step(run, objective, data, weights, batch, noise, n_samples, value_at(kl_weight, run.step), world)
                 bar.update()
-                if interrupted.is_set():
+                if world.any(interrupted.is_set()):
                     break
             run.seconds += time.perf_counter() - started
             if run.step == (epoch + 1) * steps_per_epoch:
                 means = dict(zip(objective.terms, _epoch_means(to_numpy(terms), batch_size, n), strict=True))
-                metrics = _epoch_metrics(model, x, validation, objective, means, n_samples, seed)
-                _check_epoch(metrics, run)
-                run.finish_epoch({"epoch": epoch + 1, "step": run.step} | metrics)
+                metrics = world.on_first(_epoch_metrics, model, x, validation, objective, means, n_samples, seed)
+                world.on_all(_check_epoch, metrics, run)
+                world.end_epoch(run, {"epoch": epoch + 1, "step": run.step} | metrics)
                 bar.set_postfix_str(summary(metrics))
             else:
                 _check_finite(run, objective.terms, run.step % steps_per_epoch, data)
-                run.save()
-            if interrupted.is_set():
+                world.on_all(run.save)
+            if world.any(interrupted.is_set()):
                 raise KeyboardInterrupt(f"stopped after step {run.step}; {run.how_to_resume()}")
-        run.finish()
+        world.finish(run)
 
-    if model.latent_size > 0:
+    if model.latent_size > 0 and world.first:
         _warn_of_collapse(run.history[-1])
     return {name: [metrics[name] for metrics in run.history] for name in run.history[-1]}
 
@@ -293,19 +295,22 @@ def _step(
     noise: Noise,
     n_samples: int,
     kl_weight: float,
+    world: Alone,
 ) -> None:
     """One step: the objective of a minibatch, its terms recorded and checked, its gradient, the update."""
-    rows, *others = batch
-    x = run.model.augment(run.model.prepare_batch(data[rows], noise), noise)
-    weighted = {} if weights is None else {"weights": weights[rows]}
-    value, means = objective.value(x, *others, noise, n_samples, kl_weight, **weighted)
+    rows, others, weights, of_x, of_z = world.part(batch, weights, noise, run.model.dtype)
+    x = run.model.augment(run.model.prepare_batch(data[rows], of_x), of_x)
+    weighted = {} if weights is None else {"weights": weights}
+    value, means = objective.value(x, *others, of_z, n_samples, kl_weight, **weighted)
     i = run.step % len(run.terms)
     for j, name in enumerate(objective.terms):
         term = means[name]
         run.terms[i, j] = term.data if isinstance(term, Tensor) else term
+    world.add(run.terms[i])
     if (i + 1) % _read_every(run.model) == 0 or i + 1 == len(run.terms):
         _check_finite(run, objective.terms, i + 1, data)
     grad(-value, run.optimizer.parameters, out=run.optimizer.gradients)
+    world.add(run.optimizer._gradient)
     run.optimizer.step()
     run.step += 1
 

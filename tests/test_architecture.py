@@ -23,7 +23,7 @@ ORDER = """
     optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation codes objectives
     models
     molecule_scores gaussian_process genetic latent_search
-    checkpoint data run_files callbacks run_directory run_settings progress training estimator
+    checkpoint data run_files callbacks run_directory run_settings ranks progress training estimator
     checks plotting explorer kinds
     cli __main__
 """.split()
@@ -39,6 +39,7 @@ AT_USE = {
     "cupyx",
     "rdkit",
     "tensorboardX",
+    "mpi4py",
 }  # imported inside the function that needs them
 HEAVY = {"matplotlib", "scipy", "tqdm", "pooch", "filelock", "PIL", "cupy", "cupyx", "torch"}
 

@@ -17,6 +17,7 @@ from scratchvae.errors import DataError
 from scratchvae.evaluation import observations, quantity
 from scratchvae.kinds import Kind, Settings, Subject
 from scratchvae.progress import summary
+from scratchvae.ranks import ranks
 from scratchvae.run_directory import RunDirectory
 from scratchvae.run_files import has_begun, read_history
 
@@ -34,6 +35,8 @@ def train(arguments: argparse.Namespace) -> None:
         line = f"{settings['data']}: {parts}; {quantity(model, kind.observations(test))}"
         print("\n".join([line, *filter(None, [train.note]), *kind.notes(settings, train)]), flush=True)
         run.train(model, settings["epochs"])
+        if not ranks().first:
+            return
         history = read_history(run.directory)
     last = {name: values[-1] for name, values in history.items()}
     figures, lines = score(kind, model, test, train=train)
@@ -55,7 +58,7 @@ class TrainingRun:
     """A run under way: its directory, locked while this is entered, and the trainings of its parts and of itself.
 
     A directory that is there is locked at once, so that another run is refused before data are loaded; one that is not
-    is made by the first training, so that a refusal leaves nothing behind.
+    is made by the first training, so that a refusal leaves nothing behind. Of several ranks the first one alone has it.
     """
 
     def __init__(self, kind: Kind, settings: Settings, run_dir: str | None, resume: str | None, progress: bool) -> None:
@@ -65,10 +68,7 @@ class TrainingRun:
 
     def __enter__(self) -> TrainingRun:
         with self._stack:
-            if self.path is not None and self.path.exists():
-                self._lock()
-                if not self.resume:
-                    self.directory.refuse_run()
+            ranks().on_first(self._lock_what_is_there)
             self._stack = self._stack.pop_all()
         return self
 
@@ -85,14 +85,17 @@ class TrainingRun:
         """Train a part of the run in a folder of its own, or resume its training there."""
         self._begin(model)
         print(model.to(self.settings["device"]), flush=True)
-        directory = RunDirectory(self.directory.path / name, self.directory.command)
-        self._fit(model, epochs, directory, has_begun(directory.path), arguments)
+        directory = None
+        if ranks().first:
+            directory = RunDirectory(self.directory.path / name, self.directory.command)
+        self._fit(model, epochs, directory, directory is not None and has_begun(directory.path), arguments)
 
     def train(self, model: Any, epochs: int) -> None:
         """Train the model of the run itself, or resume its training."""
         self._begin(model)
-        older = older_file(self.directory.path) if self.resume else None
-        self._fit(model, epochs, self.directory, self.settings.begun, self.kind.training(self.settings, self.dataset))
+        arguments, first = self.kind.training(self.settings, self.dataset), ranks().first
+        older = older_file(self.directory.path) if self.resume and first else None
+        self._fit(model, epochs, self.directory if first else None, first and self.settings.begun, arguments)
         if older is not None:
             older.unlink()  # its options are in config.json now
 
@@ -100,7 +103,7 @@ class TrainingRun:
         where = {"run_dir": directory, "resume": resume, "progress": self.progress}
         sv.fit(model, self.x, epochs, validation=self.validation, **where, **arguments)
         for callback in arguments.get("callbacks", ()):
-            if isinstance(callback, sv.EarlyStopping):
+            if directory is not None and isinstance(callback, sv.EarlyStopping):
                 print(f"{directory.path}: {callback}")
 
     def _begin(self, model: Any) -> None:
@@ -113,6 +116,16 @@ class TrainingRun:
             except DataError as error:
                 error.args = (f"{self.settings['data']}: {error}",)
                 raise
+        ranks().on_first(self._keep_options)
+        self._begun = True
+
+    def _lock_what_is_there(self) -> None:
+        if self.path is not None and self.path.exists():
+            self._lock()
+            if not self.resume:
+                self.directory.refuse_run()
+
+    def _keep_options(self) -> None:
         if self.path is None:
             self.path = claim(self.settings["data"])
         if not hasattr(self, "directory"):
@@ -123,7 +136,6 @@ class TrainingRun:
             self.directory.options = options
         else:
             self.directory.begin(options)
-        self._begun = True
 
     def _lock(self) -> None:
         self.directory = self._stack.enter_context(RunDirectory(self.path, f"scratchvae train --resume {self.path}"))

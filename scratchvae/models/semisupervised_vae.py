@@ -290,9 +290,12 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         x = self.rows(x)
         logits = self.classifier(x).logits
         labelled, others = slice(None, len(y)), slice(len(y), None)
-        parts = [self.supervised_terms(x[labelled], y, noise.child("labelled"), n_samples)] if len(y) else []
+        parts = []
+        if len(y):
+            parts.append(self.supervised_terms(x[labelled], y, noise.of_rows(labelled).child("labelled"), n_samples))
         if len(x) > len(y):
-            parts.append(self._over_classes(x[others], Categorical(logits[others]), noise, n_samples))
+            q = Categorical(logits[others])
+            parts.append(self._over_classes(x[others], q, noise.of_rows(others), n_samples))
         reconstruction, divergence = (ops.concatenate(terms) for terms in zip(*parts, strict=True))
         return reconstruction, divergence, Categorical(logits[labelled]).log_prob(y)
 

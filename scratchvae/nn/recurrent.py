@@ -139,7 +139,9 @@ class LSTM(Module):
 
     def dropout_factors(self, noise: Noise, shape: tuple[int, ...]) -> Any:
         """1 / keep with probability keep, else 0; None where everything is kept, so that nothing is multiplied."""
-        return None if self.keep == 1 else (noise.uniform("dropout", shape) < self.keep).astype(self.dtype) / self.keep
+        if self.keep == 1:
+            return None
+        return (noise.without_rows().uniform("dropout", shape) < self.keep).astype(self.dtype) / self.keep
 
     def _inputs(self, x: Any) -> Any:
         return x @ self.weight if self.layer_norm else ops.affine(x, self.weight, self.bias)

@@ -40,8 +40,9 @@ SNIPPETS = dict(re.findall(r"^## ([^\n]+)\n.*?^```python\n(.*?)^```", COMING_FRO
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")  # after few epochs
 def test_the_snippets_for_users_of_other_packages_run(heading, tmp_path, monkeypatch):
     """Each checks by its own assertions what it shows."""
-    if "sklearn" in SNIPPETS[heading]:
-        pytest.importorskip("sklearn")
+    for shown, package in (("sklearn", "sklearn"), ("TensorBoard", "tensorboardX"), ("safetensors", "safetensors")):
+        if shown in SNIPPETS[heading]:
+            pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     assert "assert " in SNIPPETS[heading]
     exec(SNIPPETS[heading], {})

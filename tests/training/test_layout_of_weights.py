@@ -93,6 +93,35 @@ def test_safetensors_are_read_by_their_own_library(tmp_path, kind):
         numpy.testing.assert_allclose(by_numpy(arrays, x, noise), expected, rtol=1e-5)
 
 
+def test_networks_of_missing_entries_stand_one_level_deeper_and_read_what_is_known():
+    model, x = sv.VAE.mlp(3, 1, (4,), activation="tanh", missing=True), RNG.uniform(size=(5, 3)).astype("f4")
+    x[:2, 0] = x[3, 2] = numpy.nan
+    w = model.state()
+    u = numpy.concatenate([numpy.where(numpy.isnan(x), 0, x), ~numpy.isnan(x)], axis=1)
+    h = numpy.tanh(u @ w["encoder.network.network.layers.0.weight"] + w["encoder.network.network.layers.0.bias"])
+    h = h @ w["encoder.network.network.layers.1.weight"] + w["encoder.network.network.layers.1.bias"]
+    numpy.testing.assert_allclose(model.encode(x).mean, h[:, :1], rtol=1e-5, atol=1e-6)
+    assert {name.split(".layers")[0] for name in w if name.startswith("decoder")} == {"decoder.decoder.network"}
+    counts = {name.split(".layers")[0] for name in sv.VAE.mlp(3, 1, (4,), likelihood="poisson").state()}
+    assert counts == {"encoder.network.network", "decoder.network", "prior.mean", "prior.log_std"}
+
+
+@pytest.mark.parametrize(
+    ("prior", "shapes"),
+    [
+        ("normal", {"mean": (2,), "log_std": (2,)}),
+        ("mixture", {"logits": (4,), "means": (4, 2), "log_stds": (4, 2)}),
+        ("vamp", {"pseudo_inputs": (4, 3)}),
+    ],
+)
+def test_the_arrays_of_a_prior_are_zeros_unless_it_is_learned(prior, shapes):
+    model = sv.VAE.mlp(3, 2, (4,), prior=prior, n_components=4)
+    sv.fit(model, RNG.uniform(size=(8, 3)), epochs=1, progress=False)
+    arrays = {name.removeprefix("prior."): x for name, x in model.state().items() if name.startswith("prior.")}
+    assert {name: x.shape for name, x in arrays.items()} == shapes
+    assert all((x == 0).all() == (prior == "normal") for x in arrays.values())
+
+
 def test_pytorch_computes_the_elbo_of_a_convolutional_model(tmp_path):
     torch = pytest.importorskip("torch")
     model, x, noise, expected = model_and_data("conv")

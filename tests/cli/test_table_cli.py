@@ -203,7 +203,7 @@ def test_what_impute_and_sample_refuse(run, folder, tmp_path, capsys):
         (["impute", str(run), str(unseen), "--out", "x.npy"], "--out with the suffix of"),
         (["impute", str(run), str(unseen), "--out", "x.csv"], "3 levels: Bonn, Köln, am Rhein, Ulm, received 'Kiel'"),
         (["impute", str(model), str(unseen), "--out", "x.csv"], "--out with the suffix .npy"),
-        (["sample", str(run), "--out", "x.png"], "a table, .csv, or an array, .npy"),
+        (["sample", str(run)], "a table, .csv, or an array, .npy, received 'samples.png' (--out rows.csv)"),
         (["evaluate", str(run), "--data", str(unseen)], "received 'Kiel' in row 2, column 'city'"),
     ]:
         assert main(arguments) == 2

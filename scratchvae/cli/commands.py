@@ -172,7 +172,7 @@ def _checkpoint(arguments: argparse.Namespace) -> Path:
     """The file with the model of a run: last.npz, unless --checkpoint says best; or the file that is named itself."""
     run, name = Path(arguments.run), arguments.checkpoint
     if not run.is_dir():
-        if name is not None:
+        if name is not None and run.exists():
             raise InputError("--checkpoint", "a run directory beside it", f"the file {run}")
         return run
     path = run / f"{name or 'last'}.npz"

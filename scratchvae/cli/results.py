@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import io
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy
@@ -43,11 +45,14 @@ def encode(arguments: argparse.Namespace) -> None:
         numpy.save(content, codes)
         replace(path, content.getbuffer())
     else:
-        labels = None if dataset.labels is None else dataset.labels.tolist()
-        names = [f"z{k + 1}" for k in range(codes.shape[1])] + ([] if labels is None else ["label"])
-        rows = (",".join(map(repr, row)) for row in codes.tolist())
-        lines = rows if labels is None else (f"{row},{label}" for row, label in zip(rows, labels, strict=True))
-        write_text(path, "\n".join([",".join(names), *lines]) + "\n")
+        labels = (
+            [] if dataset.labels is None else [[dataset.classes[y] if dataset.classes else y] for y in dataset.labels]
+        )
+        names = [f"z{k + 1}" for k in range(codes.shape[1])] + (["label"] if labels else [])
+        content = io.StringIO()
+        rows = ([*map(repr, row), *label] for row, label in zip_longest(codes.tolist(), labels, fillvalue=[]))
+        csv.writer(content, lineterminator="\n").writerows([names, *rows])
+        write_text(path, content.getvalue())
     print(f"{path}: the means of q(z | x) of {len(codes):,} rows ({part}), {codes.shape[1]} each")
 
 

@@ -32,6 +32,10 @@ def takers(name: str) -> list[str]:
     return [kind.name for kind in KINDS.values() if any(option.name == name for option in kind.options)]
 
 
+KEPT_STATES = ("patience", "time_limit")
+"""Options of what counts from the first epoch on: they may change when a run is resumed, but not be new then."""
+
+
 def requested(arguments: argparse.Namespace) -> tuple[Kind, Settings]:
     """The kind to train and its settings. Raises InputError for options that do not fit the kind or a run's own."""
     texts = {name: value for name, value in vars(arguments).items() if name in options_by_name()}
@@ -121,5 +125,8 @@ def _refuse_changes(run: Path, kind: Kind, kept: dict[str, Any], given: dict[str
         if option.name in given and not option.resumable and given[option.name] != kept[option.name]:
             expected = f"{option.flag} {kept[option.name]}, as the run has"
             raise InputError(f"resume {run}", expected, f"{option.flag} {given[option.name]}", "only epochs may grow")
+        if has_begun(run) and option.name in KEPT_STATES and option.name in given and kept[option.name] is None:
+            hint = "what it counts is not known of the epochs so far"
+            raise InputError(f"resume {run}", f"a run that was begun with {option.flag}", f"{option.flag} now", hint)
     if has_begun(run) and given.get("epochs", kept["epochs"]) < kept["epochs"]:
         raise InputError(f"resume {run}", f"at least the run's {kept['epochs']} epochs", str(given["epochs"]))

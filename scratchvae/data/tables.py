@@ -102,7 +102,7 @@ def read_table(
     categories : columns of numbers, such as codes, that stand for levels
     counts : columns of whole numbers of at least 0, for a Poisson likelihood
     ignored : columns to leave out
-    columns : those of a model, by which another table is read; what else the file has is left out, labels aside
+    columns : those of a model, by which another table is read; what else the file has is left out; without label
 
     Returns
     -------
@@ -233,6 +233,8 @@ def _dataset(names: list[str], rows: Rows, comma: bool, operation: str, settings
             hint = "" if name else "of pandas, to_csv(index=False)"
             raise DataError(operation, "columns with names of their own", received, hint)
     columns, label = settings["columns"], settings["label"]
+    if columns is not None and label is not None:
+        raise InputError(operation, "columns of a model, or a label", "both")
     if columns is None:
         columns, n = _found_columns(names, rows, comma, operation, settings)
     else:

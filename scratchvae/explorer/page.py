@@ -90,12 +90,14 @@ def explorer(
     image_shape : (H, W) or (H, W, C), optional
         Of x, where its rows are vectors. By default those of at least 64 numbers that fill a square are pictures.
     thumbnails : bool
-        Whether the page holds the rows themselves, such as small images. Without them it shows the decoder's alone.
+        Whether the page holds the rows themselves, such as small images. Without them it shows the decoder's alone, as
+        it must where entries of x are missing.
     title : str
         Above the page; by default the class of the model.
 
     Raises InputError for a model that is none of these, for a decoder with a network or likelihood of a user's own,
-    and for a model without latent units, and what `model.encode` raises for x.
+    for a model without latent units, and for thumbnails of rows with missing entries, and what `model.encode` raises
+    for x.
     """
     if not isinstance(model, LatentVariableModel) or not model.latent_size:
         expected = "a VAE, SemiSupervisedVAE, StackedVAE, SketchRNN or MoleculeVAE with a latent space"
@@ -113,6 +115,8 @@ def explorer(
         each["values"] = each["values"][chosen]
     x = rows.as_seen(model, x[chosen])
     z, classes = rows.encoded(model, x)
+    if thumbnails and x.dtype.kind == "f" and bool((x != x).any()):
+        raise InputError("explorer", "rows without missing entries to show", "NaN", "thumbnails=False, --no-thumbnails")
     content = {
         "title": one_line(title or type(model).__name__),
         "rows": numpy.arange(n)[chosen].tolist(),

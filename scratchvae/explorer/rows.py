@@ -202,7 +202,7 @@ def described_images(x: Any, shape: tuple[int, ...], thumbnails: bool) -> dict[s
     from scratchvae.plotting.canvas import Shades
 
     x = to_numpy(x).reshape(len(x), *shape)
-    shades = Shades.of(x)
+    shades = Shades.of(x[~numpy.isnan(x)])
     written = {"shape": list(shape), "shades": {"low": shades.low, "high": shades.high, "ink": shades.ink}}
     return written | ({"thumbnails": _sprite(x, shades)} if thumbnails else {})
 
@@ -243,7 +243,7 @@ def described_sketches(x: Any, scale: float) -> dict[str, Any]:
 def described_vectors(x: Any, thumbnails: bool) -> dict[str, Any]:
     """Rows of numbers that are no picture, as they are, and the range in which they lie."""
     x = to_numpy(x).reshape(len(x), -1).astype(numpy.float64)
-    low, high = float(min(0.0, x.min())), float(max(x.max(), 0.0))
+    low, high = float(min(0.0, numpy.nanmin(x))), float(max(numpy.nanmax(x), 0.0))
     return {"range": [low, high if high > low else low + 1.0]} | (
         {"values": packed(x, numpy.float32)} if thumbnails else {}
     )

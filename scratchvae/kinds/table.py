@@ -104,7 +104,7 @@ class Table(Kind):
         if path.suffix == ".npy":
             return super().write_samples(path, model, n, seed, shape, **asked)
         if path.suffix.lower() != ".csv":
-            raise InputError("sample", "a table, .csv, or an array, .npy", repr(str(path)))
+            raise InputError("sample", "a table, .csv, or an array, .npy", repr(str(path)), "--out rows.csv")
         write(path, sv.data.table_text(model.columns, sv.to_numpy(model.sample(n, seed))).encode())
         return [str(path)]
 

@@ -126,7 +126,9 @@ class VAEKind(ImageKind):
         }
 
     def refuse(self, settings: Settings) -> None:
-        """Raise InputError also for components of a prior that has none."""
+        """Raise InputError also for components of a prior that has none, and for free bits of units that depend."""
+        if settings.get("free_bits") and settings.get("prior", "normal") != "normal":
+            raise InputError("train", "--free-bits with --prior normal", f"--prior {settings['prior']}", "--kl-floor")
         if "components" in settings.given and settings["prior"] == "normal":
             raise InputError("train", "--components with --prior mixture or vamp", "--prior normal")
         super().refuse(settings)

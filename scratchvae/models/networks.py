@@ -10,7 +10,6 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import Tensor
-from scratchvae.backend import array_module
 from scratchvae.distributions import (
     Bernoulli,
     Categorical,
@@ -97,9 +96,8 @@ class OfKnownEntries(Module):
         self.network = network
 
     def __call__(self, x: Any) -> Any:
-        xp = array_module(x)
-        known = ~xp.isnan(x)
-        return self.network(xp.concatenate([xp.where(known, x, 0), known.astype(x.dtype)], axis=-1))
+        known = x == x  # NaN is not; x may be a Tensor, of pseudo-inputs say
+        return self.network(ops.concatenate([ops.where(known, x, 0.0), known.astype(x.dtype)], axis=-1))
 
     def __repr__(self) -> str:
         return f"{self.network} of known entries and where they are"

@@ -74,6 +74,10 @@ def test_what_is_refused(digits, tmp_path, capsys):
     for arguments, sentence in (
         (("--prior", "gaussian"), "--prior: expected one of normal, mixture, vamp, received 'gaussian'"),
         (("--components", "4"), "train: expected --components with --prior mixture or vamp, received --prior normal"),
+        (
+            ("--prior", "vamp", "--free-bits", "1"),
+            "expected --free-bits with --prior normal, received --prior vamp",
+        ),
         (("--prior", "vamp", "--components", "0"), "expected a whole number of at least 1"),
     ):
         try:
@@ -88,6 +92,8 @@ def test_what_is_refused(digits, tmp_path, capsys):
             "sample: expected a run directory, whose training data are",
         ),
         (("sample", str(run), "--codes", "1000"), "GaussianMixture: expected n_components from 1 to 49, the number of"),
+        (("train", "--resume", str(run), "--patience", "2"), "expected a run that was begun with --patience, received"),
+        (("train", "--resume", str(run), "--time-limit", "2"), "expected a run that was begun with --time-limit, "),
         (("train", "--resume", str(run), "--prior", "vamp"), "expected --prior normal, as the run has"),
     ):
         assert main([*arguments]) == 2

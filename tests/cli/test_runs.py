@@ -192,6 +192,7 @@ def test_either_checkpoint_is_read(folder, tmp_path, capsys):
     capsys.readouterr()
     for command, sentence in (
         (["evaluate", run, "--checkpoint", "best"], "expected the best checkpoint, received none (a run without valid"),
+        (["evaluate", "nowhere", "--checkpoint", "best"], "load nowhere: expected a file, received nothing there"),
         (["sample", run / "last.npz", "--checkpoint", "last"], "--checkpoint: expected a run directory beside it"),
     ):
         assert main([*map(str, command)]) == 2

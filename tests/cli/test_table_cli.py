@@ -9,7 +9,9 @@ import pytest
 
 import scratchvae as sv
 from scratchvae.cli import main
+from scratchvae.cli.settings import kept_options, load_parts
 from scratchvae.data.tables import read_table
+from scratchvae.kinds import KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
 SMALL = ["--hidden", "8", "--latent", "2", "--epochs", "2", "--quiet"]
@@ -90,6 +92,16 @@ def test_samples_are_a_table_in_its_units_and_words(run, tmp_path):
     assert {row[3] for row in rows} <= {"Bonn", "Köln, am Rhein", "Ulm"}
     assert main(["sample", str(run), "--n", "3", "--out", str(tmp_path / "s.npy")]) == 0
     assert numpy.load(tmp_path / "s.npy").shape == (3, 4)
+
+
+def test_codes_of_a_table_stand_beside_the_words_of_its_labels(run, tmp_path):
+    assert main(["encode", str(run), "--part", "train", "--out", str(tmp_path / "codes.csv")]) == 0
+    with open(tmp_path / "codes.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    part = load_parts(KINDS["table"], kept_options(run))[0]
+    assert [row["label"] for row in found] == ["abc"[y] for y in part.labels]
+    codes = [[float(row["z1"]), float(row["z2"])] for row in found]
+    numpy.testing.assert_allclose(codes, sv.load(run).encode(part.records).mean, rtol=1e-5, atol=1e-6)
 
 
 def test_missing_cells_are_filled_and_all_others_stay(run, folder, tmp_path, capsys):
@@ -191,7 +203,7 @@ def test_what_impute_and_sample_refuse(run, folder, tmp_path, capsys):
         (["impute", str(run), str(unseen), "--out", "x.npy"], "--out with the suffix of"),
         (["impute", str(run), str(unseen), "--out", "x.csv"], "3 levels: Bonn, Köln, am Rhein, Ulm, received 'Kiel'"),
         (["impute", str(model), str(unseen), "--out", "x.csv"], "--out with the suffix .npy"),
-        (["sample", str(run), "--out", "x.png"], "a table, .csv, or an array, .npy"),
+        (["sample", str(run)], "a table, .csv, or an array, .npy, received 'samples.png' (--out rows.csv)"),
         (["evaluate", str(run), "--data", str(unseen)], "received 'Kiel' in row 2, column 'city'"),
     ]:
         assert main(arguments) == 2

@@ -135,6 +135,8 @@ def test_another_table_is_read_by_the_columns_of_a_model(write):
     columns = read_table(write(TABLE), categories=["zip"]).columns
     other = read_table(write("new,city,sex,zip,visits,height\n1,Ulm,f,01069,2,\n2,?,m,50667,7,150\n"), columns=columns)
     assert other.columns == columns
+    with pytest.raises(InputError, match="expected columns of a model, or a label, received both"):
+        read_table(write(TABLE), label="city", columns=columns)
     with pytest.raises(DataError, match="one of its 2 levels: 01069, 50667, received '1069' in row 2, column 'zip'"):
         read_table(write("city,sex,zip,visits,height\nUlm,f,1069,2,\n"), columns=columns)
     with pytest.raises(DataError, match="one of its 3 levels: Bonn, Köln, am Rhein, Ulm, received 'Kiel' in row 2"):

@@ -41,6 +41,22 @@ def test_codes_are_the_means_of_the_encoder(page):
     assert content["active"] == sv.active_units(model(), X).tolist() and content["rows"] == list(range(30))
 
 
+@pytest.mark.parametrize("width", [64, 5])
+def test_rows_with_missing_entries_are_on_the_map_and_not_shown(width):
+    """Pictures of 64 entries, and vectors of 5: range and shades are those of the known entries."""
+    vae = sv.VAE.mlp(width, 2, (4,), missing=True, likelihood="gaussian")
+    x = 3 * X.reshape(30, 64)[:, :width]
+    low, high = x.min(), x.max()
+    x[0, :2] = numpy.nan
+    content = content_of(sv.explorer(vae, x, thumbnails=False))
+    numpy.testing.assert_allclose(numbers(content["codes"]).reshape(30, 2), vae.encode(x).mean, rtol=1e-3, atol=1e-4)
+    shades = content.get("images", {}).get("shades", {})
+    seen = content["vectors"]["range"] if width == 5 else [shades["low"], shades["high"]]
+    numpy.testing.assert_allclose(seen, [0 if width == 5 else low, high], rtol=0.02)
+    with pytest.raises(InputError, match="^explorer: expected rows without missing entries to show, received NaN"):
+        sv.explorer(vae, x)
+
+
 def test_the_plane_is_that_of_pca_and_neighbours_are_counted(page):
     content, z = content_of(page), model().encode(X).mean.astype(float)
     pca = sv.linear.PCA(2).fit(z)

@@ -1,16 +1,20 @@
 """Missing entries: what is not known never counts, and is filled in by what is."""
 
+import math
+
 import numpy
 import pytest
+from scipy import special, stats
 
 import scratchvae as sv
 from scratchvae.checks.missing_entries import exact, of_known
 from scratchvae.columns import Column
 from scratchvae.distributions import Normal
 from scratchvae.errors import DataError, InputError
-from scratchvae.models import DecoderOfKnownEntries, OfKnownEntries
+from scratchvae.models import PRIORS, DecoderOfKnownEntries, OfKnownEntries
 from scratchvae.noise import GivenNoise
 from scratchvae.objectives import Objective
+from scratchvae.quadrature import elbo as quadrature_elbo
 
 MAKERS = {
     "gaussian": lambda: sv.VAE.mlp(6, 2, (5,), likelihood="gaussian", std="learned", missing=True),
@@ -20,6 +24,8 @@ MAKERS = {
     "dynamic": lambda: sv.VAE.mlp(6, 2, (5,), binarize="dynamic", missing=True),
     "poisson": lambda: sv.VAE.mlp(6, 2, (5,), likelihood="poisson", missing=True),
     "convolutional": lambda: sv.VAE.convolutional((3, 2, 1), 2, (4,), missing=True),
+    "vamp": lambda: sv.VAE.mlp(6, 2, (5,), missing=True, prior="vamp", n_components=3),
+    "convolutional, vamp": lambda: sv.VAE.convolutional((3, 2, 1), 2, (4,), missing=True, prior="vamp", n_components=3),
 }
 
 
@@ -31,6 +37,7 @@ def x(rng):
     return x
 
 
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_likelihood_trains_scores_and_fills_in(name, x):
     model = MAKERS[name]()
@@ -42,6 +49,27 @@ def test_every_likelihood_trains_scores_and_fills_in(name, x):
     drawn = model.impute_draws(x, 3, 20)
     assert drawn.shape == (3, *x.shape) and (drawn[:, known] == x[known]).all()
     assert len(numpy.unique(drawn[:, ~known])) > 1
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+@pytest.mark.parametrize("prior", PRIORS)
+def test_log_px_and_elbo_of_known_entries_are_sums_over_a_grid_whatever_the_prior(prior, x):
+    """K = 1: log p(x_o) = log of the sum over z of p(z) times the product over known entries of p(x_d | z)."""
+    model = sv.VAE.mlp(6, 1, (5,), missing=True, prior=prior, n_components=3).to(dtype=numpy.float64)
+    sv.fit(model, x, epochs=2, batch_size=4, progress=False)
+    z, known = numpy.linspace(-40, 40, 8001)[:, None], ~numpy.isnan(x)
+    logits = model.decode(z).of.logits
+    with sv.no_grad():
+        log_prior = model.prior.log_prob(z)
+    terms = numpy.where(known, x, 0)[:, None] * logits - numpy.logaddexp(0, logits)
+    joint = (terms * known[:, None]).sum(axis=-1) + log_prior  # (N, z)
+    spacing, q = z[1, 0] - z[0, 0], model.encode(x)
+    log_q = stats.norm.logpdf(z[:, 0], q.mean, numpy.exp(q.log_std))
+    log_px = sv.log_likelihood(model, x, 20_000)[0]
+    numpy.testing.assert_allclose(log_px, special.logsumexp(joint, axis=1) + math.log(spacing), atol=0.05)
+    elbo = (numpy.exp(log_q) * (joint - log_q)).sum(axis=1) * spacing
+    scores = [quadrature_elbo(model, row[None]) for row in x]
+    numpy.testing.assert_allclose(scores, elbo, atol=0.05)
 
 
 def leaking_encoder(model):

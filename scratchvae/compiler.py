@@ -46,6 +46,8 @@ def library(text: str) -> ctypes.CDLL:
         made = Path(workshop, "made.so")
         _run([path, *FLAGS, "-o", str(made), "-"], text)
         made.chmod(0o700)
+        with open(made, "rb") as file:
+            os.fsync(file.fileno())  # a library cut off where the machine stopped would end the process that loads it
         os.replace(made, target)  # whole, or not at all, whoever else compiles the same at this moment
     return ctypes.CDLL(str(target))
 

@@ -120,7 +120,8 @@ class Estimator:
 
     def _count(self, name: str, value: Any, highest: int | None = None, reason: str = "") -> int:
         """value, if it is a whole number from 1 to the highest."""
-        if not isinstance(value, Integral) or value < 1 or (highest is not None and value > highest):
+        is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if not is_whole or value < 1 or (highest is not None and value > highest):
             expected = f"{name} of at least 1" if highest is None else f"{name} from 1 to {highest}{reason}"
             raise InputError(type(self).__name__, expected, repr(value))
         return int(value)

@@ -10,7 +10,7 @@ import numpy
 from scratchvae.arrays import as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, device_of
-from scratchvae.conventions import Classifier, Transformer, labels_of_rows, numbers, tabulated
+from scratchvae.conventions import Classifier, Transformer, finite_rows, labels_of_rows, tabulated
 from scratchvae.distributions import Normal
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.evaluation import elbo, log_likelihood
@@ -166,8 +166,8 @@ class VAEEstimator(Transformer):
     def _latents(self, Z: Any) -> Any:
         """Z, if it is made of rows of K numbers, in the model's type."""
         operation, k = self._fitted("inverse_transform"), self.model_.latent_size
-        Z = numbers(operation, Z)
-        if Z.ndim != 2 or Z.shape[1] != k:
+        Z = finite_rows(operation, Z)
+        if Z.shape[1] != k:
             raise ShapeError(operation, f"rows of {k} columns", f"shape {Z.shape}")
         return Z.astype(self.model_.dtype, copy=False)
 

@@ -262,8 +262,10 @@ def _weights(values: Any) -> numpy.ndarray | None:
     if weights.ndim != 1 or weights.dtype.kind not in "fiu":
         raise DataError("sample_weight", "numbers (N,)", f"{weights.dtype} {weights.shape}")
     weights = weights.astype(numpy.float64)
-    if not (numpy.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-        raise DataError("sample_weight", "finite numbers of at least 0, not all of them 0", "others")
+    with numpy.errstate(over="ignore"):
+        total = weights.sum()
+    if not ((weights >= 0).all() and 0 < total < math.inf):
+        raise DataError("sample_weight", "numbers of at least 0 whose sum is finite and above 0", "others")
     return weights / weights.mean()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy
 
-from scratchvae.autodiff import Tensor, primitive, sum_to
+from scratchvae.autodiff import Tensor, broadcast_to, primitive, sum_to
 from scratchvae.backend import array_module, device_of
 from scratchvae.kernels import Kernel
 from scratchvae.ops.elementwise import as_real, exp, negative, sigmoid, square
@@ -73,7 +73,8 @@ def bernoulli_log_prob(x: Any, logits: Any, event_ndim: int = 1) -> Any:
 
 
 def _bernoulli_rule_x(g: Any, y: Any, x: Any, logits: Any, event_ndim: int = 1) -> Any:
-    return sum_to(_expand(g, event_ndim) * logits, x.shape)
+    shape = numpy.broadcast_shapes(x.shape, logits.shape)
+    return sum_to(broadcast_to(_expand(g, event_ndim) * logits, shape), x.shape)
 
 
 def _bernoulli_rule_logits(g: Any, y: Any, x: Any, logits: Any, event_ndim: int = 1) -> Any:

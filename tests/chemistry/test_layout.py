@@ -89,7 +89,7 @@ def test_cages_and_long_molecules_take_no_time(smiles):
 
 def test_real_and_drawn_molecules(data_dir):
     clashes = 0
-    strings = sv.data.draw_molecules(60) + read_zinc(data_dir)[::4000]
+    strings = sv.data.draw_molecules(30) + read_zinc(data_dir)[::8000]
     for smiles in strings:
         molecule = read_smiles(smiles)
         xy = coordinates(molecule)

@@ -465,7 +465,7 @@ def test_the_output_may_be_closed_cut_off_or_unable_to_spell(run, tmp_path):
 @pytest.mark.parametrize("more", [[], ["--model", "m2", "--labels", "20"]], ids=["mlp", "m2"])
 def test_the_learning_rate_decays_by_its_factor_once_an_epoch(more, digits, tmp_path):
     rates = ["--learning-rate", "0.01", "--learning-rate-decay", "0.5", "--batch-size", "7"]
-    assert train(digits, tmp_path / "run", *rates, *more) == 0
+    assert train(digits, tmp_path / "run", *rates, *more, "--no-pictures") == 0
     configuration = json.loads((tmp_path / "run" / "config.json").read_text())
     steps_per_epoch = sv.run_files.read_history(tmp_path / "run")["step"][0]
     assert configuration["learning_rate"] == repr(sv.optim.ExponentialSchedule(0.01, 0.5 ** (1 / steps_per_epoch)))

@@ -245,7 +245,7 @@ def test_a_property_that_few_know(tmp_path, capsys):
     for number, k in enumerate(known):
         lines[k] = lines[k].replace(",\n", f",{number}\n")
     (tmp_path / "a.csv").write_text("smiles,p,q\n" + "".join(lines))
-    assert train(tmp_path / "a.csv", tmp_path / "run", pictures=True) == 0
+    assert train(tmp_path / "a.csv", tmp_path / "run") == 0
     out = capsys.readouterr().out
     assert "properties: p, q\n" in out and "p: mean absolute error" in out and "q: mean" not in out
     assert train(tmp_path / "a.csv", tmp_path / "q", "--properties", "q", pictures=True) == 0

@@ -53,13 +53,13 @@ def test_train_leaves_a_run_directory(run, digits):
 
 
 def test_train_prints_labels_alpha_and_the_test_error(path, digits, tmp_path, capsys):
-    assert train(path, tmp_path / "run", "--labels", "20") == 0
+    assert train(path, tmp_path / "run", "--labels", "20", "--no-pictures") == 0
     out = capsys.readouterr().out
     assert "20 labels, drawn by seed 0; alpha = 0.9\n" in out and "q(y | x)     Categorical" in out
     model = sv.load(tmp_path / "run" / "last.npz")
     error = sv.classification_error(model, digits.images[180:], digits.labels[180:])
     assert f"test error {100 * error:.2f} +- " in out and "% of 20, by q(y | x)\n" in out
-    assert train(path, tmp_path / "other", "--labels", "20", "--alpha", "3") == 0
+    assert train(path, tmp_path / "other", "--labels", "20", "--alpha", "3", "--no-pictures") == 0
     assert "alpha = 3\n" in capsys.readouterr().out
     assert parameters(tmp_path / "other") != parameters(tmp_path / "run")
     assert json.loads((tmp_path / "other" / "config.json").read_text())["alpha"] == 3
@@ -103,9 +103,10 @@ def test_pictures_of_the_other_kind_are_refused_with_a_sentence(path, run, tmp_p
         assert f"plot {kind}: expected a picture among latent, " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_resume_grows_the_epochs_to_the_same_bits(path, run, tmp_path):
-    assert train(path, tmp_path / "short", "--labels", "20", "--seed", "4", "--epochs", "1") == 0
-    assert main(["train", "--resume", str(tmp_path / "short"), "--epochs", "2", "--quiet"]) == 0
+    assert train(path, tmp_path / "short", "--labels", "20", "--seed", "4", "--epochs", "1", "--no-pictures") == 0
+    assert main(["train", "--resume", str(tmp_path / "short"), "--epochs", "2", "--quiet", "--no-pictures"]) == 0
     assert parameters(tmp_path / "short") == parameters(run)
 
 
@@ -117,13 +118,13 @@ def test_no_label_outside_the_subset_reaches_a_parameter(digits, run, tmp_path):
     assert len(late) > 30
     labels[late], labels[180:] = (labels[late] + 3) % 10, (labels[180:] + 3) % 10
     numpy.savez(tmp_path / "false.npz", images=digits.images, labels=labels)
-    assert train(tmp_path / "false.npz", tmp_path / "run", "--labels", "20", "--seed", "4") == 0
+    assert train(tmp_path / "false.npz", tmp_path / "run", "--labels", "20", "--seed", "4", "--no-pictures") == 0
     assert json.loads((tmp_path / "run" / "labelled_rows.json").read_text()) == chosen
     assert parameters(tmp_path / "run") == parameters(run)
 
 
 def test_a_convolutional_model(path, tmp_path, capsys):
-    options = ["--channels", "4", "8", "--labels", "20", "--activation", "relu"]
+    options = ["--channels", "4", "8", "--labels", "20", "--activation", "relu", "--no-pictures"]
     assert train(path, tmp_path / "run", *options, model="m2-conv") == 0
     assert "test error" in capsys.readouterr().out
     assert main(["plot", "analogies", str(tmp_path / "run")]) == 0

@@ -27,6 +27,17 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.fixture(scope="module")
+def few_digits() -> tuple[sv.data.Dataset, ...]:
+    return sv.data.draw_digits(5500).cut(5000)
+
+
+@pytest.fixture(autouse=True)
+def drawn_once(monkeypatch, few_digits):
+    """As many digits as --quick takes, not drawn anew for each example."""
+    monkeypatch.setitem(sv.data.DATASETS, "drawn-digits", lambda data_dir, seed: few_digits)
+
+
 def test_engine_graph(monkeypatch, tmp_path):
     run(monkeypatch, "engine_graph", "--quick", "--out", str(tmp_path / "figures"))
     assert names_in(tmp_path / "figures") == {"engine_graph.png"}
@@ -182,6 +193,7 @@ def test_faces(monkeypatch, tmp_path, recwarn):
     assert {warning.category for warning in recwarn} <= {sv.PosteriorCollapseWarning}
 
 
+@pytest.mark.slow
 def test_street_digits(monkeypatch, tmp_path, recwarn):
     run(monkeypatch, "street_digits", "--quick", "--out", str(tmp_path))
     pictures = {f"{name}.png" for name in ("uncertainty", "samples", "interpolation")}

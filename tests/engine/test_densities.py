@@ -39,6 +39,20 @@ def test_blocks_change_nothing(monkeypatch, shape, block):
         numpy.testing.assert_allclose(getattr(result, "data", result), expected, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_logits_may_be_fewer_than_the_entries(create_graph):
+    """One logit for each row, or for all rows: dy / dx is that logit at every entry."""
+    x, a = numpy.full((2, 3), 0.25), numpy.array([[1.0], [-2.0]])
+    for logits in (a, a[:1]):
+        leaves = [Tensor(x), Tensor(logits)]
+        y = ops.sum(ops.bernoulli_log_prob(*leaves))
+        d_x, d_logits = (getattr(g, "data", g) for g in grad(y, leaves, create_graph=create_graph))
+        numpy.testing.assert_allclose(d_x, numpy.broadcast_to(logits, x.shape), rtol=1e-15)
+        slopes = x - 1 / (1 + numpy.exp(-logits))
+        expected = slopes.sum(axis=1, keepdims=True)
+        numpy.testing.assert_allclose(d_logits, expected if len(logits) == 2 else expected.sum(0, keepdims=True))
+
+
 def test_weights_that_change_no_digit_have_no_gradient():
     log_w = Tensor(-numpy.arange(200.0).reshape(200, 1) - 700)
     bound = log_mean_exp(log_w)

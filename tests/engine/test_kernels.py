@@ -252,6 +252,15 @@ def test_a_library_is_made_once_for_this_user_alone(alone, monkeypatch):
 
 
 @needs_compiler
+def test_a_library_is_on_the_disk_before_it_has_its_name(alone, monkeypatch):
+    order, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: order.append("fsync") or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda *paths: order.append("replace") or replace(*paths))
+    compiler.library(kernels.host_text(SUM, "d"))
+    assert order == ["fsync", "replace"]
+
+
+@needs_compiler
 @pytest.mark.parametrize("damage", ["bytes", "mode"])
 def test_a_library_that_is_damaged_or_that_others_can_write_is_made_anew(alone, damage):
     text = kernels.host_text(SUM, "d")

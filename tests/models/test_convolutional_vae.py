@@ -354,7 +354,7 @@ def test_train_resume_evaluate_sample(digits, tmp_path, capsys):
     assert options["model"] == "conv" and options["channels"] == [4, 2]
     assert len(list((tmp_path / "run" / "figures").iterdir())) == 7  # no labels, no directions
     run = str(tmp_path / "run")
-    assert main(["train", "--resume", run, "--epochs", "2", "--quiet"]) == 0
+    assert main(["train", "--resume", run, "--epochs", "2", "--quiet", "--no-pictures"]) == 0
     assert main(["evaluate", run, "--importance-samples", "5"]) == 0
     assert main(["sample", run, "--n", "3", "--out", str(tmp_path / "s.npy")]) == 0
     assert numpy.load(tmp_path / "s.npy").shape == (3, 28, 28, 1)

@@ -359,12 +359,12 @@ def test_points_are_completed_whether_the_pen_is_lifted_or_not(x):
     log_w = [model.log_weights_of_prefix(rows, 200, 1)[1].astype(float) for rows in states]
     down, up = numpy.exp(log_w).mean(axis=1)
     for begun in states:
-        drawings, facts = model.complete_points(begun, 4000, 200, seed=1, longest=5)
+        drawings, facts = model.complete_points(begun, 1000, 200, seed=1, longest=5)
         assert facts["log_p"] == pytest.approx(numpy.log(down + up), abs=1e-5) and facts["draws"] == 400
         assert facts["lifted"] == pytest.approx(up / (down + up), rel=1e-4)
-        assert drawings[:, 3, 3].mean() == pytest.approx(facts["lifted"], abs=4 * 0.5 / 4000**0.5)
-        numpy.testing.assert_allclose(drawings[:, :4, :2], numpy.tile(x[0, :4, :2], (4000, 1, 1)), rtol=1e-6)
-        numpy.testing.assert_array_equal(drawings[:, :3, 2:], numpy.tile(x[0, :3, 2:], (4000, 1, 1)))
+        assert drawings[:, 3, 3].mean() == pytest.approx(facts["lifted"], abs=4 * 0.5 / 1000**0.5)
+        numpy.testing.assert_allclose(drawings[:, :4, :2], numpy.tile(x[0, :4, :2], (1000, 1, 1)), rtol=1e-6)
+        numpy.testing.assert_array_equal(drawings[:, :3, 2:], numpy.tile(x[0, :3, 2:], (1000, 1, 1)))
 
 
 def test_a_completion_prefers_what_the_points_make_likely(x):

@@ -89,7 +89,7 @@ def digits():
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_a_hundred_steps_by_hand(kind, digits):
-    model = sv.VAE.mlp(input_size=784, latent_size=20, hidden=(400,), **SETTINGS[kind]).to(dtype=numpy.float64)
+    model = sv.VAE.mlp(input_size=784, latent_size=20, hidden=(100,), **SETTINGS[kind]).to(dtype=numpy.float64)
     twin = Twin(model)
     batches = [
         (digits[M * (step % 10) : M * (step % 10 + 1)], sv.Noise(5, step).normal("z", (1, M, 20)))

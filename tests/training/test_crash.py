@@ -108,11 +108,6 @@ def survivors(parent, n, seed, epochs):
     return same, steps
 
 
-def test_killed_at_random_moments(memory):
-    same, _ = survivors(memory, 3, seed=1, epochs=60)
-    assert same == 3
-
-
 @pytest.mark.slow
 def test_twenty_of_twenty_killed_at_random_moments(tmp_path):
     same, steps = survivors(tmp_path, 20, seed=2, epochs=40)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import sys
 import time
 import traceback
@@ -272,9 +271,11 @@ def ranks() -> Alone:
 
 
 def _portable(error: Exception | None) -> Exception | None:
-    """The error if it survives the way to another process, else its sentence."""
+    """The error if it survives the way by which mpi4py takes it to another process, else its sentence."""
+    from mpi4py import MPI
+
     try:
-        pickle.loads(pickle.dumps(error))
+        MPI.pickle.loads(MPI.pickle.dumps(error))
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

@@ -1,6 +1,7 @@
 """decoder.js gives what the model gives, for every decoder of the package; its weights are rounded as told."""
 
 import math
+from pathlib import Path
 
 import numpy
 import pytest
@@ -11,6 +12,7 @@ from scratchvae.errors import InputError
 from scratchvae.explorer.network import Weights, packed, written_decoder
 from scratchvae.models.networks import BernoulliDecoder, Decoder, GaussianDecoder, GaussianEncoder, PoissonDecoder
 from scratchvae.nn import MLP, Module
+from scratchvae.nn.linear import ACTIVATIONS
 
 SMALL = {"latent_size": 3, "seed": 1}
 M1 = {"input_size": 7, "latent_size": 4, "hidden": (5,), "activation": "tanh"}
@@ -208,6 +210,12 @@ def test_layers_of_the_package_in_a_users_order_are_shown(decoder):
     code = "return Array.from(meanOf(withWeights(given.description, numbersOf(given.weights)), given.z));"
     mean = model.decode(numpy.array([[0.3, -1.0]], dtype=numpy.float32)).mean[0]
     numpy.testing.assert_allclose(run_node(["decoder"], code, given), mean, rtol=1e-5, atol=1e-6)
+
+
+def test_the_page_knows_every_activation():
+    script = (Path(sv.__file__).parent / "explorer" / "decoder.js").read_text(encoding="utf-8")
+    layers = script[script.index("const LAYERS") :]
+    assert [name for name in ACTIVATIONS if f"\n  {name}: (x)" not in layers] == []
 
 
 def test_molecules_of_the_tests_have_the_symbols_of_the_model():

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy
 
 from scratchvae.data.dataset import Dataset
+from scratchvae.data.downloads import downloaded
 from scratchvae.data.files import LARGE, as_images, as_labels, find_all, read_idx
 from scratchvae.errors import DataError
 from scratchvae.npz import opened, readable
@@ -84,7 +85,9 @@ def _four(data_dir: str | os.PathLike[str] | None, split: str) -> dict[str, Path
         raise DataError(f"emnist in {data_dir}", f"{ARCHIVE}, or four files", f"a folder without {missing}", OTHER_WAYS)
     kept = {name: cache / name for name in names}
     if not all(path.is_file() for path in kept.values()):
-        _take_out(_verified(archives[0]) if archives else _downloaded(cache), kept)
+        _take_out(
+            _verified(archives[0]) if archives else downloaded(ARCHIVE, SHA256, MIRRORS, "emnist", OTHER_WAYS), kept
+        )
     return kept
 
 
@@ -98,21 +101,6 @@ def _verified(path: Path) -> Path:
         hint = "the file is damaged, or another one"
         raise DataError(f"checksum of {path}", SHA256, digest.hexdigest(), hint)
     return path
-
-
-def _downloaded(folder: Path) -> Path:
-    """The archive in the user's cache; only a whole one with the checksum gets there."""
-    import pooch
-
-    failures = []
-    for mirror in MIRRORS:
-        try:
-            return Path(pooch.retrieve(mirror + ARCHIVE, f"sha256:{SHA256}", fname=ARCHIVE, path=folder))
-        except OSError as error:
-            failures.append(f"{type(error).__name__} from {mirror}")
-        except ValueError:  # pooch's word for a wrong checksum
-            failures.append(f"a wrong checksum from {mirror}")
-    raise DataError(f"downloading {ARCHIVE}", "one mirror that has it", ", ".join(failures), OTHER_WAYS)
 
 
 def _take_out(archive: Path, paths: dict[str, Path]) -> None:

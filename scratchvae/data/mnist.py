@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scratchvae.data.dataset import Dataset
+from scratchvae.data.downloads import downloaded
 from scratchvae.data.files import as_images, as_labels, find_all, read_idx
 from scratchvae.errors import DataError
 
@@ -105,8 +106,9 @@ def load_mnist(data_dir: str | os.PathLike[str] | None = None, name: str = "mnis
         received = f"a folder without {', '.join(missing)}"
         received += f", but with files of {' and '.join(sorted(others))} under these names" if others else ""
         raise DataError(f"{name} in {data_dir}", "its four files", received, OTHER_WAYS)
+    publication = PUBLISHED[name]
     for file in missing:
-        files[file] = _downloaded(name, file)
+        files[file] = downloaded(file, publication.sha256[file], publication.mirrors, name, OTHER_WAYS)
     train, test = (_read(files, part) for part in ("train", "t10k"))
     return train, test
 
@@ -129,21 +131,6 @@ def _files_within(data_dir: str | os.PathLike[str] | None, name: str) -> tuple[d
             elif owner != name:
                 others.add(owner)
     return files, others
-
-
-def _downloaded(name: str, file: str) -> Path:
-    """The file in the user's cache, downloaded if it is not there yet; only whole files with the checksum get there."""
-    import pooch
-
-    publication, folder, failures = PUBLISHED[name], pooch.os_cache("scratchvae") / name, []
-    for mirror in publication.mirrors:
-        try:
-            return Path(pooch.retrieve(mirror + file, f"sha256:{publication.sha256[file]}", fname=file, path=folder))
-        except OSError as error:
-            failures.append(f"{type(error).__name__} from {mirror}")
-        except ValueError:  # pooch's word for a wrong checksum
-            failures.append(f"a wrong checksum from {mirror}")
-    raise DataError(f"downloading {file}", "one mirror that has it", ", ".join(failures), OTHER_WAYS)
 
 
 def _read(files: dict[str, Path], part: str) -> Dataset:

@@ -57,3 +57,23 @@ def test_the_overhead_of_the_engine_is_what_was_measured():
         if case.startswith("op:"):
             assert f"{case.removeprefix('op:')} {ratio:.2f}" in text, case
     assert f"{ratios['engine']:.2f} of the same kernels called by hand" in text
+
+
+def test_the_table_of_linear_models_is_what_was_measured():
+    lines = (ROOT / "docs" / "results.md").read_text().splitlines()
+    ratios = {r["case"]: r["peers"]["scratchvae"]["ratio"] for r in kept("step.json") if r["reference"] == "sklearn"}
+    names = {"pca": "PCA", "ppca": "PPCA", "bayes": "Gaussian naive Bayes", "logistic": "logistic regression"}
+    for case, name in names.items():
+        row = " | ".join(f"{ratios[f'{case}:{data}']:.2f}" for data in ("digits", "wine", "breast_cancer"))
+        assert any(line.startswith(f"| {name} | {row} | ") for line in lines), name
+
+
+def test_the_table_of_convolutions_is_what_was_measured():
+    text = (ROOT / "docs" / "results.md").read_text()
+    peers = {r["case"]: r["peers"] for r in kept("step.json") if r["case"].startswith("conv2d:")}
+    times = [
+        [peers[f"conv2d:{size}"][name]["milliseconds"] for name in ("scratchvae", "torch", "torch-channels-last")]
+        for size in (64, 32, 16, 8)
+    ]
+    for ours, torch, last in [*times, [sum(column) for column in zip(*times, strict=True)]]:
+        assert f" | {ours:.1f} | {torch:.1f} | {ours / torch:.2f} | {last:.1f} | {ours / last:.2f} |" in text

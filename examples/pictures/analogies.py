@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 from matplotlib.figure import Figure
 
-from scratchvae.plotting.canvas import GREY, enlarge_labels, open_frame
+from scratchvae.plotting.canvas import CLASS_COLOURS, GREY, enlarge_labels, open_frame
 
 
 def style_transfer(
@@ -25,7 +25,7 @@ def style_transfer(
     for axes, name in zip(figure.subplots(1, len(known), squeeze=False)[0], known, strict=True):
         source = numpy.broadcast_to(numpy.asarray(known[name])[:, None], other.shape)[other]
         generated, column = read[name][other], numpy.nonzero(other)[1]
-        axes.scatter(source, generated, s=6, c=column, cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.6, linewidths=0)
+        axes.scatter(source, generated, s=6, c=[CLASS_COLOURS[k % 10] for k in column], alpha=0.6, linewidths=0)
         ends = [min(source.min(), generated.min()), max(source.max(), generated.max())]
         axes.plot(ends, ends, color=GREY, linewidth=1)
         axes.set_title(f"{name}: $R^2 = {r_squared[name]:.2f}$ within a class", fontsize=13)

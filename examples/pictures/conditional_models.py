@@ -14,6 +14,7 @@ from scratchvae.plotting.canvas import (
     BLUE,
     GREEN,
     ORANGE,
+    SIGNED,
     Shades,
     as_images,
     enlarge_labels,
@@ -56,7 +57,7 @@ def conditional_models(
     *squares, curve = below.subplots(1, n_models + 1, width_ratios=(*[1] * n_models, 1.15))
     different = ~numpy.eye(n_classes, dtype=bool)
     for axes, (name, values) in zip(squares, correlations.items(), strict=True):
-        colours = axes.imshow(values, "RdBu_r", vmin=-1, vmax=1)
+        colours = axes.imshow(values, SIGNED, vmin=-1, vmax=1)
         mean = to_numpy(values)[different].mean()
         axes.set_title(f"{name}:\nbetween different classes {mean:.2f}", fontsize=13)
         axes.set(xlabel="class generated", ylabel="class of the source")

@@ -10,7 +10,7 @@ import numpy
 from matplotlib.figure import Figure
 
 from scratchvae import to_numpy
-from scratchvae.plotting.canvas import Shades, image_grid, show
+from scratchvae.plotting.canvas import SIGNED, Shades, image_grid, show
 
 
 def dictionaries(models: Mapping[str, Any], x: Any, image_shape: Sequence[int]) -> Figure:
@@ -34,11 +34,11 @@ def dictionaries(models: Mapping[str, Any], x: Any, image_shape: Sequence[int]) 
         height, width = image_shape
         elements = numpy.full((side * side, height + 1, width + 1, 1), numpy.nan)
         elements[: len(B), :-1, :-1, 0] = (B / abs(B).max(axis=1, keepdims=True)).reshape(-1, height, width)
-        column[0].imshow(image_grid(elements, side)[..., 0], "RdBu_r", vmin=-1, vmax=1)
+        column[0].imshow(image_grid(elements, side)[..., 0], SIGNED, vmin=-1, vmax=1)
         column[0].set_title(f"{name}: B, {len(B)} elements", fontsize=13)
         weights = numpy.full(side * side, numpy.nan)
         weights[: len(B)] = A / abs(A).max()
-        column[1].imshow(weights.reshape(side, side), "RdBu_r", vmin=-1, vmax=1)
+        column[1].imshow(weights.reshape(side, side), SIGNED, vmin=-1, vmax=1)
         column[1].set_title(f"A: {(abs(A) > 0.05 * abs(A).max()).sum()} weights above 5 % of the largest", fontsize=11)
         pair = numpy.concatenate([to_numpy(x), to_numpy(model.inverse_transform(model.transform(x)))])
         show(column[2], image_grid(pair.reshape(2, height, width, 1), 2), shades)

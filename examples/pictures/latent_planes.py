@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from scratchvae import to_numpy
-from scratchvae.plotting.canvas import Shades, enlarge_labels, open_frame, show_rows
+from scratchvae.plotting.canvas import CLASS_COLOURS, Shades, enlarge_labels, open_frame, show_rows
 from scratchvae.plotting.latent import name_groups
 
 
@@ -35,7 +34,7 @@ def latent_planes(
     for axes, (name, z), caption in zip(panels, codes.items(), captions, strict=True):
         groups = [to_numpy(z)[labels == label] for label in classes]
         for i, points in enumerate(groups):
-            axes.scatter(*points.T, s=9, color=colormaps["tab10"](i % 10), alpha=0.7, linewidths=0)
+            axes.scatter(*points.T, s=9, color=CLASS_COLOURS[i % 10], alpha=0.7, linewidths=0)
         name_groups(axes, groups, [str(label) for label in classes], inches=3.5)
         axes.set_title(name, fontsize=13)
         axes.set(xlabel=f"$z_1$\n{caption}", ylabel="$z_2$")

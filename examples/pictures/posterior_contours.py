@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from scratchvae import to_numpy
-from scratchvae.plotting.canvas import BLUE, GREEN, ORANGE, Shades, as_images, show
+from scratchvae.plotting.canvas import BLUE, GREEN, ORANGE, PALE_BLUES, Shades, as_images, show
 
 MASSES = (0.99, 0.9, 0.5)
 RADIUS = math.sqrt(-2 * math.log(1 - 0.9))  # of 90 % of a Gaussian in the plane, in standard deviations
@@ -64,7 +64,7 @@ def posterior_contours(
         middle, reach = (low + high) / 2, 0.68 * (high - low).max()
         axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    handles.insert(0, Patch(facecolor="#A9CFE8", edgecolor=BLUE))
+    handles.insert(0, Patch(facecolor=PALE_BLUES[1], edgecolor=BLUE))
     labels.insert(0, f"exact ${name}$: 50, 90, 99 %")
     figure.legend(handles, labels, loc="outside lower center", ncols=min(3, n_columns), frameon=False, fontsize=12)
     return figure
@@ -76,7 +76,7 @@ def _contours(axes: Axes, posterior: Any) -> numpy.ndarray:
     ordered = numpy.sort(density, axis=None)[::-1]
     mass = numpy.cumsum(ordered) / ordered.sum()
     levels = [ordered[numpy.searchsorted(mass, share)] for share in MASSES]
-    axes.contourf(*posterior.axes, density.T, [*levels, density.max()], colors=["#DCEBF5", "#A9CFE8", "#5FA6D3"])
+    axes.contourf(*posterior.axes, density.T, [*levels, density.max()], colors=PALE_BLUES)
     axes.contour(*posterior.axes, density.T, levels, colors=BLUE, linewidths=0.8)
     inside = numpy.argwhere(density >= levels[0]).T
     return numpy.stack([axis[i] for axis, i in zip(posterior.axes, inside, strict=True)])

@@ -11,13 +11,32 @@ from typing import Any
 
 import numpy
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from scratchvae.backend import to_numpy
 from scratchvae.errors import InputError, ShapeError
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
-"""Colours that colour-blind readers tell apart (Okabe & Ito), and a grey for what is secondary."""
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#606060"
+"""Colours of lines, which colour-blind readers tell apart (Okabe & Ito), and a grey for what is secondary."""
+
+CLASS_COLOURS = (
+    ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6")  # blue, amber, red, grey, violet
+    + ("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")  # brown, orange, olive, slate, cyan
+)
+"""Colours of ten classes, chosen so that colour-blind readers tell every two apart.
+
+Source: Petroff (2021), "Accessible color sequences for data visualization".
+"""
+
+PALE_BLUES = ("#DCEBF5", "#A9CFE8", "#5FA6D3")
+"""Regions of high, higher and highest density, below lines in the colours above."""
+
+SIGNED = "RdBu_r"
+"""The colour map for numbers of both signs: blue below 0, white at 0, red above it."""
+
+NUMBERED = "viridis"
+"""The colour map for numbers on a scale."""
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
@@ -216,13 +235,22 @@ def show_sources(axes: Axes, images: numpy.ndarray, shades: Shades) -> None:
 # ---- axes
 
 
+def letters_on(colour: str) -> str:
+    """White or black, whichever has the higher contrast with the colour, by relative luminance (WCAG 2)."""
+    parts = numpy.array(to_rgb(colour))
+    linear = numpy.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ (0.2126, 0.7152, 0.0722)
+    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
+
+
 def open_frame(axes: Axes) -> None:
     """Take the lines above and on the right of the data away."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def enlarge_labels(axes: Axes) -> None:
-    """Make letters that the last row of a lecture hall can read."""
+    """Make letters that the last row of a lecture hall can read: 11 points and more on a figure of up to 12 inches."""
     axes.tick_params(labelsize=11)
+    axes.title.set_size(13)
     axes.xaxis.label.set_size(13)
     axes.yaxis.label.set_size(13)

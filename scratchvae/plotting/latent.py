@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from scratchvae import latent_space
@@ -23,10 +21,13 @@ from scratchvae.autodiff import no_grad
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.plotting.canvas import (
+    CLASS_COLOURS,
+    NUMBERED,
     Shades,
     as_images,
     enlarge_labels,
     image_grid,
+    letters_on,
     numbers,
     shades_of_model,
     show,
@@ -145,7 +146,7 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
     figure = Figure(figsize=(7.2, 6.4), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     if labels is None:
-        axes.scatter(*means.T, s=5, color=colormaps["tab10"](0), alpha=0.7, linewidths=0)
+        axes.scatter(*means.T, s=5, color=CLASS_COLOURS[0], alpha=0.7, linewidths=0)
     else:
         labels = to_numpy(labels)
         if labels.shape != (len(x),):
@@ -175,7 +176,7 @@ def _scatter_labelled(axes: Axes, points: numpy.ndarray, labels: numpy.ndarray) 
     classes = numpy.unique(labels)
     fractions = labels.dtype.kind == "f" and (labels != numpy.round(labels)).any()
     if fractions or (len(classes) > MOST_CLASSES and labels.dtype.kind in "iuf"):
-        shown = axes.scatter(*points.T, s=5, c=labels, cmap="viridis", linewidths=0)
+        shown = axes.scatter(*points.T, s=5, c=labels, cmap=NUMBERED, linewidths=0)
         axes.figure.colorbar(shown, ax=axes, label="label", shrink=0.8)
         return
     if len(classes) > MOST_CLASSES:
@@ -184,12 +185,12 @@ def _scatter_labelled(axes: Axes, points: numpy.ndarray, labels: numpy.ndarray) 
     names = [(name if len(name) <= 20 else f"{name[:19]}…").replace("$", "\\$") for name in names]
     groups = [points[labels == label] for label in classes]
     for i, (group, name) in enumerate(zip(groups, names, strict=True)):
-        look = {"color": colormaps["tab10"](i % 10), "marker": MARKERS[i // 10]}
-        axes.scatter(*group.T, s=5 if len(classes) <= 10 else 9, alpha=0.7, linewidths=0, label=name, **look)
+        look = {"color": CLASS_COLOURS[i % 10], "marker": MARKERS[i // 10]}
+        axes.scatter(*group.T, s=9, alpha=0.8, linewidths=0, label=name, **look)
     if len(classes) > 1 or not known.all():
         columns = max(1, math.ceil(len(classes) / 20))
         beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-        axes.legend(title="label", markerscale=4 if columns == 1 else 2.5, ncols=columns, frameon=False, **beside)
+        axes.legend(title="label", markerscale=3 if columns == 1 else 2.5, ncols=columns, frameon=False, **beside)
         axes.figure.set_figwidth(7.2 + 0.8 * (columns - 1))
     if len(classes) > 1:
         name_groups(axes, groups, names, inches=5)
@@ -198,14 +199,15 @@ def _scatter_labelled(axes: Axes, points: numpy.ndarray, labels: numpy.ndarray) 
 def name_groups(axes: Axes, groups: Sequence[numpy.ndarray], names: Sequence[str], inches: float) -> None:
     """Write each name on the point of its group (N, 2) that is nearest to the median and covers no other name.
 
-    A name that has no such point is left to the legend. inches: the length of the axes.
+    It stands in a box of the group's colour. A name that has no such point is left to the legend. inches: the length
+    of the axes.
     """
-    size = 17 if len(groups) <= 10 and max(map(len, names)) <= 3 else 12
+    size, room = (16, 0.15) if len(groups) <= 10 and max(map(len, names)) <= 3 else (11, 0.05)
     inch = 1.1 * max(numpy.ptp(numpy.concatenate(groups), axis=0).max() / inches, 1e-6)  # in units of the data
     spots: list[numpy.ndarray] = []
     boxes: list[numpy.ndarray] = []
     for i, (points, name) in enumerate(zip(groups, names, strict=True)):
-        box = inch * size / 72 * numpy.array([0.75 * len(name), 1.1])
+        box = inch * size / 72 * (numpy.array([0.75 * len(name), 1.1]) + 2 * room)
         free = numpy.ones(len(points), dtype=bool)
         for spot, other in zip(spots, boxes, strict=True):
             free &= (abs(points - spot) > (box + other) / 2).any(axis=1)
@@ -213,8 +215,10 @@ def name_groups(axes: Axes, groups: Sequence[numpy.ndarray], names: Sequence[str
             distances = numpy.linalg.norm(points - numpy.median(points, axis=0), axis=1)
             spots.append(points[numpy.where(free, distances, numpy.inf).argmin()])
             boxes.append(box)
-            text = axes.text(*spots[-1], name, fontsize=size, weight="bold", ha="center", va="center")
-            text.set(color=colormaps["tab10"](i % 10), path_effects=[withStroke(linewidth=3, foreground="white")])
+            fill = CLASS_COLOURS[i % 10]
+            frame = {"boxstyle": f"round,pad={room}", "facecolor": fill, "edgecolor": "white"}
+            text = axes.text(*spots[-1], name, fontsize=size, weight="bold", ha="center", va="center", bbox=frame)
+            text.set_color(letters_on(fill))
 
 
 # ---- what lies along a way

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scratchvae.backend import to_numpy
 from scratchvae.chemistry import why_invalid
 from scratchvae.errors import InputError
-from scratchvae.plotting.canvas import BLUE, GREY, enlarge_labels, numbers
+from scratchvae.plotting.canvas import BLUE, GREY, NUMBERED, enlarge_labels, numbers
 from scratchvae.plotting.molecules import molecules
 
 MOST_POINTS = 2000  # of a scatter plot
@@ -73,7 +73,7 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
         w = numpy.linalg.lstsq(z, t - t.mean(), rcond=None)[0]
         w = w / (numpy.linalg.norm(w) or 1.0)
         second = numpy.linalg.svd(z - numpy.outer(z @ w, w), full_matrices=False)[2][0]
-        points = axes.scatter(z @ w, z @ second, c=t, s=6, cmap="viridis", linewidths=0)
+        points = axes.scatter(z @ w, z @ second, c=t, s=6, cmap=NUMBERED, linewidths=0)
         figure.colorbar(points, ax=axes, label=name)
         axes.set(xlabel=f"direction of {name}", ylabel="largest variance at right angles")
         if (z @ w).std() > 0:

@@ -290,8 +290,8 @@ def posteriors_by_class(models: dict[str, sv.SemiSupervisedVAE], data: Digits, n
                 conditional = sv.VAE(model.encoder, GivenClass(model, y), 2).to(dtype=numpy.float64)
                 exact, q = exact_posterior(conditional, row), model.encode(row, numpy.array([y]))
                 gap = divergence_from_posterior(conditional, row, q, exact.log_px)
-                panels.append((x[i], exact, {"the encoder's, 90 %": q}, f"{name}, y = {y}: KL {gap:.2f} nats"))
-    title = "$p(z\\,|\\,x, y)$ of a digit that could be either of two"
+                panels.append((x[i], exact, {"the encoder's, 90 %": q}, f"{name}, y = {y}: {gap:.2f} nats"))
+    title = "$p(z\\,|\\,x, y)$ of a digit that could be either of two, and KL from the encoder's q"
     rows, *columns = zip(*panels, strict=True)
     return posterior_contours(numpy.array(rows), *columns, title, "p(z\\,|\\,x, y)", 2)
 

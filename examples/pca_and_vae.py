@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
     errors = {name: squared_error(x_test, rows) for name, rows in reconstructed.items()}
 
     captions = [
-        f"squared error {errors[name]:.1f}" + (f", log p(x) {log_px[name]:.0f}" if name in log_px else "")
+        f"squared error {errors[name]:.1f}" + (f"\nlog p(x) {log_px[name]:.0f} nats" if name in log_px else "\n")
         for name in codes
     ]
     few = [numpy.flatnonzero(labels == c)[0] for c in numpy.unique(labels)]

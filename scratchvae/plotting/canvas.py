@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
 from scratchvae.backend import to_numpy
@@ -34,6 +34,9 @@ PALE_BLUES = ("#DCEBF5", "#A9CFE8", "#5FA6D3")
 
 SIGNED = "RdBu_r"
 """The colour map for numbers of both signs: blue below 0, white at 0, red above it."""
+
+BETWEEN = LinearSegmentedColormap.from_list("between", ["#F0A97A", "#FFFFFF", "#7FB8D8"])
+"""The colour map from pale ORANGE at 0 through white to pale BLUE at 1, for the probability of one of two classes."""
 
 NUMBERED = "viridis"
 """The colour map for numbers on a scale."""
@@ -189,7 +192,7 @@ def show(axes: Axes, picture: numpy.ndarray, shades: Shades, extent: Sequence[fl
 def write_note(axes: Axes, note: str) -> None:
     """Write a line below the figure, unless a longer one stands there, which says the same and more."""
     if len(note) > len(axes.figure.get_supxlabel()):
-        axes.figure.supxlabel(note, fontsize=9, color=GREY)
+        axes.figure.supxlabel(note, fontsize=11, color=GREY)
 
 
 def show_rows(axes: Axes, images: numpy.ndarray, names: Sequence[str], shades: Shades) -> None:

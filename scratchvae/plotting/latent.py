@@ -196,13 +196,15 @@ def _scatter_labelled(axes: Axes, points: numpy.ndarray, labels: numpy.ndarray) 
         name_groups(axes, groups, names, inches=5)
 
 
-def name_groups(axes: Axes, groups: Sequence[numpy.ndarray], names: Sequence[str], inches: float) -> None:
+def name_groups(
+    axes: Axes, groups: Sequence[numpy.ndarray], names: Sequence[str], inches: float, size: int = 16
+) -> None:
     """Write each name on the point of its group (N, 2) that is nearest to the median and covers no other name.
 
     It stands in a box of the group's colour. A name that has no such point is left to the legend. inches: the length
-    of the axes.
+    of the axes; size: of the letters in points, 11 if there are many names or long ones.
     """
-    size, room = (16, 0.15) if len(groups) <= 10 and max(map(len, names)) <= 3 else (11, 0.05)
+    size, room = (size, 0.15) if len(groups) <= 10 and max(map(len, names)) <= 3 else (11, 0.05)
     inch = 1.1 * max(numpy.ptp(numpy.concatenate(groups), axis=0).max() / inches, 1e-6)  # in units of the data
     spots: list[numpy.ndarray] = []
     boxes: list[numpy.ndarray] = []

@@ -45,6 +45,12 @@ PICTURES = (
         lambda s: s.model.latent_size > 1,
         lambda s: sv.plotting.latent_scatter(s.model, s.test.records, s.test.labels),
     ),
+    Picture(
+        "reconstructions",
+        "a test part with rows",
+        lambda s: len(s.test) > 0,
+        lambda s: sv.plotting.table_reconstructions(s.model, s.test.records),
+    ),
     CURVES,
 )
 

@@ -34,6 +34,7 @@ from scratchvae.plotting.strokes import (
     sketch_reconstructions,
     sketch_samples,
 )
+from scratchvae.plotting.tables import table_reconstructions
 
 __all__ = [
     "Shades",
@@ -65,6 +66,7 @@ __all__ = [
     "sketch_interpolations",
     "sketch_reconstructions",
     "sketch_samples",
+    "table_reconstructions",
     "training_curves",
     "uncertainty",
     "unit_sweep",

@@ -113,8 +113,10 @@ def class_conditional(
     y = asarray(numpy.tile(numpy.arange(n_classes), (n, 1)), model.device)
     means = to_numpy(model.decode(z[:, None].repeat(n_classes, axis=1), y).mean)
     pictures = as_images(means.reshape(n * n_classes, -1), image_shape)
-    figure = Figure(figsize=(0.6 * n_classes + 0.6, 0.6 * n + 0.8), layout="constrained", dpi=150)
-    axes = figure.add_subplot()
+    left, width, height = 0.45, 0.6 * n_classes + 0.55, 0.6 * n + 1.02  # inches
+    figure = Figure(figsize=(width, height), dpi=160)
+    place = (left / width, 0.4 / height, 0.6 * n_classes / width, 0.6 * n / height)
+    axes = figure.add_axes(place)
     show_classes(axes, pictures, n_classes, shades or shades_of_model(model))
     axes.set_title("Mean of $p(x\\,|\\,y, z)$ for every class $y$", fontsize=13)
     axes.set_ylabel("one $z \\sim p(z)$ in each row")
@@ -141,7 +143,7 @@ def analogies(
     means = to_numpy(model.analogies(asarray(x, model.device), labels))
     cell, edge, gap, above, below = 0.6, 0.1, 0.2, 0.62, 0.4  # inches
     width, height = 2 * edge + gap + cell * (n_classes + 1), above + cell * n + below
-    figure = Figure(figsize=(width, height), dpi=140)
+    figure = Figure(figsize=(width, height), dpi=160)
     left, right = (
         figure.add_axes((start / width, below / height, cell * columns / width, cell * n / height))
         for start, columns in ((edge, 1), (edge + cell + gap, n_classes))

@@ -215,7 +215,7 @@ def test_conditional_models(rng):
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("class generated", "class of the source")
         numpy.testing.assert_array_equal(axes.images[0].get_array(), values)
         assert axes.images[0].origin == "upper" and axes.yaxis_inverted() and axes.images[0].get_clim() == (-1, 1)
-    assert bar.get_ylabel() == "correlation of slant, source and generated"
+    assert bar.get_xlabel() == "correlation of slant, source and generated"
     assert [container.get_label() for container in curve.containers] == list(bounds)
     for container, points in zip(curve.containers, bounds.values(), strict=True):
         line = container.lines[0]

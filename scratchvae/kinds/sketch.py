@@ -105,7 +105,7 @@ PICTURES = (
         "latent",
         "at least two latent dimensions",
         lambda s: s.model.latent_size > 1,
-        lambda s: sv.plotting.latent_scatter(s.model, s.test.sketches, s.test.labels),
+        lambda s: sv.plotting.sketch_latent(s.model, s.test.sketches, s.test.labels),
     ),
     Picture(
         "reconstructions",

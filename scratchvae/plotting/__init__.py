@@ -31,6 +31,7 @@ from scratchvae.plotting.strokes import (
     drawings,
     sketch_completions,
     sketch_interpolations,
+    sketch_latent,
     sketch_reconstructions,
     sketch_samples,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "save_figure",
     "sketch_completions",
     "sketch_interpolations",
+    "sketch_latent",
     "sketch_reconstructions",
     "sketch_samples",
     "table_reconstructions",

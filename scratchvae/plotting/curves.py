@@ -77,7 +77,7 @@ def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
     """
     if not results:
         raise InputError("label_curve", "at least one result", "none")
-    figure = Figure(figsize=(7, 4.6), layout="constrained", dpi=120)
+    figure = Figure(figsize=(8, 4.8), layout="constrained", dpi=125)
     axes = figure.add_subplot()
     methods = list(dict.fromkeys(row["method"] for row in results))
     looks = zip(cycle((BLUE, ORANGE, GREEN, GREY)), cycle("osD^vPX"))
@@ -85,13 +85,17 @@ def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
         rows = sorted((row for row in results if row["method"] == method), key=lambda row: row["labels"])
         sizes, errors, halves = (numpy.array([row[name] for row in rows]) for name in ("labels", "error", "half"))
         apart = 1 + 0.03 * (i - (len(methods) - 1) / 2)  # so that intervals of one size stand side by side
-        axes.errorbar(sizes * apart, errors, halves, color=color, marker=marker, capsize=4, label=method)
+        look = {"color": color, "marker": marker, "markersize": 8, "linewidth": 2}
+        axes.errorbar(sizes * apart, errors, halves, capsize=5, label=method, **look)
     sizes = sorted({row["labels"] for row in results})
-    axes.set(xscale="log", xlabel="labels", ylabel="test error, percent")
+    axes.set(xscale="log", xlabel="training images with a label", ylabel="test error, percent")
+    axes.set_title("Mean test error and its 95 % interval over choices of the labelled images")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.set_xticks([], minor=True)
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=11)
+    axes.grid(axis="y", color="lightgrey", linewidth=0.6)
+    axes.legend(frameon=False, fontsize=13)
     open_frame(axes)
     enlarge_labels(axes)
+    axes.tick_params(labelsize=13)
     return figure

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scratchvae.backend import to_numpy
 from scratchvae.chemistry import why_invalid
 from scratchvae.errors import InputError
-from scratchvae.plotting.canvas import BLUE, GREY, NUMBERED, enlarge_labels, numbers
+from scratchvae.plotting.canvas import BLUE, GREY, NUMBERED, enlarge_labels, numbers, open_frame
 from scratchvae.plotting.molecules import molecules
 
 MOST_POINTS = 2000  # of a scatter plot
@@ -21,7 +21,8 @@ MOST_POINTS = 2000  # of a scatter plot
 def molecule_samples(model: Any, n: int = 20, seed: int = 0) -> Figure:
     """n strings of z ~ p(z), each with the first property that its z predicts; those that are no molecules as text."""
     z = model.prior_draws(n, seed)
-    return molecules(model.write(z), _predictions(model, z))
+    title = "Strings decoded from $z \\sim p(z)$"
+    return molecules(model.write(z), _predictions(model, z), title=title)
 
 
 def molecule_reconstructions(model: Any, x: Sequence[str], n: int = 5) -> Figure:
@@ -29,16 +30,18 @@ def molecule_reconstructions(model: Any, x: Sequence[str], n: int = 5) -> Figure
     x = [str(each) for each in x[:n]]
     written = model.reconstruct(x)
     same = ["to the letter" if a == b else "" for a, b in zip(x, written, strict=True)]
-    return molecules([*x, *written], ["x"] * len(x) + same, columns=len(x))
+    title = "Molecules $x$, and the string at the mean of each $q(z\\,|\\,x)$ below it"
+    return molecules([*x, *written], ["$x$"] * len(x) + same, len(x), title)
 
 
-def molecule_interpolation(model: Any, pairs: Sequence[tuple[str, str]], n: int = 5) -> Figure:
+def molecule_interpolation(model: Any, pairs: Sequence[tuple[str, str]], n: int = 4) -> Figure:
     """A row for each pair: the two molecules at its ends, and between them n strings along the arc of their z."""
     if not pairs:
         raise InputError("molecule_interpolation", "at least one pair of molecules", "none")
     rows = [[start, *model.interpolate(start, end, n), end] for start, end in pairs]
-    captions = ["x", *[""] * n, "x"] * len(rows)
-    return molecules([each for row in rows for each in row], captions, columns=n + 2)
+    captions = ["$x$", *[""] * n, "$x$"] * len(rows)
+    title = "Two molecules $x$, and what is decoded on the arc between their codes"
+    return molecules([each for row in rows for each in row], captions, n + 2, title)
 
 
 def molecule_neighbours(
@@ -50,7 +53,9 @@ def molecule_neighbours(
     """
     counts = Counter(each for each in model.near(x, draws, spread, seed) if why_invalid(each) is None)
     frequent = counts.most_common(n)
-    return molecules([x, *(each for each, _ in frequent)], ["x", *(f"{count} of {draws}" for _, count in frequent)])
+    captions = ["$x$", *(f"{count} of {draws}" for _, count in frequent)]
+    title = f"A molecule $x$, and the molecules decoded most often from {draws} draws around its code"
+    return molecules([x, *(each for each, _ in frequent)], captions, 5, title)
 
 
 def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
@@ -64,7 +69,7 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
     varied = varied_properties(properties)
     if not varied:
         raise InputError("latent_by_property", "a property with different values", ", ".join(properties) or "none")
-    figure = Figure(figsize=(5.4 * len(varied), 4.8), layout="constrained", dpi=150)
+    figure = Figure(figsize=(4.2 * len(varied), 4.6), layout="constrained", dpi=100)
     for axes, name in zip(figure.subplots(1, len(varied), squeeze=False)[0], varied, strict=True):
         rows = _known_rows(properties[name])
         t = numpy.asarray(properties[name])[rows]
@@ -74,10 +79,13 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
         w = w / (numpy.linalg.norm(w) or 1.0)
         second = numpy.linalg.svd(z - numpy.outer(z @ w, w), full_matrices=False)[2][0]
         points = axes.scatter(z @ w, z @ second, c=t, s=6, cmap=NUMBERED, linewidths=0)
-        figure.colorbar(points, ax=axes, label=name)
-        axes.set(xlabel=f"direction of {name}", ylabel="largest variance at right angles")
+        bar = figure.colorbar(points, ax=axes, location="bottom", aspect=30)
+        bar.set_label(name, fontsize=14)
+        bar.ax.tick_params(labelsize=12)
+        axes.set(xlabel=f"code along the direction of {name}", ylabel="code across it")
         if (z @ w).std() > 0:
-            axes.set_title(f"correlation {numpy.corrcoef(z @ w, t)[0, 1]:.2f}", fontsize=11)
+            axes.set_title(f"{name}: correlation {numpy.corrcoef(z @ w, t)[0, 1]:.2f}")
+        open_frame(axes)
         enlarge_labels(axes)
     return figure
 

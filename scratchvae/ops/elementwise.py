@@ -16,7 +16,7 @@ from scratchvae.backend import array_module
 
 
 def as_real(*arguments: Any) -> tuple[Any, ...]:
-    """Return the arguments; arrays of integers or truth values become float64 unless an array of floats is among them.
+    """Returns the arguments; arrays of integers or truth values become float64 unless an array of floats is among them.
 
     Their own types cannot hold every -x, x y and x^2: in unsigned bytes -1 is 255 and 16^2 is 0.
     """
@@ -353,14 +353,14 @@ clip.defvjp(lambda g, y, x, low, high: g * ~((x < low) | (x > high)))
 
 
 def _nonzero(x: Any, y: Any) -> Any:
-    """Return y where x is not 0, else 1."""
+    """Returns y where x is not 0, else 1."""
     if isinstance(x, (int, float)):
         return y if x else 1.0
     return where((x > 0) | (x < 0), y, 1.0)
 
 
 def _log_base(x: Any) -> Any:
-    """Return log x, but 0 where x is 0 and NaN below 0. A Python number gives a Python number: float32 stays float32.
+    """Returns log x, but 0 where x is 0 and NaN below 0. A Python number gives a Python number: float32 stays float32.
     """
     if isinstance(x, (int, float)):
         return math.log(x or 1.0) if x >= 0 else math.nan

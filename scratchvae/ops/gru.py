@@ -79,7 +79,7 @@ def _run(
     counts: Sequence[int],
     all_rows: bool = True,
 ) -> tuple[Any, _Intermediates]:
-    """Return all h_t and the intermediates: those of all rows, or buffers of one step that each step overwrites."""
+    """Returns all h_t and the intermediates: those of all rows, or buffers of one step that each step overwrites."""
     check_rows("gru", inputs, h, counts)
     xp, dtype, (n, size) = array_module(inputs), inputs.dtype, h.shape
     kept = _Intermediates(*(xp.empty((len(inputs) if all_rows else n, size), dtype=dtype) for _ in range(4)))
@@ -179,7 +179,7 @@ def _gru_rule(
 
 
 def _gru_rule_by_steps(wanted: list[int], g: Tensor, arguments: tuple[Any, ...], counts: Sequence[int]) -> list[Tensor]:
-    """Return the same cotangents as results of small operations, which can be differentiated again."""
+    """Returns the same cotangents as results of small operations, which can be differentiated again."""
     copies = [None if x is None else reshape(x, x.shape) for x in arguments]  # no copy depends on another
     inputs, recurrent, recurrent_bias, h, constant = copies
     rows = []

@@ -130,7 +130,7 @@ def _run(
     dropout: Any = None,
     all_rows: bool = True,
 ) -> tuple[Any, _Intermediates]:
-    """Return all h_t and the intermediates: those of all rows, or buffers of one step that each step overwrites."""
+    """Returns all h_t and the intermediates: those of all rows, or buffers of one step that each step overwrites."""
     check_rows("lstm", inputs, h, counts)
     present = [x is not None for x in (gate_scale, gate_shift, cell_scale, cell_shift)]
     if any(present) and not all(present):
@@ -176,7 +176,7 @@ def _run(
 
 
 def _normalize(x: Any, out: Any) -> tuple[Any, Any]:
-    """Write (x - mean) / sqrt(variance + 1e-5) over the last axis to `out`. Return it and the inverse of the root."""
+    """Writes (x - mean) / sqrt(variance + 1e-5) over the last axis to `out`. Returns it and the inverse of the root."""
     xp = array_module(x)
     xp.subtract(x, x.mean(axis=-1, keepdims=True), out=out)
     factor = 1.0 / xp.sqrt((out * out).mean(axis=-1, keepdims=True) + EPSILON)
@@ -267,7 +267,7 @@ def _lstm_rule(
 def _lstm_rule_by_steps(
     wanted: list[int], g: Tensor, arguments: tuple[Any, ...], counts: Sequence[int], dropout: Any
 ) -> list[Tensor]:
-    """Return the same cotangents as results of small operations, which can be differentiated again."""
+    """Returns the same cotangents as results of small operations, which can be differentiated again."""
     copies = [None if x is None else reshape(x, x.shape) for x in arguments]  # no copy depends on another
     inputs, recurrent, h, c, constant, *norms = copies
     rows = []

@@ -116,13 +116,13 @@ def log_softmax(x: Value, axis: int = -1) -> Value:
 
 
 def _less(x: Value, y: Any) -> Any:
-    """Return x - y, and 0 where both are +infinity."""
+    """Returns x - y, and 0 where both are +infinity."""
     infinite = (x >= math.inf) & (y >= math.inf)
     return where(infinite, 0.0, x) - where(infinite, 0.0, y)
 
 
 def _add_up(x: Value, axis: Axis, keepdims: bool) -> Any:
-    """Return the sum of x over the axes. A float16 is summed in float32, since 2048 + 1 is 2048 in float16."""
+    """Returns the sum of x over the axes. A float16 is summed in float32, since 2048 + 1 is 2048 in float16."""
     if x.dtype.char == "e":
         return x.sum(axis=axis, keepdims=keepdims, dtype="float32").astype("float16")
     return x.sum(axis=axis, keepdims=keepdims)
@@ -138,16 +138,16 @@ def softmax(x: Value, axis: int = -1) -> Value:
 
 
 def _unreduce(y: Any, x: Any, axis: Axis) -> Any:
-    """Return y with the reduced axes of x restored, with length 1."""
+    """Returns y with the reduced axes of x restored, with length 1."""
     axes = _axes(x, axis)
     return reshape(y, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
 
 def _count(x: Any, axis: Axis) -> int:
-    """Return the number of entries of x that one sum over the axes adds up."""
+    """Returns the number of entries of x that one sum over the axes adds up."""
     return math.prod(x.shape[i] for i in _axes(x, axis))
 
 
 def _axes(x: Any, axis: Axis) -> list[int]:
-    """Return the axes of x as numbers from 0."""
+    """Returns the axes of x as numbers from 0."""
     return [i % x.ndim for i in (range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,))]

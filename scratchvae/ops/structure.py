@@ -53,7 +53,7 @@ def squeeze(x: Value, axis: int | tuple[int, ...] | None = None) -> Value:
 
 
 def _from_first(operation: str, axis: int | tuple[int, ...], ndim: int) -> list[int]:
-    """Return the axes as numbers from 0. Raises ShapeError for an axis that x does not have."""
+    """Returns the axes as numbers from 0. Raises ShapeError for an axis that x does not have."""
     axes = axis if isinstance(axis, tuple) else (axis,)
     if any(not -ndim <= i < ndim for i in axes):
         raise ShapeError(operation, f"axes from {-ndim} to {ndim - 1}", str(axis))
@@ -157,7 +157,7 @@ def _parts(index: Any) -> tuple[Any, ...]:
 
 
 def _check_bounds(index: Any, shape: tuple[int, ...]) -> None:
-    """Raise NumPy's IndexError for arrays on the GPU, where CuPy would wrap around: entry 5 of 2 would be entry 1."""
+    """Raises NumPy's IndexError for arrays on the GPU, where CuPy would wrap around: entry 5 of 2 would be entry 1."""
     axis, parts = 0, _parts(index)
     if not any(is_cupy(part) for part in parts):
         return
@@ -174,7 +174,8 @@ def _check_bounds(index: Any, shape: tuple[int, ...]) -> None:
 
 
 def _n_axes(part: Any) -> int:
-    """Return the number of axes that one part of an index takes: none for None, all of its own for a mask, else one."""
+    """Returns the number of axes that one part of an index takes: none for None, all of its own for a mask, else one.
+    """
     if part is None:
         return 0
     return part.ndim if hasattr(part, "dtype") and part.dtype.kind == "b" else 1

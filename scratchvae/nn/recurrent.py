@@ -155,7 +155,11 @@ class LSTM(Module):
     def __call__(
         self, x: Any, packing: Packing, state: Any = None, constant: Any = None, noise: Noise | None = None
     ) -> Any:
-        """Returns all h_t, as rows.   x (R, D) -> (R, H);   state: h_0 and c_0, (N, H) each, zeros if None; constant: k"""
+        """Returns all h_t, as rows.   x (R, D) -> (R, H);   state: h_0 and c_0, (N, H) each, or None for zeros;
+        constant: k
+
+        With noise, the layer drops out.
+        """
         if state is None:
             zeros = device_module(self.device).zeros((packing.counts[0], self.hidden_size), dtype=self.dtype)
             h, c = zeros, zeros

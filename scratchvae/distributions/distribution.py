@@ -1,4 +1,4 @@
-"""The base of all distributions, which says which data one takes, what their ELBO is called and how it is integrated."""
+"""The base of all distributions, which says which data one takes, and how their ELBO is called and integrated."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Distribution(Module):
     noise = "uniform"  # the name of the method of Noise whose numbers `sample` takes
 
     def __repr__(self) -> str:
-        """Returns the parameters, shortened, so that the last line of a notebook's cell prints one line and no array."""
+        """Returns the parameters, shortened, so that a notebook's cell prints one line and no array."""
         parts = (f"{name}={shortened(value)}" for name, value in vars(self).items())
         return f"{type(self).__name__}({', '.join(parts)})"
 

@@ -360,7 +360,7 @@ def _nonzero(x: Any, y: Any) -> Any:
 
 
 def _log_base(x: Any) -> Any:
-    """Returns log x, but 0 where x is 0 and NaN below 0. A Python number gives a Python number: float32 stays float32."""
+    """Returns log x, 0 where x is 0 and NaN below 0. A Python number gives a Python number: float32 stays float32."""
     if isinstance(x, (int, float)):
         return math.log(x or 1.0) if x >= 0 else math.nan
     return log(_nonzero(x, x))

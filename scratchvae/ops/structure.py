@@ -174,7 +174,7 @@ def _check_bounds(index: Any, shape: tuple[int, ...]) -> None:
 
 
 def _n_axes(part: Any) -> int:
-    """Returns the number of axes that one part of an index takes: none for None, all of its own for a mask, else one."""
+    """Returns the number of axes that a part of an index takes: none for None, all of its own for a mask, else one."""
     if part is None:
         return 0
     return part.ndim if hasattr(part, "dtype") and part.dtype.kind == "b" else 1

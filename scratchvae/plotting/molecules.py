@@ -42,7 +42,7 @@ CORNERS = numpy.array([(0.8, 0.6), (-0.8, 0.6), (0.8, -0.6), (-0.8, -0.6)])
 
 
 def molecules(smiles: Sequence[str], captions: Sequence[str] | None = None, columns: int | None = None) -> Figure:
-    """Molecules row by row, each with its caption below.
+    """Draws molecules row by row, each with its caption below.
 
     A string that is no molecule, or one of more than 200 atoms, is written out with the reason.
 
@@ -78,7 +78,7 @@ def molecules(smiles: Sequence[str], captions: Sequence[str] | None = None, colu
 
 
 def draw_molecule(axes: Axes, molecule: Molecule, centre: numpy.ndarray) -> None:
-    """Draw one molecule around a centre, in a cell of width 1 that measures CELL inches."""
+    """Draws one molecule around a centre, in a cell of width 1 that measures CELL inches."""
     xy = coordinates(molecule)
     wide, high = numpy.ptp(xy, axis=0) + 2 * LETTER
     scale = MARGIN / max(wide, high / HEIGHT, WIDEST)
@@ -108,7 +108,7 @@ def _colour(atom: Atom) -> str:
 
 
 def _ring_centres(molecule: Molecule, xy: numpy.ndarray) -> dict[frozenset[int], numpy.ndarray]:
-    """The middle of the ring that a bond lies in, the smallest where there are several, aromatic ones first."""
+    """Returns the centre of the ring of each ring bond; aromatic rings take precedence, then smaller ones."""
     centres: dict[frozenset[int], numpy.ndarray] = {}
     rings = smallest_rings(molecule)
     n_double = [sum(b.order == 2 and b.i in ring and b.j in ring for b in molecule.bonds) for ring in rings]
@@ -126,7 +126,7 @@ def _lines(
     inside: dict[frozenset[int], numpy.ndarray],
     scale: float,
 ) -> list[tuple[numpy.ndarray, numpy.ndarray]]:
-    """The lines of a bond, from the atom i to the atom j, shorter where these have labels."""
+    """Returns the lines of a bond from atom i to atom j, shortened next to labels."""
     start, end = xy[bond.i], xy[bond.j]
     along = (end - start) / max(float(numpy.hypot(*(end - start))), 1e-9)
     start = start + along * scale * _gap(molecule, bond.i, labelled, along)
@@ -156,7 +156,7 @@ def _gap(molecule: Molecule, number: int, labelled: Sequence[bool], along: numpy
 
 
 def _write_label(axes: Axes, molecule: Molecule, number: int, xy: numpy.ndarray, scale: float) -> None:
-    """Write the symbol at its place, the hydrogens on its freest side, and the charge at its freest corner."""
+    """Writes the symbol at its place, the hydrogens on its freest side, and the charge at its freest corner."""
     atom, here = molecule.atoms[number], xy[number]
     size = LETTER * scale * CELL * 72
     letter, wide = LETTER * scale, 0.3 * (len(atom.element) > 1)
@@ -187,13 +187,13 @@ def _unit(vector: numpy.ndarray) -> numpy.ndarray:
 
 
 def _freest(options: numpy.ndarray, taken: Sequence[numpy.ndarray], extra: Sequence[float]) -> numpy.ndarray:
-    """The direction among the options that is farthest from those taken, with something extra on each."""
+    """Returns the option farthest from the taken directions, where `extra` is a penalty for each option."""
     crowded = [max((float(option @ direction) for direction in taken), default=-1.0) for option in options]
     return options[int(numpy.argmin(numpy.array(crowded) + extra))]
 
 
 def _write_out(axes: Axes, smiles: str, reason: str, centre: numpy.ndarray) -> None:
-    """Write a string that is not drawn, and the reason, both in at most five lines."""
+    """Writes a string that cannot be drawn, and the reason, both in at most five lines."""
     shown = smiles if len(smiles) <= 120 else f"{smiles[:57]} ... {smiles[-57:]}"
     text = "\n".join(textwrap.wrap(shown, 26)[:5] or ["(empty)"]).replace("$", r"\$")
     why = "\n".join(textwrap.wrap(reason, 34)[:5]).replace("$", r"\$")

@@ -26,7 +26,7 @@ MARGIN = 0.82  # of a cell's side, which the drawings fill
 
 
 def drawings(x: Any, prefix: Any = None) -> Figure:
-    """Sketches in a square, row by row; a prefix of all of them, (P, 5), in orange.
+    """Draws sketches in a square, row by row, with a prefix of all of them, (P, 5), in orange.
 
     x: (N, T, 5). Raises ShapeError for another shape.
     """
@@ -40,7 +40,7 @@ def drawings(x: Any, prefix: Any = None) -> Figure:
 
 
 def sketch_samples(model: Any, n: int = 12, temperatures: Sequence[float] = TEMPERATURES, seed: int = 0) -> Figure:
-    """n sketches drawn at each of the temperatures, a row each, from the same z ~ p(z)."""
+    """Draws n sketches at each temperature, a row each, from the same z ~ p(z)."""
     rows = [_lines(model.sample(n, seed, temperature)) for temperature in temperatures]
     return _figure(rows, [f"$\\tau = {temperature:g}$" for temperature in temperatures])
 
@@ -48,7 +48,7 @@ def sketch_samples(model: Any, n: int = 12, temperatures: Sequence[float] = TEMP
 def sketch_reconstructions(
     model: Any, x: Any, n: int = 12, temperatures: Sequence[float] = (0.2, 0.5, 1.0), seed: int = 0
 ) -> Figure:
-    """The first n of x, and below them what the decoder draws from the mean of q(z | x) at each temperature."""
+    """Draws the first n of x, and below them the sketches decoded from the means of q(z | x) at each temperature."""
     x = as_array("sketch_reconstructions", x)[:n]
     rows = [_lines(model.reconstruct(asarray(x, model.device), temperature, seed)) for temperature in temperatures]
     return _figure([_lines(x), *rows], ["x", *(f"$\\tau = {temperature:g}$" for temperature in temperatures)])
@@ -57,7 +57,7 @@ def sketch_reconstructions(
 def sketch_interpolations(
     model: Any, start: Any, end: Any, n: int = 10, temperature: float = 0.1, seed: int = 0
 ) -> Figure:
-    """A row for each pair: the two drawings at its ends, and between them n along the arc that joins their z."""
+    """Draws, for each pair, the two sketches at the ends, and between them n along the arc that joins their z."""
     start, end = (as_array("sketch_interpolations", x) for x in (start, end))
     between = model.interpolate(asarray(start, model.device), asarray(end, model.device), n, temperature, seed)
     rows = [[a, *_lines(x), b] for a, x, b in zip(_lines(start), between, _lines(end), strict=True)]
@@ -67,7 +67,7 @@ def sketch_interpolations(
 def sketch_completions(
     model: Any, prefixes: Sequence[Any], n: int = 9, temperature: float = 0.3, seed: int = 0
 ) -> Figure:
-    """A row for each prefix (P, 5): the prefix, and n drawings that begin with it. On the left, effective samples."""
+    """Draws a row for each prefix (P, 5): the prefix, n completions, and on the left the effective sample size."""
     rows, names, beginnings = [], [], []
     for prefix in prefixes:
         x, effective = model.complete(asarray(prefix, model.device), n, temperature=temperature, seed=seed)
@@ -79,7 +79,7 @@ def sketch_completions(
 
 
 def _begun(prefix: Any) -> list[numpy.ndarray]:
-    """The lines of a prefix (P, 5)."""
+    """Returns the lines of a prefix (P, 5)."""
     return _lines(numpy.concatenate([prefix, [[0, 0, 0, 0, 1]]])[None])[0]
 
 
@@ -91,7 +91,7 @@ def _lines(x: Any) -> list[list[numpy.ndarray]]:
 
 
 def _figure(rows: Sequence[Any], names: Sequence[str], inputs: Sequence[int] = (), beginnings: Any = None) -> Figure:
-    """Rows of drawings with their names; the columns of inputs, and what has been drawn before, in orange."""
+    """Draws named rows of drawings, with the input columns and the given beginnings in orange."""
     left, width, height = (0.85 if any(names) else 0.1), 0.8 * len(rows[0]), 0.8 * len(rows)  # inches
     figure = Figure(figsize=(left + width, height), dpi=150)
     axes = figure.add_axes((left / (left + width), 0, width / (left + width), 1))
@@ -102,7 +102,7 @@ def _figure(rows: Sequence[Any], names: Sequence[str], inputs: Sequence[int] = (
 
 
 def _show(axes: Axes, rows: Sequence[Any], inputs: Sequence[int] = (), beginnings: Any = None) -> None:
-    """Drawings in cells of side 1, the first row above."""
+    """Draws drawings in cells of side 1, the first row at the top."""
     boxes = [[_box(lines) for lines in row] for row in rows]
     extents = numpy.array([(high - low).max() for row in boxes for low, high in row])
     usual = float(numpy.quantile(extents, 0.9)) or 1.0

@@ -21,7 +21,7 @@ TITLES = {
 
 
 def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
-    """ELBO, reconstruction, KL and active units against the epoch, of the history that `fit` returns.
+    """Draws ELBO, reconstruction, KL and active units against the epoch, from the history that `fit` returns.
 
     Raises InputError for a history without epochs.
     """
@@ -48,7 +48,7 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def run_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """The ELBO of the validation data against the epoch, a line for each run by name; of the training data without any.
+    """Draws the ELBO against the epoch, one line per run: the validation ELBO, or the training ELBO without one.
 
     histories: name of a run -> a history as `fit` returns it. Raises InputError for none.
     """
@@ -70,7 +70,7 @@ def run_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure
 
 
 def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
-    """Test error against the number of labels, a line for each method, with confidence intervals.
+    """Draws the test error against the number of labels, one line per method, with confidence intervals.
 
     results: for each method and number labels, method, error and half (of the interval), in percent. Raises InputError
     for none.

@@ -25,7 +25,7 @@ KEY, KEYS = 1.4, 0.36  # width of an entry of the legend and height of a line of
 
 
 def graph(loss: Tensor, names: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """The graph that `grad` walks back from the loss: what was named, and every primitive with the shape it returned.
+    """Draws the graph that `grad` traverses: named Tensors and arrays, and each primitive with the shape of its result.
 
     Numbers and arrays without a name stand within their primitive, as in "subtract(·, 1)", where · is what comes from
     above.
@@ -77,7 +77,7 @@ def graph(loss: Tensor, names: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def _ancestors(loss: Tensor, name_of: Mapping[int, str]) -> tuple[dict[int, Any], list[tuple[int, int]]]:
-    """All Tensors and named arrays that the loss was computed from, by id, and the edges (argument, result)."""
+    """Returns all Tensors and named arrays that the loss depends on, by id, and the edges (argument, result)."""
     nodes, edges, waiting = {id(loss): loss}, {}, [loss]
     while waiting:
         node = waiting.pop()
@@ -91,7 +91,7 @@ def _ancestors(loss: Tensor, name_of: Mapping[int, str]) -> tuple[dict[int, Any]
 
 
 def _node_label(x: Any, name: str | None, nodes: Mapping[int, Any]) -> str:
-    """The name or the primitive, with the arguments that are not drawn, and the shape."""
+    """Returns the name or the primitive, with the arguments that have no box of their own, and the shape."""
     text = name
     if name is None:
         text = str(x.primitive or "leaf")
@@ -102,7 +102,7 @@ def _node_label(x: Any, name: str | None, nodes: Mapping[int, Any]) -> str:
 
 
 def _constant(value: Any) -> str:
-    """A number, an array of one number, or an index, in few letters."""
+    """Returns a short text for a number, an array of one number, or an index."""
     if isinstance(value, tuple):
         return ", ".join(map(_constant, value))
     if isinstance(value, slice):

@@ -32,7 +32,7 @@ from scratchvae.plotting.canvas import (
 
 
 def images(x: Any, image_shape: Sequence[int] | None = None, shades: Shades | None = None) -> Figure:
-    """Images in a square, row by row.   x, image_shape, shades: as at the top of this file
+    """Draws images in a square, row by row.   x, image_shape, shades: as at the top of this file
 
     Raises ShapeError for rows of another size than image_shape, and InputError for no rows, NaN and infinity.
     """
@@ -51,7 +51,7 @@ def samples(
     draws: bool = False,
     codes: Any = None,
 ) -> Figure:
-    """The means of p(x | z) for n samples z ~ p(z), or z of `codes`, a mixture by `sv.fit_codes`.
+    """Draws the means of p(x | z) for n samples z ~ p(z), or for z from `codes`, a mixture by `sv.fit_codes`.
 
     draws: draws x ~ p(x | z) instead of the means
     image_shape, shades: as at the top of this file
@@ -63,7 +63,7 @@ def samples(
 def reconstructions(
     model: Any, x: Any, n: int = 10, image_shape: Sequence[int] | None = None, shades: Shades | None = None
 ) -> Figure:
-    """The first n rows of x, and below each the mean of p(x | z) at the mean of q(z | x).
+    """Draws the first n rows of x, and below each the mean of p(x | z) at the mean of q(z | x).
 
     x, image_shape, shades: as at the top of this file
     """
@@ -76,7 +76,7 @@ def reconstructions(
 
 
 def uncertainty(model: Any, x: Any, n: int = 8, shades: Shades | None = None) -> Figure:
-    """The first n images of x, and below each the mean and the standard deviation of p(x | z), z the mean of q(z | x).
+    """Draws n images x, and below each the mean and standard deviation of p(x | z) at the mean of q(z | x).
 
     x: images (N, H, W, C); the standard deviation is the mean over the channels, dark where it is small. For a Gaussian
     likelihood whose decoder gives one for each pixel; raises InputError for another.
@@ -104,7 +104,7 @@ def uncertainty(model: Any, x: Any, n: int = 8, shades: Shades | None = None) ->
 def class_conditional(
     model: Any, n: int = 8, seed: int = 0, image_shape: Sequence[int] | None = None, shades: Shades | None = None
 ) -> Figure:
-    """The means of p(x | y, z) for n samples z ~ p(z), a row each, and every class y, a column each.
+    """Draws the means of p(x | y, z) with a row for each of n samples z ~ p(z), and a column for every class y.
 
     image_shape, shades: as at the top of this file.   Source: deck, "Class-conditional simulation".
     """
@@ -130,7 +130,7 @@ def analogies(
     image_shape: Sequence[int] | None = None,
     shades: Shades | None = None,
 ) -> Figure:
-    """Each row of x, and beside it the means of p(x | y, z) of every class y at the z that was inferred from it.
+    """Draws each row of x, and beside it the means of p(x | y, z) for every class y, at the z inferred from it.
 
     z is the mean of q(z | x, y) at the row's label, or without labels at its most probable class. x, image_shape,
     shades: as at the top of this file.

@@ -19,7 +19,7 @@ Link = tuple[Key, Key]
 def layered_layout(
     edges: Sequence[Link], widths: Mapping[Key, float]
 ) -> tuple[dict[Key, float], dict[Key, int], list[list[Key]]]:
-    """The place of each node in inches, its row from above, and the places that each edge passes.
+    """Returns the position of each node in inches, its row from the top, and the positions that each edge passes.
 
     An edge that skips rows passes through a place of its own in each. Rows are ordered by the mean place of the
     neighbours above, then below, and so on in turn; the order with the fewest crossings is kept. In this order the
@@ -48,7 +48,7 @@ def layered_layout(
     x: dict[Key, float] = dict.fromkeys(row, 0.0)
 
     def place(keys: list[Key], wanted: Mapping[Key, float]) -> None:
-        """Move x near to what is wanted, keeping the order and room for the boxes."""
+        """Moves x towards the wanted positions, keeping the order and room for the boxes."""
         room = numpy.array([widths.get(key, PASSAGE) + GAP for key in keys])
         offsets = numpy.cumsum(room) - room / 2
         free = numpy.array([wanted[key] for key in keys]) - offsets
@@ -102,7 +102,7 @@ def _shortest(rows: Sequence[Sequence[Key]], links: Sequence[Link], widths: Mapp
 
 
 def _rows(edges: Sequence[Link], nodes: Mapping[Key, float]) -> dict[Key, int]:
-    """The length of the longest path from above to each node, or for a leaf the row above its first use."""
+    """Returns each node's longest path from the top, or for a leaf the row above its first use."""
     row: dict[Key, int] = dict.fromkeys(nodes, 0)
     while any(row[target] <= row[source] for source, target in edges):
         for source, target in edges:
@@ -113,7 +113,7 @@ def _rows(edges: Sequence[Link], nodes: Mapping[Key, float]) -> dict[Key, int]:
 
 
 def _crossings(rows: Sequence[Sequence[Key]], links: Sequence[Link], row: Mapping[Key, int]) -> int:
-    """The number of pairs of links between the same two rows that cross."""
+    """Returns the number of crossing pairs of links between the same two rows."""
     position = {key: i for keys in rows for i, key in enumerate(keys)}
     return sum(
         (position[a] - position[c]) * (position[b] - position[d]) < 0

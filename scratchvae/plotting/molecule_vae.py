@@ -19,14 +19,14 @@ MOST_POINTS = 2000  # of a scatter plot
 
 
 def molecule_samples(model: Any, n: int = 20, seed: int = 0) -> Figure:
-    """n strings of z ~ p(z), each with the first property that its z predicts; those that are no molecules as text."""
+    """Draws n strings from z ~ p(z), each with the first property predicted from z; invalid strings appear as text."""
     z = model.prior_draws(n, seed)
     title = "Strings decoded from $z \\sim p(z)$"
     return molecules(model.write(z), _predictions(model, z), title=title)
 
 
 def molecule_reconstructions(model: Any, x: Sequence[str], n: int = 5) -> Figure:
-    """The first n of x, and below them the strings at the means of q(z | x)."""
+    """Draws the first n molecules of x, and below them the strings at the means of q(z | x)."""
     x = [str(each) for each in x[:n]]
     written = model.reconstruct(x)
     same = ["to the letter" if a == b else "" for a, b in zip(x, written, strict=True)]
@@ -35,7 +35,7 @@ def molecule_reconstructions(model: Any, x: Sequence[str], n: int = 5) -> Figure
 
 
 def molecule_interpolation(model: Any, pairs: Sequence[tuple[str, str]], n: int = 4) -> Figure:
-    """A row for each pair: the two molecules at its ends, and between them n strings along the arc of their z."""
+    """Draws, for each pair, the two molecules at the ends, and between them n strings along the arc of z."""
     if not pairs:
         raise InputError("molecule_interpolation", "at least one pair of molecules", "none")
     rows = [[start, *model.interpolate(start, end, n), end] for start, end in pairs]
@@ -47,7 +47,7 @@ def molecule_interpolation(model: Any, pairs: Sequence[tuple[str, str]], n: int 
 def molecule_neighbours(
     model: Any, x: str, n: int = 14, draws: int = 400, spread: float = 0.5, seed: int = 0
 ) -> Figure:
-    """x, and the n molecules that are written most often of `draws` draws of z around its own, as `model.near` does.
+    """Draws x, and the n molecules written most often from `draws` samples of z around its code, by `model.near`.
 
     Each has its number of draws below it; strings that are no molecules are left out.
     """
@@ -59,7 +59,7 @@ def molecule_neighbours(
 
 
 def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
-    """The means of q(z | x), coloured by each property, on the plane in which the property varies most.
+    """Draws the means of q(z | x), coloured by each property, in the plane in which the property varies most.
 
     The horizontal axis is the direction w of least squares, t = w'z + b; the vertical one has the largest variance of
     those at right angles to w. At most 2,000 rows whose property is known are shown.
@@ -91,7 +91,7 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
 
 
 def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
-    """E[t | z] at the mean of q(z | x) against t, for each property that both have, of at most 2,000 known rows.
+    """Draws E[t | z] at the mean of q(z | x) against t for each common property, of at most 2,000 known rows.
 
     Raises InputError where there is none of which a value is known.
     """
@@ -115,12 +115,12 @@ def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]
 
 
 def varied_properties(properties: Mapping[str, Any]) -> list[str]:
-    """The names of those that have different known values."""
+    """Returns the names of the properties that have different known values."""
     return [name for name, t in properties.items() if len(numpy.unique(numpy.asarray(t)[numpy.isfinite(t)])) > 1]
 
 
 def _known_rows(t: Any) -> numpy.ndarray:
-    """At most 2,000 rows whose property is known, evenly chosen."""
+    """Selects at most 2,000 rows whose property is known, evenly chosen."""
     known = numpy.flatnonzero(numpy.isfinite(t))
     return known[:: -(-len(known) // MOST_POINTS)]
 

@@ -21,7 +21,7 @@ from pictures.posterior_contours import posterior_contours
 from pictures.two_classifiers import two_classifiers
 from scratchvae.checks.exact_models import as_vae, gaussian_rows
 from scratchvae.linear import NMF, PCA, PPCA, GaussianNaiveBayes, LogisticRegression
-from scratchvae.plotting.canvas import BETWEEN, BLUE, CLASS_COLOURS, ORANGE
+from scratchvae.plotting.canvas import BETWEEN, BLUE, ORANGE
 from scratchvae.quadrature import exact_posterior
 
 

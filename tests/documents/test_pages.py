@@ -27,7 +27,8 @@ SHORTER = {
     "docs/anomalies.md": [],
     "docs/semi_supervised.md": [
         ("labels=labels)", "labels=labels, epochs=1)"),
-        ("train.images)", "train.images, epochs=1)"),
+        (", alpha=10", ", epochs=1, alpha=10"),
+        ("fit(m1, train.images)", "fit(m1, train.images, epochs=1)"),
     ],
     "docs/divergences.md": [],
 }

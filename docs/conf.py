@@ -97,6 +97,11 @@ def read_docstring(app: Sphinx, what: str, name: str, value: Any, options: Any, 
     lines[:] = docstrings.as_rest(lines, is_public)
 
 
+def keep_signature(app: Sphinx, what: str, name: str, value: Any, options: Any, signature: Any, result: Any) -> Any:
+    """Answer before numpydoc, which would take a first line such as "L(x) of every row (N,)" for a signature."""
+    return signature, result
+
+
 def resolve(app: Sphinx, env: Any, node: Any, text: nodes.Node) -> nodes.Node | None:
     """Find the name that a docstring gives without its room: `fit`, `VAE.elbo`, `sv.optim.Adam`."""
     if node.get("refdomain") != "py":
@@ -120,5 +125,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", write_pages)
     app.connect("source-read", read_source)
     app.connect("autodoc-process-docstring", read_docstring, priority=400)  # numpydoc's is 500
+    app.connect("autodoc-process-signature", keep_signature, priority=400)
     app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True}

@@ -12,6 +12,16 @@ About six minutes on one core; --quick: seconds.
 Leaves conditional_models.png, latent_classes.png, posteriors_by_class.png, and conditional_models.json.
 
 Source: deck, "Check-in", and "Generative model and inference networks".
+
+Pictures
+--------
+conditional_models.png : python examples/conditional_models.py
+    One conditional model, or a VAE for each class: bounds, and whether a z inferred from one class has the same
+    style in another.
+latent_classes.png : python examples/conditional_models.py
+    The two latent units of a VAE, of M2 with 100 labels, and of M2 with all: what is left of the class in z.
+posteriors_by_class.png : python examples/conditional_models.py
+    Exact posteriors of z given x and y beside an encoder that sees y and one that does not.
 """
 
 from __future__ import annotations

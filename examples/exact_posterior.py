@@ -9,6 +9,11 @@ Leaves exact_posterior.png (of the first), exact_posterior.json, and the models 
 
 Source: deck, "The Kullback-Leibler divergence" to "The evidence lower bound (ELBO)"; Cremer, Li & Duvenaud (2018),
 "Inference suboptimality in variational autoencoders".
+
+Pictures
+--------
+exact_posterior.png : python examples/exact_posterior.py
+    Exact posteriors of test digits by quadrature, beside the best Gaussian and that of the encoder.
 """
 
 from __future__ import annotations

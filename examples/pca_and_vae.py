@@ -9,6 +9,11 @@ Leaves pca_and_vae.png and pca_and_vae.json.
 
 Source: deck, "Probabilistic PCA" to "Variational Auto-Encoders", and "Autodiff and SGD (the usual!)"; Lucas, Tucker,
 Grosse & Norouzi (2019), "Don't blame the ELBO!".
+
+Pictures
+--------
+pca_and_vae.png : python examples/pca_and_vae.py
+    The same digits through PCA, PPCA, a linear VAE and a VAE, each with two latent variables.
 """
 
 from __future__ import annotations

@@ -13,6 +13,12 @@ Leaves two_classifiers.png and two_classifiers.json.
 
 Source: deck, "A tale of two binary linear classifiers"; Ng & Jordan (2002), "On discriminative vs. generative
 classifiers: a comparison of logistic regression and naive Bayes".
+
+Pictures
+--------
+two_classifiers.png : python examples/two_classifiers.py
+    Logistic regression and naive Bayes: boundaries, learning curves that cross, and digits sampled from naive
+    Bayes.
 """
 
 from __future__ import annotations

@@ -37,7 +37,10 @@ enough to occupy a GPU."""
 
 @primitive
 def conv2d(x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0) -> Any:
-    """y[n, i, j, d] = sum over a, b, c of x[n, s i + a, s j + b, c] kernel[a, b, c, d], with zeros around x.
+    """y[n, i, j, d] = sum over a, b, c of x[n, s i + a, s j + b, c] kernel[a, b, c, d], with zeros around x
+
+    :Rule: dx = conv_transpose2d(g, kernel), the adjoint; dkernel = conv2d_kernel(x, g)
+    :Domain: all numbers; ShapeError for shapes that do not fit
 
     shape: (N, H, W, C_in), (KH, KW, C_in, C_out) -> (N, H', W', C_out),   H' = (H + top + bottom - KH) // s + 1
 
@@ -55,7 +58,10 @@ def conv2d(x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0) -> Any
 def conv_transpose2d(
     x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0, output_shape: tuple[int, int] | None = None
 ) -> Any:
-    """y[n, s i + a, s j + b, c] = sum of x[n, i, j, d] kernel[a, b, c, d] over all that meet, without the margins.
+    """y[n, s i + a, s j + b, c] = sum of x[n, i, j, d] kernel[a, b, c, d] over all that meet, without the margins
+
+    :Rule: dx = conv2d(g, kernel), the adjoint; dkernel = conv2d_kernel(g, x)
+    :Domain: all numbers; ShapeError for shapes that do not fit
 
     The kernel is that of the convolution which this transposes:
 
@@ -85,7 +91,10 @@ def conv_transpose2d(
 
 @primitive
 def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride = 1, padding: Padding = 0) -> Any:
-    """y[a, b, c, d] = sum over n, i, j of x[n, s i + a, s j + b, c] g[n, i, j, d]: what conv2d asks of its kernel.
+    """y[a, b, c, d] = sum over n, i, j of x[n, s i + a, s j + b, c] g[n, i, j, d]: the rule of conv2d for its kernel
+
+    :Rule: dx = conv_transpose2d(g, h), dg = conv2d(x, h), where h is the cotangent of y
+    :Domain: all numbers; ShapeError for shapes that do not fit
 
     shape: (N, H, W, C_in), (N, H', W', C_out) -> (KH, KW, C_in, C_out), with kernel_size (KH, KW).   The map from g is
     the adjoint of that from the kernel in conv2d.
@@ -123,9 +132,12 @@ conv2d_kernel.defvjp(
 
 
 def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
-    """y[n, i, j, c] = x[n, i // f, j // f, c], the nearest pixel.   (N, H, W, C) -> (N, f H, f W, C)
+    """y[n, i, j, c] = x[n, i // f, j // f, c], the nearest pixel
 
-    factor: an int, or (down, across).   Adjoint: the sum over each block of f x f pixels
+    :Rule: dx = the sum of g over each block of f x f pixels, the adjoint
+    :Domain: all numbers
+
+    shape: (N, H, W, C) -> (N, f H, f W, C). factor: an int, or (down, across).
     """
     down, across = pair_of("upsample2d", "a factor", factor)
     if x.ndim != 4:

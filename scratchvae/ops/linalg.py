@@ -17,9 +17,12 @@ LARGEST_INDICATOR = 2**22
 
 @primitive
 def matmul(x: Any, y: Any) -> Any:
-    """x y, a matrix product over the last two axes; leading axes broadcast, a vector stands for one row or column.
+    """out = x y, a matrix product over the last two axes
 
-    shape: (..., n, k), (..., k, m) -> (..., n, m);   dx = g y',   dy = x' g
+    :Rule: dx = g y', dy = x' g
+    :Domain: all numbers
+
+    shape: (..., n, k), (..., k, m) -> (..., n, m). Leading axes broadcast, and a vector stands for one row or column.
     """
     x, y = as_real(x, y)
     return x @ y
@@ -49,9 +52,12 @@ matmul.defvjp(_matmul_rule_x, _matmul_rule_y)
 
 @primitive
 def affine(x: Any, weight: Any, bias: Any) -> Any:
-    """y = x W + b, one matrix product however many leading axes.   shape: (..., D), (D, H), (H,) -> (..., H)
+    """y = x W + b, one matrix product however many leading axes
 
-    dx = g W',   dW = x' g,   db = sum of g over the leading axes
+    :Rule: dx = g W', dW = x' g, db = sum of g over the leading axes
+    :Domain: all numbers
+
+    shape: (..., D), (D, H), (H,) -> (..., H)
     """
     rows, weight = as_real(_rows(x), weight)
     y = rows @ weight
@@ -82,7 +88,10 @@ def _rows(x: Any) -> Any:
 
 @primitive
 def gather_rows(table: Any, index: Any) -> Any:
-    """y = E W = W[index] for the rows of a table W, E[r, c] = 1 if index[r] = c, else 0.   Adjoint: scatter_rows
+    """y = E W = W[index] for the rows of a table W, where E[r, c] is 1 if index[r] = c, else 0
+
+    :Rule: dW = E' g = scatter_rows(g, index, C), the adjoint
+    :Domain: an index of rows of the table; InputError otherwise
 
     shape: table (C, D), index of integers (R,) from 0 to C - 1 -> (R, D)
 
@@ -93,7 +102,10 @@ def gather_rows(table: Any, index: Any) -> Any:
 
 @primitive
 def scatter_rows(x: Any, index: Any, n_rows: int) -> Any:
-    """y = E' x: row c is the sum of the rows x[r] with index[r] = c, E as in gather_rows.   Adjoint: gather_rows
+    """y = E' x: row c is the sum of the rows x[r] with index[r] = c, E as in gather_rows
+
+    :Rule: dx = E g = gather_rows(g, index), the adjoint
+    :Domain: an index of rows of y; InputError otherwise
 
     shape: x (R, D), index (R,) -> (n_rows, D)
 

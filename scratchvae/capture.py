@@ -70,7 +70,7 @@ class Capture(Plain):
     """The steps of one training on the GPU, by a graph where it can be. While it is entered, its stream is the current.
 
     dtype : of the numbers, as a step sees them
-    graph : the graph, once there is one
+    graph : the graph, once there is one; None as long as there is none
     launches : how many steps it has been
     """
 
@@ -194,10 +194,18 @@ class Products:
         self._call(self.library.cublasDestroy_v2, self.handle)
 
     def __call__(self, x: Any, y: Any, out: Any = None) -> Any:
-        """x y, as `backend.product`. Leading axes of x are rows; what else are no two matrices is left to CuPy."""
+        """x y, as `backend.product`. Leading axes of x are rows, and stacks of matrices are multiplied one by one.
+
+        What else are no two matrices is left to CuPy, which refuses it in a capture.
+        """
         cupy = gpu_module()
         if x.ndim > 2 and y.ndim == 2 and out is None and x.size:
             return self(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[1])
+        if x.ndim == y.ndim == 3 and len(x) == len(y) and out is None and x.size and y.size:
+            result = cupy.empty((len(x), x.shape[1], y.shape[2]), dtype=x.dtype)
+            for parts in zip(x, y, result, strict=True):
+                self(*parts)
+            return result
         matrices = x.ndim == y.ndim == 2 and x.dtype == y.dtype and x.dtype.char in self.functions
         if not matrices or not x.size or not y.size or x.shape[1] != y.shape[0] or max(x.nbytes, y.nbytes) >= 2**31:
             return cupy.matmul(x, y, out=out)

@@ -112,11 +112,13 @@ class Steps:
 
 
 def _is_own(model: Any) -> bool:
-    """Whether one of the package's constructors has made the model, of the package's networks, as it is."""
+    """Whether one of the package's constructors made the model, of the package's networks, and it is unchanged."""
     try:
-        return model.configuration is not None
+        made = model.configuration is not None
     except (AttributeError, InputError):
         return False
+    hidden = (callable(getattr(type(part), name, None)) for _, part in model.named_modules() for name in vars(part))
+    return made and not any(hidden)  # a method of the class is hidden by an attribute of the model
 
 
 def _scales_in_words(data: Any) -> str:

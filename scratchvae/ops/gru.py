@@ -29,9 +29,9 @@ def gru_step(inputs: Any, recurrent: Any, recurrent_bias: Any, h: Any, constant:
     numbers that are not floating-point ones.
     """
     check_types("gru_step", inputs, h)
-    x, from_old, size = inputs if constant is None else inputs + constant, h @ recurrent, h.shape[-1]
-    r, u = (sigmoid(x[..., k * size : (k + 1) * size] + from_old[..., k * size : (k + 1) * size]) for k in range(2))
-    n = tanh(x[..., 2 * size :] + r * (from_old[..., 2 * size :] + recurrent_bias))
+    x, product, size = inputs if constant is None else inputs + constant, h @ recurrent, h.shape[-1]
+    r, u = (sigmoid(x[..., k * size : (k + 1) * size] + product[..., k * size : (k + 1) * size]) for k in range(2))
+    n = tanh(x[..., 2 * size :] + r * (product[..., 2 * size :] + recurrent_bias))
     return (1 - u) * n + u * h
 
 

@@ -24,7 +24,7 @@ LARGEST_METRIC = 1e100  # what is larger no run has written, and no picture can 
 METRICS = {"epoch", "step", "elbo", "reconstruction", "kl", "active_units", "seconds"}  # of every epoch
 ENVIRONMENT = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-    *("SCRATCHVAE_KERNELS", "CUPY_TF32", "CUPY_ACCELERATORS"),
+    *("SCRATCHVAE_KERNELS", "SCRATCHVAE_CAPTURE", "CUPY_TF32", "CUPY_ACCELERATORS"),
     *("SCRATCHVAE_MPI", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"),
 )
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy
 
 from scratchvae.autodiff import broadcast_to, primitive
-from scratchvae.backend import array_module, device_of
+from scratchvae.backend import array_module, device_of, product
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
 from scratchvae.ops.structure import reshape
@@ -111,7 +111,7 @@ def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride =
     shape = (*kernel_size, x.shape[3], g.shape[3])
     y = array_module(x).zeros((math.prod(shape[:3]), shape[3]), dtype=numpy.result_type(x.dtype, g.dtype))
     for block, columns in _columns(x, kernel_size, stride, margins):
-        y += columns.swapaxes(0, 1) @ g[block].reshape(len(columns), -1)
+        y += product(columns.swapaxes(0, 1), g[block].reshape(len(columns), -1))
     return y.reshape(shape)
 
 
@@ -153,12 +153,15 @@ def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
 
 def _correlate(x: Any, kernel: Any, stride: tuple[int, int], margins: Margins, y: Any) -> None:
     """Write the product of the kernel and what it covers at each of its places on x into y."""
-    xp, matrix, product = array_module(x), kernel.reshape(-1, kernel.shape[3]), None
+    matrix, buffer = kernel.reshape(-1, kernel.shape[3]), None
     for block, columns in _columns(x, kernel.shape[:2], stride, margins):
-        if product is None:
-            product = xp.empty((len(columns), matrix.shape[1]), dtype=y.dtype)
         target = y[block]
-        target[...] = xp.matmul(columns, matrix, out=product[: len(columns)]).reshape(target.shape)
+        if target.flags.c_contiguous:
+            product(columns, matrix, target.reshape(len(columns), -1))
+            continue
+        if buffer is None:
+            buffer = array_module(x).empty((len(columns), matrix.shape[1]), dtype=y.dtype)
+        target[...] = product(columns, matrix, buffer[: len(columns)]).reshape(target.shape)
 
 
 def _columns(

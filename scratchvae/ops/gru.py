@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
-from scratchvae.backend import array_module
+from scratchvae.backend import array_module, product
 from scratchvae.ops.elementwise import sigmoid, tanh
 from scratchvae.ops.packed_rows import blocks, check_rows, check_types, steps
 from scratchvae.ops.reductions import sum
@@ -87,9 +87,9 @@ def _run(
     for start, n in steps(counts):
         step = slice(start, start + n)
         r, u, new, memory = (buffer[step if all_rows else slice(0, n)] for buffer in kept)
-        new_h, product = y[step], products[:n]
-        x_blocks, h_blocks = blocks(inputs[step], 3), blocks(product, 3)
-        xp.matmul(h[:n], recurrent, out=product)
+        new_h, from_old = y[step], products[:n]
+        x_blocks, h_blocks = blocks(inputs[step], 3), blocks(from_old, 3)
+        product(h[:n], recurrent, from_old)
         for gate, x, from_h in zip((r, u), x_blocks, h_blocks, strict=False):
             xp.add(x, from_h, out=gate)
         xp.add(h_blocks[2], recurrent_bias, out=memory)
@@ -167,13 +167,13 @@ def _gru_rule(
         if constant is not None:
             d_constant[:n] += a[:, size:]
         step_dh *= u
-        step_dh += xp.matmul(a[:, : 3 * size], transposed, out=d_new)
+        step_dh += product(a[:, : 3 * size], transposed, d_new)
     results = {0: e[:, size:], 2: d_bias, 3: dh, 4: d_constant}
     if 1 in wanted:
         previous_h = xp.concatenate([h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(places))])
         d_recurrent, previous_h = xp.empty_like(recurrent), previous_h.swapaxes(0, 1)
-        xp.matmul(previous_h, e[:, size : 3 * size], out=d_recurrent[:, : 2 * size])
-        xp.matmul(previous_h, e[:, :size], out=d_recurrent[:, 2 * size :])
+        product(previous_h, e[:, size : 3 * size], d_recurrent[:, : 2 * size])
+        product(previous_h, e[:, :size], d_recurrent[:, 2 * size :])
         results[1] = d_recurrent
     return [results[i] for i in wanted]
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from scratchvae.autodiff import primitive, sum_to
-from scratchvae.backend import array_module
+from scratchvae.backend import array_module, product
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.ops.elementwise import as_real
 from scratchvae.ops.structure import expand_dims, reshape, swapaxes
@@ -25,17 +25,17 @@ def matmul(x: Any, y: Any) -> Any:
     shape: (..., n, k), (..., k, m) -> (..., n, m). Leading axes broadcast, and a vector stands for one row or column.
     """
     x, y = as_real(x, y)
-    return x @ y
+    return product(x, y)
 
 
 def _matmul_rule_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     g, rows, columns = _as_matrices(g, x, y)
-    return reshape(sum_to(g @ swapaxes(columns, -1, -2), rows.shape), x.shape)
+    return reshape(sum_to(matmul(g, swapaxes(columns, -1, -2)), rows.shape), x.shape)
 
 
 def _matmul_rule_y(g: Any, out: Any, x: Any, y: Any) -> Any:
     g, rows, columns = _as_matrices(g, x, y)
-    return reshape(sum_to(swapaxes(rows, -1, -2) @ g, columns.shape), y.shape)
+    return reshape(sum_to(matmul(swapaxes(rows, -1, -2), g), columns.shape), y.shape)
 
 
 def _as_matrices(g: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
@@ -60,22 +60,22 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
     shape: (..., D), (D, H), (H,) -> (..., H)
     """
     rows, weight = as_real(_rows(x), weight)
-    y = rows @ weight
+    y = product(rows, weight)
     y += bias
     return y.reshape(*x.shape[:-1], weight.shape[-1])
 
 
 def _affine_rule_weight(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
-    return swapaxes(_rows(x), 0, 1) @ _rows(g)
+    return matmul(swapaxes(_rows(x), 0, 1), _rows(g))
 
 
 def _affine_rule_weight_into(out: Any, g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
-    return array_module(g).matmul(_rows(x).swapaxes(0, 1), _rows(g), out=out)
+    return product(_rows(x).swapaxes(0, 1), _rows(g), out)
 
 
 _affine_rule_weight.into = _affine_rule_weight_into
 affine.defvjp(
-    lambda g, y, x, weight, bias: reshape(_rows(g) @ swapaxes(weight, 0, 1), x.shape),
+    lambda g, y, x, weight, bias: reshape(matmul(_rows(g), swapaxes(weight, 0, 1)), x.shape),
     _affine_rule_weight,
     lambda g, y, x, weight, bias: sum_to(g, bias.shape),
 )
@@ -119,7 +119,7 @@ def scatter_rows(x: Any, index: Any, n_rows: int) -> Any:
     y, rows = xp.zeros((n_rows, x.shape[1]), dtype=x.dtype), xp.arange(n_rows)[:, None]
     for start in range(0, len(x), at_once):
         part = slice(start, start + at_once)
-        y += (rows == index[part]).astype(x.dtype) @ x[part]
+        y += product((rows == index[part]).astype(x.dtype), x[part])
     return y
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
-from scratchvae.backend import array_module
+from scratchvae.backend import array_module, product
 from scratchvae.errors import InputError
 from scratchvae.ops.elementwise import sigmoid, square, tanh
 from scratchvae.ops.packed_rows import blocks, check_rows, check_types, steps
@@ -147,7 +147,7 @@ def _run(
         step = slice(start, start + n)
         place = step if all_rows else slice(0, n)
         a, new_c, last_tanh, new_h = buffers.gates[place], buffers.cells[place], buffers.tanh_cells[place], y[step]
-        xp.matmul(h[:n], recurrent, out=a)
+        product(h[:n], recurrent, a)
         a += inputs[step]
         if constant is not None:
             a += constant[:n]
@@ -256,11 +256,11 @@ def _lstm_rule(
             a[...] = _normalize_rule(scaled, normal, intermediates.block_factors[step]).reshape(a.shape)
         if constant is not None:
             sums[0][:n] += a
-        xp.matmul(a, transposed, out=step_dh)
+        product(a, transposed, step_dh)
     results = {0: e, 2: dh, 3: dc, **dict(enumerate(sums, start=4))}
     if 1 in wanted:
         previous_h = [h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(places))]
-        results[1] = xp.concatenate(previous_h).swapaxes(0, 1) @ e
+        results[1] = product(xp.concatenate(previous_h).swapaxes(0, 1), e)
     return [results[i] for i in wanted]
 
 

@@ -50,7 +50,7 @@ def sketch_samples(model: Any, n: int = 12, temperatures: Sequence[float] = TEMP
 def sketch_reconstructions(
     model: Any, x: Any, n: int = 12, temperatures: Sequence[float] = (0.2, 0.5, 1.0), seed: int = 0
 ) -> Figure:
-    """Draws the first n of x in orange, and below them sketches decoded from the means of q(z | x) at each temperature."""
+    """Draws the first n of x in orange, and below them sketches from the means of q(z | x) at each temperature."""
     x = as_array("sketch_reconstructions", x)[:n]
     rows = [_lines(model.reconstruct(asarray(x, model.device), temperature, seed)) for temperature in temperatures]
     drawn = _lines(x)

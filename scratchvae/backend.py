@@ -111,6 +111,16 @@ def misfit(operation: str, error: Exception, operands: list[Any]) -> Exception:
     return ShapeError(operation, "shapes that fit", " and ".join(str(x.shape) for x in arrays), str(error))
 
 
+def shares_memory(x: Any, y: Any) -> bool:
+    """Whether two arrays on one device have an entry in common.
+
+    CuPy's own function says so of any two arrays without axes, so they are given one; and it sorts addresses on the
+    GPU, which is left out where the bounds of the arrays, known on the CPU, are apart.
+    """
+    xp = array_module(x)
+    return bool(xp.may_share_memory(x, y) and xp.shares_memory(xp.atleast_1d(x), xp.atleast_1d(y)))
+
+
 def gpu_versions() -> dict[str, str]:
     """CuPy, CUDA and the card, which the last bits of what a GPU computes depend on."""
     cupy = gpu_module()

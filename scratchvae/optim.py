@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from scratchvae.autodiff import Tensor
-from scratchvae.backend import array_module, device_of
+from scratchvae.backend import array_module, device_of, shares_memory
 from scratchvae.errors import InputError
 from scratchvae.kernels import Kernel
 
@@ -71,13 +71,13 @@ class Optimizer:
         if not self.parameters or len({(x.dtype, device_of(x.data)) for x in self.parameters}) > 1:
             received = ", ".join(sorted({f"{x.dtype} on {device_of(x.data)}" for x in self.parameters})) or "none"
             raise InputError(type(self).__name__, "parameters of one type on one device", received)
-        xp = array_module(self.parameters[0].data)
-        if any(xp.shares_memory(x.data, y.data) for x, y in combinations(self.parameters, 2)):
+        if any(shares_memory(x.data, y.data) for x, y in combinations(self.parameters, 2)):
             hint = "one Tensor in both places ties them"
             raise InputError(type(self).__name__, "parameters with memory of their own", "two that share it", hint)
         self.learning_rate, self.clip_norm, self.clip_value = learning_rate, clip_norm, clip_value
         self.n_steps = 0
         self._gather()
+        xp = array_module(self._values)
         self._gradient = xp.zeros_like(self._values)
         self.gradients = self._views(self._gradient)
         self.state = {name: xp.zeros_like(self._values) for name in self.moments}

@@ -73,6 +73,11 @@ class StrictArray:
     def __array_function__(self, function, *_):
         raise TypeError(f"numpy.{function.__name__} met an array of the GPU: use the functions of array_module(x)")
 
+    @property
+    def data(self):
+        """A pointer to memory of the GPU, which is no array."""
+        return SimpleNamespace(ptr=self._values.ctypes.data)
+
     def __getattr__(self, name):
         if name.startswith("_") or name in ABSENT_METHODS or not hasattr(numpy.ndarray, name):
             raise AttributeError(f"a CuPy array has no attribute {name!r}")
@@ -454,6 +459,11 @@ special = SimpleNamespace(
 """What of cupyx.scipy.special the package asks for."""
 
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_on_device(numpy.lib.stride_tricks.as_strided)))
+
+
+def shares_memory(x, y):
+    """As NumPy's, but true of any two arrays without axes: CuPy asks a kernel, which there sees copies of them."""
+    return x.ndim == y.ndim == 0 or numpy.shares_memory(_unwrap(x), _unwrap(y))
 
 
 def _fresh(function):

@@ -208,13 +208,13 @@ def decoders(device: str = "cpu") -> float:
     """p(x | z) has the mean and standard deviation that its network and `std` define; relative, in float32."""
     model, _ = small_model(device)
     z = asarray(numpy.random.default_rng(1).standard_normal((6, 2)), device)
-    output = to_numpy(model.decoder.network(z).data)
+    output = to_numpy(model.decoder.network(z))
     with no_grad():
         errors = [to_numpy(model.decoder(z).mean) * (1 + numpy.exp(-output)) - 1]
         model, _ = small_model(device, likelihood="poisson")
         errors.append(to_numpy(model.decoder(z).mean) * (numpy.exp(-output) + 2.0**-24) - 1)
         model, _ = small_model(device, likelihood="negative-binomial")
-        log_mean, raw = numpy.split(to_numpy(model.decoder.network(z).data), 2, axis=1)
+        log_mean, raw = numpy.split(to_numpy(model.decoder.network(z)), 2, axis=1)
         mean, counts = 1 / (numpy.exp(-log_mean) + 2.0**-24), model.decoder(z)
         variance = mean + mean**2 * (1 / (1e-3 + numpy.exp(raw)) + 1e-6)
         errors += [to_numpy(counts.mean) / mean - 1, to_numpy(counts.std) ** 2 / variance - 1]

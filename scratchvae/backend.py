@@ -10,6 +10,8 @@ import ctypes
 import functools
 import platform
 import sys
+from collections.abc import Callable
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +24,9 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 
 MODULE_OF_TYPE: dict[type, ModuleType] = {numpy.ndarray: numpy, float: numpy, int: numpy, bool: numpy}
 """Every type of array and number that `array_module` has met."""
+
+PRODUCTS: ContextVar[Callable[..., Any] | None] = ContextVar("products", default=None)
+"""What multiplies matrices of the GPU in place of CuPy, whose products a graph cannot hold; `capture` sets it."""
 
 
 def array_module(x: Any, *others: Any) -> ModuleType:
@@ -71,6 +76,16 @@ def asarray(x: Any, device: str = "cpu") -> Any:
     """x as an array on the device; copied only if it lies elsewhere. Raises DataError for what is no array."""
     module, x = device_module(device), as_array("array", x)
     return module.asarray(x if array_module(x) is module else to_numpy(x))
+
+
+def product(x: Any, y: Any, out: Any = None) -> Any:
+    """x y, a matrix product over the last two axes, written to `out` if it is given: the one way to a product.
+
+    shape: (..., n, k), (..., k, m) -> (..., n, m).   Arrays, not Tensors, for which there is `ops.matmul`.
+    """
+    xp = array_module(x)
+    own = None if xp is numpy else PRODUCTS.get()
+    return own(x, y, out) if own else xp.matmul(x, y, out=out)
 
 
 @functools.singledispatch

@@ -1,8 +1,9 @@
-"""What one step of `fit` has a GPU do, for every kind of model: counted, not timed.
+"""What Python launches on a GPU for one step of `fit`, for every kind of model: counted, not timed.
 
-A row has the kernels (products of cuBLAS among them), copies and fills of a step, the graphs that it launches, and the
-nodes recorded in them. It is the difference between two trainings, one of which takes more steps, so that what an epoch
-costs besides is left out; where batches differ in length it is a mean. --plain counts without this package's kernels.
+A row has the kernels (products of cuBLAS among them), copies, fills and graphs of a step, and the nodes that were
+recorded in a graph. It is the difference between two trainings, one of which takes more steps, so that what an epoch
+costs besides is left out; where batches differ in length it is a mean. --plain counts without this package's kernels;
+SCRATCHVAE_CAPTURE=off in the environment counts without graphs.
 
 The counts come from the CUDA runtime where that counts, as one in host memory does, else from PyTorch's profiler, which
 sees the kernels inside of graphs.
@@ -32,7 +33,7 @@ Counts = dict[str, float]
 
 CATEGORIES = {"kernel": "kernels", "gpu_memcpy": "copies", "gpu_memset": "fills"}
 """What is work of the device in a trace of PyTorch's profiler."""
-RUNTIME = {"kernels": (0, 7), "copies": (1,), "fills": (2,), "graphs": (5,), "nodes recorded": (6,)}
+RUNTIME = {"kernels": (0, 7), "copies": (1,), "fills": (2,), "graphs": (5,), "nodes": (6,)}
 """Places in the array of a runtime that counts; 7 is cuBLAS."""
 
 
@@ -77,7 +78,7 @@ def counts_of_a_trace(trace: dict[str, Any]) -> Counts:
 
 
 def of_a_step(make: Callable[[int], Example], batch_size: int = 20) -> Counts:
-    """What one step of `fit` has the GPU do, a mean over those by which two trainings of one epoch differ."""
+    """What Python launches for one step of `fit`, a mean over those by which two trainings of one epoch differ."""
 
     def train(n: int) -> tuple[Counts, int]:
         model, x, options = make(n)
@@ -89,7 +90,8 @@ def of_a_step(make: Callable[[int], Example], batch_size: int = 20) -> Counts:
 
     train(8 * batch_size)  # compiles
     (few, first), (many, last) = train(8 * batch_size), train(16 * batch_size)
-    return {name: (many[name] - few[name]) / (last - first) for name in few}
+    of_graph = {name: few.pop(name) for name in ("nodes",) if name in few}
+    return {name: round((many[name] - few[name]) / (last - first), 1) for name in few} | of_graph
 
 
 def main(arguments: list[str]) -> None:

@@ -33,7 +33,7 @@ WORKSPACE_BYTES = 2**25  # what NVIDIA advises for cuBLAS on its largest GPUs
 CHOICE = "SCRATCHVAE_CAPTURE"
 
 Step = Callable[[Any, Sequence[Any], Sequence[Any]], None]
-"""step(words, numbers, arrays): computes with nothing else that changes, and returns nothing."""
+"""step(words, numbers, arrays) -> None: what else it reads is the same at every call."""
 
 
 class CaptureWarning(UserWarning):
@@ -41,7 +41,7 @@ class CaptureWarning(UserWarning):
 
 
 def wanted(own: bool) -> bool:
-    """Whether SCRATCHVAE_CAPTURE, "on" or "off", asks for a graph; without it whether the code is the package's own.
+    """Returns whether to capture: what SCRATCHVAE_CAPTURE says, "on" or "off", else True for the package's own code.
 
     What the host changes between steps, such as a number that a user's network counts up, would stay as it was when the
     graph was captured. The package's own networks have nothing of the kind. Raises InputError for another word.
@@ -53,7 +53,7 @@ def wanted(own: bool) -> bool:
 
 
 class Plain:
-    """Every step as it is, on the CPU or by single launches: what `Capture` is where nothing is captured."""
+    """Runs every step as it is, on the CPU or by single launches: it stands in for `Capture` where none is wanted."""
 
     def __enter__(self) -> Plain:
         return self
@@ -62,16 +62,16 @@ class Plain:
         pass
 
     def __call__(self, step: Step, number: int, numbers: Sequence[float], arrays: Sequence[Any]) -> None:
-        """Run step(None, numbers, arrays)."""
+        """Runs step(None, numbers, arrays)."""
         step(None, numbers, arrays)
 
 
 class Capture(Plain):
-    """The steps of one training on the GPU, by a graph where it can be. While it is entered, its stream is the current.
+    """Runs the steps of one training on the GPU, by a graph where one can be made; inside, its stream is the current.
 
-    dtype : of the numbers, as a step sees them
-    graph : the graph, once there is one; None as long as there is none
-    launches : how many steps it has been
+    dtype : of the numbers that a step reads
+    graph : None until a step has been recorded
+    launches : the number of steps that were launches of the graph
     """
 
     def __init__(self, dtype: Any) -> None:
@@ -103,7 +103,7 @@ class Capture(Plain):
         self._exit.__exit__(*failure)
 
     def __call__(self, step: Step, number: int, numbers: Sequence[float], arrays: Sequence[Any]) -> None:
-        """Run step(words, numbers, arrays), all of them on the GPU; words are those of the number, uint32 (2,)."""
+        """Runs step(words, numbers, arrays), all on the GPU; the words are the halves of the number, uint32 (2,)."""
         self._write(number, numbers)
         shapes = tuple((array.shape, array.dtype) for array in arrays)
         if self.graph is None and not self.failed:
@@ -121,7 +121,7 @@ class Capture(Plain):
         self.launches += 1
 
     def _write(self, number: int, numbers: Sequence[float]) -> None:
-        """Write what changes to where the steps read it."""
+        """Writes what changes with the step to where the steps read it."""
         if not self.numbers:
             self.flat = gpu_module().zeros(len(numbers), dtype=self.flat.dtype)
             self.numbers = [self.flat[i : i + 1].reshape(()) for i in range(len(numbers))]
@@ -134,7 +134,7 @@ class Capture(Plain):
             place[...] = value
 
     def _record(self, step: Step, shapes: Any, arrays: Sequence[Any]) -> bool:
-        """Record the step on arrays of its own; whether that succeeds. Nothing of it is computed yet."""
+        """Records the step on arrays of its own, which computes nothing yet. Returns whether that succeeded."""
         self._places, self._shapes = [array.copy() for array in arrays], shapes
         try:
             self.stream.begin_capture()
@@ -150,7 +150,7 @@ class Capture(Plain):
         return self.graph is not None
 
     def _note(self, error: Exception) -> None:
-        """Give up, and say why."""
+        """Ends the attempts to capture, and warns of the reason."""
         self.failed = True
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         message = f"a step is not captured as a CUDA graph, so its operations are launched one by one: {reason}"
@@ -190,13 +190,13 @@ class Products:
             self._call(self.library.cublasSetMathMode, self.handle, 3)  # CUBLAS_TF32_TENSOR_OP_MATH
 
     def close(self) -> None:
-        """Give the handle back."""
+        """Gives the handle back."""
         self._call(self.library.cublasDestroy_v2, self.handle)
 
     def __call__(self, x: Any, y: Any, out: Any = None) -> Any:
         """x y, as `backend.product`. Leading axes of x are rows, and stacks of matrices are multiplied one by one.
 
-        What else are no two matrices is left to CuPy, which refuses it in a capture.
+        Anything but two matrices is left to CuPy, which refuses it in a capture.
         """
         cupy = gpu_module()
         if x.ndim > 2 and y.ndim == 2 and out is None and x.size:

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from docs.building.links import ROOT
+
 ENTRY = re.compile(r"^(?P<picture>[\w-]+\.png) : (?P<command>python .+)\n(?P<caption>(?: {4}.+(?:\n|$))+)", re.M)
 
 

@@ -129,12 +129,12 @@ def elsewhere(module: ModuleType) -> Iterator[str]:
 
 def comment_of(module: ModuleType, name: str) -> list[str]:
     """The string below the assignment that makes the constant `name`, in the module or in one that it imports from."""
-    for statement in ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body:
+    body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
+    for statement in body:
         if isinstance(statement, ast.ImportFrom) and statement.module:
             for alias in statement.names:
                 if (alias.asname or alias.name) == name:
                     return comment_of(import_module(statement.module), alias.name)
-    body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
     for statement, below in zip(body, [*body[1:], None], strict=True):
         targets = getattr(statement, "targets", [getattr(statement, "target", None)])
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):

@@ -6,7 +6,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from benchmarks.gpu_step import alone, ours, ready, seconds
+from benchmarks.gpu_step import MLP, Step, alone, ours, ready, seconds
 from benchmarks.launches import counts_of_the_profiler
 from benchmarks.rows import NotHere, Rows, settings
 from scratchvae.backend import device_module, synchronize
@@ -17,7 +17,7 @@ def copy(device: str, n: int) -> dict[str, Any]:
     xp = device_module(device)
     x = xp.sin(xp.arange(n, dtype=xp.float32))
     y = xp.empty_like(x)
-    step = (lambda: xp.copyto(y, x), partial(synchronize, device))
+    step = Step(lambda: xp.copyto(y, x), partial(synchronize, device))
     return {"TB/s": 2 * x.nbytes / median(seconds(step, 10) for _ in range(5)) / 1e12, "GiB": x.nbytes / 2**30}
 
 
@@ -26,7 +26,7 @@ def product(device: str, n: int) -> dict[str, Any]:
     xp = device_module(device)
     x = xp.sin(xp.arange(n * n, dtype=xp.float32)).reshape(n, n)
     y = xp.empty_like(x)
-    step = (lambda: xp.matmul(x, x, out=y), partial(synchronize, device))
+    step = Step(lambda: xp.matmul(x, x, out=y), partial(synchronize, device))
     seconds(step, 1)
     return {"TFLOP/s": 2 * n**3 / median(seconds(step, 5) for _ in range(3)) / 1e12, "n": n}
 
@@ -35,7 +35,7 @@ def launch(device: str, n: int) -> dict[str, Any]:
     """Microseconds of an operation on one number: what Python, the array library and the driver cost."""
     xp = device_module(device)
     x = xp.zeros(1, dtype=xp.float32)
-    step = (lambda: xp.add(x, 1, out=x), partial(synchronize, device))
+    step = Step(lambda: xp.add(x, 1, out=x), partial(synchronize, device))
     seconds(step, 1)
     return {"microseconds": 1e6 * median(seconds(step, n) for _ in range(5))}
 
@@ -53,7 +53,7 @@ def node(device: str, n: int) -> dict[str, Any]:
         for _ in range(100):
             cupy.add(x, 1, out=x)
         graph = stream.end_capture()
-    step = (lambda: graph.launch(stream), stream.synchronize)
+    step = Step(lambda: graph.launch(stream), stream.synchronize)
     seconds(step, 1)
     before = float(x[0])
     figures = {"microseconds": 1e6 * median(seconds(step, n) for _ in range(5)) / 100}
@@ -69,7 +69,7 @@ def launches(device: str, batch: int) -> dict[str, Any]:
     """
     if device == "cpu":
         raise NotHere("NumPy launches nothing")
-    step, _ = ready(ours, batch, device)
+    step, _ = ready(ours, MLP, batch, device)
     return counts_of_the_profiler(partial(seconds, step, 1))
 
 
@@ -82,6 +82,6 @@ def main(arguments: list[str]) -> None:
     rows.attempt("float32 product", partial(product, device, side))
     rows.attempt("a launch", partial(launch, device, n))
     rows.attempt("a node of a graph", partial(node, device, n // 10))
-    rows.attempt(f"a step, batch {batch}", lambda: alone(ready(ours, batch, device)[0], 5, n // 10))
+    rows.attempt(f"a step, batch {batch}", lambda: alone(ready(ours, MLP, batch, device)[0], 5, n // 10))
     rows.attempt(f"launches of a step, batch {batch}", partial(launches, device, batch))
     rows.finish()

@@ -95,10 +95,10 @@ def parts(device: str, quick: bool) -> list[Part]:
     tests += ["tests/engine/test_backend.py"] if quick else []
     check = [sys.executable, "-m", "scratchvae", "check", "--device", device]
     return [
-        benchmark("machine", 60),
-        benchmark("smoke", 90, CUB_OFF),
+        benchmark("machine", 40),
+        benchmark("smoke", 70, CUB_OFF),
         benchmark("parity", 50, CUB_OFF),
-        benchmark("gpu_step", 150),
+        benchmark("gpu_step", 190),
         benchmark("ceilings", 30),
         Part("tests", 120, [sys.executable, "-m", "pytest", *tests], rows_of_pytest, CUB_OFF),
         Part("check", 60, check, rows_of_check, CUB_OFF),

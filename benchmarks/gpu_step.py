@@ -1,68 +1,146 @@
-"""Whole training steps of a VAE, 784-400-20 relu, float32, beside PyTorch and JAX on the same device.
+"""Whole training steps of a VAE, float32, beside PyTorch and JAX on the same device: of an MLP and of convolutions.
 
-A step takes the next minibatch of the data by an order of rows, draws its pixels and z anew, and updates by Adam.
+784-400-20 relu: a step takes the next minibatch of the data by an order of rows, draws its pixels and z anew, and
+updates by Adam. The convolutional VAE is that of `benchmarks.cases.convolutional`: images 64 x 64 x 3, batch 64.
 PyTorch is eager, compiled with CUDA graphs (mode "reduce-overhead") beside a fused Adam, and compiled with the whole
-step in one CUDA graph; JAX is one jitted function. None of them computes products in TF32.
+step in one CUDA graph, its convolutions chosen by cuDNN's own measurement; JAX is one jitted function. None of them
+computes products or convolutions in TF32.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
 import scratchvae as sv
+from benchmarks.cases import convolutional
 from benchmarks.rows import NotHere, Rows, peer, settings
 from scratchvae.backend import asarray, synchronize
 from scratchvae.binarization import binarize
 from scratchvae.capture import Capture
 
-Step = tuple[Callable[[], object], Callable[[], object]]
-"""One step, and what waits for the device to have done all steps."""
+
+def nothing() -> None:
+    """Does nothing."""
+
+
+class Step(NamedTuple):
+    """A training step; finish() waits until the device has done all of them, and close() gives back what they hold."""
+
+    run: Callable[[], object]
+    finish: Callable[[], object]
+    close: Callable[[], object] = nothing
+
 
 BATCHES = 10  # minibatches of the data
-SIZES = ((784, 400), (400, 40), (20, 400), (400, 784))
 
 
-def _data(batch: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    rng = numpy.random.default_rng(0)
-    return rng.random((BATCHES * batch, 784), dtype=numpy.float32), rng.permutation(BATCHES * batch)
+def torch_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
+    """Minus the mean ELBO of `sv.VAE.mlp()`, from its parameters in their order.   x (M, 784), e (M, 20)"""
+    from torch.nn.functional import binary_cross_entropy_with_logits, relu
+
+    w1, b1, w2, b2, w3, b3, w4, b4 = w.values()
+    m, log_s = (relu(x @ w1 + b1) @ w2 + b2).chunk(2, dim=1)
+    logits = relu((m + log_s.exp() * e) @ w3 + b3) @ w4 + b4
+    kl = 0.5 * (m.square() + (2 * log_s).exp() - 2 * log_s - 1).sum()
+    return (binary_cross_entropy_with_logits(logits, x, reduction="sum") + kl) / len(x)
 
 
-def ours(batch: int, device: str) -> Step:
+def torch_parameters(arrays: dict[str, numpy.ndarray]) -> dict[str, Any]:
+    """Our parameters by name as PyTorch's."""
+    import torch
+
+    return {name: torch.nn.Parameter(torch.tensor(array)) for name, array in arrays.items()}
+
+
+def jax_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
+    """The loss of `torch_loss` by JAX."""
+    import jax
+    import jax.numpy as jnp
+
+    w1, b1, w2, b2, w3, b3, w4, b4 = w.values()
+    m, log_s = jnp.split(jax.nn.relu(x @ w1 + b1) @ w2 + b2, 2, axis=1)
+    a = jax.nn.relu((m + jnp.exp(log_s) * e) @ w3 + b3) @ w4 + b4
+    kl = 0.5 * (m * m + jnp.exp(2 * log_s) - 2 * log_s - 1).sum()
+    return ((jax.nn.softplus(a) - x * a).sum() + kl) / len(x)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and its minibatches, and the same by PyTorch and JAX, from its parameters by name.
+
+    mode : how a step makes pixels of the data, as in `binarize`
+    channels_first : whether PyTorch's images are (M, C, H, W)
+    """
+
+    model: Callable[[], Any]
+    shape: tuple[int, ...]
+    latent: int
+    mode: str
+    torch_parameters: Callable[..., dict[str, Any]]
+    torch_loss: Callable[..., Any]
+    jax_loss: Callable[..., Any]
+    channels_first: bool = False
+
+    def parameters(self) -> dict[str, numpy.ndarray]:
+        """The initial parameters."""
+        return {name: sv.to_numpy(x.data) for name, x in self.model().named_parameters().items()}
+
+    def data(self, batch: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """BATCHES minibatches of numbers in [0, 1), and an order of their rows."""
+        rng, n = numpy.random.default_rng(0), BATCHES * batch
+        return rng.random((n, *self.shape), dtype=numpy.float32), rng.permutation(n)
+
+
+MLP = Case(partial(sv.VAE.mlp, binarize="dynamic"), (784,), 20, "dynamic", torch_parameters, torch_loss, jax_loss)
+CONVOLUTIONAL = Case(
+    partial(convolutional.model, convolutional.Size()),
+    (64, 64, 3),
+    64,
+    "none",
+    convolutional.torch_parameters,
+    convolutional.torch_loss,
+    convolutional.jax_loss,
+    channels_first=True,
+)
+
+
+def ours(case: Case, batch: int, device: str) -> Step:
     """The step of `fit`."""
-    model = sv.VAE.mlp(binarize="dynamic").to(device)
+    model = case.model().to(device)
     optimizer = sv.optim.Adam(model.parameters())
-    x, order = (asarray(array, device) for array in _data(batch))
+    x, order = (asarray(array, device) for array in case.data(batch))
     number = iter(range(2**62))
 
     def step() -> None:
         i = next(number)
         noise = sv.Noise(0, i, device, training=True)
         start = i % BATCHES * batch
-        rows = binarize(x[order[start : start + batch]], "dynamic", noise)
+        rows = binarize(x[order[start : start + batch]], case.mode, noise)
         sv.grad(-sv.ops.mean(model.elbo(rows, noise)), optimizer.parameters, out=optimizer.gradients)
         optimizer.step()
 
-    return step, partial(synchronize, device)
+    return Step(step, partial(synchronize, device))
 
 
-def ours_captured(batch: int, device: str) -> Step:
+def ours_captured(case: Case, batch: int, device: str) -> Step:
     """The same step as `fit` takes it on a GPU, one CUDA graph, once it has been captured."""
     if device == "cpu":
         raise NotHere("CUDA graphs need a GPU")
-    model = sv.VAE.mlp(binarize="dynamic").to(device)
+    model = case.model().to(device)
     optimizer = sv.optim.Adam(model.parameters())
-    x, order = (asarray(array, device) for array in _data(batch))
+    x, order = (asarray(array, device) for array in case.data(batch))
     capture, number = Capture(x.dtype), iter(range(2**62))
 
     def compute(words: Any, numbers: Any, arrays: Any) -> None:
         noise = sv.Noise(0, 0, device, training=True, words=words)
-        rows = binarize(x[arrays[0]], "dynamic", noise)
+        rows = binarize(x[arrays[0]], case.mode, noise)
         sv.grad(-sv.ops.mean(model.elbo(rows, noise)), optimizer.parameters, out=optimizer.gradients)
         optimizer.apply(numbers)
 
@@ -71,42 +149,36 @@ def ours_captured(batch: int, device: str) -> Step:
         start = i % BATCHES * batch
         capture(compute, i, optimizer.next_coefficients(), [order[start : start + batch]])
 
-    capture.__enter__()  # until the process ends
-    return step, capture.stream.synchronize
+    capture.__enter__()
+    return Step(step, capture.stream.synchronize, partial(capture.__exit__, None, None, None))
 
 
 # ---- PyTorch
 
 
-def torch_loss(parameters: list[Any], x: Any, e: Any) -> Any:
-    """Minus the mean ELBO of `sv.VAE.mlp()`, from its parameters in their order.   x (M, 784), e (M, 20)"""
-    from torch.nn.functional import binary_cross_entropy_with_logits, relu
-
-    w1, b1, w2, b2, w3, b3, w4, b4 = parameters
-    m, log_s = (relu(x @ w1 + b1) @ w2 + b2).chunk(2, dim=1)
-    logits = relu((m + log_s.exp() * e) @ w3 + b3) @ w4 + b4
-    kl = 0.5 * (m.square() + (2 * log_s).exp() - 2 * log_s - 1).sum()
-    return (binary_cross_entropy_with_logits(logits, x, reduction="sum") + kl) / len(x)
-
-
 class Torch:
     """The loss of the next minibatch, its parameters, and the number of the step, on a device of PyTorch's."""
 
-    def __init__(self, batch: int, device: str) -> None:
+    def __init__(self, case: Case, batch: int, device: str, layout: str = "contiguous_format") -> None:
         self.torch, self.where = peer("torch"), {"gpu": "cuda", "cpu": "cpu"}[device]
-        self.parameters = [
-            self.torch.nn.Parameter(self.torch.tensor(sv.to_numpy(x.data), device=self.where))
-            for x in sv.VAE.mlp().parameters()
-        ]
-        self.x, self.order = (self.torch.tensor(array, device=self.where) for array in _data(batch))
+        self.torch.backends.cudnn.allow_tf32, self.torch.backends.cudnn.benchmark = False, True
+        self.case, self.batch = case, batch
+        options = {"layout": layout} if case.channels_first else {}
+        parameters = case.torch_parameters(case.parameters(), **options)
+        self.named = {name: self.torch.nn.Parameter(x.detach().to(self.where)) for name, x in parameters.items()}
+        self.parameters = list(self.named.values())
+        self.x, self.order = (self.torch.tensor(array, device=self.where) for array in case.data(batch))
+        if case.channels_first:
+            self.x = self.x.permute(0, 3, 1, 2).contiguous(memory_format=getattr(self.torch, layout))
         self.within = self.torch.arange(batch, device=self.where)
-        self.number, self.batch = self.torch.zeros((), dtype=self.torch.long, device=self.where), batch
+        self.number = self.torch.zeros((), dtype=self.torch.long, device=self.where)
 
     def loss(self) -> Any:
         torch = self.torch
         rows = self.x[self.order[self.number % BATCHES * self.batch + self.within]]
-        pixels = (torch.rand_like(rows) < rows).to(rows.dtype)
-        return torch_loss(self.parameters, pixels, torch.randn(self.batch, 20, device=self.where))
+        if self.case.mode == "dynamic":
+            rows = (torch.rand_like(rows) < rows).to(rows.dtype)
+        return self.case.torch_loss(self.named, rows, torch.randn(self.batch, self.case.latent, device=self.where))
 
     def step(self, loss: Callable[[], Any], adam: Any) -> Callable[[], object]:
         def step() -> None:
@@ -122,26 +194,26 @@ class Torch:
             self.torch.cuda.synchronize()
 
 
-def torch_eager(batch: int, device: str) -> Step:
+def torch_eager(case: Case, batch: int, device: str) -> Step:
     """PyTorch, operation by operation, with its default Adam."""
-    twin = Torch(batch, device)
-    return twin.step(twin.loss, twin.torch.optim.Adam(twin.parameters)), twin.finish
+    twin = Torch(case, batch, device)
+    return Step(twin.step(twin.loss, twin.torch.optim.Adam(twin.parameters)), twin.finish)
 
 
-def torch_reduce_overhead(batch: int, device: str) -> Step:
+def torch_reduce_overhead(case: Case, batch: int, device: str) -> Step:
     """Forward and backward compiled, each replayed as a CUDA graph; Adam is one kernel."""
     if device == "cpu":
         raise NotHere("CUDA graphs need a GPU")
-    twin = Torch(batch, device)
+    twin = Torch(case, batch, device)
     adam = twin.torch.optim.Adam(twin.parameters, fused=True, capturable=True)
-    return twin.step(twin.torch.compile(twin.loss, mode="reduce-overhead"), adam), twin.finish
+    return Step(twin.step(twin.torch.compile(twin.loss, mode="reduce-overhead"), adam), twin.finish)
 
 
-def torch_graph(batch: int, device: str) -> Step:
+def torch_graph(case: Case, batch: int, device: str, layout: str = "contiguous_format") -> Step:
     """Forward and backward compiled, and with Adam recorded as one CUDA graph: one launch a step."""
     if device == "cpu":
         raise NotHere("CUDA graphs need a GPU")
-    twin = Torch(batch, device)
+    twin = Torch(case, batch, device, layout)
     torch, adam = twin.torch, twin.torch.optim.Adam(twin.parameters, fused=True, capturable=True)
     step = twin.step(torch.compile(twin.loss, options={"triton.cudagraphs": False}), adam)
     aside = torch.cuda.Stream()
@@ -154,89 +226,78 @@ def torch_graph(batch: int, device: str) -> Step:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
-    return graph.replay, twin.finish
+    return Step(graph.replay, twin.finish)
 
 
 # ---- JAX
 
 
-def jax_loss(parameters: Any, x: Any, e: Any) -> Any:
-    """The same by JAX."""
-    import jax
-    import jax.numpy as jnp
-
-    w1, b1, w2, b2, w3, b3, w4, b4 = parameters
-    m, log_s = jnp.split(jax.nn.relu(x @ w1 + b1) @ w2 + b2, 2, axis=1)
-    a = jax.nn.relu((m + jnp.exp(log_s) * e) @ w3 + b3) @ w4 + b4
-    kl = 0.5 * (m * m + jnp.exp(2 * log_s) - 2 * log_s - 1).sum()
-    return ((jax.nn.softplus(a) - x * a).sum() + kl) / len(x)
-
-
-def jax_jit(batch: int, device: str) -> Step:
+def jax_jit(case: Case, batch: int, device: str) -> Step:
     """A whole step as one jitted function, whose arguments give their memory to its results."""
     jax = peer("jax")
-    jnp = jax.numpy
+    jnp, tree = jax.numpy, jax.tree.map
     jax.config.update("jax_default_matmul_precision", "highest")
     if (jax.default_backend() == "gpu") != (device == "gpu"):
         raise NotHere(f"this JAX computes on the {jax.default_backend()}")
-    x, order = map(jnp.asarray, _data(batch))
-    parameters = [jnp.asarray(sv.to_numpy(x.data)) for x in sv.VAE.mlp().parameters()]
-    zeros = [jnp.zeros_like(parameter) for parameter in parameters]
+    x, order = map(jnp.asarray, case.data(batch))
+    parameters = tree(jnp.asarray, case.parameters())
+    means, squares = (tree(jnp.zeros_like, parameters) for _ in range(2))
 
     def update(parameters: Any, means: Any, squares: Any, t: Any) -> Any:
         pixels_key, z_key = jax.random.split(jax.random.fold_in(jax.random.key(0), t))
         rows = x[jax.lax.dynamic_slice(order, (t % BATCHES * batch,), (batch,))]
-        pixels = (jax.random.uniform(pixels_key, rows.shape) < rows).astype(rows.dtype)
-        slopes = jax.grad(jax_loss)(parameters, pixels, jax.random.normal(z_key, (batch, 20)))
-        means = [0.9 * m + 0.1 * g for m, g in zip(means, slopes, strict=True)]
-        squares = [0.999 * v + 0.001 * g * g for v, g in zip(squares, slopes, strict=True)]
+        if case.mode == "dynamic":
+            rows = (jax.random.uniform(pixels_key, rows.shape) < rows).astype(rows.dtype)
+        slopes = jax.grad(case.jax_loss)(parameters, rows, jax.random.normal(z_key, (batch, case.latent)))
+        means = tree(lambda m, g: 0.9 * m + 0.1 * g, means, slopes)
+        squares = tree(lambda v, g: 0.999 * v + 0.001 * g * g, squares, slopes)
         rate, scale = 1e-3 / (1 - 0.9 ** (t + 1.0)), 1 / (1 - 0.999 ** (t + 1.0))
-        moved = zip(parameters, means, squares, strict=True)
-        return [w - rate * m / (jnp.sqrt(v * scale) + 1e-8) for w, m, v in moved], means, squares, t + 1
+        moved = tree(lambda w, m, v: w - rate * m / (jnp.sqrt(v * scale) + 1e-8), parameters, means, squares)
+        return moved, means, squares, t + 1
 
     jitted = jax.jit(update, donate_argnums=(0, 1, 2))
-    state = [(parameters, zeros, [jnp.zeros_like(zero) for zero in zeros], jnp.int32(0))]
+    state = [(parameters, means, squares, jnp.int32(0))]
 
     def step() -> None:
         state[0] = jitted(*state[0])
 
-    return step, lambda: jax.block_until_ready(state[0])
+    return Step(step, lambda: jax.block_until_ready(state[0]))
 
 
 # ---- times
 
-PEERS: dict[str, Callable[[int, str], Step]] = {
+Maker = Callable[[Case, int, str], Step]
+PEERS: dict[str, Maker] = {
+    "scratchvae, operation by operation": ours,
     "PyTorch eager": torch_eager,
-    "JAX jit": jax_jit,
     "PyTorch reduce-overhead, fused Adam": torch_reduce_overhead,
     "PyTorch compiled, one CUDA graph": torch_graph,
-    "scratchvae, one CUDA graph": ours_captured,
+    "JAX jit": jax_jit,
 }
-"""In the order of the time that they take to be made."""
+CHANNELS_LAST = {"PyTorch compiled, one CUDA graph, channels last": partial(torch_graph, layout="channels_last")}
 
 
 def seconds(step: Step, n: int) -> float:
     """Seconds per step of n, between two moments at which the device has nothing left to do."""
-    run, finish = step
-    finish()
+    step.finish()
     started = time.perf_counter()
     for _ in range(n):
-        run()
-    finish()
+        step.run()
+    step.finish()
     return (time.perf_counter() - started) / n
 
 
-def ready(make: Callable[[int, str], Step], batch: int, device: str) -> tuple[Step, float]:
+def ready(make: Maker, case: Case, batch: int, device: str) -> tuple[Step, float]:
     """A step that has run, and the seconds that it took to get there."""
     started = time.perf_counter()
-    step = make(batch, device)
+    step = make(case, batch, device)
     seconds(step, 3)
     return step, time.perf_counter() - started
 
 
-def compared(own: Step, make: Callable[[int, str], Step], batch: int, device: str, rounds: int, n: int) -> dict:
+def compared(own: Step, make: Callable[[], tuple[Step, float]], rounds: int, n: int) -> dict[str, Any]:
     """Milliseconds of a peer and of our step in turns, medians over rounds, and the median of the ratio."""
-    other, until_ready = ready(make, batch, device)
+    other, until_ready = make()
     pairs = [(seconds(own, n), seconds(other, n)) for _ in range(rounds)]
     return {
         "milliseconds": 1e3 * median(theirs for _, theirs in pairs),
@@ -253,15 +314,16 @@ def alone(step: Step, rounds: int, n: int) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print milliseconds of a step, and of every peer beside it, for minibatches of 100 and 1,000 rows."""
+    """Print milliseconds of our step, captured where that can be, and of every peer beside it."""
     chosen = settings("gpu_step", __doc__, arguments)
     device, rows, (rounds, n) = chosen.device, Rows(chosen.out), (2, 1) if chosen.quick else (7, 100)
-    batches = (20,) if chosen.quick else (100, 1000)
-    own = cache(lambda batch: ready(ours, batch, device)[0])
-    for batch in batches:
-        rows.attempt(f"scratchvae, batch {batch}", lambda batch=batch: alone(own(batch), rounds, n))
-    for name, make in PEERS.items():
-        for batch in batches:
-            measure = partial(lambda make, batch: compared(own(batch), make, batch, device, rounds, n), make, batch)
-            rows.attempt(f"{name}, batch {batch}", measure)
+    cases = [("MLP", MLP, 20)] if chosen.quick else [("MLP", MLP, 100), ("MLP", MLP, 1000)]
+    cases += [("convolutional", CONVOLUTIONAL, 2 if chosen.quick else 64)]
+    for name, case, batch in cases:
+        own, _ = ready(ours if device == "cpu" else ours_captured, case, batch, device)
+        rows.attempt(f"{name}, batch {batch}: scratchvae", partial(alone, own, rounds, n))
+        for peer_name, make in (PEERS | CHANNELS_LAST if case.channels_first else PEERS).items():
+            measure = partial(compared, own, partial(ready, make, case, batch, device), rounds, n)
+            rows.attempt(f"{name}, batch {batch}: {peer_name}", measure)
+        own.close()
     rows.finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -15,7 +16,7 @@ import scratchvae as sv
 from benchmarks.rows import NotHere, Rows, settings
 from scratchvae.backend import asarray, device_module, gpu_module
 
-PACKAGES = "numpy scipy cupy-cuda13x cupy-cuda12x torch triton jax jaxlib pytest pytest-xdist".split()
+PACKAGES = "numpy scipy torch triton jax jaxlib pytest pytest-xdist".split()
 SWITCHES = "CUPY_TF32 CUPY_ACCELERATORS NVIDIA_TF32_OVERRIDE OPENBLAS_NUM_THREADS OMP_NUM_THREADS".split()
 """Variables of the environment on which the last bits, or the times, depend."""
 
@@ -57,12 +58,12 @@ def cublas() -> dict[str, Any]:
     return {"version": cuda.cublas.getVersion(cuda.device.get_cublas_handle())}
 
 
-def package(name: str) -> dict[str, Any]:
-    """The version of an installed package."""
-    try:
-        return {"version": version(name)}
-    except PackageNotFoundError:
-        raise NotHere("not installed") from None
+def package(*names: str) -> dict[str, Any]:
+    """The version of an installed package, the first that is there among those that hold the same module."""
+    for name in names:
+        with suppress(PackageNotFoundError):
+            return {"version": version(name), **({} if len(names) == 1 else {"wheel": name})}
+    raise NotHere("not installed")
 
 
 def libraries(device: str) -> dict[str, Any]:
@@ -101,6 +102,7 @@ def main(arguments: list[str]) -> None:
             rows.attempt(function.__name__, function)
     rows.attempt("Python", lambda: {"version": platform.python_version(), "cores": os.cpu_count()})
     rows.attempt("environment", lambda: {name: os.environ.get(name, "not set") for name in SWITCHES})
+    rows.attempt("cupy", partial(package, "cupy-cuda13x", "cupy-cuda12x", "cupy"))
     for name in PACKAGES:
         rows.attempt(name, partial(package, name))
     rows.attempt("libraries", partial(libraries, chosen.device))  # the last: CUB's kernels take long to be compiled

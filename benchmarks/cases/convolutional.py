@@ -65,84 +65,86 @@ def scratchvae(size: Size, problem: Problem) -> steps.Step:
     return steps.scratchvae(problem, vae, lambda x, e: -objective.value(x, GivenNoise(e), 1, 1.0)[0])
 
 
-def pytorch(size: Size, problem: Problem, layout: str = "contiguous_format", compiled: bool = False) -> steps.Step:
-    """The same by PyTorch, in its own layout (N, C, H, W), or in its memory format "channels_last"."""
+def torch_parameters(arrays: dict[str, numpy.ndarray], layout: str = "contiguous_format") -> dict[str, Any]:
+    """Our parameters by name as PyTorch's, kernels as (out, in, height, width) and weights as (out, in)."""
     import torch
-    from torch.nn.functional import conv2d, conv_transpose2d, linear, relu, softplus
-
-    memory_format, n, innermost = getattr(torch, layout), len(size.channels), size.side // 2 ** len(size.channels)
 
     def parameter(array: numpy.ndarray) -> Any:
         if array.ndim == 4:
             kernel = torch.tensor(array.transpose(3, 2, 0, 1))
-            return torch.nn.Parameter(kernel.contiguous(memory_format=memory_format))
+            return torch.nn.Parameter(kernel.contiguous(memory_format=getattr(torch, layout)))
         return steps.torch_parameter(array.T)
 
-    w = {name: parameter(array) for name, array in problem.parameters.items()}
+    return {name: parameter(array) for name, array in arrays.items()}
 
-    def layer(part: str, i: int) -> tuple[Any, Any]:
-        name = f"{part}.network.convolutions.{i}"
-        return w[f"{name}.kernel"], w[f"{name}.bias"]
 
-    def loss(x: Any, e: Any) -> Any:
-        h = x
-        for i in range(n):
-            h = relu(conv2d(h, *layer("encoder", i), stride=2, padding=1))
-        h = h.permute(0, 2, 3, 1).flatten(1)
-        m, log_s = linear(h, w["encoder.network.linear.weight"], w["encoder.network.linear.bias"]).chunk(2, dim=1)
-        z = m + log_s.exp() * e[0]
-        h = linear(z, w["decoder.network.linear.weight"], w["decoder.network.linear.bias"])
-        h = h.unflatten(1, (innermost, innermost, -1)).permute(0, 3, 1, 2)
-        for i in range(n):
-            h = conv_transpose2d(relu(h), *layer("decoder", i), stride=2, padding=1)
-        log_sigma = LOG_SMALLEST + softplus(w["decoder.raw_log_std"] - LOG_SMALLEST)
-        squares = ((x - h) * (-log_sigma).exp()).square().sum()
-        log_likelihood = -0.5 * squares - x.numel() * (log_sigma + 0.5 * math.log(2 * math.pi))
-        kl = 0.5 * (m.square() + (2 * log_s).exp() - 2 * log_s - 1).sum()
-        return (kl - log_likelihood) / len(x)
+def layers(w: dict[str, Any], part: str) -> list[tuple[Any, Any]]:
+    """The kernel and the bias of every convolution of the encoder, or of the decoder."""
+    names = [name.removesuffix("kernel") for name in w if name.startswith(part) and name.endswith(".kernel")]
+    return [(w[f"{name}kernel"], w[f"{name}bias"]) for name in names]
+
+
+def torch_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
+    """The loss by PyTorch.   x (M, C, H, W), e (M, K)"""
+    from torch.nn.functional import conv2d, conv_transpose2d, linear, relu, softplus
+
+    h = x
+    for kernel, b in layers(w, "encoder"):
+        h = relu(conv2d(h, kernel, b, stride=2, padding=1))
+    innermost, h = h.shape[2], h.permute(0, 2, 3, 1).flatten(1)
+    m, log_s = linear(h, w["encoder.network.linear.weight"], w["encoder.network.linear.bias"]).chunk(2, dim=1)
+    h = linear(m + log_s.exp() * e, w["decoder.network.linear.weight"], w["decoder.network.linear.bias"])
+    h = h.unflatten(1, (innermost, innermost, -1)).permute(0, 3, 1, 2)
+    for kernel, b in layers(w, "decoder"):
+        h = conv_transpose2d(relu(h), kernel, b, stride=2, padding=1)
+    log_sigma = LOG_SMALLEST + softplus(w["decoder.raw_log_std"] - LOG_SMALLEST)
+    squares = ((x - h) * (-log_sigma).exp()).square().sum()
+    log_likelihood = -0.5 * squares - x.numel() * (log_sigma + 0.5 * math.log(2 * math.pi))
+    kl = 0.5 * (m.square() + (2 * log_s).exp() - 2 * log_s - 1).sum()
+    return (kl - log_likelihood) / len(x)
+
+
+def pytorch(size: Size, problem: Problem, layout: str = "contiguous_format", compiled: bool = False) -> steps.Step:
+    """The same by PyTorch, in its own layout (N, C, H, W), or in its memory format "channels_last"."""
+    import torch
+
+    w = torch_parameters(problem.parameters, layout)
 
     def images(x: numpy.ndarray) -> Any:
-        return torch.from_numpy(x.transpose(0, 3, 1, 2)).contiguous(memory_format=memory_format)
+        return torch.from_numpy(x.transpose(0, 3, 1, 2)).contiguous(memory_format=getattr(torch, layout))
+
+    def loss(x: Any, e: Any) -> Any:
+        return torch_loss(w, x, e[0])
 
     return steps.pytorch(problem, problem.batches(images), list(w.values()), loss, compiled)
 
 
-def jax_jit(size: Size, problem: Problem) -> steps.Step:
-    """The same by JAX, in our layout (N, H, W, C)."""
+def jax_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
+    """The loss by JAX, in our layout.   x (M, H, W, C), e (M, K)"""
     import jax
     import jax.numpy as jnp
     from jax import lax
 
-    n, innermost = len(size.channels), size.side // 2 ** len(size.channels)
+    h, layout = x, ("NHWC", "HWIO", "NHWC")
+    for kernel, b in layers(w, "encoder"):
+        h = jax.nn.relu(lax.conv_general_dilated(h, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=layout) + b)
+    innermost, code = h.shape[1], h.reshape(len(x), -1) @ w["encoder.network.linear.weight"]
+    m, log_s = jnp.split(code + w["encoder.network.linear.bias"], 2, axis=1)
+    h = (m + jnp.exp(log_s) * e) @ w["decoder.network.linear.weight"] + w["decoder.network.linear.bias"]
+    h = h.reshape(len(x), innermost, innermost, -1)
+    for kernel, b in layers(w, "decoder"):
+        h, options = jax.nn.relu(h), {"dimension_numbers": layout, "transpose_kernel": True}
+        h = lax.conv_transpose(h, kernel, (2, 2), "SAME", **options) + b
+    log_sigma = LOG_SMALLEST + jax.nn.softplus(w["decoder.raw_log_std"] - LOG_SMALLEST)
+    squares = ((x - h) * jnp.exp(-log_sigma)) ** 2
+    log_likelihood = -0.5 * squares.sum() - x.size * (log_sigma + 0.5 * math.log(2 * math.pi))
+    kl = 0.5 * (m * m + jnp.exp(2 * log_s) - 2 * log_s - 1).sum()
+    return (kl - log_likelihood) / len(x)
 
-    def loss(w: Any, x: Any, e: Any) -> Any:
-        def layer(part: str, i: int) -> tuple[Any, Any]:
-            name = f"{part}.network.convolutions.{i}"
-            return w[f"{name}.kernel"], w[f"{name}.bias"]
 
-        h, layout = x, ("NHWC", "HWIO", "NHWC")
-        for i in range(n):
-            kernel, b = layer("encoder", i)
-            h = lax.conv_general_dilated(h, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=layout)
-            h = jax.nn.relu(h + b)
-        code = h.reshape(len(x), -1) @ w["encoder.network.linear.weight"] + w["encoder.network.linear.bias"]
-        m, log_s = jnp.split(code, 2, axis=1)
-        z = m + jnp.exp(log_s) * e[0]
-        h = z @ w["decoder.network.linear.weight"] + w["decoder.network.linear.bias"]
-        h = h.reshape(len(x), innermost, innermost, -1)
-        for i in range(n):
-            kernel, b = layer("decoder", i)
-            h = lax.conv_transpose(
-                jax.nn.relu(h), kernel, (2, 2), "SAME", dimension_numbers=layout, transpose_kernel=True
-            )
-            h = h + b
-        log_sigma = LOG_SMALLEST + jax.nn.softplus(w["decoder.raw_log_std"] - LOG_SMALLEST)
-        squares = ((x - h) * jnp.exp(-log_sigma)) ** 2
-        log_likelihood = -0.5 * squares.sum() - x.size * (log_sigma + 0.5 * math.log(2 * math.pi))
-        kl = 0.5 * (m * m + jnp.exp(2 * log_s) - 2 * log_s - 1).sum()
-        return (kl - log_likelihood) / len(x)
-
-    return steps.jax_jit(problem, problem.parameters, loss)
+def jax_jit(size: Size, problem: Problem) -> steps.Step:
+    """The same by JAX."""
+    return steps.jax_jit(problem, problem.parameters, lambda w, x, e: jax_loss(w, x, e[0]))
 
 
 PEERS = {

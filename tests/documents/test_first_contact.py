@@ -110,48 +110,62 @@ def test_the_work_of_a_step_is_counted_from_a_trace():
 
 
 def test_a_peer_that_is_missing_or_fails_does_not_stop_the_others(monkeypatch, tmp_path):
-    def broken(batch, device):
+    def broken(case, batch, device):
         raise RuntimeError("/usr/lib/graph.so: no such graph")
 
     peers = {"broken": broken, "absent": lambda *_: gpu_step.peer("no_such_peer"), "itself": gpu_step.ours}
     monkeypatch.setattr(gpu_step, "PEERS", peers)
     rows = rows_of("gpu_step", "cpu", tmp_path / "rows")
     words = ["measured", "failed", "not run", "measured"]
-    assert statuses(rows) == dict(zip((f"{x}, batch 20" for x in ("scratchvae", *peers)), words, strict=True))
-    assert rows["broken, batch 20"]["reason"] == "RuntimeError: graph.so: no such graph"
-    assert rows["absent, batch 20"]["reason"] == "no_such_peer is not installed"
-    assert rows["itself, batch 20"]["figures"]["ours / theirs"] > 0
+    monkeypatch.setattr(gpu_step, "CHANNELS_LAST", {})
+    for case in ("MLP, batch 20", "convolutional, batch 2"):
+        names = [f"{case}: {name}" for name in ("scratchvae", *peers)]
+        assert statuses({name: rows[name] for name in names}) == dict(zip(names, words, strict=True))
+        assert rows[f"{case}: broken"]["reason"] == "RuntimeError: graph.so: no such graph"
+        assert rows[f"{case}: absent"]["reason"] == "no_such_peer is not installed"
+        assert rows[f"{case}: itself"]["figures"]["ours / theirs"] > 0
 
 
 @pytest.mark.parametrize("library", ["torch", "jax"])
 def test_a_peer_computes_the_same_loss(library, rng):
+    """That of the MLP; the convolutional one is `tests/documents/test_step.py`'s."""
     pytest.importorskip(library)
     model = sv.VAE.mlp()
     x, e = (rng.random((5, 784)) < 0.5).astype("f"), rng.standard_normal((5, 20), dtype=numpy.float32)
     loss = -sv.ops.mean(model.elbo(x, GivenNoise(e)))
     expected = [float(loss), *sv.grad(loss, model.parameters())]
-    arrays = [parameter.data for parameter in model.parameters()]
+    arrays = gpu_step.MLP.parameters()
     if library == "torch":
         import torch
 
-        tensors = [torch.tensor(array, requires_grad=True) for array in arrays]
+        tensors = gpu_step.torch_parameters(arrays)
         value = gpu_step.torch_loss(tensors, torch.tensor(x), torch.tensor(e))
-        slopes = torch.autograd.grad(value, tensors)
+        slopes = torch.autograd.grad(value, list(tensors.values()))
     else:
         import jax
 
-        value, slopes = jax.value_and_grad(gpu_step.jax_loss)(list(map(jax.numpy.asarray, arrays)), x, e)
+        value, slopes = jax.value_and_grad(gpu_step.jax_loss)(arrays, x, e)
+        slopes = [slopes[name] for name in arrays]
     for ours, theirs in zip(expected, [value.item(), *slopes], strict=True):
         numpy.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-5)
 
 
-def test_a_peer_takes_the_step_of_fit():
+@pytest.mark.parametrize("case, batch", [(gpu_step.MLP, 20), (gpu_step.CONVOLUTIONAL, 2)], ids=["MLP", "convolutional"])
+def test_a_peer_takes_the_step_of_fit(case, batch):
     pytest.importorskip("torch")
-    twin = gpu_step.Torch(20, "cpu")
+    twin = gpu_step.Torch(case, batch, "cpu")
     before = [twin.loss().item() for _ in range(3)]
-    step, finish = gpu_step.torch_eager(20, "cpu")
-    assert gpu_step.seconds((step, finish), 2) > 0 and len(set(before)) == 3  # pixels and z are drawn anew
-    assert sum(parameter.numel() for parameter in twin.parameters) == 652_824
+    step = gpu_step.torch_eager(case, batch, "cpu")
+    assert gpu_step.seconds(step, 2) > 0 and len(set(before)) == 3  # z, and pixels of the MLP, are drawn anew
+    assert sum(parameter.numel() for parameter in twin.parameters) == case.model().count()
+
+
+@pytest.mark.parametrize("case, batch", [(gpu_step.MLP, 20), (gpu_step.CONVOLUTIONAL, 2)], ids=["MLP", "convolutional"])
+def test_the_step_beside_the_peers_is_captured(case, batch, gpu):
+    step, _ = gpu_step.ready(gpu_step.ours_captured, case, batch, "gpu")
+    capture = step.close.func.__self__
+    assert capture.launches == 1 and not capture.failed  # two warm up
+    step.close()
 
 
 def test_launches_are_counted(gpu):

@@ -1,7 +1,7 @@
 """VAE and importance-weighted VAE on MNIST after Burda, Grosse & Salakhutdinov (2016), beside PyTorch's.
 
 usage: python -m benchmarks iwae [--data-dir DIR] [--rows NAME ...] [--seeds SEED ...] [--stages I] [--runs DIR]
-                                 [--out FILE]
+                                 [--device cpu|gpu] [--out FILE]
 
 784-200-200-50 tanh, pixels binarised anew at every step, batches of 20, stage i = 0, 1, 2, ... at the learning rate
 1e-3 * 10^(-i/7) for 3^i epochs. Every model is scored by scratchvae, with 5,000 importance samples on one binarised
@@ -48,19 +48,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--stages", type=int, default=3, help="1, 2, 3, ... for 1, 4, 13, 40, ... epochs (default: 3)")
     parser.add_argument("--runs", default="runs/iwae")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="of scratchvae's rows (default: cpu)")
     options = parser.parse_args(arguments)
     train, test = (part.images.reshape(-1, 784) for part in sv.data.load("mnist", options.data_dir))
     results = Results(options.out)
     for seed in options.seeds:
         for name in options.rows:
             measured = partial(measure, name, options.stages, seed, train, test, options)
-            print(results.measure(job(name, options.stages, seed), measured), flush=True)
+            described = job(name, options.stages, seed, options.device)
+            print(results.measure(described, measured, options.device), flush=True)
 
 
-def job(row: str, stages: int, seed: int) -> Job:
+def job(row: str, stages: int, seed: int, device: str = "cpu") -> Job:
     """One training and its scores."""
     described = {"row": row, "seed": seed, "epochs": epochs(stages)}
-    return described | {"command": command(PROGRAM, ["--rows", row, "--stages", stages, "--seeds", seed])}
+    arguments = ["--rows", row, "--stages", stages, "--seeds", seed, *(["--device", device] if device != "cpu" else [])]
+    return described | {"command": command(PROGRAM, arguments)}
 
 
 def measure(
@@ -73,6 +76,7 @@ def measure(
     if framework == "pytorch":
         fit_by_pytorch(model, train, objective, k, stages, seed)
     else:
+        model.to(options.device)
         fit(model, train, objective, k, stages, seed, Path(options.runs) / f"{name}-seed-{seed}")
     seconds = time.perf_counter() - start
     sv.save(model, Path(options.out).with_name(f"{name}-{epochs(stages)}-epochs-seed-{seed}.npz"))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from numbers import Integral
 from typing import Any
 
@@ -109,9 +110,15 @@ def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride =
         expected = f"g of shape ({', '.join(map(str, (len(x), *size)))}, C_out)"
         raise ShapeError("conv2d_kernel", expected, f"shape {g.shape}")
     shape = (*kernel_size, x.shape[3], g.shape[3])
-    y = array_module(x).zeros((math.prod(shape[:3]), shape[3]), dtype=numpy.result_type(x.dtype, g.dtype))
-    for block, columns in _columns(x, kernel_size, stride, margins):
-        y += product(columns.swapaxes(0, 1), g[block].reshape(len(columns), -1))
+    parts = (
+        product(columns.swapaxes(0, 1), g[block].reshape(len(columns), -1))
+        for block, columns in _columns(x, kernel_size, stride, margins)
+    )
+    y = next(parts, None)
+    if y is None:  # no images
+        return array_module(x).zeros(shape, dtype=numpy.result_type(x.dtype, g.dtype))
+    for part in parts:
+        y += part
     return y.reshape(shape)
 
 
@@ -173,18 +180,22 @@ def _columns(
         (n + sum(margin) - k) // s + 1
         for n, margin, k, s in zip((height, width), margins, kernel_size, stride, strict=True)
     )
-    compiled = IM2COL.on(x) if device_of(x) == "gpu" else None  # NumPy's copies are faster than such a loop
+    size = places * math.prod(kernel_size) * channels
+    compiled = None  # NumPy's copies are faster than such a loop
+    if device_of(x) == "gpu" and size < LARGEST_NUMERATOR:
+        compiled = IM2COL.on(x)
     windows = None if compiled else _windows(_with_margins(x, margins), kernel_size, stride)
     columns = None
-    for block in _blocks(len(x), rows, places * math.prod(kernel_size) * channels * x.dtype.itemsize, device_of(x)):
+    for block in _blocks(len(x), rows, size * x.dtype.itemsize, device_of(x)):
         shape = [len(range(n)[part]) for n, part in zip((len(x), rows), block, strict=True)]
         if columns is None:  # no block is larger than the first
             columns = xp.empty((*shape, places, *kernel_size, channels), dtype=x.dtype)
         patches = columns[: shape[0], : shape[1]]
         if compiled:
             above, run = top - block[1].start * stride[0], kernel_size[1] * channels
-            sizes = height, width * channels, shape[1], places, kernel_size[0], run, stride[0], stride[1] * channels
-            compiled(x[block[0]], *sizes, above, left * channels, patches)
+            divisors = shape[1], places, kernel_size[0], run
+            numbers = height, width * channels, *divisors, stride[0], stride[1] * channels, above, left * channels
+            compiled(x[block[0]], *numbers, *chain.from_iterable(map(_reciprocal, divisors)), patches)
         else:
             patches[...] = windows[block]
         yield block, patches.reshape(-1, math.prod(kernel_size) * channels)
@@ -193,24 +204,41 @@ def _columns(
 IM2COL = Kernel(
     "im2col",
     "T x[], int32 height, int32 width, int32 rows, int32 places, int32 kernel_height, int32 run, int32 down, "
-    "int32 across, int32 top, int32 left",
+    "int32 across, int32 top, int32 left, uint32 of_rows, int32 by_rows, uint32 of_places, int32 by_places, "
+    "uint32 of_height, int32 by_height, uint32 of_run, int32 by_run",
     "T columns[i]",
     """
-    const unsigned entry = (unsigned)i, in_run = entry % run, number = entry / run;
-    const unsigned a = number % kernel_height, place = number / kernel_height;
-    const unsigned q = place % places, of_image = place / places;
-    const unsigned p = of_image % rows, m = of_image / rows;
-    const int row = down * (int)p + (int)a - top, column = across * (int)q + (int)in_run - left;
+    const unsigned entry = (unsigned)i, number = quotient(entry, of_run, by_run);
+    const unsigned place = quotient(number, of_height, by_height), of_image = quotient(place, of_places, by_places);
+    const unsigned m = quotient(of_image, of_rows, by_rows);
+    const unsigned a = number - place * kernel_height, p = of_image - m * rows, q = place - of_image * places;
+    const int row = down * (int)p + (int)a - top, column = across * (int)q + (int)(entry - number * run) - left;
     const bool inside = 0 <= row && row < height && 0 <= column && column < width;
     columns = inside ? x[((ptrdiff_t)m * height + row) * width + column] : T(0);
+    """,
+    """
+    __device__ unsigned quotient(unsigned n, unsigned multiplier, int shift) {
+        return (unsigned)(((unsigned long long)n * multiplier) >> shift);
+    }
     """,
 )
 """`_windows` of `_with_margins`: columns[m, p, q, a, b, c] = x[m, down p + a - top, across q + b - left, c], or zero.
 
 Along a row columns and channels are one axis here, of which a kernel covers a run: width, run, across and left count
-entries. So four divisions find an entry, of 32 bits, which a GPU does faster than of 64: a block has fewer than 2^32.
+entries. Four divisions find an entry, each as a product with `_reciprocal`, as a GPU has no instruction that divides.
 top may be negative: for the rows of places from p on it is less by down p.
 """
+LARGEST_NUMERATOR = 2**31
+
+
+def _reciprocal(divisor: int) -> tuple[int, int]:
+    """m, of 32 bits, and s: n // divisor = n m >> s for every n below 2^31
+
+    m = ceil(2^s / d) exceeds 2^s / d by less than 1, so n m / 2^s exceeds n / d by less than n / 2^s <= 1 / d.
+    Source: Granlund & Montgomery (1994), "Division by invariant integers using multiplication", theorem 4.2
+    """
+    shift = 31 + (divisor - 1).bit_length()
+    return -(-(2**shift) // divisor), shift
 
 
 def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any:

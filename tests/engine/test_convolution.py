@@ -173,6 +173,17 @@ def test_blocks_cover_every_row_once_and_keep_to_their_size(monkeypatch):
         assert (seen == 1).all()
 
 
+def test_a_reciprocal_divides_exactly(rng):
+    """Also the numerators around every multiple of the divisor, and the largest."""
+    for divisor in (*range(1, 70), 1021, 4096, 2**20 + 7, 2**31 - 1):
+        multiplier, shift = convolution._reciprocal(divisor)
+        assert multiplier < 2**32
+        multiples = divisor * rng.integers(0, 2**31 // divisor + 1, 50)
+        for n in (*multiples, *(multiples - 1), 0, 2**31 - 1):
+            if 0 <= n < 2**31:
+                assert int(n) * multiplier >> shift == n // divisor
+
+
 @pytest.mark.parametrize("columns", [1, 3000, 2**20])
 def test_the_kernel_text_gives_what_the_numpy_lines_give(rng, gpu, monkeypatch, columns):
     """On the GPU, and, for the stand-in, compiled as C++: exactly the same columns."""

@@ -26,7 +26,9 @@ from scratchvae import ops
 
 PROGRAM = "python -m benchmarks features"
 N, HELD_OUT = 50_000, 10_000
-PERCEPTRON = {"hidden": (500, 500), "activation": "softplus", "learning_rate": 1e-3, "marks": (20, 40, 60, 120)}
+FEW, MORE = 100, 3000
+"""Numbers of labels."""
+PERCEPTRON = {"hidden": (500, 500), "activation": "softplus", "learning_rate": 1e-3, "marks": (20, 40, 60)}
 CONVOLUTIONS = {"channels": (16, 32), "activation": "relu", "learning_rate": 2e-3, "marks": (10, 20, 40)}
 DYNAMIC, WARM_UP = {"binarize": "dynamic"}, {"warm_up": 10}
 CANDIDATES: dict[str, dict[str, Any]] = {
@@ -35,9 +37,6 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "perceptron, dynamic, warm-up": PERCEPTRON | DYNAMIC | WARM_UP,
     "perceptron, warm-up": PERCEPTRON | WARM_UP,
     "perceptron, dynamic, warm-up 20, decay": PERCEPTRON | DYNAMIC | {"warm_up": 20, "decay": 0.96},
-    "perceptron, relu, dynamic, warm-up 20, decay": PERCEPTRON
-    | DYNAMIC
-    | {"activation": "relu", "warm_up": 20, "decay": 0.96},
     "perceptron, relu, dynamic": PERCEPTRON | DYNAMIC | {"activation": "relu"},
     "perceptron, dynamic, weight prior": PERCEPTRON | DYNAMIC | {"weight_prior": True},
     "convolutions": CONVOLUTIONS,
@@ -61,7 +60,20 @@ def main(arguments: list[str]) -> None:
     for mark in range(options.marks):
         for name in options.candidates:
             if mark < len(CANDIDATES[name]["marks"]):
-                print(results.measure(job(name, mark), partial(measure, name, mark, train, options)), flush=True)
+                results.measure(job(name, mark), partial(measure, name, mark, train, options))
+    print("\n".join(table(results.all())))
+
+
+def table(results: list[Job]) -> list[str]:
+    """Active units, ELBO and errors in percent of every result, as lines of Markdown."""
+    errors = ("logistic_error_few", "logistic_error_more", "neighbour_error", "clusters_error")
+    lines = ["| M1 | epochs | active units | ELBO, nats | logistic, 100 | 3,000 | neighbour, 3,000 | ten Gaussians |"]
+    lines.append("|---" * 8 + "|")
+    for result in results:
+        shown = [result["candidate"], str(result["epochs"]), str(result["active_units"])]
+        shown += [f"{result['held_out_elbo']:.1f}", *(f"{result[error]:.1f}" for error in errors)]
+        lines.append(f"| {' | '.join(shown)} |")
+    return lines
 
 
 def job(candidate: str, mark: int) -> Job:
@@ -101,9 +113,7 @@ def trained(name: str, epochs: int, images: numpy.ndarray, directory: Path) -> s
     objective = with_weight_prior(model, len(images)) if settings["weight_prior"] else "elbo"
     begun = (directory / "config.json").exists()
     training = {"learning_rate": rate, "kl_weight": weight, "batch_size": settings["batch_size"]}
-    sv.fit(
-        model, images, epochs, objective=objective, run_dir=directory, resume=begun, progress=False, **training
-    )
+    sv.fit(model, images, epochs, objective=objective, run_dir=directory, resume=begun, progress=False, **training)
     return model
 
 
@@ -124,22 +134,24 @@ def scores(model: sv.VAE, train: sv.data.Dataset) -> dict[str, Any]:
     features = features[:, units]
     x, y, held, held_y = features[:N], train.labels[:N], features[N:], train.labels[N:]
     found = {"active_units": len(units), "held_out_elbo": sv.evaluate(model, train.images[N:])["elbo"]}
-    for n_labels in (100, 3000):
+    for name, n_labels in (("few", FEW), ("more", MORE)):
         errors = []
         for draw in range(5):
             known = sv.data.label_subset(y, n_labels, draw) >= 0
             predicted = sv.linear.LogisticRegression().fit(x[known], y[known]).predict(held)
             errors.append(100 * float((predicted != held_y).mean()))
-        found[f"logistic_error_{n_labels}"] = mean(errors)
-    known = sv.data.label_subset(y, 3000, 0) >= 0
+        found[f"logistic_error_{name}"] = mean(errors)
+    known = sv.data.label_subset(y, MORE, 0) >= 0
     distances = (x[known] ** 2).sum(axis=1) - 2 * held @ x[known].T
-    found["neighbour_error_3000"] = 100 * float((y[known][distances.argmin(axis=1)] != held_y).mean())
+    found["neighbour_error"] = 100 * float((y[known][distances.argmin(axis=1)] != held_y).mean())
     return found | {"clusters_error": clusters_error(x[:10_000], held, held_y)}
 
 
 def clusters_error(x: numpy.ndarray, held: numpy.ndarray, held_y: numpy.ndarray) -> float:
     """The error of ten Gaussians by EM, the most likely of three starts, each named by the class that suits it best."""
-    mixtures = [sv.linear.GaussianMixture(10, ridge=1e-3, seed=seed, tol=1e-3, max_iter=2000).fit(x) for seed in range(3)]
+    mixtures = [
+        sv.linear.GaussianMixture(10, ridge=1e-3, seed=seed, tol=1e-3, max_iter=2000).fit(x) for seed in range(3)
+    ]
     clusters = max(mixtures, key=lambda mixture: mixture.score(x)).predict(held)
     counts = numpy.zeros((10, 10), dtype=int)
     numpy.add.at(counts, (clusters, held_y), 1)

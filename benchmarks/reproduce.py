@@ -13,7 +13,6 @@ the tables from the results so far, as the documents show them.
 from __future__ import annotations
 
 import argparse
-import shlex
 import time
 import zlib
 from collections.abc import Callable, Iterator

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections import Counter
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.gpu_step import alone, ours, ready, seconds
-from benchmarks.rows import NotHere, Rows, peer, settings
+from benchmarks.launches import counts_of_the_profiler
+from benchmarks.rows import NotHere, Rows, settings
 from scratchvae.backend import device_module, synchronize
-
-KINDS = {"kernel": "kernels", "gpu_memcpy": "copies", "gpu_memset": "fills"}
-"""The categories of a trace of PyTorch's profiler that are work of the device."""
 
 
 def copy(device: str, n: int) -> dict[str, Any]:
@@ -76,21 +70,7 @@ def launches(device: str, batch: int) -> dict[str, Any]:
     if device == "cpu":
         raise NotHere("NumPy launches nothing")
     step, _ = ready(ours, batch, device)
-    torch = peer("torch")
-    with tempfile.TemporaryDirectory() as folder:
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-            seconds(step, 1)
-        profile.export_chrome_trace(str(Path(folder) / "trace.json"))
-        return counted(json.loads((Path(folder) / "trace.json").read_text()))
-
-
-def counted(trace: dict[str, Any]) -> dict[str, Any]:
-    """Kernels, copies and fills in a trace, and microseconds of all. Raises ArithmeticError if it has no kernel."""
-    events = [event for event in trace["traceEvents"] if event.get("cat") in KINDS]
-    counts = Counter(KINDS[event["cat"]] for event in events)
-    if not counts["kernels"]:
-        raise ArithmeticError("the profiler saw no kernel")
-    return {name: counts[name] for name in KINDS.values()} | {"microseconds": sum(event["dur"] for event in events)}
+    return counts_of_the_profiler(partial(seconds, step, 1))
 
 
 def main(arguments: list[str]) -> None:

@@ -6,7 +6,7 @@ A convolutional VAE learns the drawn faces without their attributes, and a class
 logit per attribute, learns to read these from the images. The direction v of an attribute is the mean difference of
 encoded training images, or the logistic direction. Then test images are encoded, moved along v towards the other value
 of the attribute, and decoded. The classifier, which never saw a decoded image, reads each of them before and after the
-move, and the table counts where its answers differ. The picture beside it moves the plainest test face.
+move, and the table counts where its answers differ. The picture beside it moves one test face, along each direction.
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ import json
 from pathlib import Path
 
 import numpy
+from matplotlib.figure import Figure
 
 import scratchvae as sv
 from benchmarks.arguments import parser as options_of
 from scratchvae import plotting
 from scratchvae.distributions import Bernoulli
-from scratchvae.latent_space import logistic_direction, mean_difference
+from scratchvae.latent_space import logistic_direction, mean_difference, traversal
 from scratchvae.nn import ConvolutionalNetwork
+from scratchvae.plotting.canvas import show_rows
 
 AMOUNTS = (0.5, 1.0, 1.5, 2.0)
+SHOWN = ("smiling", "long_hair")
+"""What the test face of the picture has, or the one that comes nearest to that."""
+
 DIRECTIONS = {"mean difference": mean_difference, "logistic direction": logistic_direction}
 
 
@@ -65,9 +70,9 @@ def main(arguments: list[str]) -> None:
                 amount: percent(read(network, decoded(model, z + amount * step)) != before) for amount in AMOUNTS
             }
     out.write_text(json.dumps(results, indent=2) + "\n")
-    plainest = z[truth.sum(axis=1).argmin()]
+    shown = (truth ^ [name in SHOWN for name in attributes]).sum(axis=1).argmin()
     directions = {name: mean_difference(codes, has) for name, has in attributes.items()}
-    figure = plotting.attribute_traversal(model, plainest, directions, shades=plotting.Shades.of(x))
+    figure = moved_face(model, z[shown], directions, dict(zip(attributes, truth[shown], strict=True)))
     plotting.save_figure(figure, out.with_suffix(".png"))
     print(f"percent of {len(z):,} decoded test images in which the classifier sees an attribute (column) changed")
     for kind, rows in results["changed"].items():
@@ -77,6 +82,25 @@ def main(arguments: list[str]) -> None:
                 print(f"{name:20}{amount:8g}" + "".join(f"{share:13.1f}" for share in shares))
     for name in ("correct on test images", "correct on reconstructions"):
         print(f"{name:28}" + "".join(f"{share:13.1f}" for share in results[name]))
+
+
+def moved_face(model: sv.VAE, z: numpy.ndarray, directions: dict[str, numpy.ndarray], has: dict[str, bool]) -> Figure:
+    """The mean of p(x | z + a v) in two columns of rows, a direction each, towards the other value of its attribute.
+
+    directions, has: by attribute, v, and whether the face of z has it, so that -v takes it away.
+    """
+    amounts = numpy.array([0, *AMOUNTS[:3:2]], dtype=numpy.float32)
+    columns = ["$z$", *(f"$z \\pm {amount:g}\\,v$" for amount in AMOUNTS[:3:2])]
+    figure = Figure(figsize=(10, 0.6 + 1.25 * -(-len(directions) // 2)), layout="constrained", dpi=100)
+    every = list(directions)
+    half = -(-len(every) // 2)
+    for axes, names in zip(figure.subplots(1, 2), (every[:half], every[half:]), strict=True):
+        ways = [traversal(z, -directions[name] if has[name] else directions[name], amounts) for name in names]
+        titles = [("\u2212 " if has[name] else "+ ") + name.replace("_", " ") for name in names]
+        show_rows(axes, decoded(model, numpy.concatenate(ways)), titles, plotting.Shades())
+        axes.set_xticks(numpy.arange(len(columns)) + 0.5, columns)
+        axes.tick_params(labelsize=13)
+    return figure
 
 
 def trained_classifier(x: numpy.ndarray, labels: numpy.ndarray, epochs: int = 3) -> ConvolutionalNetwork:

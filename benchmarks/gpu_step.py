@@ -19,6 +19,7 @@ import scratchvae as sv
 from benchmarks.rows import NotHere, Rows, peer, settings
 from scratchvae.backend import asarray, synchronize
 from scratchvae.binarization import binarize
+from scratchvae.capture import Capture
 
 Step = tuple[Callable[[], object], Callable[[], object]]
 """One step, and what waits for the device to have done all steps."""
@@ -48,6 +49,30 @@ def ours(batch: int, device: str) -> Step:
         optimizer.step()
 
     return step, partial(synchronize, device)
+
+
+def ours_captured(batch: int, device: str) -> Step:
+    """The same step as `fit` takes it on a GPU, one CUDA graph, once it has been captured."""
+    if device == "cpu":
+        raise NotHere("CUDA graphs need a GPU")
+    model = sv.VAE.mlp(binarize="dynamic").to(device)
+    optimizer = sv.optim.Adam(model.parameters())
+    x, order = (asarray(array, device) for array in _data(batch))
+    capture, number = Capture(x.dtype), iter(range(2**62))
+
+    def compute(words: Any, numbers: Any, arrays: Any) -> None:
+        noise = sv.Noise(0, 0, device, training=True, words=words)
+        rows = binarize(x[arrays[0]], "dynamic", noise)
+        sv.grad(-sv.ops.mean(model.elbo(rows, noise)), optimizer.parameters, out=optimizer.gradients)
+        optimizer.apply(numbers)
+
+    def step() -> None:
+        i = next(number)
+        start = i % BATCHES * batch
+        capture(compute, i, optimizer.next_coefficients(), [order[start : start + batch]])
+
+    capture.__enter__()  # until the process ends
+    return step, capture.stream.synchronize
 
 
 # ---- PyTorch
@@ -185,6 +210,7 @@ PEERS: dict[str, Callable[[int, str], Step]] = {
     "JAX jit": jax_jit,
     "PyTorch reduce-overhead, fused Adam": torch_reduce_overhead,
     "PyTorch compiled, one CUDA graph": torch_graph,
+    "scratchvae, one CUDA graph": ours_captured,
 }
 """In the order of the time that they take to be made."""
 

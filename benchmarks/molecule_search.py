@@ -84,7 +84,8 @@ def main(arguments: list[str]) -> None:
     if options.figure:
         best = best_molecules(results)
         captions = [f"{score:.2f}" for score in best.values()]
-        print(plotting.save_figure(plotting.molecules(list(best), captions, columns=5), options.figure))
+        title = "The molecules of highest score, 5 QED − SAS, that the searches ended with"
+        print(plotting.save_figure(plotting.molecules(list(best), captions, 5, title), options.figure))
 
 
 def best_molecules(results: dict[str, Any], n: int = 10) -> dict[str, float]:

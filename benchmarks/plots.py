@@ -21,7 +21,7 @@ from benchmarks.harness import Result
 from benchmarks.step import read
 from scratchvae.errors import DataError
 from scratchvae.plotting import save_figure
-from scratchvae.plotting.canvas import BLUE, GREEN, GREY, ORANGE, open_frame
+from scratchvae.plotting.canvas import BLUE, GREEN, GREY, ORANGE, enlarge_labels, open_frame
 
 LOOKS = {
     "scratchvae": (BLUE, "o"),
@@ -31,6 +31,8 @@ LOOKS = {
     "jax": (GREEN, "D"),
 }
 """Colour and marker of a peer."""
+
+COLUMNS = 4  # of panels
 
 
 def main(arguments: list[str]) -> None:
@@ -91,23 +93,26 @@ def threads(results: list[Result]) -> Figure | None:
     several = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if not several:
         return None
-    n_rows = math.ceil(len(several) / 3)
-    figure = Figure(figsize=(10.5, 3.2 * n_rows), layout="constrained", dpi=120)
-    for axes in figure.subplots(n_rows, 3, squeeze=False).flat[len(several) :]:
-        axes.remove()
-    for axes, case in zip(figure.axes, several, strict=True):
+    n_rows = math.ceil((len(several) + 1) / COLUMNS)  # with a place for the legend
+    figure = Figure(figsize=(11, 3 * n_rows), layout="constrained", dpi=120)
+    panels = figure.subplots(n_rows, COLUMNS, squeeze=False).ravel()
+    for axes in panels[len(several) :]:
+        axes.set_axis_off()
+    for i, (axes, case) in enumerate(zip(panels, several, strict=False)):
         rows = sorted((row for row in results if row["case"] == case), key=lambda row: row["threads"])
         for name in peers(rows):
             found = [(row["threads"], row["peers"][name]["milliseconds"]) for row in rows if name in row["peers"]]
             color, marker = LOOKS[name]
             axes.plot(*zip(*found, strict=True), color=color, marker=marker, label=name)
-        busy = " (on a busy machine)" if any(row["busy"] for row in rows) else ""
-        axes.set(title=f"{case}{busy}", xlabel="threads", ylabel="milliseconds of a step")
+        busy = "\n(on a busy machine)" if any(row["busy"] for row in rows) else ""
+        axes.set(title=f"{case}{busy}", xlabel="threads", ylabel="" if i % COLUMNS else "milliseconds of a step")
         axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
+        axes.set_xmargin(0.15)
         axes.set_xticks([row["threads"] for row in rows])
         open_frame(axes)
+        enlarge_labels(axes)
     named = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named.keys(), frameon=False, loc="outside right upper")
+    panels[len(several)].legend(named.values(), named.keys(), frameon=False, loc="center", fontsize=12)
     return figure
 
 
@@ -131,7 +136,8 @@ def by_threads(results: list[Result], draw: Callable[[Axes, list[Result]], None]
         busy = " (on a busy machine)" if any(row["busy"] for row in rows) else ""
         axes.set_title(f"{n} thread{'s' if n > 1 else ''}{busy}")
         open_frame(axes)
-    figure.axes[0].legend(frameon=False)
+        enlarge_labels(axes)
+    figure.axes[0].legend(frameon=False, fontsize=12)
     return figure
 
 

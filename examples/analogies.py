@@ -16,6 +16,14 @@ generated digits), analogies.json, and the model as analogies.npz.
 
 Source: deck, "Class-conditional simulation", "Style transfer, or visual analogies", and of the "Check-in" the question
 what z will look like.
+
+Pictures
+--------
+analogies.png : python examples/analogies.py
+    Test digits in front of a row, and the digits that their z gives as every class: the style stays, the class
+    changes.
+style_transfer.png : python examples/analogies.py
+    Slant, lean and thickness of the source against those read off the generated digits of every other class.
 """
 
 from __future__ import annotations

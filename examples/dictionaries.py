@@ -7,6 +7,11 @@ seconds.
 Leaves dictionaries.png.
 
 Source: deck, "Learning linear latent variable models"; Hastie, Tibshirani & Friedman (2009), figure 14.33.
+
+Pictures
+--------
+dictionaries.png : python examples/dictionaries.py
+    One digit as a weighted sum of 25 elements, by PCA, ICA, factor analysis and NMF.
 """
 
 from __future__ import annotations

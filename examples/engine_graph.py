@@ -1,7 +1,12 @@
 """The graph behind sv.grad: the ELBO of a tiny VAE (4 pixels, 3 hidden units, 2 latent units), as the engine sees it.
 
-Above are the parameters, the data and the noise, at the bottom the loss, and in between every primitive with the shape
-it returned. `sv.grad` walks the same arrows upwards. Takes a second; leaves engine_graph.png.
+Coloured boxes are the parameters, the data and the noise; the loss is at the bottom, and above it stands every
+primitive with the shape it returned. `sv.grad` walks the same arrows upwards. Takes a second; leaves engine_graph.png.
+
+Pictures
+--------
+engine_graph.png : python examples/engine_graph.py
+    The ELBO of a VAE with 4 pixels, 3 hidden and 2 latent units, as the engine sees it.
 """
 
 from __future__ import annotations
@@ -25,8 +30,11 @@ def main(argv: list[str] | None = None) -> None:
     e = sv.Noise(0).normal("e", (1, 5, 2))
     loss = -sv.ops.mean(model.elbo(x, GivenNoise(e)))
 
-    parameters = {name.replace("network.layers.", ""): w for name, w in model.named_parameters().items()}
-    names = {"parameters": parameters, "data": {"x": x}, "noise": {"e ~ Normal(0, I)": e}}
+    names = {
+        part: {name.replace("network.layers.", ""): w for name, w in getattr(model, part).named_parameters().items()}
+        for part in ("encoder", "decoder")
+    }
+    names |= {"data": {"x": x}, "noise": {"e ~ Normal(0, I)": e}}
     plotting.save_figure(plotting.graph(loss, names), arguments.out / "engine_graph.png")
 
 

@@ -9,6 +9,11 @@ Leaves exact_posterior.png (of the first), exact_posterior.json, and the models 
 
 Source: deck, "The Kullback-Leibler divergence" to "The evidence lower bound (ELBO)"; Cremer, Li & Duvenaud (2018),
 "Inference suboptimality in variational autoencoders".
+
+Pictures
+--------
+exact_posterior.png : python examples/exact_posterior.py
+    Exact posteriors of test digits by quadrature, beside the best Gaussian and that of the encoder.
 """
 
 from __future__ import annotations
@@ -81,9 +86,11 @@ def picture(model: sv.VAE, x: numpy.ndarray, rows: list[dict[str, float]], shape
     for i in chosen:
         q = model.encode(x[i : i + 1])
         posteriors.append(exact_posterior(model, x[i : i + 1]))
-        approximations.append({"$q(z\\,|\\,x)$, 90 %": q, "best Gaussian": best_normal(model, x[i : i + 1], q)[0]})
-        titles.append("{divergence:.2f} = {approximation:.2f} + {amortisation:.2f}".format(**rows[i]))
-    title = "Gap in nats = approximation + amortisation"
+        approximations.append(
+            {"$q(z\\,|\\,x)$, 90 %": q, "best diagonal Gaussian, 90 %": best_normal(model, x[i : i + 1], q)[0]}
+        )
+        titles.append("{divergence:.2f} = {approximation:.2f} + {amortisation:.2f} nats".format(**rows[i]))
+    title = "log p(x) - ELBO = what no diagonal Gaussian can do + what the encoder gets wrong"
     return posterior_contours(x[chosen].reshape(-1, *shape), posteriors, approximations, titles, title)
 
 

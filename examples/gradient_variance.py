@@ -7,6 +7,12 @@ reparameterisation. Half a minute on two cores; --quick: seconds.
 Leaves gradient_variance.png and gradient_variance.json.
 
 Source: deck, "Reparameterization trick for the encoder"; Kingma & Welling (2014), sections 2.2 to 2.4.
+
+Pictures
+--------
+gradient_variance.png : python examples/gradient_variance.py
+    Variance of the gradient by the number of samples: score function, score function with a baseline, and
+    reparameterised.
 """
 
 from __future__ import annotations

@@ -7,6 +7,13 @@ log p(x) by importance sampling, the ELBO, the KL, and how many of the units are
 Leaves latent_comparison.png (samples), latent_size_curve.png, results.json, and each model as latent-K.npz.
 
 Source: deck, "MNIST: latent space comparison".
+
+Pictures
+--------
+latent_comparison.png : python examples/latent_sizes.py
+    Samples of VAEs with 2, 5, 10, 20 and 50 latent units.
+latent_size_curve.png : python examples/latent_sizes.py
+    log p(x), the ELBO and the active units by the number of latent units.
 """
 
 from __future__ import annotations

@@ -6,6 +6,11 @@ Leaves mnist_manifold.png (the decoder over the latent space), latent_scatter.pn
 reconstructions.png, training_curves.png, and the model as mnist_manifold.npz.
 
 Source: deck, 'The "hello world" of deep generative models'.
+
+Pictures
+--------
+mnist_manifold.png : python examples/mnist_manifold.py
+    The means that the decoder gives over a 2-D latent space of MNIST.
 """
 
 from __future__ import annotations

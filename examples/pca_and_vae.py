@@ -9,6 +9,11 @@ Leaves pca_and_vae.png and pca_and_vae.json.
 
 Source: deck, "Probabilistic PCA" to "Variational Auto-Encoders", and "Autodiff and SGD (the usual!)"; Lucas, Tucker,
 Grosse & Norouzi (2019), "Don't blame the ELBO!".
+
+Pictures
+--------
+pca_and_vae.png : python examples/pca_and_vae.py
+    The same digits through PCA, PPCA, a linear VAE and a VAE, each with two latent variables.
 """
 
 from __future__ import annotations
@@ -93,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     errors = {name: squared_error(x_test, rows) for name, rows in reconstructed.items()}
 
     captions = [
-        f"squared error {errors[name]:.1f}" + (f", log p(x) {log_px[name]:.0f}" if name in log_px else "")
+        f"squared error {errors[name]:.1f}" + (f"\nlog p(x) {log_px[name]:.0f} nats" if name in log_px else "\n")
         for name in codes
     ]
     few = [numpy.flatnonzero(labels == c)[0] for c in numpy.unique(labels)]

@@ -7,6 +7,14 @@ posterior's mean becomes for W'W = I as sigma goes to 0. Seconds; --quick leaves
 Leaves pca.png and ppca.png.
 
 Source: deck, "PCA: basic example" to "Probabilistic PCA: Generative viewpoint"; Bishop (2006), figure 12.9.
+
+Pictures
+--------
+pca.png : python examples/pca_ppca.py
+    The line nearest to points of the plane, the plane nearest to points of space, and two ways of alternating
+    minimisation.
+ppca.png : python examples/pca_ppca.py
+    PPCA as a model that generates: p(z), p(x | z) and p(x), and the posterior as sigma goes to 0.
 """
 
 from __future__ import annotations

@@ -12,6 +12,15 @@ likelihood, without the third classifier; about ten minutes. --data svhn takes r
 Leaves label_curve.png, class_samples.png and analogies.png (M2 with the most labels), and semi_supervised.json.
 
 Source: deck, "Learning with labels" to "How good is the classifier?".
+
+Pictures
+--------
+label_curve.png : python examples/semi_supervised.py
+    Test error by the number of labels: the labelled digits alone, M2, and M2 without its classification term.
+street_analogies.png : python examples/semi_supervised.py --data street-digits
+    House numbers in front of a row, drawn as every class from their z.
+street_classes.png : python examples/semi_supervised.py --data street-digits
+    Samples of every class of house numbers.
 """
 
 from __future__ import annotations

@@ -8,6 +8,11 @@ Leaves uncertainty.png (where the decoder is sure of a pixel, and where not), sa
 results.json, and the models as learned.npz and decoder.npz.
 
 Source: deck, "Convolutional networks"; Kingma & Welling (2014), appendix C.2, for a standard deviation of each pixel.
+
+Pictures
+--------
+uncertainty.png : python examples/street_digits.py
+    House numbers, their means, and the standard deviation that the decoder gives each pixel.
 """
 
 from __future__ import annotations

@@ -13,6 +13,12 @@ Leaves two_classifiers.png and two_classifiers.json.
 
 Source: deck, "A tale of two binary linear classifiers"; Ng & Jordan (2002), "On discriminative vs. generative
 classifiers: a comparison of logistic regression and naive Bayes".
+
+Pictures
+--------
+two_classifiers.png : python examples/two_classifiers.py
+    Logistic regression and naive Bayes: boundaries, learning curves that cross, and digits sampled from naive
+    Bayes.
 """
 
 from __future__ import annotations
@@ -100,9 +106,9 @@ def main(argv: list[str] | None = None) -> None:
     z = PCA(2).fit_transform(x[:400])
     models: dict[str, Any] = {
         "Logistic regression: p(y | x)": LogisticRegression().fit(z, y[:400]),
-        "Naive Bayes: p(x | y) p(y), at 1 and 2 standard deviations": GaussianNaiveBayes(True).fit(z, y[:400]),
+        "Naive Bayes: p(x | y) p(y)": GaussianNaiveBayes(True).fit(z, y[:400]),
     }
-    figure = two_classifiers(z, y[:400], models, sizes, curves, imagined(train))
+    figure = two_classifiers(z, y[:400], models, sizes, curves, imagined(train), ("1", "7"))
     save_figure(figure, arguments.out / "two_classifiers.png")
     (arguments.out / "two_classifiers.json").write_text(json.dumps({"sizes": sizes, "errors": curves}, indent=2) + "\n")
     print("test error in percent, and its standard error")

@@ -102,7 +102,7 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> ModuleType:
-        """sv.plotting, imported when it is first asked for: matplotlib takes its time."""
+        """Imports `scratchvae.plotting` when it is first used, since importing matplotlib takes time."""
         if name == "plotting":
             return import_module("scratchvae.plotting")
         raise AttributeError(f"module 'scratchvae' has no attribute {name!r}")

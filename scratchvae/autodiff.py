@@ -270,13 +270,21 @@ def _unbroadcast(cotangent: Any, node: Tensor, i: int) -> Any:
 
 @primitive
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
-    """y = x repeated along new axes and along axes of length 1.   shape: S -> shape.   Adjoint: sum_to"""
+    """y = x repeated along new axes and along axes of length 1, up to the shape
+
+    :Rule: dx = sum_to(g, x.shape), the adjoint
+    :Domain: a shape that x broadcasts to
+    """
     return array_module(x).broadcast_to(x, shape)
 
 
 @primitive
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
-    """y = x summed over the axes that broadcasting from `shape` would repeat.   S -> shape.   Adjoint: broadcast_to"""
+    """y = x summed over the axes that broadcasting from the shape would repeat
+
+    :Rule: dx = broadcast_to(g, x.shape), the adjoint
+    :Domain: a shape that broadcasts to the shape of x
+    """
     if x.shape == shape:
         return x
     new = x.ndim - len(shape)

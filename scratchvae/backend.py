@@ -10,6 +10,8 @@ import ctypes
 import functools
 import platform
 import sys
+from collections.abc import Callable
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +24,9 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 
 MODULE_OF_TYPE: dict[type, ModuleType] = {numpy.ndarray: numpy, float: numpy, int: numpy, bool: numpy}
 """Every type of array and number that `array_module` has met."""
+
+PRODUCTS: ContextVar[Callable[..., Any] | None] = ContextVar("products", default=None)
+"""What multiplies matrices of the GPU in place of CuPy, whose products a graph cannot hold; `capture` sets it."""
 
 
 def array_module(x: Any, *others: Any) -> ModuleType:
@@ -73,6 +78,16 @@ def asarray(x: Any, device: str = "cpu") -> Any:
     return module.asarray(x if array_module(x) is module else to_numpy(x))
 
 
+def product(x: Any, y: Any, out: Any = None) -> Any:
+    """x y, a matrix product over the last two axes, written to `out` if it is given: the one way to a product.
+
+    shape: (..., n, k), (..., k, m) -> (..., n, m).   Arrays, not Tensors, for which there is `ops.matmul`.
+    """
+    xp = array_module(x)
+    own = None if xp is numpy else PRODUCTS.get()
+    return own(x, y, out) if own else xp.matmul(x, y, out=out)
+
+
 @functools.singledispatch
 def to_numpy(x: Any) -> numpy.ndarray:
     """x as a NumPy array: the one way to unwrap a Tensor or to bring an array home from the GPU.
@@ -94,6 +109,16 @@ def misfit(operation: str, error: Exception, operands: list[Any]) -> Exception:
     if isinstance(error, InputError) or not isinstance(error, ValueError):
         return error
     return ShapeError(operation, "shapes that fit", " and ".join(str(x.shape) for x in arrays), str(error))
+
+
+def shares_memory(x: Any, y: Any) -> bool:
+    """Whether two arrays on one device have an entry in common.
+
+    CuPy's own function says so of any two arrays without axes, so they are given one; and it sorts addresses on the
+    GPU, which is left out where the bounds of the arrays, known on the CPU, are apart.
+    """
+    xp = array_module(x)
+    return bool(xp.may_share_memory(x, y) and xp.shares_memory(xp.atleast_1d(x), xp.atleast_1d(y)))
 
 
 def gpu_versions() -> dict[str, str]:

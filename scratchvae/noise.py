@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import ModuleType
 from typing import Any, ClassVar
@@ -38,6 +38,8 @@ class Noise:
     training : bool
         Whether it is the noise of a training step, by which networks drop out. Scores are computed without dropout. The
         numbers are the same.
+    words : array of uint32 (2,), optional
+        On the GPU the lower and the upper half of a step, in place of the number: a captured step reads them anew.
 
     Raises InputError for a seed or step that is not such a number.
     """
@@ -46,6 +48,7 @@ class Noise:
     step: int = 0
     device: str = "cpu"
     training: bool = False
+    words: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("seed", "step"):
@@ -101,15 +104,17 @@ class Noise:
     ) -> Any:
         """Float32 numbers of the GPU, by the kernel or the lines that define it: four of each counter first, ..."""
         xp = device_module(self.device)
-        words = (_name_key(name) % 2**32, self.step % 2**32, self.step >> 32, self.seed % 2**32, self.seed >> 32)
+        key, seed = _name_key(name) % 2**32, (self.seed % 2**32, self.seed >> 32)
         out = xp.empty(shape, dtype=xp.float32)
         n_counters = -(-out.size // 4)
-        compiled = kernel.on(out)
+        compiled = (kernel if self.words is None else AT_WORDS[kernel.name]).on(out)
+        step = (self.step % 2**32, self.step >> 32) if self.words is None else (self.words,)
         if compiled:
-            compiled(first, *words, out.size, out, size=n_counters)
+            compiled(first, key, *step, *seed, out.size, out, size=n_counters)
             return out
-        counter = (xp.arange(first, first + n_counters, dtype=xp.uint64), *words[:3])
-        return lines(philox4x32(xp, counter, words[3:])).ravel()[: out.size].reshape(shape)
+        step = step if self.words is None else tuple(self.words)
+        counter = (xp.arange(first, first + n_counters, dtype=xp.uint64), key, *step)
+        return lines(philox4x32(xp, counter, seed)).ravel()[: out.size].reshape(shape)
 
 
 class GivenNoise:
@@ -333,6 +338,17 @@ NORMAL = Kernel(
     PHILOX,
 )
 """Entries 4 i to 4 i + 3 of `normals`."""
+
+
+def _at_words(kernel: Kernel) -> Kernel:
+    """The same numbers, of a step whose two words lie in an array."""
+    inputs = COUNTER.replace("uint32 step0, uint32 step1", "uint32 step[]")
+    text = f"const unsigned step0 = step[0], step1 = step[1];{kernel.text}"
+    return replace(kernel, name=f"{kernel.name}_at_words", inputs=inputs, text=text)
+
+
+UNIFORM_AT_WORDS, NORMAL_AT_WORDS = _at_words(UNIFORM), _at_words(NORMAL)
+AT_WORDS = {UNIFORM.name: UNIFORM_AT_WORDS, NORMAL.name: NORMAL_AT_WORDS}
 
 
 @lru_cache

@@ -67,7 +67,7 @@ class Bounded:
         return getattr(self.file, name)
 
     def read(self, n: int = LARGEST_READ) -> bytes:
-        """The next n bytes. Raises ValueError for more than LARGEST_READ."""
+        """Returns the next n bytes. Raises ValueError for more than LARGEST_READ."""
         if n > LARGEST_READ:
             raise ValueError(f"a header promises {n} bytes, of at most {LARGEST_READ}")
         return self.file.read(n)
@@ -100,7 +100,10 @@ class Archive:
             self._check_layout(file)
 
     def read(self, name: str, kinds: str = NUMBERS) -> numpy.ndarray:
-        """The array of that name, its bytes verified. Raises DataError for damage and zip bombs, and as `read_npy`."""
+        """Returns the array of this name, with its bytes verified.
+
+        Raises DataError for damage, zip bombs, and the same as `read_npy`.
+        """
         member, operation = self.members[name], f"{self.operation}, {name}"
         if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
             received = f"a size of {member.file_size}"
@@ -112,7 +115,7 @@ class Archive:
             return read_npy(stream, member.file_size, operation, kinds)
 
     def _check_layout(self, file: IO[bytes]) -> None:
-        """Refuse members that overlap, bear another name in their own header, or are missing in the directory.
+        """Refuses members that overlap, have another name in their own header, or are missing in the directory.
 
         They must fill the file up to its directory, but for the sizes that some writers put behind a member.
         """
@@ -128,7 +131,7 @@ class Archive:
 
 
 def map_bytes(file: IO[bytes], length: int, operation: str) -> numpy.ndarray | None:
-    """The array in a .npy file of `length` bytes as a memory map, if it is one of uint8 in C's order, else None.
+    """Returns the array in a .npy file of `length` bytes as a memory map if it is uint8 in C order, else None.
 
     The file is then where it was. Raises DataError, which begins with `operation`, as `read_npy`.
     """
@@ -142,7 +145,7 @@ def map_bytes(file: IO[bytes], length: int, operation: str) -> numpy.ndarray | N
 
 
 def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBERS) -> numpy.ndarray:
-    """The array in a .npy stream of `length` bytes, read to its end; in the machine's byte order.
+    """Returns the array in a .npy stream of `length` bytes, read to its end, in the machine's byte order.
 
     Raises DataError, which begins with `operation`, for another format, Python objects (never unpickled) other than the
     arrays that OBJECTS allows, records, a type that is not among `kinds`, and values fewer or more than the header
@@ -165,7 +168,7 @@ def read_npy(stream: IO[bytes], length: int, operation: str, kinds: str = NUMBER
 
 
 def _read_header(stream: IO[bytes], operation: str) -> tuple[tuple[int, ...], bool, numpy.dtype]:
-    """The shape of a .npy stream's array, whether its first index is the fastest, and its type."""
+    """Returns the shape of a .npy stream's array, whether its first index is the fastest, and its type."""
     with readable(operation, NPY_FORM), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about headers that Python 2 wrote
         version = numpy.lib.format.read_magic(stream)
@@ -177,7 +180,7 @@ def _read_header(stream: IO[bytes], operation: str) -> tuple[tuple[int, ...], bo
 def read_values(
     stream: IO[bytes], shape: tuple[int, ...], dtype: numpy.dtype, n_bytes: int | None, operation: str
 ) -> numpy.ndarray:
-    """The array of that shape that a stream holds to its end, in the machine's byte order.
+    """Returns the array of this shape that fills the rest of a stream, in the machine's byte order.
 
     n_bytes: how many are left in the stream; None if unknown, and the caller has then checked the promised size.
 
@@ -200,7 +203,7 @@ def read_values(
 
 
 def refuse_bomb(operation: str, unpacked: int, packed: int) -> None:
-    """Raise DataError for what is large, and far larger than the bytes that it is packed into."""
+    """Raises DataError for an array that is large, and far larger than its packed bytes."""
     if unpacked > BOMB_SIZE and unpacked > BOMB_RATIO * packed:
         expected = f"at most {BOMB_SIZE} bytes, or {BOMB_RATIO} times the {packed} that they are packed into"
         hint = "a zip bomb, or an array to store without compression"
@@ -209,7 +212,7 @@ def refuse_bomb(operation: str, unpacked: int, packed: int) -> None:
 
 @contextmanager
 def readable(operation: str, form: str) -> Iterator[Any]:
-    """Turn what the standard library and NumPy raise about damaged bytes into a DataError."""
+    """Turns the exceptions of the standard library and NumPy about damaged bytes into a DataError."""
     try:
         yield
     except DataError:
@@ -219,7 +222,7 @@ def readable(operation: str, form: str) -> Iterator[Any]:
 
 
 def opened(path: str | os.PathLike[str], largest: float = math.inf) -> IO[bytes]:
-    """A regular file, to be read. Raises OSError for devices, pipes, and files of more than `largest` bytes."""
+    """Opens a regular file for reading. Raises OSError for devices, pipes, and files of more than `largest` bytes."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(f"{os.fspath(path)} is not a regular file")

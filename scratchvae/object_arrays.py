@@ -65,7 +65,7 @@ class Array:
 
 
 def parse_object_array(content: bytes, shape: tuple[int, ...], operation: str) -> numpy.ndarray:
-    """The array of arrays in a pickle, of type object and that shape, (N,).
+    """Returns the array of arrays in a pickle, of type object and this shape, (N,).
 
     Raises DataError, which begins with `operation`, for anything but one array of N arrays of real numbers, and for
     more than MOST_ARRAYS; the exceptions that damage causes are those of `scratchvae.npz.DAMAGE`.
@@ -104,7 +104,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, content: bytes) -> Any:
-        """The value of the pickle. Raises Refusal, and what genops and the stack raise about damage."""
+        """Returns the value of the pickle. Raises Refusal, and the exceptions of genops and the stack about damage."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of damaged texts, whose escape sequences are none
             return self._run(io.BytesIO(content))
@@ -124,7 +124,7 @@ class Machine:
         return self.stack[0]
 
     def pop(self, n: int) -> tuple[Any, ...]:
-        """The n topmost values, taken off the stack."""
+        """Removes and returns the n topmost values of the stack."""
         if len(self.stack) < n:
             raise ValueError("a pickle takes more from its stack than it put there")
         values = tuple(self.stack[len(self.stack) - n :])
@@ -132,41 +132,41 @@ class Machine:
         return values
 
     def pop_to_mark(self) -> tuple[Any, ...]:
-        """The values above the topmost mark, taken off the stack with it."""
+        """Removes the topmost mark, and removes and returns the values above it."""
         for n, value in enumerate(reversed(self.stack)):
             if value is MARK:
                 return self.pop(n + 1)[1:]
         raise ValueError("a pickle without a mark")
 
     def push_tuple(self, n: int) -> None:
-        """Put the n topmost values back as one tuple."""
+        """Puts the n topmost values back as one tuple."""
         self.stack.append(self.pop(n))
 
     def extend(self, values: tuple[Any, ...]) -> None:
-        """Append values to the list below them."""
+        """Appends values to the list below them."""
         if not self.stack or not isinstance(self.stack[-1], list):
             raise Refusal("values for what is no list")
         self.stack[-1].extend(values)
 
     def put(self, place: int | None) -> None:
-        """Note the topmost value in the memo, at the next place if none is named."""
+        """Stores the topmost value in the memo, at the next place if none is named."""
         self.memo[len(self.memo) if place is None else place] = self.stack[-1]
 
     def push_name(self, text: str) -> None:
-        """Push what stands for a name. Raises Refusal for a name that is not one of NAMES."""
+        """Pushes the value that stands for a name. Raises Refusal for a name that is not one of NAMES."""
         if text not in NAMES:
             raise Refusal(f"the name {text}")
         self.stack.append(NAMES[text])
 
     def push_name_of_parts(self) -> None:
-        """Replace a module and a name on the stack by what stands for them."""
+        """Replaces a module and a name on the stack by the value that stands for them."""
         module, name = self.pop(2)
         if not (isinstance(module, str) and isinstance(name, str)):
             raise Refusal("a name that is no text")
         self.push_name(f"{module} {name}")
 
     def reduce(self) -> None:
-        """A call: an empty array, a type without its order of bytes, or the bytes of a text."""
+        """Carries out a call that makes an empty array, a type without its byte order, or the bytes of a text."""
         function, arguments = self.pop(2)
         match function, arguments:
             case Name("_reconstruct"), (Name("ndarray"), (0,), "b" | b"b"):
@@ -179,7 +179,7 @@ class Machine:
                 raise Refusal("a call that makes no array of numbers")
 
     def build(self) -> None:
-        """The state of what a call made: the order of bytes of a type; the shape, type and values of an array."""
+        """Sets the state of a value: the byte order of a type, or the shape, type and values of an array."""
         target, state = self.pop(2)
         match target, state:
             case Type(order=""), (3, ("<" | ">" | "|") as order, None, None, None, -1, -1, 0 | 63):
@@ -192,7 +192,7 @@ class Machine:
 
 
 def _content(shape: tuple[Any, ...], code: str, order: str, column_major: bool, values: Any) -> Any:
-    """The values of an array: a list for an array of arrays, else numbers in the machine's byte order."""
+    """Returns the values of an array, a list for an array of arrays, else numbers in the machine's byte order."""
     if not all(type(size) is int and size >= 0 for size in shape):
         raise Refusal("a shape that is none")
     n = math.prod(shape)

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from scratchvae.autodiff import Tensor
-from scratchvae.backend import array_module, device_of
+from scratchvae.backend import array_module, device_of, shares_memory
 from scratchvae.errors import InputError
 from scratchvae.kernels import Kernel
 
@@ -71,13 +71,13 @@ class Optimizer:
         if not self.parameters or len({(x.dtype, device_of(x.data)) for x in self.parameters}) > 1:
             received = ", ".join(sorted({f"{x.dtype} on {device_of(x.data)}" for x in self.parameters})) or "none"
             raise InputError(type(self).__name__, "parameters of one type on one device", received)
-        xp = array_module(self.parameters[0].data)
-        if any(xp.shares_memory(x.data, y.data) for x, y in combinations(self.parameters, 2)):
+        if any(shares_memory(x.data, y.data) for x, y in combinations(self.parameters, 2)):
             hint = "one Tensor in both places ties them"
             raise InputError(type(self).__name__, "parameters with memory of their own", "two that share it", hint)
         self.learning_rate, self.clip_norm, self.clip_value = learning_rate, clip_norm, clip_value
         self.n_steps = 0
         self._gather()
+        xp = array_module(self._values)
         self._gradient = xp.zeros_like(self._values)
         self.gradients = self._views(self._gradient)
         self.state = {name: xp.zeros_like(self._values) for name in self.moments}
@@ -117,28 +117,45 @@ class Optimizer:
 
     def step(self) -> None:
         """Update the parameters by the values in `gradients`."""
+        self.apply(self.next_coefficients())
+        self.mark_changed()
+
+    def next_coefficients(self) -> tuple[float, ...]:
+        """The `coefficients` of the next step, which counts from here on."""
         if any(x.data is not view for x, view in zip(self.parameters, self._parameter_views, strict=True)):
             hint = "make the optimizer after model.to(...) and load"
             raise InputError(type(self).__name__, "parameters as this optimizer holds them", "one moved since", hint)
         rate = value_at(self.learning_rate, self.n_steps)
+        self.n_steps += 1
+        return self.coefficients(rate)
+
+    def coefficients(self, rate: float) -> tuple[float, ...]:
+        """What `update` takes of step n_steps = 1, 2, ... beside the arrays: by default the learning rate alone."""
+        return (rate,)
+
+    def apply(self, coefficients: Sequence[Any]) -> None:
+        """Clip the gradients and update by them. coefficients: numbers, or arrays of shape () on the device."""
         xp = array_module(self._gradient)
         if self.clip_value is not None:
             xp.clip(self._gradient, -self.clip_value, self.clip_value, out=self._gradient)
         if self.clip_norm is not None:
             norm = xp.sqrt((self._gradient * self._gradient).sum())
             self._gradient *= self.clip_norm / xp.maximum(norm, self.clip_norm)
-        self.n_steps += 1
         n = self._values.size
         one_pass = self.kernel and self.kernel.on(self._values)
         block = n if one_pass or device_of(self._values) == "gpu" else BLOCK
         for start in range(0, n, block):
             part = slice(start, start + block)
-            self.update(self._values[part], self._gradient[part], *(self.state[m][part] for m in self.moments), rate)
+            moments = (self.state[name][part] for name in self.moments)
+            self.update(self._values[part], self._gradient[part], *moments, *coefficients)
+
+    def mark_changed(self) -> None:
+        """Let `grad` refuse what was computed from the parameters' values so far, which change in place."""
         for x, view in zip(self.parameters, self._parameter_views, strict=True):
-            x.data = view  # changed in place: `grad` refuses what was computed from the old values
+            x.data = view
 
     def update(self, *arguments: Any) -> None:
-        """update(values, gradient, *moments, learning_rate): one block, in place. A subclass defines it."""
+        """update(values, gradient, *moments, *coefficients): one block, in place. A subclass defines it."""
         raise NotImplementedError
 
     def _views(self, flat: Any) -> list[Any]:
@@ -166,7 +183,7 @@ class SGD(Optimizer):
         super().__init__(parameters, learning_rate, clip_norm, clip_value)
         self.momentum = momentum
 
-    def update(self, w: Any, g: Any, v: Any, rate: float) -> None:
+    def update(self, w: Any, g: Any, v: Any, rate: Any) -> None:
         v *= self.momentum
         v += g
         w -= rate * v
@@ -213,10 +230,13 @@ class Adam(Optimizer):
             raise InputError("Adam", "parameters of float32 or float64", received, hint)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
-    def update(self, w: Any, g: Any, m: Any, v: Any, rate: float) -> None:
+    def coefficients(self, rate: float) -> tuple[float, ...]:
+        """Rate and eps, into which both corrections go, as after the algorithm."""
         t = self.n_steps
-        bias = math.sqrt(1 - self.beta2**t)  # both corrections go into the rate and eps, as after the algorithm
-        rate, eps = rate * bias / (1 - self.beta1**t), self.eps * bias
+        bias = math.sqrt(1 - self.beta2**t)
+        return rate * bias / (1 - self.beta1**t), self.eps * bias
+
+    def update(self, w: Any, g: Any, m: Any, v: Any, rate: Any, eps: Any) -> None:
         compiled = ADAM.on(w)
         if compiled:
             compiled(g, self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, eps, rate, w, m, v)
@@ -255,9 +275,13 @@ class AdamW(Adam):
         super().__init__(parameters, learning_rate, beta1, beta2, eps, clip_norm, clip_value)
         self.weight_decay = weight_decay
 
-    def update(self, w: Any, g: Any, m: Any, v: Any, rate: float) -> None:
-        w *= 1 - rate * self.weight_decay
-        super().update(w, g, m, v, rate)
+    def coefficients(self, rate: float) -> tuple[float, ...]:
+        """1 - rate decay, and those of Adam."""
+        return 1 - rate * self.weight_decay, *super().coefficients(rate)
+
+    def update(self, w: Any, g: Any, m: Any, v: Any, kept: Any, rate: Any, eps: Any) -> None:  # type: ignore[override]
+        w *= kept
+        super().update(w, g, m, v, rate, eps)
 
 
 def value_at(value: float | Schedule, step: int) -> float:

@@ -13,7 +13,7 @@ from scratchvae.run_files import Metrics
 
 
 def summary(metrics: Metrics) -> str:
-    """One line for a person: the ELBO and its two terms, in nats per datapoint, and the active units."""
+    """Returns one line for a person: the ELBO and its two terms, in nats per datapoint, and the active units."""
     line = f"ELBO {metrics['elbo']:.2f} = {metrics['reconstruction']:.2f} - KL {metrics['kl']:.2f}"
     line += f", bound {metrics['bound']:.2f}" if "bound" in metrics else ""
     line += f", log q(y | x) {metrics['classification']:.3f}" if "classification" in metrics else ""
@@ -24,7 +24,7 @@ def summary(metrics: Metrics) -> str:
 
 @contextmanager
 def deferred_interrupt() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets, so that no step is cut in two; the second one interrupts at once."""
+    """Yields an event that the first Ctrl-C sets, so that no step is interrupted; a second one interrupts at once."""
     interrupted = threading.Event()
     alone = threading.current_thread() is threading.main_thread()
     if not alone or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or another's
@@ -44,7 +44,7 @@ def deferred_interrupt() -> Iterator[threading.Event]:
 
 
 def progress_bar(total: int, done: int, shown: bool) -> Any:
-    """tqdm's bar, in a notebook its widget; where none is shown, one that does nothing and needs no tqdm."""
+    """Returns tqdm's bar, in a notebook its widget; if not shown, a bar that does nothing, without importing tqdm."""
     if not shown or sys.stderr is None:
         return _NoBar()
     from tqdm.auto import tqdm
@@ -60,7 +60,7 @@ class _NoBar:
         pass
 
     def update(self) -> None:
-        """A step has been taken."""
+        """Is called after every step."""
 
     def set_postfix_str(self, text: str) -> None:
-        """An epoch has ended."""
+        """Is called after every epoch."""

@@ -45,12 +45,12 @@ class Alone:
     rank, size, first = 0, 1, True
 
     def check(self, objective: Any, settings: Any) -> None:
-        """Raise InputError unless all ranks train the same way, by an objective that can be divided among them."""
+        """Raises InputError unless all ranks train the same way, by an objective that can be divided among them."""
 
     def part(
         self, batch: tuple[Any, ...], weights: Any, noise: Any, dtype: Any
     ) -> tuple[Any, list[Any], Any, Any, Any]:
-        """This rank's rows of a minibatch, what belongs to them, their weights, and the noise of x and that of z.
+        """Returns this rank's rows of a minibatch with their arrays and weights, and the noise of x and z.
 
         batch: rows of the data, and arrays of what belongs to the first of them. weights: of all data, (N,), or None.
         """
@@ -58,42 +58,42 @@ class Alone:
         return rows, others, None if weights is None else weights[rows], noise, noise
 
     def add(self, array: Any) -> None:
-        """Sum an array over the ranks, in place."""
+        """Sums an array over the ranks, in place."""
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set on any rank."""
+        """Tells whether the flag is set on any rank."""
         return flag
 
     def decided(self, value: Any) -> Any:
-        """The value of rank 0."""
+        """Returns the value of rank 0."""
         return value
 
     def on_first(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function returns on rank 0, which alone calls it; its exception is raised on all ranks."""
+        """Calls the function on rank 0 alone and returns its result on all ranks, or raises its exception on all."""
         return function(*arguments)
 
     def on_all(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function returns on each rank; an exception of one is raised on all."""
+        """Calls the function on each rank, which gets its own result, or raises the exception of one rank on all."""
         return function(*arguments)
 
     def entered(self, context: AbstractContextManager[Any]) -> AbstractContextManager[Any]:
-        """The context, entered on all ranks or on none."""
+        """Enters the context on all ranks or on none."""
         return context
 
     def shared(self, run: Run) -> AbstractContextManager[Run]:
-        """The run, entered; model, optimizer and progress are those of rank 0, which alone has the run directory."""
+        """Enters the run; model, optimizer and progress are rank 0's, which alone has the run directory."""
         return run
 
     def end_epoch(self, run: Run, metrics: dict[str, float]) -> None:
-        """Record an epoch. Raises InputError if the ranks no longer have the same parameters."""
+        """Records an epoch. Raises InputError if the ranks no longer have the same parameters."""
         run.finish_epoch(metrics)
 
     def finish(self, run: Run) -> None:
-        """End the training; all ranks have what the callbacks of rank 0 leave."""
+        """Ends the training, and gives all ranks the model that the callbacks of rank 0 leave."""
         run.finish()
 
     def fail(self, sentence: str, status: int) -> None:
-        """Say why the program ends: once if all ranks fail. One that fails by itself ends the others too."""
+        """Prints why the program ends, once if all ranks fail; a rank that fails alone ends the others too."""
         if sentence:
             print(sentence, file=sys.stderr)
 
@@ -110,7 +110,7 @@ class Ranks(Alone):
         self._failures = world.Dup()
 
     def check(self, objective: Any, settings: Any) -> None:
-        """As in Alone."""
+        """Implements `Alone.check`."""
         if "weights" not in signature(objective.value).parameters:
             expected = f"an Objective whose value takes weights, on {self.size} ranks"
             raise InputError("fit", expected, repr(objective.name))
@@ -122,7 +122,7 @@ class Ranks(Alone):
     def part(
         self, batch: tuple[Any, ...], weights: Any, noise: Any, dtype: Any
     ) -> tuple[Any, list[Any], Any, Any, Any]:
-        """As in Alone; a rank that has no row takes the first one, with weight 0."""
+        """Implements `Alone.part`; a rank without a row takes the first one, with weight 0."""
         rows, *others = batch
         groups: list[tuple[int, int, int]] = []
         places: list[int] = []
@@ -141,7 +141,7 @@ class Ranks(Alone):
         return own, others, share if weights is None else share * weights[own], replace(of_z, axis=0), of_z
 
     def add(self, array: Any) -> None:
-        """As in Alone."""
+        """Implements `Alone.add`."""
         from mpi4py.MPI import IN_PLACE
 
         if device_of(array) == "gpu":
@@ -153,27 +153,27 @@ class Ranks(Alone):
             array[...] = asarray(buffer, "gpu")
 
     def at_least(self, mean: Any, smallest: float) -> Any:
-        """This rank's part of max(m, smallest), for the sum m of the means of all ranks."""
+        """Returns this rank's part of max(m, smallest), where m is the sum of the means of all ranks."""
         whole = array_module(mean.data).array(mean.data)
         self.add(whole)
         return ops.where(whole > smallest, mean, smallest / self.size)
 
     def any(self, flag: bool) -> bool:
-        """As in Alone."""
+        """Implements `Alone.any`."""
         flags = numpy.array([flag], dtype=numpy.int32)
         self.add(flags)
         return bool(flags[0])
 
     def decided(self, value: Any) -> Any:
-        """As in Alone."""
+        """Implements `Alone.decided`."""
         return self.world.bcast(value)
 
     def on_first(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """As in Alone."""
+        """Implements `Alone.on_first`."""
         return self.decided(self.on_all(function if self.first else lambda *_: None, *arguments))
 
     def on_all(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """As in Alone."""
+        """Implements `Alone.on_all`."""
         result, failure = None, None
         try:
             result = function(*arguments)
@@ -186,13 +186,13 @@ class Ranks(Alone):
 
     @contextmanager
     def entered(self, context: AbstractContextManager[Any]) -> Iterator[Any]:
-        """As in Alone."""
+        """Implements `Alone.entered`."""
         with ExitStack() as stack:
             yield self.on_all(stack.enter_context, context)
 
     @contextmanager
     def shared(self, run: Run) -> Iterator[Run]:
-        """As in Alone."""
+        """Implements `Alone.shared`."""
         if not self.first:
             run.directory, run.resume = None, False
         with self.entered(run):
@@ -200,7 +200,7 @@ class Ranks(Alone):
             yield run
 
     def end_epoch(self, run: Run, metrics: dict[str, float]) -> None:
-        """As in Alone."""
+        """Implements `Alone.end_epoch`."""
         self.on_all(run.finish_epoch, metrics)
         sha = hashlib.sha256()
         for x in run.optimizer.parameters:
@@ -209,12 +209,12 @@ class Ranks(Alone):
         self._agree("parameters", "" if own == self.decided(own) else f"parameters after step {run.step}")
 
     def finish(self, run: Run) -> None:
-        """As in Alone."""
+        """Implements `Alone.finish`."""
         self.on_all(run.finish)
         self._follow(run)
 
     def fail(self, sentence: str, status: int) -> None:
-        """As in Alone."""
+        """Implements `Alone.fail`."""
         waiting, start = self._failures.Ibarrier(), time.monotonic()
         while not waiting.Test() and time.monotonic() < start + PATIENCE:
             time.sleep(0.01)
@@ -230,7 +230,7 @@ class Ranks(Alone):
             run.go_to(*state)
 
     def _agree(self, what: str, difference: str) -> None:
-        """Raise InputError on all ranks if one of them has named a difference from rank 0."""
+        """Raises InputError on all ranks if one of them has named a difference from rank 0."""
         differences = self.world.allgather(difference)
         for rank, words in enumerate(differences):
             if words:
@@ -241,7 +241,7 @@ class Ranks(Alone):
 
 @lru_cache
 def ranks() -> Alone:
-    """The ranks of the MPI job that this process belongs to; Alone in every other process, without mpi4py.
+    """Returns the ranks of this process's MPI job, or Alone, which needs no mpi4py, in every other process.
 
     The environment says so: a launcher's variables, or SCRATCHVAE_MPI, which is 1 to look for a launcher that sets none
     of them, 0 for processes that train by themselves, and cuda if MPI takes arrays of the GPU.
@@ -271,7 +271,7 @@ def ranks() -> Alone:
 
 
 def _portable(error: Exception | None) -> Exception | None:
-    """The error if it survives the way by which mpi4py takes it to another process, else its sentence."""
+    """Returns the error if mpi4py can carry it to another process, else its sentence."""
     from mpi4py import MPI
 
     try:

@@ -20,22 +20,23 @@ from scratchvae.run_files import Metrics, digest, has_begun, objective_score, re
 
 
 class RunDirectory(os.PathLike):
-    """A directory that one run at a time writes to: `with RunDirectory(path) as directory: fit(..., run_dir=directory)`
+    """Locks a directory for one run: `with RunDirectory(path) as directory: fit(..., run_dir=directory)`
 
-    Whoever else enters it meanwhile, in this process or another, is refused with InputError. The system keeps the lock,
-    on the empty file `.lock`, and takes it back when the process dies. Readers need none: files are replaced whole.
-    `fit` enters a path by itself; whoever needs the directory before and after `fit` gives it this object.
+    Entering it a second time, in this process or another, raises InputError. The operating system holds the lock, on
+    the empty file `.lock`, and releases it when the process dies. Readers need no lock, since files are replaced whole.
+    `fit` locks a path by itself; a caller that needs the directory before and after `fit` passes this object instead.
 
     Parameters
     ----------
-    path : of a directory, made if there is none
+    path : str or path
+        The directory, which is created if there is none.
     command : str
-        What a person types to resume the run, for messages.
+        The command that resumes the run, for messages.
 
     Attributes
     ----------
     options : dict, optional
-        What the caller was asked for, in plain values; `fit` keeps it in config.json and does not look into it.
+        The caller's own options, in plain values; `fit` stores them in config.json without reading them.
     """
 
     def __init__(self, path: str | os.PathLike[str], command: str = "") -> None:
@@ -70,12 +71,12 @@ class RunDirectory(os.PathLike):
         self._lock.release()
 
     def refuse_run(self) -> None:
-        """Raise InputError if the directory holds a run, or a part of one in a folder of its own."""
+        """Raises InputError if the directory holds a run, or a sub-folder of it holds a part of one."""
         for path in (self.path, *(file.parent for file in self.path.glob("*/config.json"))):
             refuse_run(path)
 
     def begin(self, options: dict[str, Any]) -> None:
-        """Keep the options in config.json, from where a run is resumed whose parts are trained before itself.
+        """Writes the options to config.json, so that a run whose parts are trained first can be resumed from there.
 
         Raises what `refuse_run` raises.
         """
@@ -157,7 +158,7 @@ class Run:
         self._exit.__exit__(*failure)
 
     def save(self, name: str = "last.npz") -> None:
-        """Write a checkpoint of model, optimiser and progress, if there is a directory."""
+        """Writes a checkpoint of model, optimiser and progress, if there is a directory."""
         if self.directory is None:
             return
         progress, arrays, history = self.state()
@@ -169,7 +170,7 @@ class Run:
         checkpoint.write(self.directory / name, described | progress, arrays)
 
     def state(self) -> tuple[dict[str, Any], dict[str, numpy.ndarray], list[Metrics]]:
-        """How far the training is, in numbers and arrays, and the metrics of whole epochs: what `go_to` takes."""
+        """Returns the progress of training in numbers and arrays, and the metrics of whole epochs, for `go_to`."""
         progress = {
             "step": self.step,
             "n_steps": self.optimizer.n_steps,
@@ -180,7 +181,7 @@ class Run:
         return progress, self._arrays(), self.history
 
     def go_to(self, progress: dict[str, Any], arrays: dict[str, numpy.ndarray], history: list[Metrics]) -> None:
-        """Change model, optimizer and callbacks to a state, checked before."""
+        """Sets model, optimizer and callbacks to a state that has been checked."""
         names = [name for name in arrays if name.startswith("model/")]
         self.model.load_state({name.removeprefix("model/"): arrays[name] for name in names})
         for name, state in self.optimizer.state.items():
@@ -191,7 +192,7 @@ class Run:
         self.callbacks.resume(progress.get("callbacks", {}), arrays, history)
 
     def finish_epoch(self, metrics: Metrics) -> None:
-        """Record an epoch's metrics, show them to the callbacks, then write the checkpoint that contains it."""
+        """Records an epoch's metrics, shows them to the callbacks, then writes the checkpoint that contains it."""
         self.history.append(metrics | {"seconds": round(self.seconds, 3)})
         self.seconds = 0.0
         self.callbacks.epoch_ended(self.history[-1])
@@ -214,22 +215,22 @@ class Run:
 
     @property
     def stopped(self) -> bool:
-        """Whether a callback ends the training here, after an epoch."""
+        """Tells whether a callback ends the training here, after an epoch."""
         return bool(self.history) and self.step == len(self.history) * len(self.terms) and self.callbacks.stop
 
     def finish(self) -> None:
-        """End the training; callbacks may change the model, and the last checkpoint has what they leave."""
+        """Ends the training; callbacks may change the model before the last checkpoint is written."""
         self.callbacks.finish()
         if self.callbacks.numbers():
             self.save()
 
     def write(self, name: str, text: str) -> None:
-        """Write a text file beside the checkpoints, if there is a directory."""
+        """Writes a text file beside the checkpoints, if there is a directory."""
         if self.directory is not None:
             write_text(self.directory / name, text)
 
     def last_checkpoint(self) -> str:
-        """A clause that says where the last checkpoint is."""
+        """Returns a clause that says where the last checkpoint is."""
         if self.directory is None:
             return "there is no run directory, so no checkpoint"
         if not has_begun(self.directory):
@@ -237,7 +238,7 @@ class Run:
         return f"the last checkpoint is {self.directory / 'last.npz'}"
 
     def how_to_resume(self) -> str:
-        """The clause above, plus the call that resumes the run, and the command if the run was started by one."""
+        """Returns the clause above with the call that resumes the run, and the command if a command started it."""
         if self.directory is None or not has_begun(self.directory):
             return self.last_checkpoint()
         command = f"`{self._entered.command}`, or " if self._entered and self._entered.command else ""
@@ -249,12 +250,12 @@ class Run:
             error.outlook = f"all that was written before is intact; {self.how_to_resume()}"
 
     def _arrays(self) -> dict[str, numpy.ndarray]:
-        """The arrays of a checkpoint: those of the model, the epoch under way, the callbacks and the optimiser."""
+        """Returns the arrays of a checkpoint, of the model, the current epoch, the callbacks and the optimiser."""
         arrays = checkpoint.model_arrays(self.model) | {"terms": to_numpy(self.terms)} | self.callbacks.arrays()
         return arrays | {f"optimizer/{name}": to_numpy(array) for name, array in self.optimizer.state.items()}
 
     def _take_up(self) -> None:
-        """Check all that the directory holds, and only then change model and optimiser."""
+        """Checks everything in the directory, and only then changes model and optimiser."""
         recorded = self._check_configuration()
         progress, arrays = self._read_checkpoint(recorded)
         n_epochs = progress["step"] // len(self.terms)
@@ -271,7 +272,7 @@ class Run:
             self.save()  # before the configuration, which then has the settings that the older run did not have
 
     def _check_configuration(self) -> dict[str, Any]:
-        """The settings in config.json; refuse other settings, and fewer epochs; warn of other versions."""
+        """Returns the settings in config.json; refuses other settings and fewer epochs, and warns of other versions."""
         recorded = read_configuration(self.directory / "config.json")
         versions, epochs = recorded.pop("versions", None), recorded.pop("epochs", None)
         options = recorded.pop("options", None)
@@ -295,12 +296,12 @@ class Run:
         return recorded
 
     def _every_default(self) -> dict[str, Any]:
-        """The defaults of the settings, with those of the model's constructor and of the optimiser."""
+        """Returns the defaults of the settings, with those of the model's constructor and of the optimiser."""
         parts = {"model": run_files.defaults_of(self.model), "optimizer": run_files.defaults(type(self.optimizer))}
         return json.loads(json.dumps(self.defaults | parts, default=repr))
 
     def _read_checkpoint(self, recorded: dict[str, Any]) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
-        """Progress and arrays of last.npz, if they are those of the run with the recorded settings."""
+        """Returns progress and arrays of last.npz, after checking that they belong to the recorded settings."""
         last = self.directory / "last.npz"
         try:
             progress, arrays = checkpoint.read(last)

@@ -24,13 +24,13 @@ LARGEST_METRIC = 1e100  # what is larger no run has written, and no picture can 
 METRICS = {"epoch", "step", "elbo", "reconstruction", "kl", "active_units", "seconds"}  # of every epoch
 ENVIRONMENT = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-    *("SCRATCHVAE_KERNELS", "CUPY_TF32", "CUPY_ACCELERATORS"),
+    *("SCRATCHVAE_KERNELS", "SCRATCHVAE_CAPTURE", "CUPY_TF32", "CUPY_ACCELERATORS"),
     *("SCRATCHVAE_MPI", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"),
 )
 
 
 def has_begun(directory: Path) -> bool:
-    """Whether `fit` has written its part of config.json, from when on the run can be resumed."""
+    """Tells whether `fit` has written its part of config.json, after which the run can be resumed."""
     try:
         return bool(read_configuration(directory / "config.json").keys() - {"options"})
     except (FileNotFoundError, NotADirectoryError):
@@ -40,7 +40,7 @@ def has_begun(directory: Path) -> bool:
 
 
 def refuse_run(directory: Path) -> None:
-    """Raise InputError for a directory with anything of a run in it, but for the start of one that died at once."""
+    """Raises InputError for a directory with parts of a run, except the start of one that died at once."""
     holds_run = has_begun(directory) or any((directory / name).exists() for name in ("metrics.jsonl", "best.npz"))
     last = directory / "last.npz"
     if not holds_run and last.exists():
@@ -53,7 +53,7 @@ def refuse_run(directory: Path) -> None:
 
 
 def read_configuration(path: Path) -> dict[str, Any]:
-    """The object that a file of a run holds, such as config.json. Raises DataError for any other content."""
+    """Returns the object in a file of a run, such as config.json. Raises DataError for any other content."""
     try:
         with opened(path, largest=2**20) as file:
             values = json.loads(file.read())
@@ -67,7 +67,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
 
 
 def read_history(directory: str | os.PathLike[str]) -> dict[str, list[float]]:
-    """The history that `fit` returned, read from a run's directory; an unfinished last line is left out.
+    """Returns the history that `fit` returned, from a run's directory, without an unfinished last line.
 
     Raises DataError if no epoch has been finished there, or if something else stands among the lines.
     """
@@ -82,7 +82,7 @@ def read_history(directory: str | os.PathLike[str]) -> dict[str, list[float]]:
 
 
 def read_metrics(directory: Path) -> list[Metrics | None]:
-    """The lines of metrics.jsonl, None for a line without the numbers that the first one names."""
+    """Returns the lines of metrics.jsonl, with None for a line whose names are not those of the first."""
     path, lines, content = directory / "metrics.jsonl", [], b""
     if path.exists():
         with readable(f"read {path}", "the metrics of a run"), opened(path, largest=2**28) as file:
@@ -101,12 +101,12 @@ def read_metrics(directory: Path) -> list[Metrics | None]:
 
 
 def objective_score(metrics: Metrics) -> float | None:
-    """What `fit` ascends, on the validation data; None without them. It chooses best.npz."""
+    """Returns the validation value of the objective, which chooses best.npz, or None without validation data."""
     return metrics.get("validation_bound", metrics.get("validation_elbo"))
 
 
 def fingerprint(x: Any) -> str:
-    """The shape, type and SHA-256 of an array: whether data are the same as before. Pixels count as the floats."""
+    """Returns shape, type and SHA-256 of an array, to tell whether data have changed; Pixels count as floats."""
     if isinstance(x, Pixels):
         digest = hashlib.sha256()
         for part in x.parts():
@@ -117,12 +117,12 @@ def fingerprint(x: Any) -> str:
 
 
 def digest(value: Any) -> str:
-    """The SHA-256 of plain values."""
+    """Returns the SHA-256 of plain values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def defaults_of(model: Any) -> dict[str, Any]:
-    """The defaults of the constructor that a model's configuration names; of one within it, such as M1, likewise."""
+    """Returns the defaults of a model's constructor, and likewise of models within it, such as M1."""
     configuration = getattr(model, "configuration", None) or {}
     constructor = getattr(type(model), str(configuration.get("constructor")).rpartition(".")[2], None)
     parts = {
@@ -134,13 +134,13 @@ def defaults_of(model: Any) -> dict[str, Any]:
 
 
 def defaults(function: Any) -> dict[str, Any]:
-    """Name -> default, of the parameters that have one."""
+    """Returns the default of each parameter that has one, by name."""
     parameters = inspect.signature(function).parameters.values()
     return {x.name: x.default for x in parameters if x.default is not x.empty}
 
 
 def completed(settings: Any, names: Any, defaults: Any) -> Any:
-    """Settings of an older run, with the default of every setting that it does not have and that is among the names.
+    """Returns the settings of an older run, with missing ones among the names set to their defaults.
 
     names: the settings of today, which say what is to be filled in; within a dictionary of a dictionary likewise.
     """
@@ -151,7 +151,7 @@ def completed(settings: Any, names: Any, defaults: Any) -> Any:
 
 
 def versions(device: str = "cpu") -> dict[str, str]:
-    """What the last bits depend on besides the settings: programs, the machine, and variables of the environment."""
+    """Returns the versions of programs, the machine, and environment variables, on which the last bits depend."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     build = numpy.show_config(mode="dicts")
     blas = build.get("Build Dependencies", {}).get("blas", {})
@@ -166,5 +166,5 @@ def versions(device: str = "cpu") -> dict[str, str]:
 
 
 def same_versions(before: Any, now: dict[str, str]) -> bool:
-    """Whether two runs end with the same bits; an older one may not have recorded its BLAS and instruction set."""
+    """Tells whether two runs end with the same bits; older runs may not have recorded BLAS and instruction set."""
     return isinstance(before, dict) and {name: now[name] for name in ("blas", "simd")} | before == now

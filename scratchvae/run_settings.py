@@ -17,7 +17,7 @@ PROBED_STEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
 
 def make_optimizer(optimizer: Any, parameters: Any, **settings: Any) -> Optimizer:
-    """The optimizer of these parameters. Raises InputError for what makes none."""
+    """Creates the optimizer of these parameters. Raises InputError if the argument cannot."""
     if not callable(optimizer):
         raise InputError("fit", "an optimizer such as sv.optim.Adam", repr(optimizer), "functools.partial sets it up")
     made = optimizer(parameters, **settings)
@@ -29,7 +29,7 @@ def make_optimizer(optimizer: Any, parameters: Any, **settings: Any) -> Optimize
 def settings_of(
     model: Any, objective: Objective, optimizer: Optimizer, arrays: dict[str, Any], asked: dict[str, Any]
 ) -> dict[str, Any]:
-    """All that determines the result of `fit`, in plain values.
+    """Returns everything that determines the result of `fit`, in plain values.
 
     arrays: by name, those that depend on the rows, or None; asked: arguments of `fit`, numbers and schedules.
     """
@@ -50,7 +50,7 @@ def settings_of(
 def _optimizer_settings(
     optimizer: Optimizer, learning_rate: float | Schedule, clip_norm: float | None
 ) -> dict[str, Any]:
-    """Every number, word and schedule that an optimizer's updates depend on, unless it is what `fit` gave it.
+    """Returns the numbers, words and schedules that determine an optimizer's updates, except those `fit` gave it.
 
     Raises InputError for settings that hold anything else, which a run directory could not compare or restore.
     """
@@ -64,7 +64,7 @@ def _optimizer_settings(
 
 
 def _plain(optimizer: str, name: str, value: Any) -> Any:
-    """A setting of an optimizer, described; lists, tuples and dicts entry by entry."""
+    """Describes a setting of an optimizer; lists, tuples and dicts are described entry by entry."""
     if isinstance(value, (list, tuple)):
         return [_plain(optimizer, name, entry) for entry in value]
     if isinstance(value, dict):
@@ -78,7 +78,7 @@ def _plain(optimizer: str, name: str, value: Any) -> Any:
 
 
 def _described(value: float | Schedule) -> Any:
-    """A number as it is; a schedule by what it prints as, or, if that is an address, by its name and some values."""
+    """Describes a number by itself, and a schedule by its text, or if that is an address, by name and values."""
     if not callable(value):
         return value
     text = re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))

@@ -15,7 +15,6 @@ from typing import Any
 import numpy
 
 from scratchvae.arrays import as_array
-from scratchvae.autodiff import Tensor, grad
 from scratchvae.backend import array_module, asarray, device_module, device_of, keep_freed_memory, to_numpy
 from scratchvae.callbacks import Callback, Callbacks
 from scratchvae.errors import DataError, InputError, whole_number
@@ -23,17 +22,14 @@ from scratchvae.evaluation import active_units, observations, prepared
 from scratchvae.minibatches import held_out
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective, choose
-from scratchvae.optim import Adam, Optimizer, Schedule, value_at
+from scratchvae.optim import Adam, Optimizer, Schedule
 from scratchvae.pixels import Pixels
 from scratchvae.progress import deferred_interrupt, progress_bar, summary
-from scratchvae.ranks import Alone, ranks
+from scratchvae.ranks import ranks
 from scratchvae.run_directory import Run
 from scratchvae.run_files import Metrics, defaults
 from scratchvae.run_settings import make_optimizer, settings_of
-
-
-class NonFiniteError(ArithmeticError):
-    """A loss, a parameter or a score is not finite: training has stopped, and no checkpoint holds it."""
+from scratchvae.steps import NonFiniteError, Steps
 
 
 class PosteriorCollapseWarning(UserWarning):
@@ -164,7 +160,7 @@ def fit(
         rows, held, of_rows = _parted(data, validation, seed, of_rows)
     weights = _weights(of_rows.pop("sample_weight"))
     optional = {"alpha": alpha, "kl_floor": kl_floor or None, "free_bits": free_bits or None}
-    objective = choose(model, objective, **of_rows, **optional)
+    own, objective = isinstance(objective, str), choose(model, objective, **of_rows, **optional)
     keep_freed_memory()
     if device is not None:
         model.to(device)
@@ -193,6 +189,7 @@ def fit(
         world.shared(Run(run_dir, resume, settings, epochs, model, optimizer, terms, defaults(fit), callbacks)) as run,
         deferred_interrupt() as interrupted,
         progress_bar(epochs * steps_per_epoch, run.step, progress and world.first) as bar,
+        Steps(run, objective, data, weights, seed, n_samples, kl_weight, world, own) as steps,
         numpy.errstate(all="ignore"),  # what overflows makes a term non-finite, and that stops the run
     ):
         for name, text in objective.files.items():
@@ -201,8 +198,7 @@ def fit(
             epoch, first = divmod(run.step, steps_per_epoch)
             started = time.perf_counter()
             for batch in islice(objective.batches(len(x), batch_size, Noise(seed, epoch, model.device)), first, None):
-                noise = Noise(seed, run.step, model.device, training=True)
-                _step(run, objective, data, weights, batch, noise, n_samples, value_at(kl_weight, run.step), world)
+                steps(batch)
                 bar.update()
                 if world.any(interrupted.is_set()):
                     break
@@ -214,7 +210,7 @@ def fit(
                 world.end_epoch(run, {"epoch": epoch + 1, "step": run.step} | metrics)
                 bar.set_postfix_str(summary(metrics))
             else:
-                _check_finite(run, objective.terms, run.step % steps_per_epoch, data)
+                steps.check(run.step % steps_per_epoch)
                 world.on_all(run.save)
             if world.any(interrupted.is_set()):
                 raise KeyboardInterrupt(f"stopped after step {run.step}; {run.how_to_resume()}")
@@ -286,66 +282,6 @@ def _warn_of_collapse(metrics: dict[str, Any]) -> None:
             PosteriorCollapseWarning,
             stacklevel=3,
         )
-
-
-def _step(
-    run: Run,
-    objective: Objective,
-    data: Any,
-    weights: Any,
-    batch: tuple[Any, ...],
-    noise: Noise,
-    n_samples: int,
-    kl_weight: float,
-    world: Alone,
-) -> None:
-    """One step: the objective of a minibatch, its terms recorded and checked, its gradient, the update."""
-    rows, others, weights, of_x, of_z = world.part(batch, weights, noise, run.model.dtype)
-    x = run.model.augment(run.model.prepare_batch(data[rows], of_x), of_x)
-    weighted = {} if weights is None else {"weights": weights}
-    value, means = objective.value(x, *others, of_z, n_samples, kl_weight, **weighted)
-    i = run.step % len(run.terms)
-    for j, name in enumerate(objective.terms):
-        term = means[name]
-        run.terms[i, j] = term.data if isinstance(term, Tensor) else term
-    world.add(run.terms[i])
-    if (i + 1) % _read_every(run.model) == 0 or i + 1 == len(run.terms):
-        _check_finite(run, objective.terms, i + 1, data)
-    grad(-value, run.optimizer.parameters, out=run.optimizer.gradients)
-    world.add(run.optimizer._gradient)
-    run.optimizer.step()
-    run.step += 1
-
-
-def _read_every(model: Any) -> int:
-    """After how many steps the terms are looked at: to read one back makes the CPU wait for the GPU."""
-    return 1 if model.device == "cpu" else 50
-
-
-def _check_finite(run: Run, names: tuple[str, ...], n: int, data: Any) -> None:
-    """Raise NonFiniteError for the first term that is not finite among those of this epoch's first n steps.
-
-    What has been looked at before is left out.
-    """
-    first = (n - 1) // _read_every(run.model) * _read_every(run.model)
-    bad = numpy.argwhere(~numpy.isfinite(to_numpy(run.terms[first:n])))
-    if len(bad):
-        step = run.step // len(run.terms) * len(run.terms) + first + bad[0][0]
-        outlook = f"{_scales_in_words(data)}{run.last_checkpoint()}"
-        raise NonFiniteError(f"step {step}: the {names[bad[0][1]]} is not finite; {outlook}")
-
-
-def _scales_in_words(data: Any) -> str:
-    """A clause about columns whose standard deviation is above 100, and by how much others differ; else nothing."""
-    data = data[:1] if isinstance(data, Pixels) else data  # pixels have one scale
-    deviations = to_numpy(data).reshape(len(data), -1).std(axis=0, dtype=numpy.float64)
-    deviations = deviations[deviations > 0]
-    largest = deviations.max(initial=0)
-    if largest <= 100:
-        return ""
-    power = round(math.log10(largest / deviations.min()))
-    subject = f"the columns of the data differ in scale by 10^{power}" if power else f"the data vary by {largest:.0e}"
-    return f"{subject} (divide each column by its standard deviation); "
 
 
 def _check_epoch(metrics: Metrics, run: Run) -> None:

@@ -17,6 +17,7 @@ from builders import D, K, LinearGaussian, N, Part
 from scipy import stats
 
 import scratchvae as sv
+from scratchvae import capture
 from scratchvae.backend import device_module
 from scratchvae.errors import DeviceError
 
@@ -64,6 +65,7 @@ def strict_gpu(monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setitem(sys.modules, "cupy", strict_array)
     monkeypatch.setitem(sys.modules, "cupyx", ModuleType("cupyx"))
     monkeypatch.setitem(sys.modules, "cupyx.scipy", SimpleNamespace(special=strict_array.special))
+    monkeypatch.setattr(capture, "Products", strict_array.Products)
     return strict_array
 
 

@@ -73,6 +73,11 @@ class StrictArray:
     def __array_function__(self, function, *_):
         raise TypeError(f"numpy.{function.__name__} met an array of the GPU: use the functions of array_module(x)")
 
+    @property
+    def data(self):
+        """A pointer to memory of the GPU, which is no array."""
+        return SimpleNamespace(ptr=self._values.ctypes.data)
+
     def __getattr__(self, name):
         if name.startswith("_") or name in ABSENT_METHODS or not hasattr(numpy.ndarray, name):
             raise AttributeError(f"a CuPy array has no attribute {name!r}")
@@ -80,10 +85,12 @@ class StrictArray:
         return _on_device(attribute) if callable(attribute) else _wrap(attribute)
 
     def __getitem__(self, index):
-        return StrictArray(numpy.asarray(self._values[_index(index)]))
+        index = _index(index)
+        return StrictArray(_recorded(lambda: numpy.asarray(self._values[index])))
 
     def __setitem__(self, index, value):
-        self._values[_index(index)] = _operand(value)
+        index, value = _index(index), _operand(value)
+        _recorded(lambda: operator.setitem(self._values, index, value))
 
     def __len__(self):
         return len(self._values)
@@ -107,13 +114,13 @@ class StrictArray:
         return repr(self._values)
 
     def __neg__(self):
-        return StrictArray(numpy.asarray(-self._values))
+        return StrictArray(_recorded(lambda: numpy.asarray(-self._values)))
 
     def __abs__(self):
-        return StrictArray(numpy.asarray(abs(self._values)))
+        return StrictArray(_recorded(lambda: numpy.asarray(abs(self._values))))
 
     def __invert__(self):
-        return StrictArray(numpy.asarray(~self._values))
+        return StrictArray(_recorded(lambda: numpy.asarray(~self._values)))
 
 
 def _bind_operators() -> None:
@@ -127,16 +134,24 @@ def _bind_operators() -> None:
         def method(x, y):
             if _captures and function is operator.matmul:
                 raise NotImplementedError("@ is not supported while a stream captures")
-            return NotImplemented if give_way(y) else StrictArray(numpy.asarray(function(x._values, _operand(y))))
+            if give_way(y):
+                return NotImplemented
+            y = _operand(y)
+            return StrictArray(_recorded(lambda: numpy.asarray(function(x._values, y))))
 
         return method
 
     def reflected(function):
-        return lambda y, x: StrictArray(numpy.asarray(function(_operand(x), y._values)))
+        def method(y, x):
+            x = _operand(x)
+            return StrictArray(_recorded(lambda: numpy.asarray(function(x, y._values))))
+
+        return method
 
     def in_place(function):
         def method(x, y):
-            x._values = function(x._values, _operand(y))
+            y = _operand(y)
+            _recorded(lambda: function(x._values, y))
             return x
 
         return method
@@ -154,6 +169,15 @@ _bind_operators()
 
 
 _captures = False
+_graph = None  # what a stream records
+
+
+def _recorded(compute):
+    """compute(), an array or nothing; a graph that is being captured computes it again, into the same array."""
+    result = compute()
+    if _graph is not None:
+        _graph.nodes.append((compute, result))
+    return result
 
 
 @contextlib.contextmanager
@@ -165,6 +189,63 @@ def capturing():
         yield
     finally:
         _captures = False
+
+
+class Graph:
+    """What a stream has captured. Capturing computes it for the first time, so the first launch does nothing."""
+
+    def __init__(self) -> None:
+        self.nodes, self.launched = [], False
+
+    def launch(self, stream=None) -> None:
+        for compute, result in self.nodes if self.launched else ():
+            again = compute()
+            if isinstance(result, numpy.ndarray) and result.flags.writeable:  # the others are views
+                numpy.copyto(result, again)
+        self.launched = True
+
+
+class Stream:
+    """A stream, which captures by `capturing` and keeps what was computed meanwhile."""
+
+    def __init__(self, non_blocking=False) -> None:
+        self.capture = contextlib.ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        _wait()
+
+    def begin_capture(self) -> None:
+        global _graph
+        self.capture.enter_context(capturing())
+        _graph = Graph()
+
+    def end_capture(self) -> Graph:
+        global _graph
+        self.capture.close()
+        graph, _graph = _graph, None
+        return graph
+
+
+class Products:
+    """In place of `scratchvae.capture.Products`, which gives addresses to cuBLAS: products that a capture takes."""
+
+    def __init__(self, stream) -> None:
+        self.stream = stream
+
+    def close(self) -> None:
+        pass
+
+    def __call__(self, x, y, out=None):
+        if out is None:
+            return StrictArray(_recorded(lambda: numpy.matmul(x._values, y._values)))
+        _recorded(lambda: numpy.matmul(x._values, y._values, out=out._values))
+        return out
 
 
 def _wait() -> None:
@@ -228,7 +309,13 @@ class _on_device:
         if name in ("item", "tolist", "tobytes", "nonzero", "flatnonzero", "unique"):
             _wait()
         unwrap = _operand if isinstance(self.function, numpy.ufunc) else _unwrap
-        result = self.function(*map(unwrap, arguments), **{name: _unwrap(value) for name, value in options.items()})
+        values, named = [*map(unwrap, arguments)], {key: _unwrap(value) for key, value in options.items()}
+
+        def compute():
+            result = self.function(*values, **named)
+            return numpy.asarray(result) if isinstance(result, numpy.generic) else result
+
+        result = _recorded(compute)
         if name in ("item", "tolist", "tobytes"):
             return result
         if isinstance(result, tuple):
@@ -239,7 +326,8 @@ class _on_device:
         """x[index] += y and the like, repeated indices counting as often as they appear."""
         if x.dtype.kind == "b":
             raise TypeError(f"{self.function.__name__}.at of CuPy takes no truth values")
-        self.function.at(x._values, _index(index), _unwrap(y))
+        index, y = _index(index), _unwrap(y)
+        _recorded(lambda: self.function.at(x._values, index, y))
 
 
 def _conversion(function):
@@ -247,7 +335,8 @@ def _conversion(function):
         if not isinstance(x, StrictArray):
             _wait()
         x = StrictArray(x.copy()) if isinstance(x, numpy.ndarray) else x
-        values = function(_unwrap(x), *arguments, **options)
+        source = _unwrap(x)
+        values = _recorded(lambda: function(source, *arguments, **options))
         if values.dtype.char not in TYPES:
             raise ValueError(f"Unsupported dtype {values.dtype}")
         return x if isinstance(x, StrictArray) and values is x._values else StrictArray(values)
@@ -278,21 +367,27 @@ class _Kernel:
                 forms.append("entry" if is_entry else "raw")
                 if len(values) > len(self.inputs):
                     assert values[-1].flags.c_contiguous and (value.shape == shape or not is_entry)
-                else:  # CuPy counts through the entries in order, whatever the strides
-                    values[-1] = numpy.ascontiguousarray(
-                        numpy.broadcast_to(values[-1], shape) if is_entry else values[-1]
-                    )
+                elif is_entry:
+                    values[-1] = numpy.broadcast_to(values[-1], shape)
             else:
                 assert isinstance(value, float if kind == "T" else int) and not isinstance(value, bool)
                 values.append(dtype.type(value))
                 forms.append("number")
-        _compiled(self, tuple(forms), out.dtype.char)(
-            *(
-                ctypes.c_void_p(x.ctypes.data) if form != "number" else numpy.ctypeslib.as_ctypes_type(x.dtype)(x)
-                for x, form in zip(values, forms, strict=True)
-            ),
-            ctypes.c_ssize_t(math.prod(shape) if size is None else size),
-        )
+        function = _compiled(self, tuple(forms), out.dtype.char)
+
+        def compute() -> None:  # CuPy counts through the entries in order, whatever the strides
+            ordered = [
+                x if form == "number" else numpy.ascontiguousarray(x) for x, form in zip(values, forms, strict=True)
+            ]
+            function(
+                *(
+                    ctypes.c_void_p(x.ctypes.data) if form != "number" else numpy.ctypeslib.as_ctypes_type(x.dtype)(x)
+                    for x, form in zip(ordered, forms, strict=True)
+                ),
+                ctypes.c_ssize_t(math.prod(shape) if size is None else size),
+            )
+
+        _recorded(compute)
         return arguments[-1]
 
 
@@ -342,6 +437,9 @@ cuda = SimpleNamespace(
         runtimeGetVersion=lambda: 13000,
     ),
     get_current_stream=lambda: SimpleNamespace(synchronize=_wait),
+    Stream=Stream,
+    MemoryPool=lambda: SimpleNamespace(malloc=None),
+    using_allocator=contextlib.nullcontext,
 )
 
 
@@ -363,11 +461,17 @@ special = SimpleNamespace(
 lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_on_device(numpy.lib.stride_tricks.as_strided)))
 
 
+def shares_memory(x, y):
+    """As NumPy's, but true of any two arrays without axes: CuPy asks a kernel, which there sees copies of them."""
+    return x.ndim == y.ndim == 0 or numpy.shares_memory(_unwrap(x), _unwrap(y))
+
+
 def _fresh(function):
     """empty and empty_like, which leave what the memory holds: here what shows wherever it is read."""
 
     def allocate(*arguments, **options):
-        array = _on_device(function)(*arguments, **options)
+        named = {key: _unwrap(value) for key, value in options.items()}
+        array = _wrap(function(*map(_unwrap, arguments), **named))
         kind, dtype = array.dtype.kind, array.dtype
         array._values.fill(numpy.nan if kind in "fc" else kind == "b" or numpy.iinfo(dtype).max)
         return array

@@ -17,13 +17,13 @@ from scratchvae.kinds import KINDS
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors arrays backend compiler kernels pixels noise object_arrays npz replacement binarization dequantization
-    minibatches chemistry alphabet columns operators autodiff
+    errors arrays backend compiler kernels pixels noise capture object_arrays npz replacement binarization
+    dequantization minibatches chemistry alphabet columns operators autodiff
     ops gradcheck
     optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation codes objectives
     models
     molecule_scores gaussian_process genetic latent_search
-    checkpoint data run_files callbacks run_directory run_settings ranks progress training estimator
+    checkpoint data run_files callbacks run_directory run_settings ranks progress steps training estimator
     checks plotting explorer kinds
     cli __main__
 """.split()
@@ -37,6 +37,7 @@ AT_USE = {
     "safetensors",
     "cupy",
     "cupyx",
+    "cuda",
     "rdkit",
     "tensorboardX",
     "mpi4py",

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from scratchvae import to_numpy
-from scratchvae.plotting.canvas import Shades, enlarge_labels, open_frame, show_rows
+from scratchvae.plotting.canvas import CLASS_COLOURS, Shades, enlarge_labels, open_frame, show_rows
 from scratchvae.plotting.latent import name_groups
+
+WIDTH = 11  # inches
 
 
 def latent_planes(
@@ -21,7 +22,7 @@ def latent_planes(
 
     Parameters
     ----------
-    codes, captions : for each model, by name, the rows z, (N, 2); and a line for below each
+    codes, captions : for each model, by name, the rows z, (N, 2); and a line to stand above each
     labels : (N,), for the colours
     x, reconstructed : a few images (M, H, W, C), and by model what they become
 
@@ -29,18 +30,25 @@ def latent_planes(
     """
     labels = to_numpy(labels)
     classes = numpy.unique(labels)
-    figure = Figure(figsize=(4.6 * len(codes), 9.4), layout="constrained", dpi=80)
-    above, below = figure.subfigures(2, 1, height_ratios=(5.4, 4))
+    side, n_rows = WIDTH / len(codes), 1 + len(reconstructed)
+    heights = (side + 0.65, 0.9 * n_rows)
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained", dpi=110)
+    above, below = figure.subfigures(2, 1, height_ratios=heights)
     panels = above.subplots(1, len(codes), squeeze=False)[0]
     for axes, (name, z), caption in zip(panels, codes.items(), captions, strict=True):
         groups = [to_numpy(z)[labels == label] for label in classes]
         for i, points in enumerate(groups):
-            axes.scatter(*points.T, s=9, color=colormaps["tab10"](i % 10), alpha=0.7, linewidths=0)
-        name_groups(axes, groups, [str(label) for label in classes], inches=3.5)
-        axes.set_title(name, fontsize=13)
-        axes.set(xlabel=f"$z_1$\n{caption}", ylabel="$z_2$")
+            axes.scatter(*points.T, s=7, color=CLASS_COLOURS[i % 10], alpha=0.8, linewidths=0)
+        points = to_numpy(z)
+        middle, reach = (points.max(axis=0) + points.min(axis=0)) / 2, 0.53 * numpy.ptp(points, axis=0).max()
+        axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach), box_aspect=1)
+        name_groups(axes, groups, [str(label) for label in classes], inches=side - 0.9, size=12)
+        axes.set_title(f"{name}\n{caption}")
+        axes.set(xlabel="$z_1$", ylabel="$z_2$")
+        axes.locator_params(nbins=5)
         open_frame(axes)
         enlarge_labels(axes)
+        axes.title.set_size(12)
     rows = {"original": to_numpy(x)} | {name: to_numpy(part) for name, part in reconstructed.items()}
     show_rows(below.subplots(), numpy.concatenate(list(rows.values())), list(rows), Shades.of(x))
     return figure

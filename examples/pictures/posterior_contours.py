@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from scratchvae import to_numpy
-from scratchvae.plotting.canvas import BLUE, GREEN, ORANGE, Shades, as_images, show
+from scratchvae.plotting.canvas import BLUE, GREEN, ORANGE, PALE_BLUES, Shades, as_images, enlarge_labels, show
 
 MASSES = (0.99, 0.9, 0.5)
 RADIUS = math.sqrt(-2 * math.log(1 - 0.9))  # of 90 % of a Gaussian in the plane, in standard deviations
@@ -43,15 +43,18 @@ def posterior_contours(
     """
     n_columns, shades = max(2, math.ceil(len(posteriors) / 2)), Shades.of(x)
     n_rows = math.ceil(len(posteriors) / n_columns)
-    figure = Figure(figsize=(3.1 * n_columns, 3.3 * n_rows + 0.8), layout="constrained", dpi=150)
-    figure.suptitle(title, fontsize=14)
+    figure = Figure(figsize=(2.8 * n_columns, 2.85 * n_rows + 0.9), layout="constrained", dpi=110)
+    figure.suptitle(title, fontsize=15)
     panels, parts = figure.subplots(n_rows, n_columns, squeeze=False).flat, []
     rows = zip(as_images(x), posteriors, approximations, titles, strict=True)
     for axes, (image, posterior, approximation, panel_title) in zip(panels, rows, strict=False):
         parts.append([_contours(axes, posterior), *_ellipses(axes, approximation)])
         axes.set_aspect("equal")
-        axes.set_title(panel_title, fontsize=11)
-        axes.tick_params(labelsize=9)
+        axes.set_title(panel_title)
+        axes.set(xlabel="$z_1$", ylabel="$z_2$")
+        axes.locator_params(nbins=4)
+        enlarge_labels(axes)
+        axes.title.set_size(12)
         inset = axes.inset_axes((0.02, 0.75, 0.23, 0.23))
         show(inset, image, shades)
         inset.set(xticks=[], yticks=[])
@@ -64,9 +67,9 @@ def posterior_contours(
         middle, reach = (low + high) / 2, 0.68 * (high - low).max()
         axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    handles.insert(0, Patch(facecolor="#A9CFE8", edgecolor=BLUE))
+    handles.insert(0, Patch(facecolor=PALE_BLUES[1], edgecolor=BLUE))
     labels.insert(0, f"exact ${name}$: 50, 90, 99 %")
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(3, n_columns), frameon=False, fontsize=12)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(3, n_columns), frameon=False, fontsize=13)
     return figure
 
 
@@ -76,7 +79,7 @@ def _contours(axes: Axes, posterior: Any) -> numpy.ndarray:
     ordered = numpy.sort(density, axis=None)[::-1]
     mass = numpy.cumsum(ordered) / ordered.sum()
     levels = [ordered[numpy.searchsorted(mass, share)] for share in MASSES]
-    axes.contourf(*posterior.axes, density.T, [*levels, density.max()], colors=["#DCEBF5", "#A9CFE8", "#5FA6D3"])
+    axes.contourf(*posterior.axes, density.T, [*levels, density.max()], colors=PALE_BLUES)
     axes.contour(*posterior.axes, density.T, levels, colors=BLUE, linewidths=0.8)
     inside = numpy.argwhere(density >= levels[0]).T
     return numpy.stack([axis[i] for axis, i in zip(posterior.axes, inside, strict=True)])

@@ -1,7 +1,8 @@
-"""What happens after every epoch of `fit`: early stopping, a time limit, a learning rate that falls, and logs.
+"""Callbacks act after every epoch of `fit`: early stopping, a time limit, a falling learning rate, and logs.
 
-A callback is a function of the epoch's metrics, whose True stops the training, or a Callback, which may also keep a
-state: the run directory keeps it in its checkpoints, so that a resumed run ends as it would have without interruption.
+A callback is either a function of the epoch's metrics, which stops the training by returning True, or a Callback. A
+Callback may also have a state. The run directory stores it in checkpoints, so that a resumed run ends in the same way
+as an uninterrupted one.
 """
 
 from scratchvae.callbacks.callback import Callback

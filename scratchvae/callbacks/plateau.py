@@ -1,4 +1,4 @@
-"""A learning rate that falls where the score no longer rises."""
+"""This learning rate falls when the score no longer rises."""
 
 from __future__ import annotations
 
@@ -14,9 +14,40 @@ from scratchvae.run_files import Metrics
 class PlateauSchedule(Callback):
     """rate <- max(factor rate, smallest) after every `patience` epochs in a row without a better score; first `start`.
 
-    A learning rate for `fit`, which also calls it after every epoch: fit(..., learning_rate=PlateauSchedule(1e-3)).
+    It is passed to `fit` as a learning rate: fit(..., learning_rate=PlateauSchedule(1e-3)). `fit` calls it as a
+    callback, too.
 
-    metric: as in EarlyStopping.
+    Parameters
+    ----------
+    start : float
+        The learning rate of the first epoch.
+    factor : float
+        The factor, between 0 and 1, by which the rate falls.
+    patience : int
+        The number of epochs without a better score after which the rate falls.
+    smallest : float
+        The rate never falls below this value.
+    metric : str, optional
+        The name of a metric, as in EarlyStopping.
+
+    Attributes
+    ----------
+    rate : float
+        The current learning rate.
+
+    See Also
+    --------
+    EarlyStopping : Stops the training instead of lowering the rate.
+    scratchvae.optim.ExponentialSchedule : Lowers the rate at every step.
+
+    Examples
+    --------
+    >>> from scratchvae.callbacks import PlateauSchedule
+    >>> rate = PlateauSchedule(1e-3, patience=2, metric="elbo")
+    >>> for elbo in (-110.0, -105.0, -106.0, -105.0):
+    ...     rate.epoch_ended({"elbo": elbo})
+    >>> rate.rate
+    0.0005
     """
 
     def __init__(
@@ -35,23 +66,23 @@ class PlateauSchedule(Callback):
         return self.rate
 
     def begin(self, model: Any, validated: bool, resumed: bool) -> None:
-        """Raise InputError without validation data, if they are what the score is of."""
+        """Raises InputError if the score is taken on validation data and there are none."""
         check_metric("PlateauSchedule", self.metric, validated)
         self.rate, self.best, self.waited = self.start, -math.inf, 0
 
     def epoch_ended(self, metrics: Metrics) -> None:
-        """Lower the rate if the patience is at its end."""
+        """Lowers the rate once the patience has run out."""
         score = score_of("PlateauSchedule", self.metric, metrics)
         self.best, self.waited = (score, 0) if score > self.best else (self.best, self.waited + 1)
         if self.waited == self.patience:
             self.rate, self.waited = max(self.factor * self.rate, self.smallest), 0
 
     def state(self) -> dict[str, Any]:
-        """The rate, the best score, and for how many epochs there was no better one."""
+        """Returns the rate, the best score, and the number of epochs since that score."""
         return {"rate": self.rate, "best": self.best, "waited": self.waited}
 
     def resume(self, state: dict[str, Any], history: list[Metrics]) -> None:
-        """As in Callback."""
+        """Restores the rate, the best score and the count of epochs since."""
         self.rate, self.best, self.waited = state["rate"], state["best"], state["waited"]
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Early stopping, and a time limit."""
+"""These callbacks end a training early: by its validation score, or by a time limit."""
 
 from __future__ import annotations
 
@@ -16,21 +16,40 @@ from scratchvae.run_files import Metrics
 
 
 class EarlyStopping(Callback):
-    """Stops after `patience` epochs in a row without a better score, and puts back the parameters of the best epoch.
+    """Stops after `patience` epochs in a row without a better score, and restores the parameters of the best epoch.
 
-    They are put back too where the training ends for another reason, by its number of epochs say, but not where it is
-    interrupted. A run that is resumed with a larger patience goes on, as if it had had that from the start.
+    The parameters are also restored if the training ends for another reason, such as its number of epochs, but not if
+    it is interrupted. A run that is resumed with a larger patience continues as if it had been started with it.
 
     Parameters
     ----------
     patience : int
+        The number of epochs without a better score after which the training stops.
     metric : str, optional
-        The name of a metric, the larger the better; by default what `fit` ascends, on the validation data.
+        The name of a metric, the larger the better; by default the objective of `fit` on the validation data.
 
     Attributes
     ----------
+    best : float
+        The best score so far.
     best_epoch : int
-        The epoch whose parameters are put back, from 1.
+        The epoch whose parameters are restored, counted from 1.
+    waited : int
+        The number of epochs since the best one.
+
+    See Also
+    --------
+    TimeLimit : Stops before a number of seconds is exceeded.
+    PlateauSchedule : Lowers the learning rate instead of stopping.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> x = sv.data.draw_digits(64).images
+    >>> stopping, model = sv.EarlyStopping(patience=2), sv.VAE.mlp(latent_size=2, hidden=(8,))
+    >>> history = sv.fit(model, x, epochs=3, validation=0.25, callbacks=[stopping], progress=False)
+    >>> stopping.best == max(history["validation_elbo"])
+    True
     """
 
     def __init__(self, patience: int = 10, metric: str | None = None) -> None:
@@ -38,13 +57,13 @@ class EarlyStopping(Callback):
         self.best, self.best_epoch, self.waited, self.restored = -math.inf, 0, 0, False
 
     def begin(self, model: Any, validated: bool, resumed: bool) -> None:
-        """Raise InputError without validation data, if they are what the score is of."""
+        """Raises InputError if the score is taken on validation data and there are none."""
         check_metric("EarlyStopping", self.metric, validated)
         self.best, self.best_epoch, self.waited, self.restored = -math.inf, 0, 0, False
         self._model, self._kept = model, _copied(model)
 
     def epoch_ended(self, metrics: Metrics) -> None:
-        """Keep the parameters if the score is better than all before."""
+        """Keeps the parameters if the score is better than all earlier ones."""
         score = score_of("EarlyStopping", self.metric, metrics)
         self.waited += 1
         if score > self.best:
@@ -53,16 +72,19 @@ class EarlyStopping(Callback):
 
     @property
     def stops(self) -> bool:  # type: ignore[override]
-        """Whether the patience is at its end."""
+        """Tells whether the patience has run out."""
         return self.waited >= self.patience
 
     def state(self) -> dict[str, Any]:
-        """The best epoch, and its parameters; after the training those of the last epoch, from where a run goes on."""
+        """Returns the best epoch and its parameters.
+
+        After the training these are the parameters of the last epoch, where a resumed run continues.
+        """
         numbers = {name: getattr(self, name) for name in ("best", "best_epoch", "waited", "restored")}
         return numbers | {f"kept/{name}": array for name, array in self._kept.items()}
 
     def resume(self, state: dict[str, Any], history: list[Metrics]) -> None:
-        """As in Callback. A model with the parameters of the best epoch gets those of the last one."""
+        """Restores the state; a model that has the parameters of the best epoch gets those of the last one back."""
         for name in ("best", "best_epoch", "waited"):
             setattr(self, name, state[name])
         self._kept = {name: state[f"kept/{name}"] for name in self._kept}
@@ -70,7 +92,7 @@ class EarlyStopping(Callback):
             self._exchange()
 
     def finish(self) -> None:
-        """Put the best parameters back."""
+        """Restores the best parameters."""
         self._exchange()
         self.restored = True
 
@@ -83,9 +105,32 @@ class EarlyStopping(Callback):
 
 
 class TimeLimit(Callback):
-    """Stops where one more epoch, as long as the mean of those before, would end after so many seconds.
+    """Stops if one more epoch, as long as the mean of the earlier ones, would end after this number of seconds.
 
-    The first epoch is always taken. Of a resumed run the seconds before the interruption count too.
+    The first epoch always takes place. In a resumed run, the seconds before the interruption count too.
+
+    Parameters
+    ----------
+    seconds : float
+        The limit, above 0. Raises InputError for any other value.
+
+    Attributes
+    ----------
+    n_epochs : int
+        The number of epochs so far.
+
+    See Also
+    --------
+    EarlyStopping : Stops when the validation score no longer improves.
+
+    Examples
+    --------
+    >>> from scratchvae.callbacks import TimeLimit
+    >>> limit = TimeLimit(seconds=3600)
+    >>> limit.begin(model=None, validated=False, resumed=False)
+    >>> limit.epoch_ended({"elbo": -120.0})
+    >>> limit.n_epochs, limit.stops
+    (1, False)
     """
 
     def __init__(self, seconds: float) -> None:
@@ -94,29 +139,29 @@ class TimeLimit(Callback):
         self.seconds, self.n_epochs, self._before, self._started = float(seconds), 0, 0.0, 0.0
 
     def begin(self, model: Any, validated: bool, resumed: bool) -> None:
-        """Start the clock."""
+        """Starts the clock."""
         self.n_epochs, self._before, self._started = 0, 0.0, time.monotonic()
 
     def epoch_ended(self, metrics: Metrics) -> None:
-        """Count the epoch."""
+        """Counts the epoch."""
         self.n_epochs += 1
 
     @property
     def spent(self) -> float:
-        """The seconds since the training began, without the time between interruption and resume."""
+        """Returns the seconds spent training, excluding the time between an interruption and the resume."""
         return self._before + time.monotonic() - self._started
 
     @property
     def stops(self) -> bool:  # type: ignore[override]
-        """Whether one more epoch would probably end too late."""
+        """Tells whether one more epoch would probably end too late."""
         return self.n_epochs > 0 and self.spent * (1 + 1 / self.n_epochs) > self.seconds
 
     def state(self) -> dict[str, Any]:
-        """The seconds spent, and the number of epochs."""
+        """Returns the seconds spent, and the number of epochs."""
         return {"spent": self.spent, "n_epochs": self.n_epochs}
 
     def resume(self, state: dict[str, Any], history: list[Metrics]) -> None:
-        """As in Callback."""
+        """Restores the seconds spent and the number of epochs."""
         self._before, self.n_epochs = state["spent"], state["n_epochs"]
 
 

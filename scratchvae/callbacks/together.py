@@ -1,4 +1,4 @@
-"""All callbacks of one training, and their states in its checkpoints."""
+"""`Callbacks` runs all callbacks of one training, and collects their states for its checkpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scratchvae.run_files import Metrics
 
 
 class _Function(Callback):
-    """A function of the metrics; True stops. When a run is resumed it sees the last epoch again, as it may stop it."""
+    """Wraps a function of the metrics, which stops by True and, on resume, sees the last epoch again to decide anew."""
 
     def __init__(self, function: Callable[[Metrics], Any]) -> None:
         self.function = function
@@ -33,10 +33,34 @@ class _Function(Callback):
 
 
 class Callbacks:
-    """The callbacks of one training, in their order, and their states under names of their own.
+    """Runs the callbacks of one training in order, and keeps their states under distinct names.
 
-    given: what the caller of `fit` gave; schedules: of the learning rate, say, which are callbacks if they can be.
-    Raises InputError for anything but a sequence of functions and Callbacks.
+    Parameters
+    ----------
+    given : iterable of functions and Callbacks
+        The callbacks that were passed to `fit`. Raises InputError for anything else.
+    schedules : iterable
+        Schedules, for example of the learning rate; those that are Callbacks are called, too.
+
+    Attributes
+    ----------
+    callbacks : list of Callback
+        The callbacks in order, schedules first, each once.
+    names : list of str
+        The distinct names of the callbacks in checkpoints.
+
+    See Also
+    --------
+    Callback : The base class of all callbacks.
+
+    Examples
+    --------
+    >>> from scratchvae.callbacks import Callbacks, EarlyStopping
+    >>> together = Callbacks([EarlyStopping(3, "elbo"), EarlyStopping(5, "kl"), lambda metrics: metrics["kl"] < 1])
+    >>> together.names
+    ['EarlyStopping 1', 'EarlyStopping 2', '_Function 1']
+    >>> together.stop
+    False
     """
 
     def __init__(self, given: Any = (), schedules: Iterable[Any] = ()) -> None:
@@ -54,7 +78,7 @@ class Callbacks:
 
     @contextmanager
     def training(self, model: Any, validated: bool, resumed: bool) -> Iterator[None]:
-        """A training, from `begin` to `close`."""
+        """Brackets a training: calls `begin` on every callback at its start, and `close` at its end."""
         try:
             for callback in self.callbacks:
                 callback.begin(model, validated, resumed)
@@ -64,27 +88,27 @@ class Callbacks:
                 callback.close()
 
     def epoch_ended(self, metrics: Metrics) -> None:
-        """An epoch has ended."""
+        """Passes the metrics of an epoch to every callback."""
         for callback in self.callbacks:
             callback.epoch_ended(metrics)
 
     @property
     def stop(self) -> bool:
-        """Whether one of them ends the training."""
+        """Tells whether one of the callbacks ends the training."""
         return any(callback.stops for callback in self.callbacks)
 
     def finish(self) -> None:
-        """The training has ended as it should."""
+        """Tells every callback that the training has ended regularly."""
         for callback in self.callbacks:
             callback.finish()
 
     def numbers(self) -> dict[str, dict[str, Any]]:
-        """The states without their arrays, by name, of those callbacks that have one."""
+        """Returns the states without their arrays, by name, for the callbacks that have a state."""
         states = {name: callback.state() for name, callback in zip(self.names, self.callbacks, strict=True)}
         return {name: _without_arrays(state) for name, state in states.items() if state}
 
     def arrays(self) -> dict[str, numpy.ndarray]:
-        """The arrays of all states, under the names that a checkpoint gives them."""
+        """Returns the arrays of all states, under their names in a checkpoint."""
         return {
             f"callback/{name}/{key}": value
             for name, callback in zip(self.names, self.callbacks, strict=True)
@@ -93,7 +117,7 @@ class Callbacks:
         }
 
     def check(self, directory: Path, numbers: Any) -> None:
-        """Raise InputError for the states of other callbacks than these, DataError for what is no state."""
+        """Raises InputError for states of other callbacks, and DataError for values that are no states."""
         own = self.numbers()
         if not isinstance(numbers, dict):
             raise DataError(f"resume {directory}", "the states of callbacks by name", repr(numbers))
@@ -106,7 +130,7 @@ class Callbacks:
                 raise DataError(f"resume {directory}", f"a state of {name} with {', '.join(kinds)}", str(numbers[name]))
 
     def resume(self, numbers: dict[str, Any], arrays: dict[str, numpy.ndarray], history: list[Metrics]) -> None:
-        """Take up the states; the last one first, as `finish` began with the first."""
+        """Restores the states in reverse order, since `finish` runs in order."""
         for name, callback in reversed(list(zip(self.names, self.callbacks, strict=True))):
             prefix = f"callback/{name}/"
             own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}

@@ -35,13 +35,13 @@ SECTION = Section("exact models")
 
 
 def gaussian_rows(n: int = 60, d: int = 8, device: str = "cpu") -> Any:
-    """Rows of a Gaussian with a covariance of no particular form.   (N, D), float64"""
+    """Returns rows drawn from a Gaussian with an unstructured covariance.   (N, D), float64"""
     rng = numpy.random.default_rng(0)
     return asarray(rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) + rng.standard_normal(d), device)
 
 
 def as_vae(ppca: PPCA, device: str = "cpu") -> VAE:
-    """The VAE whose decoder is the PPCA's likelihood and whose encoder is its exact posterior, in float64."""
+    """Returns the VAE whose decoder is the PPCA's likelihood and whose encoder is its exact posterior, in float64."""
     d, k = ppca.weight_.shape
     model = VAE.mlp(d, k, hidden=(), likelihood="gaussian", std=1.0).to(device, numpy.float64)
     (encoder,), (decoder,) = model.encoder.network.layers, model.decoder.network.layers
@@ -55,7 +55,7 @@ def as_vae(ppca: PPCA, device: str = "cpu") -> VAE:
 
 
 def inexact(ppca: PPCA, device: str = "cpu", inflation: float = 1.2) -> VAE:
-    """The same model with the posterior's standard deviation `inflation` times too large."""
+    """Returns the same model with the standard deviation of the posterior too large by the factor `inflation`."""
     model = as_vae(ppca, device)
     model.encoder.network.layers[0].bias.data[model.latent_size :] += math.log(inflation)
     return model
@@ -65,19 +65,21 @@ def inexact(ppca: PPCA, device: str = "cpu", inflation: float = 1.2) -> VAE:
 
 
 def slopes(function: Callable[[numpy.ndarray], float], at: numpy.ndarray, step: float = 1e-4) -> numpy.ndarray:
-    """The derivatives of a function of an array by its entries, from central differences, in the array's shape."""
+    """Returns the derivatives of a function with respect to each entry of an array, by central differences."""
     moves = step * numpy.eye(at.size).reshape(-1, *at.shape)
     return numpy.array([(function(at + move) - function(at - move)) / (2 * step) for move in moves]).reshape(at.shape)
 
 
 def log_density(centred: numpy.ndarray, covariance: numpy.ndarray) -> numpy.ndarray:
-    """log Normal(x; 0, C) by the dense covariance, in nats.   (N, D), (D, D) -> (N,)"""
+    """Returns log Normal(x; 0, C) from the dense covariance, in nats.   (N, D), (D, D) -> (N,)"""
     distance = (numpy.linalg.solve(covariance, centred.T) * centred.T).sum(axis=0)
     return -0.5 * (distance + numpy.linalg.slogdet(2 * numpy.pi * covariance)[1])
 
 
 def error_of_log_px(model: PPCA | FactorAnalysis, x: Any) -> float:
-    """How far log p(x) is from the density of Normal(mu, W W' + Psi), mu the mean of the rows, and from Bayes' rule.
+    """Returns the largest relative error of log p(x) against the density Normal(mu, W W' + Psi) and Bayes' rule.
+
+    mu is the mean of the rows.
 
     log p(x) = log p(x | z) + log p(z) - log p(z | x) at any z. The largest error of a row, relative.
     """
@@ -92,7 +94,7 @@ def error_of_log_px(model: PPCA | FactorAnalysis, x: Any) -> float:
 
 
 def slopes_of_likelihood(model: PPCA | FactorAnalysis, x: Any) -> numpy.ndarray:
-    """The slopes of the mean of log Normal(x; mu, W W' + Psi) by mu, W and log Psi, in nats per unit."""
+    """Returns the derivatives of the mean of log Normal(x; mu, W W' + Psi) by mu, W and log Psi, in nats per unit."""
     weight, centred = to_numpy(model.weight_), to_numpy(x - model.mean_)
     d, k = weight.shape
 
@@ -110,14 +112,14 @@ def slopes_of_likelihood(model: PPCA | FactorAnalysis, x: Any) -> numpy.ndarray:
 
 @SECTION.row("PPCA: log p(x), dense and by Bayes' rule", tolerance=1e-10)
 def marginal_likelihood(device: str = "cpu") -> float:
-    """PPCA's log p(x) is that of its dense covariance and obeys Bayes' rule, with more rows than columns and fewer."""
+    """PPCA's log p(x) equals the density with its dense covariance and obeys Bayes' rule, for N > D and N < D."""
     rows = (gaussian_rows(n, device=device) for n in (60, 6))
     return largest(*(error_of_log_px(PPCA(3).fit(x), x) for x in rows))
 
 
 @SECTION.row("PPCA: the likelihood is at its maximum", tolerance=1e-6)
 def maximum_likelihood(device: str = "cpu") -> float:
-    """PPCA is where the likelihood has no slope, and of all such places the highest one.
+    """PPCA is at a stationary point of the likelihood, and at the highest one.
 
     Slopes of the mean of log p(x) in nats per unit, and its height in nats,
     -(sum of log l_1, ..., log l_K + (D - K) log sigma2 + D log 2 pi + D) / 2 with the largest eigenvalues l.
@@ -135,7 +137,7 @@ def maximum_likelihood(device: str = "cpu") -> float:
 
 @SECTION.row("PPCA: zero variance of the weights", tolerance=1e-12)
 def zero_variance(device: str = "cpu") -> float:
-    """With the exact posterior log p(x, z) - log q(z | x) = log p(x) for every z; relative."""
+    """With the exact posterior, log p(x, z) - log q(z | x) = log p(x) for every z; the error is relative."""
     x = gaussian_rows(device=device)
     ppca = PPCA(3).fit(x)
     with no_grad():
@@ -145,7 +147,7 @@ def zero_variance(device: str = "cpu") -> float:
 
 @SECTION.row("PPCA: importance sampling, misses of 20", tolerance=3)
 def importance_sampling(device: str = "cpu", n_seeds: int = 20) -> float:
-    """Seeds of `log_likelihood` whose mean over rows misses the exact one by more than two of its standard errors.
+    """Counts the seeds at which the mean of `log_likelihood` misses the exact one by more than two standard errors.
 
     The proposal is the exact posterior with a standard deviation 1.2 times too large. One miss in 20 is to be expected.
     """
@@ -159,7 +161,7 @@ def importance_sampling(device: str = "cpu", n_seeds: int = 20) -> float:
 
 
 def mean_bounds(model: VAE, x: Any, k: int) -> numpy.ndarray:
-    """The expectation of the bound of k draws for each row, by quadrature; for one latent unit.   (N, D) -> (N,)"""
+    """Returns the expected bound with k samples for each row, by quadrature over one latent unit.   (N, D) -> (N,)"""
     e, w = normal_nodes(k, n=41)
     draws = asarray(e.T[:, :, None].copy(), model.device)
     rows = (x[i : i + 1].repeat(len(e), axis=0) for i in range(len(x)))
@@ -169,7 +171,7 @@ def mean_bounds(model: VAE, x: Any, k: int) -> numpy.ndarray:
 
 @SECTION.row("PPCA: bound of one draw, closed form", tolerance=1e-9)
 def bound_of_one_draw(device: str = "cpu") -> float:
-    """The importance-weighted bound of one draw is on average log p(x) - KL(q || p(z | x)), in closed form."""
+    """The expected importance-weighted bound with one sample is log p(x) - KL(q || p(z | x)), in closed form."""
     x = gaussian_rows(n=6, device=device)
     ppca = PPCA(1).fit(x)
     gap = 0.5 * (2.0**2 - 1) - math.log(2.0)
@@ -179,7 +181,7 @@ def bound_of_one_draw(device: str = "cpu") -> float:
 
 @SECTION.row("PPCA: bounds rise with the draws", tolerance=0)
 def bounds_rise(device: str = "cpu") -> float:
-    """ELBO < bound of 2 draws < bound of 3 draws < log p(x), on average over the draws.
+    """ELBO < bound with 2 samples < bound with 3 samples < log p(x), in expectation over the samples.
 
     The figure is what the least of these rises lacks of 0.01 nat.   Source: Burda, Grosse & Salakhutdinov (2016),
     theorem 1.
@@ -206,7 +208,7 @@ def quadrature(device: str = "cpu") -> float:
 def linear_vae_gap(
     x: Any, k: int, epochs: int, batch_size: int, learning_rate: float = 5e-2, device: str = "cpu"
 ) -> float:
-    """PPCA's mean log p(x) less the mean ELBO of a linear VAE that `fit` trained on the same rows, in nats.
+    """Returns PPCA's mean log p(x) minus the mean ELBO of a linear VAE that `fit` trained on the same rows, in nats.
 
     A VAE with linear encoder and decoder and one learned standard deviation has the likelihood of PPCA as its optimum.
     The ELBO's expectation is exact: E[f(e)] of a quadratic f is its mean over e = +- sqrt(K) along each axis.
@@ -227,7 +229,7 @@ def linear_vae_gap(
 
 @SECTION.row("linear VAE: distance from PPCA's optimum", tolerance=0.02)
 def linear_vae(device: str = "cpu") -> float:
-    """A linear VAE that `fit` trains reaches the likelihood of PPCA, in nats a datapoint."""
+    """A linear VAE trained by `fit` reaches the likelihood of PPCA; the gap is in nats per datapoint."""
     images = data.draw_digits(500, seed=0).images.reshape(500, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(500, 49)
     x = asarray(images.astype(numpy.float64), device)
     return abs(linear_vae_gap(x, k=3, epochs=400, batch_size=50, device=device))
@@ -237,13 +239,13 @@ def linear_vae(device: str = "cpu") -> float:
 
 
 def digit_vae(device: str = "cpu") -> tuple[VAE, Any]:
-    """A VAE with a 2-D latent space, trained by `fit` on small drawn digits, in float64, and its data."""
+    """Returns a VAE with a 2-D latent space, trained by `fit` on small drawn digits, in float64, and its data."""
     return _digit_vae(device, device_module(device))
 
 
 @cache
 def _digit_vae(device: str, xp: ModuleType) -> tuple[VAE, Any]:
-    """One for each array library, as a test may put another one in CuPy's place."""
+    """Trains one VAE per array library, since a test may replace CuPy by another library."""
     images = data.draw_digits(2000, seed=0).images.reshape(2000, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(2000, 196)
     x = asarray((images > 0.5).astype(numpy.float64), device)
     model = VAE.mlp(196, 2, hidden=(64,), activation="tanh").to(device, numpy.float64)
@@ -252,7 +254,7 @@ def _digit_vae(device: str, xp: ModuleType) -> tuple[VAE, Any]:
 
 
 def line_vae(device: str = "cpu") -> tuple[VAE, Any]:
-    """A VAE with one latent unit, and a standard deviation of its own for every entry of x; not trained."""
+    """Returns an untrained VAE with one latent unit and a separate standard deviation for every entry of x."""
     model = VAE.mlp(4, 1, hidden=(6,), activation="tanh", likelihood="gaussian", std="decoder").to(dtype=numpy.float64)
     rng = numpy.random.default_rng(0)
     for parameter in model.parameters():
@@ -262,7 +264,7 @@ def line_vae(device: str = "cpu") -> tuple[VAE, Any]:
 
 @SECTION.row("{} VAE: ELBO + KL = log p(x)", tolerance=1e-6, each={"1-D": line_vae, "2-D": digit_vae})
 def evidence(model_and_rows: Callable[[str], tuple[VAE, Any]], device: str = "cpu", n: int = 5) -> float:
-    """L(x) + KL(q(z | x) || p(z | x)) = log p(x): the ELBO with its analytic KL against a quadrature of both terms.
+    """L(x) + KL(q(z | x) || p(z | x)) = log p(x), the ELBO with its analytic KL against a quadrature of both terms.
 
     Source: deck, "The per-datapoint ELBO".
     """
@@ -276,7 +278,7 @@ def evidence(model_and_rows: Callable[[str], tuple[VAE, Any]], device: str = "cp
 
 @SECTION.row("2-D VAE: log p(x) by two quadratures", tolerance=1e-5)
 def two_quadratures(device: str = "cpu", n: int = 5) -> float:
-    """log p(x) on a grid over z, by `exact_posterior`, and on nodes of the best Normal, weighted by 1 / q."""
+    """log p(x) on the grid of `exact_posterior` = log p(x) on the nodes of the best Normal, weighted by 1 / q."""
     model, x = digit_vae(device)
     errors = []
     for row in (x[i : i + 1] for i in range(n)):
@@ -287,7 +289,7 @@ def two_quadratures(device: str = "cpu", n: int = 5) -> float:
 
 @SECTION.row("2-D VAE: importance sampling, quadrature", tolerance=0.05)
 def importance_sampling_of_digits(device: str = "cpu", n: int = 10) -> float:
-    """Mean distance of log p(x) by 5,000 importance samples from quadrature, in nats."""
+    """Importance sampling with 5,000 samples agrees with quadrature on log p(x); the mean distance is in nats."""
     model, x = digit_vae(device)
     log_px, _, _ = evaluation.log_likelihood(model, x[:n], n_samples=5000)
     return float(numpy.mean([abs(log_px[i] - exact_posterior(model, x[i : i + 1]).log_px) for i in range(n)]))
@@ -295,7 +297,7 @@ def importance_sampling_of_digits(device: str = "cpu", n: int = 10) -> float:
 
 @SECTION.row("2-D VAE: encoder < best Normal < log p(x)", tolerance=0)
 def refinement(device: str = "cpu", n: int = 3) -> float:
-    """L(x) of the encoder's q < L(x) of the best Normal for this x < log p(x): by how much that fails, in nats."""
+    """L(x) with the encoder's q < L(x) with the best Normal for this x < log p(x); the violation is in nats."""
     model, x = digit_vae(device)
     gaps = []
     for row in (x[i : i + 1] for i in range(n)):

@@ -26,7 +26,7 @@ def error_of_fit(
     quantity: str = "elbo",
     **options: Any,
 ) -> float:
-    """The largest error of `fit` in two epochs: of a parameter at their end, or of an epoch's mean of the bound.
+    """Returns the largest error of `fit` over two epochs, in a final parameter or in an epoch's mean bound.
 
     models: one model twice, for `fit` and for the loop; its pixels are binarised anew at every step.
     minibatches: gives for an epoch the rows of each step, and the share of this step in the mean of the epoch.

@@ -36,7 +36,7 @@ class Case:
     domains: tuple[Draw, ...]
 
     def inputs(self) -> list[numpy.ndarray]:
-        """One float64 array for each argument; the same ones every time."""
+        """Returns one float64 array per argument, the same ones every time."""
         rng = numpy.random.default_rng(0)
         return [numpy.asarray(draw(rng)) for draw in self.domains]
 
@@ -55,32 +55,32 @@ class AdjointPair:
 
 
 def real(*shape: int) -> Draw:
-    """Normal(0, 1)"""
+    """x ~ Normal(0, 1)"""
     return lambda rng: rng.standard_normal(shape)
 
 
 def positive(*shape: int) -> Draw:
-    """Uniform on [1/2, 2)"""
+    """x ~ Uniform[1/2, 2)"""
     return lambda rng: rng.uniform(0.5, 2.0, shape)
 
 
 def unit(*shape: int) -> Draw:
-    """Uniform on [1/10, 9/10), inside the unit interval"""
+    """x ~ Uniform[1/10, 9/10), inside the unit interval"""
     return lambda rng: rng.uniform(0.1, 0.9, shape)
 
 
 def whole(*shape: int) -> Draw:
-    """-2, -1, ..., 2: half a unit away from every value that `halves` takes"""
+    """Draws from {-2, -1, ..., 2}, half a unit away from every value that `halves` takes."""
     return lambda rng: rng.integers(-2, 3, shape).astype(numpy.float64)
 
 
 def halves(*shape: int) -> Draw:
-    """-2.5, -1.5, ..., 2.5: half a unit away from kinks at whole numbers"""
+    """Draws from {-2.5, -1.5, ..., 2.5}, half a unit away from kinks at whole numbers."""
     return lambda rng: rng.integers(-3, 3, shape) + 0.5
 
 
 def distinct(*shape: int) -> Draw:
-    """No two entries closer than 1/4, so that the largest and the smallest stay what they are"""
+    """Draws entries at least 1/4 apart, so that a small step does not change which is the largest or smallest."""
     return lambda rng: rng.permutation(numpy.prod(shape, dtype=int)).reshape(shape) / 4 - 1
 
 
@@ -88,7 +88,7 @@ def distinct(*shape: int) -> Draw:
 
 
 def row(function: Callable[..., Any], reference: Callable[..., Any], *domains: Draw) -> Case:
-    """A Case with the domains as arguments."""
+    """Returns a Case whose arguments are drawn from the domains."""
     return Case(function, reference, domains)
 
 
@@ -98,20 +98,20 @@ def broadcast_rows(
     first: Callable[..., Draw] = real,
     second: Callable[..., Draw] = real,
 ) -> list[Case]:
-    """Rows of a function of two arguments: equal shapes, and every way in which one is stretched to the other."""
+    """Returns rows for a function of two arguments: equal shapes, and every way of broadcasting one to the other."""
     shapes = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (2, 1, 4)), ((), (2, 3)), ((2, 3), ()), ((), ())]
     return [row(function, reference, first(*x), second(*y)) for x, y in shapes]
 
 
 def entry_rows(function: Callable[..., Any], reference: Callable[..., Any], domain: Callable[..., Draw]) -> list[Case]:
-    """Rows of a function of one argument: an array and a single number."""
+    """Returns rows for a function of one argument: an array and a single number."""
     return [row(function, reference, domain(3, 4)), row(function, reference, domain())]
 
 
 def reduction_rows(
     function: Callable[..., Any], reference: Callable[..., Any], domain: Callable[..., Draw] = real
 ) -> list[Case]:
-    """Rows of a function that takes axis and keepdims."""
+    """Returns rows for a function that takes axis and keepdims."""
     rows = []
     for shape, axis in [((3, 4), None), ((3, 4), 0), ((2, 3, 2), -1), ((2, 3, 2), (0, 2)), ((), None)]:
         for keepdims in (False, True):
@@ -126,17 +126,17 @@ def _with(function: Callable[..., Any], *arguments: Any, **options: Any) -> Call
 
 
 def _both(name: str, *arguments: Any, **options: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """A function of `ops` and NumPy's of the same name, with the same further arguments."""
+    """Returns a function of `ops` and NumPy's function of the same name, with the same further arguments."""
     return _with(getattr(ops, name), *arguments, **options), _with(getattr(numpy, name), *arguments, **options)
 
 
 def _special(name: str) -> Callable[..., Any]:
-    """A function of scipy.special, imported when it is called."""
+    """Returns a function of scipy.special, imported when it is called."""
     return lambda *arguments, **options: getattr(import_module("scipy.special"), name)(*arguments, **options)
 
 
 def _beside(x: Any, index: Any) -> Any:
-    """An index, or a tuple of them, whose arrays lie on the device of x."""
+    """Returns an index, or a tuple of indices, with its arrays on the device of x."""
     if isinstance(index, tuple):
         return tuple(_beside(x, part) for part in index)
     if isinstance(index, numpy.ndarray):
@@ -165,13 +165,13 @@ def _scatter_rows(*indices: Any) -> list[Case]:
 
 
 def _drawn(x: Any, shape: tuple[int, ...]) -> Any:
-    """Normal(0, 1) on the device of x; the same every time."""
+    """Draws from Normal(0, 1) on the device of x, the same values every time."""
     device = device_of(x.data if isinstance(x, Tensor) else x)
     return asarray(numpy.random.default_rng(1).standard_normal(shape), device)
 
 
 def _sum_to_reference(shape: tuple[int, ...]) -> Callable[[numpy.ndarray], numpy.ndarray]:
-    """Every entry of x added to the entry of y that broadcasting would copy there."""
+    """Adds every entry of x to the entry of y that broadcasting would copy there."""
 
     def reference(x: numpy.ndarray) -> numpy.ndarray:
         y = numpy.zeros(shape)
@@ -186,7 +186,7 @@ Margins = tuple[tuple[int, int], tuple[int, int]]
 
 
 def loop_conv2d(x: numpy.ndarray, kernel: numpy.ndarray, stride: tuple[int, int], margins: Margins) -> numpy.ndarray:
-    """ops.conv2d, pixel by pixel.   margins: ((top, bottom), (left, right))"""
+    """Computes ops.conv2d pixel by pixel.   margins: ((top, bottom), (left, right))"""
     x = numpy.pad(x, ((0, 0), *margins, (0, 0)))
     h, w = _places(x.shape, kernel.shape, stride)
     y = numpy.zeros((len(x), h, w, kernel.shape[3]))
@@ -198,7 +198,7 @@ def loop_conv2d(x: numpy.ndarray, kernel: numpy.ndarray, stride: tuple[int, int]
 def loop_conv_transpose2d(
     x: numpy.ndarray, kernel: numpy.ndarray, stride: tuple[int, int], margins: Margins, output_shape: tuple[int, int]
 ) -> numpy.ndarray:
-    """ops.conv_transpose2d, pixel by pixel: what loop_conv2d reads, this adds to."""
+    """Computes ops.conv_transpose2d pixel by pixel, adding to the pixels that loop_conv2d reads."""
     (top, bottom), (left, right) = margins
     h, w = output_shape
     y = numpy.zeros((len(x), top + h + bottom, left + w + right, kernel.shape[2]))
@@ -210,7 +210,7 @@ def loop_conv_transpose2d(
 def loop_conv2d_kernel(
     x: numpy.ndarray, g: numpy.ndarray, kernel_size: tuple[int, int], stride: tuple[int, int], margins: Margins
 ) -> numpy.ndarray:
-    """ops.conv2d_kernel, pixel by pixel."""
+    """Computes ops.conv2d_kernel pixel by pixel."""
     x = numpy.pad(x, ((0, 0), *margins, (0, 0)))
     y = numpy.zeros((*kernel_size, x.shape[3], g.shape[3]))
     for i, j, a, b in numpy.ndindex(*g.shape[1:3], *kernel_size):
@@ -219,7 +219,7 @@ def loop_conv2d_kernel(
 
 
 def _places(padded: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, int]) -> tuple[int, int]:
-    """(H', W') of the windows on padded images (N, H, W, C)."""
+    """Returns (H', W'), the number of windows down and across in padded images (N, H, W, C)."""
     return tuple((padded[i + 1] - kernel[i]) // stride[i] + 1 for i in (0, 1))
 
 
@@ -235,7 +235,7 @@ class Convolution:
 
     @property
     def y(self) -> tuple[int, int, int, int]:
-        """The shape of the result."""
+        """Returns the shape of the result."""
         padded = (0, *(n + sum(margin) for n, margin in zip(self.x[1:3], self.margins, strict=True)))
         return (self.x[0], *_places(padded, self.kernel, self.stride), self.kernel[3])
 
@@ -262,7 +262,7 @@ def loop_lstm(
     counts: tuple[int, ...],
     dropout: numpy.ndarray | None = None,
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """h and c of ops.lstm by rows, one sequence after the other, one step after the other."""
+    """Computes h and c of ops.lstm sequence by sequence and step by step."""
     size = h0.shape[1]
     hs, cs = numpy.empty((2, len(inputs), size))
     for n, (h, c) in enumerate(zip(h0, c0, strict=True)):
@@ -293,7 +293,7 @@ def _normal_reference(event_ndim: int) -> Callable[..., Any]:
 
 
 def _lstm_rows() -> list[Case]:
-    """Steps of equal and of unequal counts; alone, with a constant, with dropout, and normalised with both."""
+    """Returns rows with equal and unequal counts: plain, with a constant, with dropout, and normalised with both."""
 
     def rows_of(counts: tuple[int, ...], size: int, constant: bool, dropped: bool, normalized: bool) -> Case:
         shapes = [(sum(counts), 4 * size), (size, 4 * size), (counts[0], size), (counts[0], size)]
@@ -320,7 +320,7 @@ def _lstm_rows() -> list[Case]:
 
 
 def _lstm_step_rows() -> list[Case]:
-    """h and c of one step, side by side: alone, with a constant, and normalised."""
+    """Returns rows for h and c of one step, side by side: plain, with a constant, and normalised."""
     shapes = [(2, 12), (3, 12), (2, 3), (2, 3), (2, 12), (12,), (12,), (3,), (3,)]
     return [
         row(
@@ -341,7 +341,7 @@ def loop_gru(
     *,
     counts: tuple[int, ...],
 ) -> numpy.ndarray:
-    """ops.gru by rows, one sequence after the other, one step after the other."""
+    """Computes ops.gru sequence by sequence and step by step."""
     size = h0.shape[1]
     hs = numpy.empty((len(inputs), size))
     for n, h in enumerate(h0):
@@ -354,7 +354,7 @@ def loop_gru(
 
 
 def _gru_rows() -> list[Case]:
-    """Steps of equal and of unequal counts, alone and with a constant."""
+    """Returns rows with equal and unequal counts, plain and with a constant."""
 
     def rows_of(counts: tuple[int, ...], size: int, constant: bool) -> Case:
         shapes = [(sum(counts), 3 * size), (size, 3 * size), (size,), (counts[0], size)]
@@ -366,7 +366,7 @@ def _gru_rows() -> list[Case]:
 
 
 def _gru_step_rows() -> list[Case]:
-    """One step, alone and with a constant."""
+    """Returns rows for one step, plain and with a constant."""
     shapes = [(2, 9), (3, 9), (3,), (2, 3), (2, 9)]
     return [row(ops.gru_step, _with_counts(loop_gru, (2,)), *(real(*shape) for shape in shapes[:n])) for n in (4, 5)]
 
@@ -635,14 +635,14 @@ ADJOINT_PAIRS: dict[str, AdjointPair] = {
 
 
 def primitives() -> dict[str, Primitive]:
-    """Every primitive of the engine and of the modules of `ops`, by its name."""
+    """Returns every primitive of the engine and of the modules of `ops`, by name."""
     modules = [autodiff, *(import_module(f"{ops.__name__}.{module.name}") for module in iter_modules(ops.__path__))]
     found = [value for module in modules for value in vars(module).values() if isinstance(value, Primitive)]
     return {str(primitive): primitive for primitive in found}
 
 
 def composites() -> dict[str, Callable[..., Any]]:
-    """Every public function of `ops` that is not a primitive, by its name."""
+    """Returns every public function of `ops` that is not a primitive, by name."""
     return {
         name: value
         for name, value in vars(ops).items()
@@ -655,12 +655,12 @@ def composites() -> dict[str, Callable[..., Any]]:
 
 @SECTION.row("{}", tolerance=1e-6, each=CASES | COMPOSITES)
 def check_cases(cases: list[Case], device: str = "cpu") -> float:
-    """The largest error of the gradients of one operation, orders 1 and 2."""
+    """Returns the largest error in the gradients of one operation, of orders 1 and 2."""
     return largest(*(check_case(case, device) for case in cases))
 
 
 def check_case(case: Case, device: str = "cpu", order: int = 2) -> float:
-    """Value, types and gradients of one row. Returns the largest error of its gradients; raises AssertionError.
+    """Checks value, types and gradients of one row, and returns the largest error of its gradients.
 
     GradientError, for gradients of order 1 to `order` that are off by more than 1e-6, is an AssertionError.
     """
@@ -670,7 +670,7 @@ def check_case(case: Case, device: str = "cpu", order: int = 2) -> float:
 
 
 def check_value(case: Case, device: str = "cpu") -> None:
-    """The function equals its reference, on arrays and on Tensors, and is finite."""
+    """Checks that the function equals its reference, on arrays and on Tensors, and is finite."""
     arrays = case.inputs()
     expected = numpy.asarray(case.reference(*arrays))
     on_device = [asarray(x, device) for x in arrays]
@@ -685,7 +685,7 @@ def check_value(case: Case, device: str = "cpu") -> None:
 
 
 def check_types(case: Case, device: str = "cpu") -> None:
-    """float32 in gives float32 out, and float32 cotangents, float64 likewise; no input is written to."""
+    """Checks that float32 inputs give float32 results and cotangents, likewise float64, and stay unchanged."""
     for dtype in (numpy.float32, numpy.float64):
         arrays = [x.astype(dtype) for x in case.inputs()]
         for x in arrays:
@@ -703,7 +703,7 @@ def check_types(case: Case, device: str = "cpu") -> None:
 
 
 def check_unwanted(case: Case, device: str = "cpu") -> None:
-    """The row of a primitive: for each input, only the rules of the arguments that it was given as are asked."""
+    """Checks that a gradient by one input asks only for the rules of the argument positions that this input fills."""
     inputs = [Tensor(asarray(x, device)) for x in case.inputs()]
     node = case.function(*inputs)
     primitive = node.primitive
@@ -721,7 +721,7 @@ def check_unwanted(case: Case, device: str = "cpu") -> None:
 
 @SECTION.row("adjoint: {}", tolerance=1e-14, each=ADJOINT_PAIRS)
 def check_adjoint(pair: AdjointPair, device: str = "cpu") -> float:
-    """|<A x, y> - <x, A' y>| / (|A x| |y|), which rounding alone keeps from 0. Raises AssertionError above 1e-14."""
+    """|<A x, y> - <x, A' y>| / (|A x| |y|) = 0 up to rounding; raises AssertionError above 1e-14."""
     rng = numpy.random.default_rng(0)
     x, y = rng.standard_normal(pair.x_shape), rng.standard_normal(pair.y_shape)
     forward, adjoint = to_numpy(pair.forward(asarray(x, device))), to_numpy(pair.adjoint(asarray(y, device)))

@@ -49,7 +49,7 @@ OUTPUTS = ([0.3, -0.8, -0.4, 0.2], [-0.5, 0.1, 0.3, -0.1])
 
 
 def _decoded(decoder: Any, outputs: list[float]) -> Any:
-    """The distribution that a decoder makes of the outputs of its network."""
+    """Returns the distribution that a decoder makes from the outputs of its network."""
     n = 2 * decoder.outputs_per_entry("decoder")
     return decoder.of(lambda z: z, "decoder", 1)(numpy.array(outputs[:n]))
 
@@ -73,12 +73,12 @@ PAIRS = {f"{q.__name__}, {p.__name__}": (EXAMPLES[q][0], EXAMPLES[p][1]) for q, 
 
 
 def on(device: str, distribution: Any) -> Any:
-    """A copy of the distribution on a device."""
+    """Returns a copy of the distribution on a device."""
     return copy.deepcopy(distribution).to(device)
 
 
 def log_prob(distribution: Any, x: numpy.ndarray, device: str) -> numpy.ndarray:
-    """log p(x), computed on a device; from and to NumPy."""
+    """Returns log p(x), computed on a device; input and result are NumPy arrays."""
     return to_numpy(on(device, distribution).log_prob(asarray(x, device)))
 
 
@@ -99,7 +99,7 @@ def entropy(distribution: Any, device: str = "cpu") -> float:
 
 @SECTION.row("{}: mean score is 0", tolerance=1e-10, each=DISTRIBUTIONS)
 def score(distribution: Any, device: str = "cpu") -> float:
-    """E[d log p(x) / d parameter] = 0, for every parameter; relative to E|d log p(x) / d parameter| of order 1"""
+    """E[d log p(x) / d parameter] = 0 for every parameter, relative to E|d log p(x) / d parameter| of order 1"""
     x, weight = distribution.quadrature()
     probability = asarray(weight * numpy.exp(log_prob(distribution, x, device)), device)
     parameters = [Tensor(asarray(array, device)) for array in distribution.named_buffers().values()]
@@ -110,7 +110,7 @@ def score(distribution: Any, device: str = "cpu") -> float:
 
 @SECTION.row("{}: moments of draws", tolerance=1e-9, each=NORMAL)
 def normal_moments(distribution: Normal, device: str = "cpu") -> float:
-    """Mean and standard deviation of m + s e, e ~ Normal(0, I), are those of the density p, and m and s themselves."""
+    """Mean and standard deviation of m + s e, e ~ Normal(0, I), equal those of the density p, and m and s."""
 
     def moments(density: Normal, value: Callable[[numpy.ndarray], numpy.ndarray]) -> numpy.ndarray:
         x, weight = density.quadrature()
@@ -127,7 +127,7 @@ def normal_moments(distribution: Normal, device: str = "cpu") -> float:
 
 @SECTION.row("{}: moments of draws", tolerance=2 / 100_000, each=FEW_VALUES)
 def frequencies(distribution: Bernoulli | Categorical, device: str = "cpu", n: int = 100_000) -> float:
-    """The share of each value among draws by evenly spaced u, to 1 / n by inverse CDF; p(x); and `mean`: all one."""
+    """The share of each value among samples at evenly spaced u, to 1 / n by inverse CDF, equals p(x) and `mean`."""
     u = (numpy.arange(n) + 0.5) / n
     x, _ = distribution.quadrature()
     probability = numpy.exp(log_prob(distribution, x, device))
@@ -143,7 +143,7 @@ def frequencies(distribution: Bernoulli | Categorical, device: str = "cpu", n: i
 
 @SECTION.row("{}: moments of draws", tolerance=20 / 40_000, each=OTHERS)
 def expectations(distribution: Any, device: str = "cpu", n: int = 40_000) -> float:
-    """The draws by evenly spaced u, and `mean` and `std`, have the expectations that the density has, by quadrature.
+    """Samples at evenly spaced u, `mean` and `std` have the expectations of the density, by quadrature.
 
     Of an entry x: E[cos t x] and E[sin t x], which are bounded, so that the draws give them to some 1 / n.
     """
@@ -172,7 +172,7 @@ def divergence(pair: tuple[Any, Any], device: str = "cpu") -> float:
 
 @SECTION.row("log p(x) at logits of 800", tolerance=1e-12)
 def extreme_logits(device: str = "cpu") -> float:
-    """log p(x) of Bernoulli and Categorical is -800 for what logits of 800 rule out, and 0 for what they demand."""
+    """log p(x) of Bernoulli and Categorical is -800 where logits of 800 exclude x, and 0 where they force it."""
     logits = asarray(numpy.array([[800.0, -800.0], [-800.0, 800.0]]), device)
     x = asarray(numpy.array([[1.0, 0.0], [1.0, 1.0]]), device)
     y = asarray(numpy.array([0, 0]), device)
@@ -182,7 +182,7 @@ def extreme_logits(device: str = "cpu") -> float:
 
 @SECTION.row("noise: {} draws", tolerance=1.95 / 200_000**0.5, each={"normal": "normal", "uniform": "uniform"})
 def noise(kind: str, device: str = "cpu", n: int = 200_000) -> float:
-    """The largest distance between the distribution functions of n draws and of what they are drawn from.
+    """The distribution function of n samples is close to the true one; the figure is the largest distance.
 
     Kolmogorov and Smirnov: of n true draws it exceeds 1.95 / sqrt(n) once in a thousand times.
     """
@@ -194,7 +194,7 @@ def noise(kind: str, device: str = "cpu", n: int = 200_000) -> float:
 
 
 def small_model(device: str, **settings: Any) -> tuple[VAE, Any]:
-    """A VAE of 5 observed and 2 latent units in float64, all of whose parameters count, and 24 rows of data for it."""
+    """Returns a VAE with 5 observed and 2 latent units in float64, all of whose parameters matter, and 24 rows."""
     model = VAE.mlp(**{"input_size": 5, "latent_size": 2, "hidden": (3,), "activation": "tanh"} | settings)
     model.to(dtype=numpy.float64)
     rng = numpy.random.default_rng(0)
@@ -205,16 +205,16 @@ def small_model(device: str, **settings: Any) -> tuple[VAE, Any]:
 
 @SECTION.row("decoders: mean and standard deviation", tolerance=1e-6)
 def decoders(device: str = "cpu") -> float:
-    """p(x | z) has the mean and the standard deviation that its network and `std` say; relative, in float32."""
+    """p(x | z) has the mean and standard deviation that its network and `std` define; relative, in float32."""
     model, _ = small_model(device)
     z = asarray(numpy.random.default_rng(1).standard_normal((6, 2)), device)
-    output = to_numpy(model.decoder.network(z).data)
+    output = to_numpy(model.decoder.network(z))
     with no_grad():
         errors = [to_numpy(model.decoder(z).mean) * (1 + numpy.exp(-output)) - 1]
         model, _ = small_model(device, likelihood="poisson")
         errors.append(to_numpy(model.decoder(z).mean) * (numpy.exp(-output) + 2.0**-24) - 1)
         model, _ = small_model(device, likelihood="negative-binomial")
-        log_mean, raw = numpy.split(to_numpy(model.decoder.network(z).data), 2, axis=1)
+        log_mean, raw = numpy.split(to_numpy(model.decoder.network(z)), 2, axis=1)
         mean, counts = 1 / (numpy.exp(-log_mean) + 2.0**-24), model.decoder(z)
         variance = mean + mean**2 * (1 / (1e-3 + numpy.exp(raw)) + 1e-6)
         errors += [to_numpy(counts.mean) / mean - 1, to_numpy(counts.std) ** 2 / variance - 1]
@@ -230,7 +230,7 @@ def decoders(device: str = "cpu") -> float:
 
 @SECTION.row("ELBO and bound of several draws", tolerance=1e-12)
 def samples(device: str = "cpu") -> float:
-    """L(x) with several draws of z is the mean of those with one; the bound is the log of the mean of the weights."""
+    """L(x) with several samples of z is the mean of L(x) with one each; the bound is the log of the mean weight."""
     model, x = small_model(device)
     draws = asarray(numpy.random.default_rng(1).standard_normal((3, len(x), 2)), device)
     with no_grad():
@@ -244,7 +244,7 @@ def samples(device: str = "cpu") -> float:
 
 @SECTION.row("N/M estimator is unbiased", tolerance=1e-12)
 def minibatches(device: str = "cpu", size: int = 7) -> float:
-    """The sum over an epoch's minibatches of (M / N) times d/d parameters (N / M) sum of L(x) is that over all N.
+    """sum over minibatches of (M / N) grad[(N / M) sum over the minibatch of L(x)] = grad[sum over all N of L(x)]
 
     So the estimator is unbiased for a minibatch that is drawn with a probability in proportion to its rows.
     Source: deck, "Mini-batch gradient estimation"; Kingma & Welling (2014), equation 8.
@@ -294,7 +294,7 @@ def epochs_of_fit(name: str, device: str = "cpu", n_samples: int = 3) -> float:
 
 @SECTION.row("evaluate and log_likelihood", tolerance=1e-9)
 def scores(device: str = "cpu") -> float:
-    """`evaluate` and `log_likelihood` are their formulas over the rows, in batches that do not divide them evenly."""
+    """`evaluate` and `log_likelihood` equal their formulas over the rows, in batches that do not divide them evenly."""
     model, x = small_model(device)
     noises = [Noise(0, batch, device) for batch in range(4)]
     with no_grad():

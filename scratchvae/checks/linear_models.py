@@ -26,7 +26,7 @@ SECTION = Section("linear models")
 
 
 def principal_directions(device: str = "cpu") -> tuple[Any, Any, Any, float]:
-    """Centred rows; the W to begin with; the first three principal directions, (3, D); the error that they leave."""
+    """Returns centred rows, the initial W, the first three principal directions (3, D), and the error they leave."""
     x = centre(gaussian_rows(device=device))[1]
     w = asarray(numpy.random.default_rng(1).standard_normal((x.shape[1], 3)), device)
     model = PCA(3).fit(x)
@@ -35,7 +35,7 @@ def principal_directions(device: str = "cpu") -> tuple[Any, Any, Any, float]:
 
 @SECTION.row("PCA: alternating minimisation is the SVD", tolerance=1e-9)
 def alternating_minimisation(device: str = "cpu", n_steps: int = 500) -> float:
-    """Alternating least squares reaches the error of the singular value decomposition, and its subspace; relative.
+    """Alternating least squares reaches the error and the subspace of the singular value decomposition; relative.
 
     The error after the z step, and after the W step.
     """
@@ -47,7 +47,7 @@ def alternating_minimisation(device: str = "cpu", n_steps: int = 500) -> float:
 
 @SECTION.row("PCA: the slide's z = W'x fails as it must", tolerance=1e-9)
 def slide(device: str = "cpu", n_steps: int = 500) -> float:
-    """With z = W'x, as on the slide, it finds the subspace, W = V M, but M becomes M'^-1 at every step, for ever.
+    """With z = W'x, as on the deck's slide, it finds the subspace, W = V M, but M becomes M'^-1 at every step.
 
     After the z step the error is ||X (I - V M M' V')||^2, here at least twice the optimum; relative.
     """
@@ -66,7 +66,7 @@ def slide(device: str = "cpu", n_steps: int = 500) -> float:
 
 @SECTION.row("PPCA: EM reaches the closed form", tolerance=1e-5)
 def em_reaches_the_closed_form(device: str = "cpu") -> float:
-    """PPCA by EM has the sigma2, the W and the likelihood of the closed form; relative to the largest entry."""
+    """PPCA by EM has the sigma2, W and likelihood of the closed form; relative to the largest entry."""
     errors = []
     for n in (60, 6):
         x = gaussian_rows(n, device=device)
@@ -78,8 +78,7 @@ def em_reaches_the_closed_form(device: str = "cpu") -> float:
 
 @SECTION.row("EM: log p(x), dense, and it never falls", tolerance=1e-10)
 def em_never_falls(device: str = "cpu", n_steps: int = 100) -> float:
-    """EM of PPCA and of factor analysis gives the likelihood of its parameters, by the dense covariance, and no step
-    lowers it; in nats."""
+    """EM of PPCA and of factor analysis reports the likelihood of its parameters, and no step lowers it; in nats."""
     x = centre(gaussian_rows(device=device))[1]
     standard = x / (x**2).mean(axis=0) ** 0.5
     w = asarray(numpy.random.default_rng(1).standard_normal((x.shape[1], 2)), device)
@@ -107,7 +106,7 @@ def factor_analysis(device: str = "cpu") -> float:
 
 @SECTION.row("FA: no slope at the maximum", tolerance=1e-5)
 def factor_analysis_is_at_a_maximum(device: str = "cpu") -> float:
-    """The mean of log p(x) of the rows has no slope by W, mu and log Psi, in nats per unit of columns of variance 1."""
+    """The mean log p(x) of the rows is stationary in W, mu and log Psi; in nats per unit, for columns of variance 1."""
     rng = numpy.random.default_rng(0)
     rows = rng.standard_normal((400, 1)) * rng.uniform(0.5, 1, 6) + 0.5 * rng.standard_normal((400, 6))
     x = asarray(rows / rows.std(axis=0), device)
@@ -118,7 +117,7 @@ def factor_analysis_is_at_a_maximum(device: str = "cpu") -> float:
 
 
 def two_columns(device: str = "cpu") -> tuple[Any, Any]:
-    """Rows of two columns, (90, 2), of three classes that overlap."""
+    """Returns rows with two columns, (90, 2), and three classes that overlap."""
     rng = numpy.random.default_rng(0)
     y = numpy.repeat([0, 1, 2], [20, 30, 40])
     return asarray(rng.standard_normal((90, 2)) + numpy.array([[0, 0], [1.5, 0], [0, 2]])[y], device), asarray(
@@ -128,7 +127,7 @@ def two_columns(device: str = "cpu") -> tuple[Any, Any]:
 
 @SECTION.row("naive Bayes: densities integrate to 1", tolerance=1e-10)
 def naive_bayes(device: str = "cpu") -> float:
-    """p(x) and each p(x, y) of GaussianNaiveBayes integrate to 1 and to the share of y; p(y | x) is their ratio."""
+    """p(x) and p(x, y) of GaussianNaiveBayes integrate to 1 and to the share of y; p(y | x) is their ratio."""
     x, y = two_columns(device)
     axis = numpy.linspace(-12, 12, 401)
     grid = asarray(numpy.stack(numpy.meshgrid(axis, axis), axis=-1).reshape(-1, 2), device)
@@ -147,7 +146,7 @@ def naive_bayes(device: str = "cpu") -> float:
 
 @SECTION.row("naive Bayes: no slope at the top", tolerance=1e-7)
 def naive_bayes_is_at_the_maximum(device: str = "cpu") -> float:
-    """The mean of log p(x, y) has no slope by theta and log var of GaussianNaiveBayes; in nats per unit."""
+    """The mean log p(x, y) of GaussianNaiveBayes is stationary in theta and log var; in nats per unit."""
     x, y = two_columns(device)
     errors = []
     for shared in (False, True):
@@ -167,7 +166,7 @@ def naive_bayes_is_at_the_maximum(device: str = "cpu") -> float:
 
 @SECTION.row("logistic regression: no slope at the top", tolerance=1e-7)
 def logistic_regression(device: str = "cpu") -> float:
-    """The sum of log p(y | x) - ||w||^2 / (2 C), a row, has no slope by w and b of LogisticRegression.
+    """The sum of log p(y | x) - ||w||^2 / (2 C), per row, is stationary in w and b of LogisticRegression.
 
     With and without a penalty, for two classes and for three; in nats per unit.
     """
@@ -212,7 +211,7 @@ def independent_components(device: str = "cpu") -> float:
 
 @SECTION.row("NMF: updates are steps down the gradient", tolerance=1e-9)
 def multiplicative_updates(device: str = "cpu") -> float:
-    """Each update of NMF is A - (A / (A B B')) (dE/dA) / 2, the like of B; and its figure, -E / ||X||^2, never falls.
+    """Each NMF update is A - (A / (A B B')) (dE/dA) / 2, likewise for B; its score, -E / ||X||^2, never falls.
 
     E = ||X - A B||^2, whose derivatives are central differences.
     """

@@ -46,7 +46,7 @@ class PosteriorOfKnown(Module):
 
 
 def of_known(k: int, device: str, shift: float = 0.0) -> tuple[PPCA, VAE, Any]:
-    """PPCA, the VAE of its known entries, and rows of which about a third is missing, but for a whole one."""
+    """Returns PPCA, the VAE of its known entries, and rows of which about a third is missing, but for one whole row."""
     x = gaussian_rows(n=24, device=device)
     ppca = PPCA(k).fit(x)
     decoder = DecoderOfKnownEntries(as_vae(ppca, device).decoder)
@@ -57,7 +57,7 @@ def of_known(k: int, device: str, shift: float = 0.0) -> tuple[PPCA, VAE, Any]:
 
 
 def exact(ppca: PPCA, x: Any) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-    """log p(x_o), x with E[x_m | x_o], and the standard deviation of each entry given x_o, by dense algebra.
+    """Returns log p(x_o), x with E[x_m | x_o], and the standard deviation of each entry given x_o, by dense algebra.
 
     x_o ~ Normal(mu_o, C_oo),   E[x_m | x_o] = mu_m + C_mo C_oo^-1 (x_o - mu_o),   C = W W' + s^2 I
     """
@@ -76,7 +76,7 @@ def exact(ppca: PPCA, x: Any) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarr
 
 @SECTION.row("PPCA, known entries: zero variance", tolerance=1e-11)
 def zero_variance(device: str = "cpu") -> float:
-    """With the exact posterior log p(x_o, z) - log q(z | x_o) = log p(x_o) for every z; relative."""
+    """With the exact posterior, log p(x_o, z) - log q(z | x_o) = log p(x_o) for every z; the error is relative."""
     ppca, model, x = of_known(1, device)
     with no_grad():
         log_w = to_numpy(model.log_weights(x, Noise(0, device=device), n_samples=20))
@@ -85,7 +85,7 @@ def zero_variance(device: str = "cpu") -> float:
 
 @SECTION.row("PPCA, known entries: importance, misses of 20", tolerance=3)
 def importance_sampling(device: str = "cpu", n_seeds: int = 20) -> float:
-    """Seeds of `log_likelihood` whose mean over rows misses the exact one by more than two of its standard errors."""
+    """Counts the seeds at which the mean of `log_likelihood` misses the exact one by more than two standard errors."""
     ppca, model, x = of_known(3, device)
     log_p, misses = exact(ppca, x)[0].mean(), 0
     for seed in range(n_seeds):
@@ -96,7 +96,7 @@ def importance_sampling(device: str = "cpu", n_seeds: int = 20) -> float:
 
 @SECTION.row("PPCA, known entries: the others' means", tolerance=0.02)
 def conditional_means(device: str = "cpu") -> float:
-    """`impute` gives E[x_m | x_o] from a q that is half a deviation off: the mean of |error|, in deviations given x_o.
+    """`impute` gives E[x_m | x_o] from a q that is off by half a deviation: the mean |error|, in deviations given x_o.
 
     Means without weights are 0.2 off, and those that change a known entry fail as well.
     """
@@ -109,7 +109,7 @@ def conditional_means(device: str = "cpu") -> float:
 
 @SECTION.row("PPCA, known entries: the others' spread", tolerance=0.1)
 def conditional_spread(device: str = "cpu") -> float:
-    """`impute_draws` have the standard deviation of x_m given x_o; the mean of |ratio - 1| over rows and entries."""
+    """`impute_draws` has the standard deviation of x_m given x_o: the mean of |ratio - 1| over rows and entries."""
     ppca, model, x = of_known(2, device, shift=0.5)
     _, filled, std = exact(ppca, x)
     drawn = to_numpy(model.impute_draws(x, n=500, n_samples=2000))
@@ -128,21 +128,21 @@ COLUMNS = (
 
 
 def row(device: str = "cpu") -> Columns:
-    """p(x) of one row of four columns."""
+    """Returns p(x) for one row with four columns."""
     outputs = numpy.array([0.4, 0.9, -0.7, 0.2, -1.0, 1.3])
     return Columns(COLUMNS, asarray(outputs, device), asarray(numpy.array([-0.3]), device))
 
 
 @SECTION.row("Columns: probabilities sum to 1", tolerance=1e-9)
 def total(device: str = "cpu") -> float:
-    """The sum over levels and counts, and the integral over the number in its own unit, is 1."""
+    """The sum over levels and counts, and integral over the number in its own unit, of p(x) is 1."""
     x, weight = row().quadrature()
     return abs((weight * numpy.exp(to_numpy(row(device).log_prob(asarray(x, device))))).sum() - 1)
 
 
 @SECTION.row("Columns: a missing entry is integrated out", tolerance=1e-9)
 def marginals(device: str = "cpu") -> float:
-    """p(x without x_d) = sum over x_d of p(x), for every column d and the most probable values of the others.
+    """p(x without x_d) = sum over x_d of p(x), for every column d at the most probable values of the others.
 
     The weights of counts and levels are 1.
     """
@@ -160,7 +160,7 @@ def marginals(device: str = "cpu") -> float:
 
 @SECTION.row("Columns: moments of draws", tolerance=1e-4)
 def moments(device: str = "cpu", n: int = 100_000) -> float:
-    """Means of x and of cos x, standardised, over draws by evenly spaced u, are those of the density, by quadrature."""
+    """Means of x and cos x, standardised, over samples at evenly spaced u equal those of the density, by quadrature."""
     u = numpy.repeat(((numpy.arange(n) + 0.5) / n)[:, None], len(COLUMNS), axis=1)
     p = row(device)
     drawn = to_numpy(p.sample(asarray(u, device)))

@@ -25,7 +25,7 @@ PROPERTIES, MEANS, STDS = ("logP", "weight"), (2.5, 330.0), (1.4, 60.0)
 
 
 def enlarge(module: Any, std: float = 0.5) -> Any:
-    """The module in float64, its weights large enough that each symbol depends on z and on all before."""
+    """Returns the module in float64, with weights so large that each symbol depends on z and on all earlier symbols."""
     rng = numpy.random.default_rng(7)
     module = module.to(dtype=numpy.float64)
     for parameter in module.parameters():
@@ -34,12 +34,12 @@ def enlarge(module: Any, std: float = 0.5) -> Any:
 
 
 def small_decoder(device: str = "cpu") -> SymbolDecoder:
-    """p(x | z) of two symbols, z (N, 2)."""
+    """Returns p(x | z) over two symbols, for z of shape (N, 2)."""
     return enlarge(SymbolDecoder(2, 2, 4, Noise(3))).to(device)
 
 
 def small_model(encoder: str = "convolutional", device: str = "cpu") -> MoleculeVAE:
-    """A model of strings of "C" and "O", with two properties, K = 2."""
+    """Returns a model of strings of "C" and "O", with two properties, K = 2."""
     model = MoleculeVAE.gru(["C", "O"], 9, 2, 4, encoder, PROPERTIES, MEANS, STDS, seed=3)
     for part, std in ((model.decoder, 0.5), (model.property_decoder, 0.5), (model.encoder, 0.05)):
         enlarge(part, std)
@@ -47,30 +47,30 @@ def small_model(encoder: str = "convolutional", device: str = "cpu") -> Molecule
 
 
 def latents(n: int) -> numpy.ndarray:
-    """n points z.   (n, 2)"""
+    """Returns n points z.   (n, 2)"""
     return numpy.random.default_rng(0).standard_normal((n, 2))
 
 
 def log_prob(decoder: SymbolDecoder, z: numpy.ndarray, x: numpy.ndarray, device: str) -> numpy.ndarray:
-    """log p(x | z) on a device, from and to NumPy."""
+    """Returns log p(x | z), computed on a device; inputs and result are NumPy arrays."""
     with no_grad():
         return to_numpy(decoder(asarray(z, device)).log_prob(asarray(x, device)))
 
 
 def every_string(n: int) -> numpy.ndarray:
-    """All 2^n strings of n symbols 1 and 2, without an end.   (2^n, n)"""
+    """Returns all 2^n strings of n symbols, 1 or 2, without an end.   (2^n, n)"""
     return numpy.array(list(itertools.product([1, 2], repeat=n)), dtype=numpy.int64).reshape(2**n, n)
 
 
 def parameters_of(module: Any) -> dict[str, numpy.ndarray]:
-    """The parameters by name, NumPy's."""
+    """Returns the parameters by name, as NumPy arrays."""
     return {name: to_numpy(array) for name, array in module.named_parameters().items()}
 
 
 def step_by_hand(
     p: dict[str, numpy.ndarray], name: str, symbol: int, h: numpy.ndarray, constant: Any = 0.0
 ) -> numpy.ndarray:
-    """h_t of the GRU of this name, from a symbol and h_(t-1), as its equations stand in papers."""
+    """Returns h_t of the GRU of this name from a symbol and h_(t-1), by the published equations."""
     special, size = import_module("scipy.special"), len(h)
     weight, bias, recurrent, recurrent_bias = (
         p[f"{name}.{part}"] for part in ("weight", "bias", "recurrent", "recurrent_bias")
@@ -81,7 +81,7 @@ def step_by_hand(
 
 
 def probability_by_hand(decoder: SymbolDecoder, x: numpy.ndarray, z: numpy.ndarray) -> float:
-    """log p(x | z) of one string (T,) as its equations stand in papers, symbol by symbol in NumPy and SciPy."""
+    """Returns log p(x | z) of one string (T,) by the published equations, symbol by symbol in NumPy and SciPy."""
     special, p = import_module("scipy.special"), parameters_of(decoder)
     h, before, total = numpy.tanh(z @ p["initial.weight"] + p["initial.bias"]), 0, 0.0
     for symbol in x:
@@ -98,7 +98,7 @@ def probability_by_hand(decoder: SymbolDecoder, x: numpy.ndarray, z: numpy.ndarr
 
 @SECTION.row("strings: log p(x) = its equations, by symbol", tolerance=1e-12)
 def equations(device: str = "cpu") -> float:
-    """log p(x | z) of four strings of 1 to 5 symbols"""
+    """log p(x | z) of four strings of 1 to 5 symbols equals its equations."""
     decoder, z = small_decoder(), latents(4)
     expected = [probability_by_hand(decoder, *pair) for pair in zip(STRINGS, z, strict=True)]
     return largest(log_prob(decoder.to(device), z, STRINGS, device) - expected)
@@ -117,7 +117,7 @@ def total(device: str = "cpu") -> float:
 
 @SECTION.row("strings: what is behind the end changes nothing", tolerance=1e-13)
 def padding(device: str = "cpu") -> float:
-    """log p(x | z) and both encoders, with other rows around, in another order, and 3 numbers more behind the end"""
+    """log p(x | z) and both encoders do not depend on other rows, their order, or 3 further numbers after the end."""
     decoder, z, order = small_decoder(device=device), latents(4), numpy.array([2, 0, 3, 1])
     padded = numpy.pad(STRINGS, ((0, 0), (0, 3)))[order]
     errors = [log_prob(decoder, z[order], padded, device) - log_prob(decoder, z, STRINGS, device)[order]]
@@ -132,7 +132,7 @@ def padding(device: str = "cpu") -> float:
 
 @SECTION.row("strings: frequencies of draws, standard errors", tolerance=4.0)
 def frequencies(device: str = "cpu") -> float:
-    """p(x | z)^(1 / temperature) by step for all strings of up to 2 symbols, against 40,000 draws, two temperatures"""
+    """p(x | z)^(1 / temperature), step by step, for strings of up to 2 symbols = frequencies of 40,000 samples."""
     decoder, z, n, errors = small_decoder(device=device), latents(1), 40_000, []
     with no_grad():
         p = decoder(asarray(z.repeat(n, axis=0), device))
@@ -146,7 +146,7 @@ def frequencies(device: str = "cpu") -> float:
 
 
 def tempered(decoder: SymbolDecoder, z: numpy.ndarray, x: list[int], temperature: float, device: str) -> float:
-    """The probability of a string if each symbol's is raised to 1 / temperature, and normalised."""
+    """Returns the probability of a string when each symbol's is raised to 1 / temperature and normalised."""
     probability = 1.0
     for t, symbol in enumerate(x):
         candidates = numpy.array([[*x[:t], other] for other in range(3)])
@@ -157,7 +157,7 @@ def tempered(decoder: SymbolDecoder, z: numpy.ndarray, x: list[int], temperature
 
 @SECTION.row("strings: beam of full width finds the mode", tolerance=0)
 def beams(device: str = "cpu") -> float:
-    """Against the most probable of all strings that end within 4 symbols or reach 4; greedy = a beam of one
+    """A beam of full width finds the most probable string that ends within 4 symbols or reaches 4; greedy = beam of 1.
 
     Over these 100 points z there are eight such strings, and at half of the points the greedy one is another.
     """
@@ -180,7 +180,7 @@ def beams(device: str = "cpu") -> float:
 
 @SECTION.row("properties: density in their units = SciPy's", tolerance=1e-12)
 def density(device: str = "cpu") -> float:
-    """log p(t | z) by scipy.stats.norm, and E[t | z], with a NaN that leaves its property out"""
+    """log p(t | z) and E[t | z] equal those of scipy.stats.norm, with NaN leaving its property out."""
     stats, z, decoder = import_module("scipy.stats"), latents(3), small_model().property_decoder
     t = numpy.array([[2.0, 300.0], [numpy.nan, 410.0], [numpy.nan, numpy.nan]])
     p, means, stds = parameters_of(decoder), numpy.float32(MEANS), numpy.float32(STDS)
@@ -195,7 +195,7 @@ def density(device: str = "cpu") -> float:
 
 @SECTION.row("properties: those not known = a smaller model", tolerance=1e-13)
 def unknown(device: str = "cpu") -> float:
-    """The joint ELBO with NaN for one property, against a model without it, and with NaN for all, against the ELBO"""
+    """The joint ELBO with NaN for one property equals that of a model without it; with all NaN it equals the ELBO."""
     model, x, noise = small_model(device=device), asarray(STRINGS, device), Noise(2, device=device)
     t = numpy.array([[2.0, 300.0], [1.0, 410.0], [3.0, 200.0], [-1.0, 150.0]])
     smaller = small_model(device=device)
@@ -212,7 +212,7 @@ def unknown(device: str = "cpu") -> float:
 
 @SECTION.row("strings: q(z | x) = its equations", tolerance=1e-12)
 def posterior(device: str = "cpu") -> float:
-    """The convolutional encoder, entry by entry: rows of a table, three sums over 5 rows, relu, an affine function"""
+    """The convolutional encoder equals its equations, entry by entry: a table, three sums over 5 rows, relu, affine."""
     model = small_model(device=device)
     p, q, errors = parameters_of(model.encoder), model.encode(asarray(STRINGS, device)), []
     for i, x in enumerate(STRINGS):
@@ -230,7 +230,7 @@ def posterior(device: str = "cpu") -> float:
 
 @SECTION.row("strings: recurrent q(z | x) = its equations", tolerance=1e-12)
 def recurrent_posterior(device: str = "cpu") -> float:
-    """The last h of one GRU over the symbols, and of one over the symbols backwards; neither reads the end"""
+    """q(z | x) reads the last h of a GRU over the symbols, and of one over the reversed symbols, without the end."""
     model = small_model("recurrent", device)
     p, q, errors = parameters_of(model.encoder), model.encode(asarray(STRINGS, device)), []
     size = model.encoder.gru.forwards.hidden_size
@@ -250,7 +250,7 @@ def recurrent_posterior(device: str = "cpu") -> float:
 
 
 def evidence_on_grid(model: MoleculeVAE, x: Any, t: Any, device: str) -> tuple[numpy.ndarray, numpy.ndarray, float]:
-    """Points z of a grid, log p(x, t, z) on it, and log p(x, t), in nats; t None: without properties."""
+    """Returns points z of a grid, log p(x, t, z) on it, and log p(x, t), in nats; t None leaves the properties out."""
     axis = numpy.linspace(-7, 7, 141)
     z = numpy.stack(numpy.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 1, 2)
     points = asarray(z, device)
@@ -286,7 +286,7 @@ def evidence(device: str = "cpu") -> float:
 
 @SECTION.row("MoleculeVAE: log_likelihood, standard errors", tolerance=3.5)
 def importance_sampling(device: str = "cpu") -> float:
-    """log p(x) of four strings from 4,000 draws of q, against the grid, in standard errors"""
+    """log p(x) of four strings from 4,000 samples of q agrees with the grid; the distance is in standard errors."""
     model, x = small_model(device=device), asarray(STRINGS, device)
     log_px, error, _ = log_likelihood(model, x, 4000)
     exact = [evidence_on_grid(model, x[i : i + 1], None, device)[2] for i in range(len(STRINGS))]

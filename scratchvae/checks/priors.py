@@ -26,14 +26,14 @@ LEARNED = {"mixture": "mixture", "vamp": "vamp"}
 
 
 def mixture(device: str) -> NormalMixture:
-    """Three components of two units, of unequal weights, means and standard deviations; float64."""
+    """Returns three components of two units, with unequal weights, means and standard deviations; float64."""
     means = numpy.array([[0.3, -1.2], [1.5, 0.4], [-0.8, 2.0]])
     log_stds = numpy.array([[-0.4, 0.2], [0.1, -0.3], [-0.6, -0.2]])
     return NormalMixture(numpy.array([0.5, -0.7, 0.2]), means, log_stds).to(device)
 
 
 def density(p: Any, z: numpy.ndarray, device: str) -> numpy.ndarray:
-    """p(z); from and to NumPy."""
+    """Returns p(z); input and result are NumPy arrays."""
     with no_grad():
         return numpy.exp(to_numpy(p.log_prob(asarray(z, device))))
 
@@ -53,7 +53,7 @@ def total(device: str = "cpu") -> float:
 
 @SECTION.row("NormalMixture: moments of draws", tolerance=5e-4)
 def draws(device: str = "cpu", n: int = 4000) -> float:
-    """E[z], E[cos z] and E[sin z] of each unit: of draws by evenly spaced u and nodes e, of the density, and `mean`."""
+    """E[z], E[cos z] and E[sin z] of each unit agree for samples at evenly spaced u and e, the density, and `mean`."""
     p, (e, w) = mixture(device), normal_nodes(2, n=15)
     u = (numpy.arange(n) + 0.5) / n
     z = to_numpy(p.sample(asarray(u[:, None], device), asarray(0 * u[:, None, None] + e, device)))
@@ -68,7 +68,7 @@ def draws(device: str = "cpu", n: int = 4000) -> float:
 
 
 def with_prior(name: str, device: str) -> tuple[VAE, Any]:
-    """The model with one latent unit of `line_vae`, with another prior of three components; its data."""
+    """Returns the one-unit model of `line_vae` with another prior of three components, and its data."""
     settings = {"likelihood": "gaussian", "std": "decoder", "prior": name, "n_components": 3, "activation": "tanh"}
     model = VAE.mlp(4, 1, (6,), **settings).to(dtype=numpy.float64)
     plain, x = line_vae()
@@ -82,7 +82,7 @@ def with_prior(name: str, device: str) -> tuple[VAE, Any]:
 
 @SECTION.row("one standard component = Normal(0, I)", tolerance=1e-10)
 def one_component(device: str = "cpu") -> float:
-    """The ELBO with a mixture of one component, Normal(0, I), and its KL by draws is that with the analytic KL."""
+    """The ELBO with a mixture of one component, Normal(0, I), and its sampled KL equals that with the analytic KL."""
     model, x = line_vae(device)
     zeros = asarray(numpy.zeros((1, 1)), device)
     other = VAE(model.encoder, model.decoder, 1, prior=NormalMixture(zeros[0], zeros, zeros)).to(device)
@@ -91,7 +91,7 @@ def one_component(device: str = "cpu") -> float:
 
 @SECTION.row("{} prior: ELBO + KL = log p(x)", tolerance=1e-6, each=LEARNED)
 def evidence(name: str, device: str = "cpu") -> float:
-    """L(x) + KL(q(z | x) || p(z | x)) = log p(x): the ELBO, its KL by draws integrated over them, and quadrature."""
+    """L(x) + KL(q(z | x) || p(z | x)) = log p(x), with the sampled KL of the ELBO integrated over its samples"""
     model, x = with_prior(name, device)
     errors = []
     for row in (x[i : i + 1] for i in range(3)):
@@ -102,7 +102,7 @@ def evidence(name: str, device: str = "cpu") -> float:
 
 @SECTION.row("{} prior: KL by draws, standard errors", tolerance=4, each=LEARNED)
 def divergence_by_draws(name: str, device: str = "cpu", n: int = 4000) -> float:
-    """KL(q(z | x) || p(z)) by draws of z from the quadrature of it, in Monte Carlo's standard errors."""
+    """KL(q(z | x) || p(z)) from samples of z agrees with quadrature; the distance is in Monte Carlo standard errors."""
     model, x = with_prior(name, device)
     e, w = (asarray(part, device) for part in normal_nodes(1, n=65))
     with no_grad():
@@ -144,7 +144,7 @@ def aggregate_posterior(device: str = "cpu") -> float:
 
 @SECTION.row("epochs of fit, {} prior", tolerance=1e-9, each=LEARNED)
 def epochs_of_fit(name: str, device: str = "cpu", n_samples: int = 2) -> float:
-    """Two epochs of `fit` ascend the mean of E_q[log p(x | z)] - b (log q(z | x) - log p(z)) by all parameters.
+    """Two epochs of `fit` ascend the mean of E_q[log p(x | z)] - b (log q(z | x) - log p(z)) in all parameters.
 
     log p(z) is written out: the log of a sum over components, which of VampPrior are the encoder's at the u_c.
     """

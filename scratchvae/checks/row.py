@@ -23,7 +23,7 @@ class Row:
     arguments: tuple[Any, ...] = ()
 
     def figure(self, device: str = "cpu") -> float:
-        """The error on a device."""
+        """Returns the error, computed on a device."""
         return float(self.function(*self.arguments, device))
 
 
@@ -43,7 +43,7 @@ class Section:
         self.rows: list[Row] = []
 
     def row(self, name: str, tolerance: float, each: Mapping[str, Any] | None = None) -> Callable[[Function], Function]:
-        """Give a function a row, or one for each key of a mapping, which replaces {} in the name.
+        """Enters a row for a function, or one row per key of a mapping; the key replaces {} in the name.
 
         The function takes the device; before it, where there is a mapping, the value of the key.
         """
@@ -59,5 +59,5 @@ class Section:
 
 
 def largest(*errors: Any) -> float:
-    """The largest |error| of numbers and arrays; NaN where one of them is NaN, which Python's `max` may miss."""
+    """Returns the largest |error| of numbers and arrays, or NaN if there is one, which Python's `max` may miss."""
     return float(numpy.max([abs(to_numpy(error)).max() for error in errors]))

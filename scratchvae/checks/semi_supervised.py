@@ -32,7 +32,7 @@ N_CLASSES, ALPHA = 3, 0.7
 
 
 def small_model(device: str = "cpu", **settings: Any) -> tuple[SemiSupervisedVAE, Any, numpy.ndarray]:
-    """A model of 5 observed and 2 latent units and 3 classes in float64, 24 rows, and 6 labels, -1 where unknown."""
+    """Returns a model with 5 observed and 2 latent units and 3 classes in float64, 24 rows, and 6 labels, else -1."""
     sizes = {"input_size": 5, "n_classes": N_CLASSES, "latent_size": 2, "hidden": (4,), "activation": "tanh"}
     model = SemiSupervisedVAE.mlp(**sizes | settings).to(dtype=numpy.float64)
     rng = numpy.random.default_rng(0)
@@ -68,25 +68,25 @@ class _DecoderOfClass(Module):
 
 
 def of_class(model: SemiSupervisedVAE, k: int) -> VAE:
-    """p(x, z | y = k) with q(z | x, y = k): a VAE."""
+    """Returns p(x, z | y = k) with q(z | x, y = k), which is a VAE."""
     indicator = asarray(numpy.eye(model.n_classes)[k], model.device)
     encoder, decoder = _EncoderOfClass(model.encoder, indicator), _DecoderOfClass(model.decoder, indicator)
     return VAE(encoder, decoder, model.latent_size, model.observed_shape).to(dtype=numpy.float64)
 
 
 def log_class_prior(model: SemiSupervisedVAE) -> numpy.ndarray:
-    """log p(y) of every class, (C,)."""
+    """Returns log p(y) of every class, (C,)."""
     logits = to_numpy(model.class_prior.logits)
     return logits - numpy.logaddexp.reduce(logits)
 
 
 def zero_noise(device: str) -> GivenNoise:
-    """No noise: z is the mean of q(z | x, y)."""
+    """Returns noise of zeros, so that z is the mean of q(z | x, y)."""
     return GivenNoise(asarray(numpy.zeros(()), device))
 
 
 def expected(model: SemiSupervisedVAE, bound: Callable[[Any, Any], Any], row: Any) -> float:
-    """The expectation over the noise of bound(rows, noise) for one row, by quadrature."""
+    """Returns the expectation over the noise of bound(rows, noise) for one row, by quadrature."""
     e, w = normal_nodes(model.latent_size, n=97, width=12.0)
     with no_grad():
         values = bound(row.repeat(len(e), axis=0), GivenNoise(asarray(e, model.device)))
@@ -139,7 +139,7 @@ def unsupervised_evidence(device: str = "cpu", n: int = 3) -> float:
 
 @SECTION.row("M2: U(x) = Monte Carlo over y, errors", tolerance=3.5)
 def sum_over_classes(device: str = "cpu", n_draws: int = 20_000) -> float:
-    """U(x) is the mean of L(x, y) - log q(y | x) over draws y of q(y | x): distance in standard errors of that mean.
+    """U(x) is the mean of L(x, y) - log q(y | x) over y ~ q(y | x); the distance is in standard errors of that mean.
 
     z is its posterior mean here, so that nothing else is drawn.
     """
@@ -169,8 +169,10 @@ def one_class(device: str = "cpu") -> float:
 
 @SECTION.row("M2: J~ = J + alpha sum of log q(y given x)", tolerance=1e-12)
 def alpha_and_classifier(device: str = "cpu") -> float:
-    """J~ is the sum of L and U plus alpha sum of log q(y | x): at alpha = 0 the deck's J, whose labelled part has no
-    gradient by the classifier; and the usual alpha makes J~ / N hold 0.1 times the mean of log q(y | x).
+    """J~ = sum of L and U + alpha sum of log q(y | x)
+
+    At alpha = 0 this is the deck's J, whose labelled part has no gradient with respect to the classifier. With the
+    default alpha, J~ / N contains 0.1 times the mean of log q(y | x).
 
     Source: deck, "Semi-supervised objective function".
     """
@@ -195,7 +197,7 @@ def alpha_and_classifier(device: str = "cpu") -> float:
 
 @SECTION.row("M2: gradient of J~", tolerance=1e-6)
 def gradient(device: str = "cpu") -> float:
-    """The gradient of J~ by all parameters, of all three networks, against differences."""
+    """The gradient of J~ by all parameters of all three networks equals finite differences."""
     model, x, _ = small_model(device)
     y = asarray(numpy.array([2, 0, 1]), device)
     noise = Noise(0, device=device)
@@ -204,7 +206,7 @@ def gradient(device: str = "cpu") -> float:
 
 @SECTION.row("M2: weights average to p(x, y) and p(x)", tolerance=1e-6)
 def evidence_by_weights(device: str = "cpu", n: int = 3) -> float:
-    """The expected weights are p(x, y) and p(x): `joint_log_weights` and `log_weights` by quadrature, relative."""
+    """The expected weights of `joint_log_weights` and `log_weights` are p(x, y) and p(x), by quadrature; relative."""
     model, x, _ = small_model(device)
     every = asarray(numpy.arange(N_CLASSES)[:, None], device)
     errors = []
@@ -222,7 +224,7 @@ def evidence_by_weights(device: str = "cpu", n: int = 3) -> float:
 
 @SECTION.row("M2: classes by q and by p", tolerance=0)
 def classes(device: str = "cpu") -> float:
-    """`classification_error` is the share of rows with another label, by q(y | x) and by p(y | x); misses of the two.
+    """`classification_error` is the share of rows with another label, by q(y | x) and by p(y | x).
 
     p(y | x) is that of quadrature, whose most probable class importance sampling must find for every row.
     """
@@ -242,7 +244,7 @@ def classes(device: str = "cpu") -> float:
 
 @SECTION.row("M2: J~ by minibatches is unbiased", tolerance=1e-12)
 def estimator(device: str = "cpu", size: int = 3) -> float:
-    """The mean over an epoch's steps of the gradient of J~ / N by a minibatch is that by all rows; relative.
+    """The mean over an epoch's steps of the minibatch gradient of J~ / N equals the gradient over all rows; relative.
 
     6 labelled rows and 18 others, 3 of each at every one of 6 steps, so that no row is met more often than another.
     """
@@ -266,7 +268,7 @@ def estimator(device: str = "cpu", size: int = 3) -> float:
 
 
 def terms_of_class(model: SemiSupervisedVAE, x: Any, y: numpy.ndarray, e: Any) -> tuple[Any, Any, Any]:
-    """log p(x | y, z) averaged over z = m + s e, KL(q(z | x, y) || p(z)) - log p(y), and log q(y | x), written out.
+    """Returns E_q[log p(x | y, z)], KL(q(z | x, y) || p(z)) - log p(y), and log q(y | x), written out.
 
     x: (N, D), y: a class of each row, (N,), e: (S, N, K).   -> (N,) each
     """
@@ -312,7 +314,7 @@ def epochs_of_fit(device: str = "cpu", n_samples: int = 2) -> float:
 
 
 def small_stack(device: str = "cpu") -> tuple[StackedVAE, Any]:
-    """M2 with one latent unit on the second of two latent units of a VAE, 3 classes, in float64, and 2 rows."""
+    """Returns M2 with one latent unit on the second of two latent units of M1, 3 classes, in float64, and 2 rows."""
     first = VAE.mlp(4, latent_size=2, hidden=(3,), activation="tanh").to(dtype=numpy.float64)
     model = StackedVAE.mlp(first, [1], N_CLASSES, 1, (3,), "tanh").to(dtype=numpy.float64)
     rng = numpy.random.default_rng(1)
@@ -324,8 +326,10 @@ def small_stack(device: str = "cpu") -> tuple[StackedVAE, Any]:
 
 @SECTION.row("M1+M2: weights average to p(x)", tolerance=1e-8)
 def stacked_evidence(device: str = "cpu") -> float:
-    """E[w] = p(x) = the integral of p(x | z1) p(z1), where p(z1) is Normal(0, 1) of the unit that M2 leaves, times
-    the sum over y and integral over z2 of p(z1 | y, z2) p(y) p(z2) of the other: relative, by quadrature of all.
+    """E[w] = p(x) = integral of p(x | z1) p(z1) over z1, relative, by quadrature.
+
+    For the unit that M2 leaves out p(z1) is Normal(0, 1); for the other it is the sum over y and the integral over z2
+    of p(z1 | y, z2) p(y) p(z2).
 
     The figure is infinite where the mean of U(x) exceeds log p(x).   Source: Kingma et al. (2014), section 2.
     """

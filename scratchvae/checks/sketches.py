@@ -34,7 +34,7 @@ MIXTURE = BivariateMixture(
 
 
 def small_decoder(latent_size: int = 2, scale: float = 2.5, device: str = "cpu") -> SketchDecoder:
-    """A decoder in float64, its weights large enough that each row depends on z and on all rows before."""
+    """Returns a decoder in float64, with weights so large that each row depends on z and on all rows before it."""
     decoder = SketchDecoder(latent_size, 4, 3, Noise(3), scale=scale).to(dtype=numpy.float64)
     rng = numpy.random.default_rng(7)
     for parameter in decoder.parameters():
@@ -43,7 +43,7 @@ def small_decoder(latent_size: int = 2, scale: float = 2.5, device: str = "cpu")
 
 
 def drawings(lengths: tuple[int, ...] = (3, 1, 5, 0)) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Sketches of so many points, 8 rows each, and a z for each.   (N, 8, 5), (N, 2)"""
+    """Returns sketches with these numbers of points, padded to 8 rows, and a z for each.   (N, 8, 5), (N, 2)"""
     rng = numpy.random.default_rng(0)
     x = numpy.tile(END_ROW, (len(lengths), 8, 1))
     for sketch, n in zip(x, lengths, strict=True):
@@ -53,13 +53,13 @@ def drawings(lengths: tuple[int, ...] = (3, 1, 5, 0)) -> tuple[numpy.ndarray, nu
 
 
 def log_prob(decoder: SketchDecoder, z: numpy.ndarray, x: numpy.ndarray, device: str) -> numpy.ndarray:
-    """log p(x | z) on a device, from and to NumPy."""
+    """Returns log p(x | z), computed on a device; inputs and result are NumPy arrays."""
     with no_grad():
         return to_numpy(decoder(asarray(z, device)).log_prob(asarray(x, device)))
 
 
 def small_model(latent_size: int = 1, device: str = "cpu") -> SketchRNN:
-    """A SketchRNN in float64, its weights large enough that each row depends on z."""
+    """Returns a SketchRNN in float64, with weights so large that each row depends on z."""
     model = SketchRNN.lstm(latent_size, 3, 4, 3, scale=2.5, seed=3).to(dtype=numpy.float64)
     rng = numpy.random.default_rng(7)
     for std, network in ((0.5, model.decoder), (0.2, model.encoder)):
@@ -69,7 +69,7 @@ def small_model(latent_size: int = 1, device: str = "cpu") -> SketchRNN:
 
 
 def state_by_hand(p: dict[str, numpy.ndarray], before: numpy.ndarray, h: Any, c: Any, constant: Any = 0.0) -> Any:
-    """h and c after one row, as the equations of an LSTM stand in papers."""
+    """Returns h and c after one row, by the published equations of an LSTM."""
     special = import_module("scipy.special")
     i, f, o, g = (before @ p["weight"] + p["bias"] + h @ p["recurrent"] + constant).reshape(4, -1)
     c = special.expit(f) * c + special.expit(i) * numpy.tanh(g)
@@ -77,13 +77,13 @@ def state_by_hand(p: dict[str, numpy.ndarray], before: numpy.ndarray, h: Any, c:
 
 
 def parameters_of(module: Any, prefix: str = "") -> dict[str, numpy.ndarray]:
-    """The parameters whose names begin with the prefix, by the rest of the name."""
+    """Returns the parameters whose names begin with the prefix, by the remainder of the name."""
     named = module.named_parameters().items()
     return {name.removeprefix(prefix): to_numpy(array) for name, array in named if name.startswith(prefix)}
 
 
 def density_by_hand(decoder: SketchDecoder, x: numpy.ndarray, z: numpy.ndarray) -> float:
-    """log p(x | z) of one sketch (T, 5) as its equations stand in papers, row by row in NumPy and SciPy."""
+    """Returns log p(x | z) of one sketch (T, 5) by the published equations, row by row in NumPy and SciPy."""
     stats, special = import_module("scipy.stats"), import_module("scipy.special")
     p, lstm = parameters_of(decoder), parameters_of(decoder, "lstm.")
     scale, smallest = float(decoder.scale), decoder.head.smallest_std
@@ -112,7 +112,7 @@ def density_by_hand(decoder: SketchDecoder, x: numpy.ndarray, z: numpy.ndarray) 
 
 @SECTION.row("BivariateMixture: one component = SciPy's normal", tolerance=1e-11)
 def one_component(device: str = "cpu") -> float:
-    """log p(x) relative to scipy.stats.multivariate_normal, near the mean and 100 deviations off"""
+    """log p(x) equals scipy.stats.multivariate_normal, near the mean and 100 deviations away; relative."""
     stats, rng, errors = import_module("scipy.stats"), numpy.random.default_rng(0), []
     for r in (0.0, 1.3, -2.0, 4.0):
         mean, log_std = rng.standard_normal((2, 2))
@@ -126,7 +126,7 @@ def one_component(device: str = "cpu") -> float:
 
 
 def quadrature(temperature: float, device: str) -> tuple[Any, numpy.ndarray, numpy.ndarray]:
-    """The integrals of p, x p and x x' p over the plane."""
+    """Returns the integrals of p, x p and x x' p over the plane."""
     axis = numpy.linspace(-10, 10, 401)
     grid = numpy.stack(numpy.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     mixture = copy.deepcopy(MIXTURE).to(device).at_temperature(temperature)
@@ -135,7 +135,7 @@ def quadrature(temperature: float, device: str) -> tuple[Any, numpy.ndarray, num
 
 
 def averages_of_draws(temperature: float, device: str) -> tuple[Any, numpy.ndarray, numpy.ndarray]:
-    """The averages of 1, x and x x' over draws, exact for normal noise, each component with its weight."""
+    """Returns the averages of 1, x and x x' over samples, exact for normal noise, each component with its weight."""
     nodes, weights = numpy.polynomial.hermite_e.hermegauss(4)
     weights = numpy.outer(weights, weights).ravel() / (2 * math.pi)
     normal = numpy.stack(numpy.meshgrid(nodes, nodes, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -149,7 +149,7 @@ def averages_of_draws(temperature: float, device: str) -> tuple[Any, numpy.ndarr
 
 
 def tempered_weights(temperature: float) -> numpy.ndarray:
-    """pi_k^(1 / temperature), normalised.   (M,)"""
+    """Returns pi_k^(1 / temperature), normalised.   (M,)"""
     powers = numpy.exp(MIXTURE.logits) ** (1 / temperature)
     return powers / powers.sum()
 
@@ -162,7 +162,7 @@ def mixture_total(device: str = "cpu") -> float:
 
 @SECTION.row("BivariateMixture: moments of density and draws", tolerance=1e-9)
 def mixture_moments(device: str = "cpu") -> float:
-    """sum of pi_k m_k, which is also `mean`, and of pi_k (m_k m_k' + temperature S_k), at two temperatures"""
+    """E[x] = sum of pi_k m_k = `mean`, E[x x'] = sum of pi_k (m_k m_k' + temperature S_k), at two temperatures"""
     s, rho, m = numpy.exp(MIXTURE.log_stds), numpy.tanh(MIXTURE.r), MIXTURE.means
     covariances = s[:, :, None] * s[:, None, :]
     covariances[:, [0, 1], [1, 0]] *= rho[:, None]
@@ -181,7 +181,7 @@ def mixture_moments(device: str = "cpu") -> float:
 
 @SECTION.row("sketch: log p(x) = its equations, row by row", tolerance=1e-11)
 def equations(device: str = "cpu") -> float:
-    """log p(x | z) in units other than the model's, four sketches of 0 to 5 points"""
+    """log p(x | z) of four sketches of 0 to 5 points, in units other than the model's, equals its equations."""
     (x, z), decoder = drawings(), small_decoder()
     expected = [density_by_hand(decoder, *pair) for pair in zip(x, z, strict=True)]
     return largest(log_prob(decoder.to(device), z, x, device) - expected)
@@ -189,7 +189,7 @@ def equations(device: str = "cpu") -> float:
 
 @SECTION.row("sketch: padding and the batch's order change nothing", tolerance=1e-13)
 def padding(device: str = "cpu") -> float:
-    """log p(x | z), and what an encoder's LSTM of two directions reads, with 9 rows more in another order"""
+    """log p(x | z) and the encoder's two-way LSTM do not change with 9 rows of padding more and another batch order."""
     (x, z), decoder = drawings((3, 1, 5, 2)), small_decoder(device=device)
     order = numpy.array([2, 0, 3, 1])
     padded = numpy.concatenate([x, numpy.tile(END_ROW, (4, 9, 1))], axis=1)[order]
@@ -206,7 +206,7 @@ def padding(device: str = "cpu") -> float:
 
 @SECTION.row("sketch: draws are steps of its density", tolerance=1e-11)
 def draws(device: str = "cpu") -> float:
-    """Rows drawn with known noise at temperature 1/2, against steps decoded one by one, each after the row before."""
+    """Rows sampled with known noise at temperature 1/2 equal steps decoded one by one, each after the row before."""
     decoder, rng, (_, z) = small_decoder(device=device), numpy.random.default_rng(2), drawings((1, 1, 1))
     uniform, normal = rng.random((6, 3, 2)), rng.standard_normal((6, 3, 2))
     unit = numpy.array([float(decoder.scale)] * 2 + [1.0] * 3)
@@ -231,7 +231,7 @@ def draws(device: str = "cpu") -> float:
 
 @SECTION.row("sketch: lengths of draws, standard errors", tolerance=3.5)
 def lengths(device: str = "cpu") -> float:
-    """p(n = 0), and p(n = 1) by quadrature over the one offset, against frequencies in 20,000 sketches"""
+    """p(n = 0), and p(n = 1) by quadrature over the one offset, agree with frequencies in 20,000 sketches."""
     decoder, axis = small_decoder(latent_size=0, device=device), numpy.linspace(-40, 40, 201)
     offsets = numpy.stack(numpy.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     ends, probability = numpy.tile(END_ROW, (len(offsets), 1)), numpy.zeros(2)
@@ -253,7 +253,7 @@ def lengths(device: str = "cpu") -> float:
 
 @SECTION.row("SketchRNN: q(z | x) = its equations", tolerance=1e-12)
 def posterior(device: str = "cpu") -> float:
-    """mean and log std of sketches of 1 to 5 points, from the last states of both directions"""
+    """Mean and log std of sketches of 1 to 5 points equal the affine functions of both directions' last states."""
     (x, _), model, errors = drawings((3, 1, 5, 2)), small_model(2, device), []
     p = parameters_of(model.encoder.linear)
     q = model.encode(asarray(x, device))
@@ -270,7 +270,7 @@ def posterior(device: str = "cpu") -> float:
 
 
 def joint_on_line(model: SketchRNN, x: Any, device: str) -> tuple[numpy.ndarray, numpy.ndarray, float]:
-    """A grid over one latent unit, log p(x, z) of one row or prefix x (1, T, 5) on it, and log p(x), in nats."""
+    """Returns a grid over one latent unit, log p(x, z) of one row or prefix x (1, T, 5) on it, and log p(x)."""
     z = numpy.linspace(-12, 12, 2401)
     points = asarray(z[:, None, None], device)
     with no_grad():
@@ -280,7 +280,7 @@ def joint_on_line(model: SketchRNN, x: Any, device: str) -> tuple[numpy.ndarray,
 
 @SECTION.row("SketchRNN, 1-D z: ELBO + KL = log p(x)", tolerance=1e-10)
 def evidence(device: str = "cpu") -> float:
-    """L(x) + KL(q(z | x) || p(z | x)) = log p(x): the KL and log p(x) on a grid, the ELBO on nodes of q"""
+    """L(x) + KL(q(z | x) || p(z | x)) = log p(x), with the KL and log p(x) on a grid and the ELBO on nodes of q"""
     model, x, errors = small_model(device=device), asarray(drawings((3, 1, 5, 2))[0], device), []
     e, w = normal_nodes(1, n=401, width=10.0)
     noise = GivenNoise(asarray(e[None], device))
@@ -296,7 +296,7 @@ def evidence(device: str = "cpu") -> float:
 
 @SECTION.row("SketchRNN: log_likelihood, standard errors", tolerance=3.5)
 def importance_sampling(device: str = "cpu") -> float:
-    """log p(x) of four sketches from 4,000 draws of q, against quadrature, in standard errors"""
+    """log p(x) of four sketches from 4,000 samples of q agrees with quadrature; the distance is in standard errors."""
     model, x = small_model(device=device), asarray(drawings((3, 1, 5, 2))[0], device)
     log_px, error, _ = log_likelihood(model, x, 4000)
     return largest(*[(log_px[i] - joint_on_line(model, x[i : i + 1], device)[2]) / error[i] for i in range(4)])
@@ -304,7 +304,7 @@ def importance_sampling(device: str = "cpu") -> float:
 
 @SECTION.row("SketchRNN: completion, standard errors", tolerance=3.5)
 def completion(device: str = "cpu") -> float:
-    """p(prefix) = mean of w and E[z | prefix] = mean of w z / mean of w, by quadrature, in standard errors"""
+    """p(prefix) = mean of w and E[z | prefix] = mean of w z / mean of w; the distance is in standard errors"""
     model, x, errors = small_model(device=device), asarray(drawings((3, 1, 5, 2))[0], device), []
     for i, n in enumerate((2, 1, 3, 2)):
         z, log_joint, log_px = joint_on_line(model, x[i : i + 1, :n], device)
@@ -317,7 +317,7 @@ def completion(device: str = "cpu") -> float:
 
 @SECTION.row("sketch: points left out move no other", tolerance=1e-13)
 def fewer_points(device: str = "cpu") -> float:
-    """Where the pen is at each row that stays, how many stay, and that the ends of lines do"""
+    """Removing points leaves the pen where it was at each remaining row, removes the right number, keeps line ends."""
     x, _ = drawings((7, 6, 1, 5))
     drop = numpy.random.default_rng(1).random((4, 8)) < 0.7
     received = to_numpy(sketch_rnn.without_points(asarray(x, device), asarray(drop, device)))

@@ -50,12 +50,12 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether the figure meets the tolerance; a NaN does not."""
+        """Tells whether the figure meets the tolerance; a NaN does not."""
         return self.figure <= self.tolerance
 
 
 def run(row: Row, device: str = "cpu") -> Outcome:
-    """Run one row. Whatever it raises is a failure of that row, and the next one can still be run."""
+    """Runs one row. An exception counts as a failure of that row, so that the next row can still run."""
     started, figure, reason = time.perf_counter(), numpy.nan, ""
     try:
         with numpy.errstate(all="ignore"):  # what overflows makes a figure that fails
@@ -66,5 +66,5 @@ def run(row: Row, device: str = "cpu") -> Outcome:
 
 
 def outcomes(section: str, device: str = "cpu") -> Iterator[Outcome]:
-    """The outcomes of a section's rows, each as soon as it is there."""
+    """Yields the outcome of each row in a section as soon as it is known."""
     return (run(row, device) for row in SECTIONS[section])

@@ -36,7 +36,7 @@ PAULING = {"B": 2.04, "C": 2.55, "N": 3.04, "O": 3.44, "Si": 1.9, "P": 2.19, "S"
 
 
 def aromatic_bonds(molecule: Molecule) -> set[frozenset[int]]:
-    """The bonds in aromatic rings, as the two atoms of each; an atom is aromatic if one of its bonds is.
+    """Returns the bonds in aromatic rings, each as its two atoms; an atom is aromatic if one of its bonds is.
 
     Raises TooLargeError where `smallest_rings` does.
     """
@@ -61,13 +61,13 @@ def aromatic_bonds(molecule: Molecule) -> set[frozenset[int]]:
 
 
 def bond_orders(molecule: Molecule) -> list[int]:
-    """The order of each bond, AROMATIC in aromatic rings: the same for all Kekule structures of a molecule."""
+    """Returns the order of each bond, AROMATIC in aromatic rings, so that it is the same for all Kekule structures."""
     aromatic = aromatic_bonds(molecule)
     return [AROMATIC if frozenset((bond.i, bond.j)) in aromatic else bond.order for bond in molecule.bonds]
 
 
 def _pi_electrons(molecule: Molecule, number: int, ring_edges: set[frozenset[int]]) -> int | None:
-    """How many electrons an atom of a ring gives to the ring; None if it cannot take part."""
+    """Returns the number of electrons that a ring atom contributes to the ring, or None if it cannot take part."""
     atom, neighbours = molecule.atoms[number], molecule.neighbours[number]
     outer = OUTER_ELECTRONS.get(atom.element)
     total = sum(bond.order for _, bond in neighbours) + atom.hydrogens
@@ -102,7 +102,7 @@ def _follows_hueckel(edges: set[frozenset[int]], electrons: dict[int, int | None
 def _add_outlines(
     edges: Sequence[set[frozenset[int]]], electrons: dict[int, int | None], aromatic: set[frozenset[int]]
 ) -> None:
-    """Add the outlines of two to six rings, each of which shares one bond with another."""
+    """Adds the outlines of two to six rings, each of which shares one bond with another."""
     beside = [[j for j, other in enumerate(edges) if i != j and len(ring & other) == 1] for i, ring in enumerate(edges)]
     groups = {frozenset([i]) for i in range(len(edges))}
     tried = 0

@@ -17,7 +17,7 @@ MOST_ATOMS = 200
 
 
 def canonical_key(molecule: Molecule) -> str:
-    """The atoms in a canonical order, and the bonds between them: equal for two molecules if their graphs are.
+    """Returns the atoms in a canonical order and the bonds between them, equal for two molecules if their graphs are.
 
     The graph has elements, charges, hydrogens, isotopes, bond orders and aromatic bonds. Atoms are ranked by these,
     and again by the ranks around them, until no rank changes. Where some are still equal, each in turn is put
@@ -57,7 +57,7 @@ def _name(element: str, hydrogens: int, charge: int, isotope: int) -> str:
 
 
 def _as_ranks(values: Sequence[Any]) -> list[int]:
-    """The place of each value among all in ascending order; equal values have the place of the first of them."""
+    """Returns the rank of each value in ascending order; equal values share the rank of the first of them."""
     places: dict[Any, int] = {}
     for place, value in enumerate(sorted(values)):
         places.setdefault(value, place)
@@ -65,7 +65,7 @@ def _as_ranks(values: Sequence[Any]) -> list[int]:
 
 
 def _refined(ranks: list[int], edges: Sequence[Sequence[tuple[int, int]]]) -> list[int]:
-    """Ranks that the ranks of the neighbours cannot tell apart any further."""
+    """Refines the ranks by the ranks of the neighbours until nothing changes."""
     n = len(set(ranks))
     while n < len(ranks):
         ranks = _as_ranks(
@@ -81,7 +81,7 @@ def _refined(ranks: list[int], edges: Sequence[Sequence[tuple[int, int]]]) -> li
 
 
 def _smallest_tie(ranks: list[int]) -> list[int] | None:
-    """The atoms of the lowest rank that several have; None if there is no such rank."""
+    """Returns the atoms that share the lowest tied rank, or None if no rank is shared."""
     ties: dict[int, list[int]] = {}
     for atom, rank in enumerate(ranks):
         ties.setdefault(rank, []).append(atom)
@@ -89,10 +89,10 @@ def _smallest_tie(ranks: list[int]) -> list[int] | None:
 
 
 def _put_first(ranks: list[int], first: int) -> list[int]:
-    """The ranks with one of several equal atoms before the others."""
+    """Returns the ranks with one of several equal atoms placed before the others."""
     return [rank + (rank == ranks[first] and atom != first) for atom, rank in enumerate(ranks)]
 
 
 def _signature(ranks: list[int], edges: Sequence[Sequence[tuple[int, int]]]) -> list[tuple[int, int, int]]:
-    """What the ranks say about the graph, for comparing two refinements."""
+    """Returns the bonds in terms of the ranks, for comparing two refinements."""
     return sorted((ranks[i], ranks[j], order) for i, around in enumerate(edges) for order, j in around)

@@ -40,7 +40,7 @@ HALOGENS = {"F": "C14", "Cl": "C15", "Br": "C16", "I": "C17"}
 
 
 def log_p(molecule: Molecule) -> float:
-    """The sum of the contributions of all atoms and hydrogens.
+    """Returns logP, the sum of the contributions of all atoms and hydrogens.
 
     >>> from scratchvae.chemistry import read_smiles
     >>> round(log_p(read_smiles("CC(=O)Oc1ccccc1C(=O)O")), 4)
@@ -55,7 +55,7 @@ def log_p(molecule: Molecule) -> float:
 
 
 def crippen_types(molecule: Molecule) -> list[tuple[str, str]]:
-    """Of each atom its type, and the type of the hydrogens bound to it, whether there are any or not."""
+    """Returns for each atom its type and the type of hydrogens bound to it, whether or not there are any."""
     surroundings = _Surroundings(molecule)
     return [surroundings.types(number) for number in range(len(molecule.atoms))]
 
@@ -77,7 +77,7 @@ class _Surroundings:
             self.around[bond.j].append((bond.i, symbols[bond.i], order))
 
     def types(self, number: int) -> tuple[str, str]:
-        """The type of an atom, and of the hydrogens bound to it."""
+        """Returns the type of an atom and of the hydrogens bound to it."""
         atom, aromatic = self.atoms[number], number in self.aromatic
         around = [each for each in self.around[number] if each[1] != "H"]
         if atom.element == "C":
@@ -148,7 +148,7 @@ class _Surroundings:
         return self._carbonyl_oxygen(other) if order == 2 and symbol == "C" else "OS"
 
     def _carbonyl_oxygen(self, carbon: int) -> str:
-        """The type of O in O=C, by what else the carbon is bound to."""
+        """Returns the type of O in O=C, which depends on the other neighbours of the carbon."""
         h = self.atoms[carbon].hydrogens
         around = [each for each in self.around[carbon] if each[1] != "H"]
         single = [symbol for _, symbol, order in around if order == 1]
@@ -180,12 +180,12 @@ class _Surroundings:
         return "HS"
 
     def _is_saturated(self, number: int) -> bool:
-        """Whether an atom is a carbon with four neighbours, hydrogens among them."""
+        """Tells whether an atom is a carbon with four neighbours, hydrogens among them."""
         atom = self.atoms[number]
         return atom.element == "C" and len(self.around[number]) + atom.hydrogens == 4
 
     def _hydrogen(self, number: int) -> str:
-        """The type of a hydrogen that is an atom of the graph: an isotope, an ion, or one of H2."""
+        """Returns the type of a hydrogen that is an atom of the graph: an isotope, an ion, or one of H2."""
         around = self.around[number]
         if not around:
             return "H1" if self.atoms[number].hydrogens else "HS"
@@ -194,7 +194,7 @@ class _Surroundings:
 
 
 def _carbon(h: int, around: list[tuple[int, str, int]]) -> str:
-    """The type of a carbon that is not aromatic, with h hydrogens."""
+    """Returns the type of a carbon that is not aromatic, with h hydrogens."""
     degree = len(around) + h
     single = [symbol for _, symbol, order in around if order == 1]
     double = [symbol for _, symbol, order in around if order == 2]
@@ -237,7 +237,7 @@ def _aromatic_carbon(h: int, around: list[tuple[int, str, int]]) -> str:
 
 
 def _has_plain_single(single: list[str], double: list[tuple[int, str]]) -> bool:
-    """Whether there is a single bond to an atom that is not aromatic, and a third neighbour of any kind."""
+    """Tells whether there is a single bond to an atom that is not aromatic, and a third neighbour of any kind."""
     return any(symbol[0].isupper() for symbol in single) and len(single) + len(double) >= 3
 
 
@@ -251,7 +251,7 @@ def _sulphur(atom: Atom, atoms: list[Atom], around: list[tuple[int, str, int]]) 
 
 
 def _other(atom: Atom) -> str:
-    """The type of a halogen, of phosphorus, or of a metal."""
+    """Returns the type of a halogen, of phosphorus, or of a metal."""
     element, charge = atom.element, atom.charge
     if element in HALOGENS:
         return element if charge == 0 else "Hal" if charge < 0 or element == "I" else ""

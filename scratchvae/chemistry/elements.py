@@ -53,7 +53,7 @@ HYPERVALENT_IONS = {"Al": (3, 6), "Si": (4, 6), "P": (3, 5, 7)}
 
 @lru_cache(4096)
 def valences(element: str, charge: int) -> tuple[int, ...]:
-    """The valences of an atom, in ascending order: an ion has those of the element with as many electrons.
+    """Returns the valences of an atom in ascending order; an ion has those of the element with as many electrons.
 
     N+ has C's, O- has F's. Ions with fewer electrons than hydrogen have none but 0.
     """

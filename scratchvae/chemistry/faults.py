@@ -1,4 +1,4 @@
-"""What is wrong with a SMILES string, and where; and which molecules are too large for a computation."""
+"""These exceptions say what is wrong with a SMILES string, and where, or that a molecule is too large."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from scratchvae.errors import DataError, InputError
 
 
 class Fault(Exception):
-    """What was expected at a place of the string, from 0, and what stands there."""
+    """Says what was expected at a position of the string, counted from 0, and what stands there."""
 
     def __init__(self, place: int, expected: str, received: str, hint: str = "") -> None:
         super().__init__(place, expected, received, hint)
@@ -14,7 +14,29 @@ class Fault(Exception):
 
 
 class SmilesError(DataError):
-    """A string is no SMILES of a molecule: `reason` says what is wrong, and `place` where, counted from 0."""
+    """Is raised for a string that is not the SMILES of a molecule.
+
+    Attributes
+    ----------
+    reason : str
+        The fault, as "expected ..., received ... at character ...".
+    place : int
+        The position of the fault in the string, counted from 0.
+
+    See Also
+    --------
+    read_smiles : Raises this error.
+    why_invalid : Returns the reason without raising.
+
+    Examples
+    --------
+    >>> from scratchvae.chemistry import SmilesError, read_smiles
+    >>> try:
+    ...     read_smiles("CC(C")
+    ... except SmilesError as error:
+    ...     print(error.reason)
+    expected a ) for the ( at character 3, received the end at character 5
+    """
 
     def __init__(self, smiles: str, fault: Fault) -> None:
         where = f"at character {fault.place + 1}"
@@ -24,4 +46,19 @@ class SmilesError(DataError):
 
 
 class TooLargeError(InputError):
-    """A molecule is too large, or its rings are too entangled, for what was asked about it."""
+    """Is raised if a molecule is too large, or its rings are too entangled, for a computation.
+
+    See Also
+    --------
+    canonical_key : Raises this error for more than 200 atoms.
+    properties : Gives NaN instead.
+
+    Examples
+    --------
+    >>> from scratchvae.chemistry import TooLargeError, canonical_key, read_smiles
+    >>> try:
+    ...     canonical_key(read_smiles("C" * 201))
+    ... except TooLargeError as error:
+    ...     print(error)
+    canonical_key: expected a molecule of at most 200 atoms, received 201
+    """

@@ -27,7 +27,7 @@ LEAST, WEIGHT_OF_ANGLES = 1.35, 0.35
 
 
 def coordinates(molecule: Molecule) -> numpy.ndarray:
-    """A place for each atom, x to the right and y up; a bond has about length 1.   (n_atoms, 2)
+    """Returns a position for each atom, x to the right and y up; a bond has about length 1.   (n_atoms, 2)
 
     Parts of the molecule without a bond between them stand side by side. The longest direction lies horizontally.
     """
@@ -74,7 +74,7 @@ class _Placement:
             self._put(atom, corner)
 
     def _grow_rings(self, ring: list[int]) -> None:
-        """Place all rings that share a bond with one that is placed, and those that share a bond with them."""
+        """Places all rings that share a bond with a placed ring, and so on for the rings next to these."""
         queue, seen = [ring], {id(ring)}
         while queue:
             current = queue.pop(0)
@@ -89,7 +89,7 @@ class _Placement:
                         self._fuse(other, shared, current)
 
     def _fuse(self, ring: list[int], shared: list[int], beside: list[int]) -> None:
-        """Place the rest of a ring on the outer side of the bonds that are placed."""
+        """Places the rest of a ring on the outer side of its placed bonds."""
         n = len(ring)
         runs = [k for k in shared if (k + 1) % n not in shared]  # the last placed atom of a run of placed ones
         end = runs[0]
@@ -106,7 +106,7 @@ class _Placement:
             self._put(atom, place)
 
     def _grow(self, atom: int) -> None:
-        """Place the neighbours of an atom in the free directions around it."""
+        """Places the neighbours of an atom in the free directions around it."""
         others = [other for other, _ in self.molecule.neighbours[atom] if other not in self.at]
         if not others:
             return
@@ -130,7 +130,7 @@ class _Placement:
                 self._put(other, place)
 
     def _spiro(self, atom: int, ring: list[int], direction: numpy.ndarray) -> None:
-        """Place a ring that shares one atom with what is placed."""
+        """Places a ring that shares one atom with the placed atoms."""
         k = ring.index(atom)
         corners = _polygon(len(ring))
         outwards = direction
@@ -143,7 +143,7 @@ class _Placement:
         self._grow_rings(ring)
 
     def _directions(self, atom: int, n: int) -> list[numpy.ndarray]:
-        """n directions of length 1 from an atom into the largest angle that is free around it."""
+        """Returns n unit directions from an atom into the largest free angle around it."""
         here = self.at[atom]
         taken = [self.at[other] - here for other, _ in self.molecule.neighbours[atom] if other in self.at]
         triple = any(bond.order == 3 for _, bond in self.molecule.neighbours[atom])
@@ -170,7 +170,7 @@ class _Placement:
         return [numpy.array([math.cos(angle), math.sin(angle)]) for angle in angles]
 
     def _widest_gap(self, atom: int) -> tuple[float, float]:
-        """The width and the beginning of the largest angle between the neighbours of an atom that is in no ring."""
+        """Returns the width and the start of the largest angle between the neighbours of an atom outside of rings."""
         here = self.at[atom]
         around = []
         for other, _ in self.molecule.neighbours[atom]:
@@ -186,7 +186,7 @@ class _Placement:
         return max(gaps)[1:]
 
     def _side(self, atom: int, back: float) -> int:
-        """1 or -1, for a chain to go on in zigzag: opposite to the way that it came around its last corner."""
+        """Returns 1 or -1, the side on which a zigzag chain continues, opposite to its last corner."""
         (before,) = [other for other, _ in self.molecule.neighbours[atom] if other in self.at]
         others = [self.at[o] for o, _ in self.molecule.neighbours[before] if o in self.at and o != atom]
         rest = [xy for o, xy in self.at.items() if o not in (atom, before)]
@@ -201,7 +201,7 @@ class _Placement:
 
 
 def _polygon(n: int) -> numpy.ndarray:
-    """The corners of a regular polygon with sides of length 1 around 0.   (n, 2)"""
+    """Returns the corners of a regular polygon with sides of length 1 around 0.   (n, 2)"""
     angles = 2 * math.pi * (numpy.arange(n) + 0.5) / n + math.pi / 2
     return numpy.stack([numpy.cos(angles), numpy.sin(angles)], axis=1) / (2 * math.sin(math.pi / n))
 
@@ -211,7 +211,7 @@ def _rotation(angle: float) -> numpy.ndarray:
 
 
 def _arc(start: numpy.ndarray, end: numpy.ndarray, n: int, inside: numpy.ndarray) -> list[numpy.ndarray]:
-    """n points from start to end on a circle, in steps of about length 1, on the side that is not `inside`."""
+    """Returns n points from start to end on a circle, in steps of about length 1, on the side that is not `inside`."""
     chord = end - start
     length = max(float(numpy.hypot(*chord)), 1e-6)
     middle = (start + end) / 2
@@ -231,7 +231,7 @@ def _arc(start: numpy.ndarray, end: numpy.ndarray, n: int, inside: numpy.ndarray
 
 
 def _relaxed(molecule: Molecule, part: Sequence[int], placement: _Placement) -> numpy.ndarray:
-    """The placement moved to a minimum of the sum above.   (n, 2)"""
+    """Returns the placement, moved to a minimum of the sum above.   (n, 2)"""
     xy = numpy.array([placement.at[atom] for atom in part])
     n = len(part)
     xy += 0.02 * numpy.stack([numpy.sin(7.0 * numpy.arange(n)), numpy.cos(11.0 * numpy.arange(n))], axis=1)
@@ -264,7 +264,7 @@ def _relaxed(molecule: Molecule, part: Sequence[int], placement: _Placement) -> 
 def _targets(
     molecule: Molecule, part: Sequence[int], rings: Sequence[Sequence[int]]
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """The distances that pairs of atoms should have, NaN for those that only repel each other, and their weights."""
+    """Returns target distances of pairs of atoms, NaN for pairs that only repel each other, and their weights."""
     n, number = len(part), {atom: k for k, atom in enumerate(part)}
     target, weight = numpy.full((n, n), numpy.nan), numpy.full((n, n), 0.3)
 
@@ -293,6 +293,6 @@ def _targets(
 
 
 def _lying(xy: numpy.ndarray) -> numpy.ndarray:
-    """Turned in steps of 30 degrees, so that it is as wide and as little high as it can be."""
+    """Rotates the coordinates in steps of 30 degrees until they are as wide and as low as possible."""
     xy = xy - xy.mean(axis=0)
     return min((xy @ _rotation(math.pi * k / 6).T for k in range(6)), key=lambda turned: float(numpy.ptp(turned[:, 1])))

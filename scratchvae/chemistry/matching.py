@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 
 def perfect_matching(neighbours: Mapping[int, Sequence[int]]) -> dict[int, int] | int:
-    """Every vertex -> its partner; or, where not all can have one, a vertex that stays without.
+    """Returns the partner of every vertex, or, if there is no perfect matching, a vertex that stays without a partner.
 
     neighbours: of each vertex, both ways round. Vertices with one free neighbour are matched first, which is all that
     most molecules need; what is left is augmented along paths that may pass through odd cycles.
@@ -38,7 +38,7 @@ def perfect_matching(neighbours: Mapping[int, Sequence[int]]) -> dict[int, int] 
 
 
 def _augment(root: int, neighbours: Mapping[int, Sequence[int]], partner: dict[int, int]) -> bool:
-    """Match one vertex more, by an alternating path from the root to another free vertex; whether there is one."""
+    """Matches one more vertex along an alternating path from the root to a free vertex, and tells whether it could."""
     parent: dict[int, int] = {}
     base = {vertex: vertex for vertex in neighbours}
     outer, queue = {root}, deque([root])
@@ -68,7 +68,7 @@ def _contract(
     outer: set[int],
     queue: deque[int],
 ) -> None:
-    """Make one vertex of the odd cycle that the edge between two outer vertices closes."""
+    """Contracts the odd cycle that the edge between two outer vertices closes into one vertex."""
     ancestors, walk = set(), vertex
     while True:
         walk = base[walk]
@@ -95,7 +95,7 @@ def _contract(
 
 
 def _flip(end: int, parent: dict[int, int], partner: dict[int, int]) -> None:
-    """Exchange the edges in and out of the matching along the path that ends in a free vertex."""
+    """Swaps matched and unmatched edges along the path that ends in a free vertex."""
     vertex: int | None = end
     while vertex is not None:
         before = parent[vertex]

@@ -11,24 +11,35 @@ from scratchvae.chemistry.elements import WEIGHTS
 
 @dataclass(slots=True)
 class Atom:
-    """One atom of a molecule.
+    """Describes one atom of a molecule.
 
     Parameters
     ----------
     element : str
         Its symbol, such as "C" or "Cl".
     hydrogens : int
-        How many hydrogen atoms are bound to it that are no atoms of the graph.
+        The number of hydrogens bound to it that are not atoms of the graph.
     charge : int
         In units of the elementary charge.
     aromatic : bool
-        Whether it was written as an aromatic one, "c" for "C".
+        Whether it was written as aromatic, "c" for "C".
     isotope : int
         The mass number, or 0 for the natural mixture.
     chirality : str
         The mark as it was written: "@", "@@" or one of the rarer ones; "" without.
     place : int
-        Where it stands in the string, from 0.
+        Its position in the string, counted from 0.
+
+    See Also
+    --------
+    Molecule : Holds the atoms and bonds.
+    Bond : Connects two atoms.
+
+    Examples
+    --------
+    >>> from scratchvae.chemistry import read_smiles
+    >>> read_smiles("C[NH3+]").atoms[1]
+    Atom(element='N', hydrogens=3, charge=1, aromatic=False, isotope=0, chirality='', place=1)
     """
 
     element: str
@@ -42,7 +53,7 @@ class Atom:
 
 @dataclass(slots=True)
 class Bond:
-    """A bond between the atoms number i and j.
+    """Describes a bond between the atoms number i and j.
 
     Parameters
     ----------
@@ -54,6 +65,17 @@ class Bond:
         Whether it was written as a bond of an aromatic ring.
     direction : str
         "/" or "\\", as it was written from i to j; "" without.
+
+    See Also
+    --------
+    Molecule : Holds the atoms and bonds.
+    Atom : Stands at each end of a bond.
+
+    Examples
+    --------
+    >>> from scratchvae.chemistry import read_smiles
+    >>> [(bond.i, bond.j, bond.order) for bond in read_smiles("CC=O").bonds]
+    [(0, 1, 1), (1, 2, 2)]
     """
 
     i: int
@@ -64,13 +86,29 @@ class Bond:
 
 
 class Molecule:
-    """Atoms and bonds, with what follows from them. A molecule of several parts, such as a salt, is one graph too.
+    """Holds atoms and bonds as a graph, and derives properties from it. A salt of several parts is one graph, too.
 
     Parameters
     ----------
     atoms : list of Atom
+        The atoms, numbered in this order.
     bonds : list of Bond
-        No two of them between the same atoms.
+        At most one bond between any two atoms.
+
+    See Also
+    --------
+    read_smiles : Reads a molecule from a string.
+    canonical_key : Compares two molecules.
+    log_p : Predicts the octanol-water partition.
+
+    Examples
+    --------
+    >>> from scratchvae.chemistry import read_smiles
+    >>> aspirin = read_smiles("CC(=O)Oc1ccccc1C(=O)O")
+    >>> aspirin
+    Molecule(C9H8O4, atoms=13, bonds=13, rings=1)
+    >>> round(aspirin.weight, 3)
+    180.159
     """
 
     def __init__(self, atoms: list[Atom], bonds: list[Bond]) -> None:
@@ -81,7 +119,7 @@ class Molecule:
 
     @cached_property
     def neighbours(self) -> list[list[tuple[int, Bond]]]:
-        """For every atom, the numbers of those bound to it, each with the bond."""
+        """Returns, for every atom, the numbers of the atoms bound to it, each with the bond."""
         neighbours: list[list[tuple[int, Bond]]] = [[] for _ in self.atoms]
         for bond in self.bonds:
             neighbours[bond.i].append((bond.j, bond))
@@ -90,22 +128,22 @@ class Molecule:
 
     @property
     def n_atoms(self) -> int:
-        """The number of atoms other than hydrogen."""
+        """Returns the number of atoms other than hydrogen."""
         return sum(atom.element != "H" for atom in self.atoms)
 
     @property
     def weight(self) -> float:
-        """The mass in daltons, of the standard atomic weights; an isotope weighs its mass number."""
+        """Returns the mass in daltons from standard atomic weights; an isotope contributes its mass number."""
         return sum((atom.isotope or WEIGHTS[atom.element]) + atom.hydrogens * WEIGHTS["H"] for atom in self.atoms)
 
     @property
     def charge(self) -> int:
-        """The sum of the charges."""
+        """Returns the total charge."""
         return sum(atom.charge for atom in self.atoms)
 
     @property
     def formula(self) -> str:
-        """The formula in Hill's order, such as C9H8O4, with the charge behind it, as in C2H3O2-."""
+        """Returns the formula in Hill order, such as C9H8O4, followed by the charge, as in C2H3O2-."""
         counts = Counter(atom.element for atom in self.atoms)
         counts["H"] += sum(atom.hydrogens for atom in self.atoms)
         order = sorted(counts, key=lambda e: (e != "C", e != "H", e) if "C" in counts else (False, False, e))
@@ -114,7 +152,7 @@ class Molecule:
 
     @cached_property
     def fragments(self) -> list[list[int]]:
-        """The parts between which there is no bond, each as the numbers of its atoms."""
+        """Returns the connected parts, each as the numbers of its atoms."""
         parts, seen = [], [False] * len(self.atoms)
         for start in range(len(self.atoms)):
             if seen[start]:
@@ -130,7 +168,7 @@ class Molecule:
 
     @property
     def n_rings(self) -> int:
-        """bonds - atoms + parts: how many bonds can be cut before the last ring is open.
+        """bonds - atoms + parts, the number of bonds that can be cut before the last ring is open.
 
         It is the number of the smallest rings that `smallest_rings` finds: 2 for naphthalene.
         """

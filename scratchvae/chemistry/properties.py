@@ -23,7 +23,7 @@ PROPERTIES: dict[str, Callable[[Molecule], float]] = {
 
 
 def properties(smiles: Iterable[str], names: Iterable[str] = (*PROPERTIES,)) -> dict[str, numpy.ndarray]:
-    """Name -> the property of each string, float64 (N,), NaN for those that are no molecule.
+    """Returns each property of each string, float64 (N,) by name, NaN for strings that are no molecule.
 
     A property is NaN, too, for a molecule that is too large for it: logP for more than 200 atoms in entangled rings.
 

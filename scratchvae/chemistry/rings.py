@@ -13,7 +13,7 @@ MOST_RINGED = 200
 
 
 def ring_bonds(n_atoms: int, ends: Sequence[tuple[int, int]]) -> list[bool]:
-    """Of each bond whether it lies in a ring: whether its ends stay connected without it.
+    """Tells for each bond whether it lies in a ring, that is, whether its ends stay connected without it.
 
     One depth-first search numbers the atoms; the bond from an atom to a later one is in no ring if nothing behind it
     reaches the atom, or one before it. Without recursion, so that long chains are no danger.
@@ -54,7 +54,7 @@ def ring_bonds(n_atoms: int, ends: Sequence[tuple[int, int]]) -> list[bool]:
 
 
 def smallest_rings(molecule: Molecule) -> list[list[int]]:
-    """A smallest set of smallest rings, each as its atoms in the order around it.   n_rings lists
+    """Returns a smallest set of smallest rings: n_rings lists, each with its atoms in order around the ring.
 
     No ring of the set is a sum of smaller ones. First the shortest ring through every bond; where these are too few,
     as in cubane, all rings that close two shortest paths from one atom. Where several sets are smallest, one of them.
@@ -106,7 +106,7 @@ class _Basis:
         return len(self.rows) == self.wanted
 
     def accepts(self, ring: int) -> bool:
-        """Whether the ring is no sum of those accepted so far; it then is one of them."""
+        """Tells whether the ring is independent of those accepted so far, and accepts it if so."""
         while ring and (row := self.rows.get(ring.bit_length())):
             ring ^= row
         if ring:
@@ -122,7 +122,7 @@ def _bits(ring: Sequence[int], edges: dict[tuple[int, int], int]) -> int:
 
 
 def _shortest_ring(start: int, end: int, neighbours: Sequence[Sequence[int]]) -> list[int]:
-    """The atoms of a shortest ring through the bond between two atoms, by a search from one to the other without it."""
+    """Returns the atoms of a shortest ring through the bond between two atoms, found by a search without that bond."""
     before = {start: start}
     queue = deque([start])
     while queue:
@@ -145,7 +145,7 @@ def _path(atom: int, before: dict[int, int]) -> list[int]:
 
 
 def _candidates(neighbours: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Horton's rings: two shortest paths from one atom that share nothing else, and the bond between their ends."""
+    """Returns Horton's rings: two shortest paths from one atom that share nothing else, and the bond joining them."""
     rings = []
     for start, around in enumerate(neighbours):
         if len(around) < 2:

@@ -48,7 +48,9 @@ OPPOSITE = {"/": "\\", "\\": "/"}
 
 
 def split_smiles(smiles: str) -> list[str]:
-    """The tokens of a string: a bracketed atom, Br, Cl, %nn, or else one character. Joined they are the string again.
+    """Returns the tokens of a string: a bracketed atom, Br, Cl, %nn, or else a single character.
+
+    Joined, they give the string again.
 
     >>> split_smiles("C[C@@H](N)Cl")
     ['C', '[C@@H]', '(', 'N', ')', 'Cl']
@@ -57,7 +59,7 @@ def split_smiles(smiles: str) -> list[str]:
 
 
 def read_smiles(smiles: str) -> Molecule:
-    """The molecule that a string describes, with hydrogens counted and aromatic rings in a Kekule structure.
+    """Returns the molecule that a string describes, with hydrogens counted and aromatic rings in a Kekule structure.
 
     >>> read_smiles("CC(=O)Oc1ccccc1C(=O)O").formula
     'C9H8O4'
@@ -78,7 +80,7 @@ def read_smiles(smiles: str) -> Molecule:
 
 
 def why_invalid(smiles: str) -> str | None:
-    """What is wrong with a string, as "expected ..., received ... at character ..."; None if it is a molecule.
+    """Returns the fault of a string, as "expected ..., received ... at character ...", or None for a molecule.
 
     >>> why_invalid("c1cccc1")
     'expected aromatic rings with a Kekule structure, received no double bond for c at character 6'
@@ -194,7 +196,7 @@ def _bracketed(token: str, place: int) -> Atom:
 
 
 def _without_hydrogen_atoms(atoms: list[Atom], bonds: list[Bond]) -> Molecule:
-    """Count atoms [H] as hydrogens of what they are bound to, as C[H] is CH4; isotopes, ions and H2 stay."""
+    """Turns atoms [H] into hydrogen counts of their neighbours, as C[H] is CH4; isotopes, ions and H2 stay."""
     if not any(atom.element == "H" for atom in atoms):
         return Molecule(atoms, bonds)
     ends: dict[int, list[int]] = {}

@@ -13,7 +13,7 @@ LEFT_OUT = -1
 
 
 def complete(atoms: list[Atom], bonds: list[Bond]) -> None:
-    """Set the hydrogens that were left out, and the orders of aromatic bonds, in place.
+    """Sets the omitted hydrogens and the orders of aromatic bonds in place.
 
     hydrogens = the smallest valence of the element that is enough for the bonds, less the bonds
 
@@ -52,7 +52,7 @@ def complete(atoms: list[Atom], bonds: list[Bond]) -> None:
 
 
 def _separate_charges(atoms: list[Atom], bonds: list[Bond]) -> None:
-    """Write a nitrogen of five bonds as N+ with O- or N-: CN(=O)=O is C[N+](=O)[O-], and CN=N#N is CN=[N+]=[N-]."""
+    """Rewrites five-valent nitrogen with charges: CN(=O)=O becomes C[N+](=O)[O-], and CN=N#N becomes CN=[N+]=[N-]."""
     several = [bond for bond in bonds if bond.order > 1]
     ends = [number for bond in several for number in (bond.i, bond.j)]
     suspects = {number for number in ends if atoms[number].element == "N" and not atoms[number].charge}
@@ -79,7 +79,7 @@ def _separate_charges(atoms: list[Atom], bonds: list[Bond]) -> None:
 
 
 def _leave_aromatic_rings_only(atoms: list[Atom], bonds: list[Bond]) -> None:
-    """Take aromatic bonds between rings, such as that of c1ccccc1c1ccccc1, for the single bonds that they are."""
+    """Turns aromatic bonds between rings, as in c1ccccc1c1ccccc1, into the single bonds that they are."""
     in_ring = ring_bonds(len(atoms), [(bond.i, bond.j) for bond in bonds])
     ringed = set()
     for bond, inside in zip(bonds, in_ring, strict=True):

@@ -29,7 +29,7 @@ class CheckFailed(Exception):
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Print the scores of a trained model on the test part of its data."""
+    """Prints the scores of a trained model on the test part of its data."""
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
         raise InputError("evaluate", "--data, as the run does not say what to score", "none")
@@ -49,7 +49,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 def _score_by_importance(
     kind: Kind, model: Any, test: Dataset, x: Any, n_samples: int, seed: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """log p(x) by importance sampling, and what else the kind scores by it: the figures by name, and as lines."""
+    """Estimates log p(x) by importance sampling, with any further scores of the kind: figures by name, and lines."""
     log_px, error, effective = sv.log_likelihood(model, x, n_samples, seed)
     spread = log_px.std(ddof=1) / len(log_px) ** 0.5 if len(log_px) > 1 else numpy.inf
     line = (
@@ -71,7 +71,7 @@ def _score_by_importance(
 def chosen_data(
     operation: str, kind: Kind, model: Any, arguments: argparse.Namespace, options: dict[str, Any]
 ) -> tuple[str, Dataset, Dataset | None]:
-    """What the data to score or to show are called, the data, and the part that the run was trained on beside them.
+    """Returns the name of the data to score or show, the data, and the training part of the run.
 
     They are the test part of a set or of the run's own data, or a whole file.
     """
@@ -96,7 +96,7 @@ def score(
     part: str = "test",
     train: Dataset | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """The scores of a data set by name, and the lines that say them: the bound, and what else the kind scores.
+    """Returns the scores of a data set by name and as lines: the bound, and any further scores of the kind.
 
     part: what the data set is called
     """
@@ -111,12 +111,12 @@ def score(
 
 
 def _figures_in(lines: list[str]) -> dict[str, float]:
-    """The figures that lines of a kind have by name."""
+    """Returns the figures by name that the lines of a kind carry."""
     return {name: value for line in lines if isinstance(line, Line) for name, value in line.figures.items()}
 
 
 def sample(arguments: argparse.Namespace) -> None:
-    """Write samples, by default decoder means of samples from the prior, as an array, a picture or a text."""
+    """Writes samples, by default decoder means of samples from the prior, as an array, a picture or a text."""
     kind, model, options = kind_and_model(arguments)
     asked, own = {}, {option.name: option for option in kind.sampling}
     for name, option in sampling_options().items():
@@ -135,7 +135,7 @@ def sample(arguments: argparse.Namespace) -> None:
 
 
 def sampling_options() -> dict[str, Option]:
-    """The options of `scratchvae sample` that some kinds have, each name once."""
+    """Returns the options of `scratchvae sample` that only some kinds have, each name once."""
     return {option.name: option for kind in reversed(KINDS.values()) for option in kind.sampling}
 
 
@@ -144,7 +144,7 @@ def _samples_with(name: str, kind: Kind) -> bool:
 
 
 def complete(arguments: argparse.Namespace) -> None:
-    """Draw ways to go on with a drawing that has begun."""
+    """Draws several completions of an unfinished drawing."""
     from scratchvae import plotting
 
     path = plotting.picture_path(arguments.out)
@@ -163,13 +163,13 @@ def complete(arguments: argparse.Namespace) -> None:
 
 
 def kind_and_model(arguments: argparse.Namespace) -> tuple[Kind, Any, dict[str, Any]]:
-    """The kind that a run names, else the one of the model's class; the model of its checkpoint; the run's options."""
+    """Returns the kind, the model, and the options of a run; for a checkpoint alone, the kind for its model's class."""
     model, options = sv.load(_checkpoint(arguments)), kept_options(Path(arguments.run))
     return KINDS[options["model"]] if options else kind_of(model), model, options
 
 
 def _checkpoint(arguments: argparse.Namespace) -> Path:
-    """The file with the model of a run: last.npz, unless --checkpoint says best; or the file that is named itself."""
+    """Returns the checkpoint file of a run, last.npz unless --checkpoint is best, or the file that was named."""
     run, name = Path(arguments.run), arguments.checkpoint
     if not run.is_dir():
         if name is not None and run.exists():
@@ -182,14 +182,14 @@ def _checkpoint(arguments: argparse.Namespace) -> Path:
 
 
 def refuse_others(operation: str, kind: Kind, suits: Callable[[Kind], bool]) -> None:
-    """Raise InputError for a kind that does not suit, and name those that do."""
+    """Raises InputError for a kind that does not suit, naming the kinds that do."""
     if not suits(kind):
         others = ", ".join(other.name for other in KINDS.values() if suits(other))
         raise InputError(operation, f"a run of --model {others}", f"one of --model {kind.name}")
 
 
 def plot(arguments: argparse.Namespace) -> None:
-    """Draw one picture of a run, or all that are possible."""
+    """Draws one picture of a run, or all that are possible."""
     directory = Path(arguments.run)
     options = kept_options(directory, needed=("data",))
     kind, model, name = KINDS[options["model"]], sv.load(_checkpoint(arguments)), arguments.picture
@@ -212,7 +212,7 @@ def plot(arguments: argparse.Namespace) -> None:
 
 
 def draw_all(kind: Kind, subject: Subject) -> None:
-    """Save the pictures that a subject allows, and name the others."""
+    """Saves the pictures that a subject allows, and names the others."""
     from scratchvae import plotting
 
     for picture in kind.pictures:
@@ -229,7 +229,7 @@ def _picture_path(directory: Path, name: str) -> Path:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Print every row of the checks. Raises CheckFailed if one does not meet its tolerance."""
+    """Prints every row of the checks. Raises CheckFailed if a row does not meet its tolerance."""
     from scratchvae.checks.table import SECTIONS, outcomes
 
     device_module(arguments.device)
@@ -251,7 +251,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def _silent(*_: Any, **__: Any) -> None:
-    """Say nothing."""
+    """Prints nothing."""
 
 
 def _image_figures(part: Dataset) -> dict[str, Any]:
@@ -333,7 +333,7 @@ DRAWN = {
 
 
 def data(arguments: argparse.Namespace) -> None:
-    """Print what a data set holds, and draw some of it."""
+    """Prints the contents of a data set, and draws some of its rows."""
     if arguments.out:
         from scratchvae import plotting
 
@@ -351,7 +351,7 @@ def data(arguments: argparse.Namespace) -> None:
 
 
 def _lines(train: Dataset, test: Dataset) -> list[str]:
-    """What a data set holds, for a person."""
+    """Describes a data set in lines for a person."""
     lines = [train.note] if train.note else []
     for name, part in (("train", train), ("test", test)):
         lines.append(f"{name:5s}  {IN_WORDS[part.name_of_rows](part)}")
@@ -366,7 +366,7 @@ def _lines(train: Dataset, test: Dataset) -> list[str]:
 
 
 def _facts(part: Dataset) -> dict[str, Any]:
-    """The figures of one part, by name."""
+    """Returns the figures of one part, by name."""
     facts = {"rows": part.name_of_rows, "n": len(part), "omissions": part.omissions} | FIGURES[part.name_of_rows](part)
     facts["labels"] = None if part.labels is None else _counts(part)
     shares = {name: values.mean() for name, values in part.attributes.items()}
@@ -375,6 +375,6 @@ def _facts(part: Dataset) -> dict[str, Any]:
 
 
 def _counts(part: Dataset) -> dict[int, int]:
-    """Label -> how many rows have it."""
+    """Returns the number of rows with each label."""
     labels, counts = numpy.unique(part.labels, return_counts=True)
     return dict(zip(labels.tolist(), counts.tolist(), strict=True))

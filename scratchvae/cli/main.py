@@ -15,7 +15,7 @@ from scratchvae.ranks import Alone, ranks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Runs a command.
 
     The exit status is 0, 2 for bad input, 1 for a training or check that failed, 130 after Ctrl-C, and 141 where nobody
     reads the output any more. Of several ranks the first one alone prints, unless another one fails by itself.

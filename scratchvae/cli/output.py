@@ -10,12 +10,12 @@ import numpy
 
 
 def print_json(value: Any) -> None:
-    """Print one line of JSON; what is not finite is null, as JSON has no other word for it."""
+    """Prints one line of JSON, with null for NaN and infinity, which JSON cannot express."""
     print(json.dumps(_plain(value), allow_nan=False, ensure_ascii=False))
 
 
 def _plain(value: Any) -> Any:
-    """Dictionaries, lists, numbers, words and None, of these and of NumPy's."""
+    """Converts dictionaries, lists, numbers, words and None, NumPy's included, to plain Python values."""
     if isinstance(value, dict):
         return {str(name): _plain(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):

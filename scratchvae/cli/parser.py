@@ -30,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands; each sets `command` to the function that carries it out."""
+    """Returns the parser of all commands; each sets `command` to the function that carries it out."""
     root = _Parser(
         prog="scratchvae",
         description="Variational autoencoders from scratch, on NumPy and CuPy. All figures are in nats.",
@@ -52,7 +52,7 @@ def _command(added: Any, name: str, function: Any, summary: str, description: st
 
 
 def _add_run(command: argparse.ArgumentParser, help: str = RUN_HELP) -> None:
-    """The argument of every command that reads a trained model."""
+    """Adds the arguments of every command that reads a trained model."""
     command.add_argument("run", help=help)
     command.add_argument(
         "--checkpoint", choices=["last", "best"], help="which of a run's: the last, or best by the validation part"
@@ -64,7 +64,7 @@ def _add_json(command: argparse.ArgumentParser, help: str = "print one line of J
 
 
 def _converted(conversion: Callable[[Any], Any]) -> Callable[[str], Any]:
-    """A conversion as argparse takes it."""
+    """Returns a conversion in the form that argparse expects."""
 
     def convert(text: str) -> Any:
         try:
@@ -100,7 +100,7 @@ def _add_train(added: Any) -> None:
 
 
 def _form(option: Option) -> dict[str, Any]:
-    """How many values an option takes, and what stands for one in the help, as argparse takes it."""
+    """Returns the number of values of an option and its placeholder in the help, in the form that argparse expects."""
     if option.is_switch:
         return {"action": "store_true"}
     metavar = option.metavar or (f"{{{','.join(option.choices)}}}" if option.choices else option.name.upper())
@@ -108,7 +108,7 @@ def _form(option: Option) -> dict[str, Any]:
 
 
 def _help(option: Option) -> str:
-    """What an option does, which kinds take it, and its default."""
+    """Describes an option: its meaning, the kinds that take it, and its default."""
     kinds = takers(option.name)
     notes = [f"with --model {', '.join(kinds)}"] if len(kinds) < len(KINDS) else []
     shown = " ".join(map(str, option.default)) if isinstance(option.default, list) else option.default

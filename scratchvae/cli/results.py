@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 1000
 
 
 def encode(arguments: argparse.Namespace) -> None:
-    """Write the means of q(z | x) of a data set, (N, K), to a .npy or a .csv file."""
+    """Writes the means of q(z | x) of a data set, (N, K), to a .npy or a .csv file."""
     path = Path(arguments.out)
     if path.suffix not in (".npy", ".csv"):
         raise InputError("encode", "--out with the suffix .npy or .csv", repr(arguments.out))
@@ -57,7 +57,7 @@ def encode(arguments: argparse.Namespace) -> None:
 
 
 def impute(arguments: argparse.Namespace) -> None:
-    """Write a file again with values in place of what is missing."""
+    """Writes a copy of a file with its missing entries filled in."""
     kind, model, _ = kind_and_model(arguments)
     refuse_others("impute", kind, lambda kind: kind.imputes)
     if not Path(arguments.file).is_file():
@@ -71,7 +71,7 @@ def impute(arguments: argparse.Namespace) -> None:
 
 
 def explore(arguments: argparse.Namespace) -> None:
-    """Write a page on which the latent space of a trained model can be explored."""
+    """Writes a page on which the latent space of a trained model can be explored."""
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
         raise InputError("explore", "--data, as the run does not say what to show", "none")
@@ -91,7 +91,7 @@ def explore(arguments: argparse.Namespace) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Write a model's weights to a .safetensors or an .npz file."""
+    """Writes a model's weights to a .safetensors or an .npz file."""
     _, model, _ = kind_and_model(arguments)
     path = Path(arguments.out)
     write_weights(model, path)

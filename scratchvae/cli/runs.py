@@ -23,7 +23,7 @@ IN_CONFIGURATION_ONLY = ("versions", "epochs", "options")
 
 
 def runs(arguments: argparse.Namespace) -> None:
-    """List the runs of a folder, with their figures and the options that differ."""
+    """Lists the runs of a folder, with their figures and the options that differ."""
     folder = Path(arguments.folder)
     if not folder.is_dir():
         raise InputError("runs", "a folder with run directories", repr(arguments.folder))
@@ -52,13 +52,13 @@ def runs(arguments: argparse.Namespace) -> None:
 
 
 def differing(options: list[dict[str, Any]]) -> list[str]:
-    """The names of the options that are not the same in all runs, those of a place aside."""
+    """Returns the names of the options that differ between the runs, except those about places."""
     names = dict.fromkeys(name for run in options for name in run if name not in OF_A_PLACE)
     return [name for name in names if any(run.get(name) != options[0].get(name) for run in options)]
 
 
 def sparkline(values: list[float]) -> str:
-    """A bar for each value, from the lowest to the highest; of many values some, evenly chosen, the last among them."""
+    """Returns a bar per value, from the lowest to the highest; many values are thinned evenly, keeping the last."""
     if len(values) > WIDTH:
         values = [values[round(i * (len(values) - 1) / (WIDTH - 1))] for i in range(WIDTH)]
     low, high = min(values, default=0.0), max(values, default=0.0)
@@ -70,7 +70,7 @@ def _is_run(place: Path) -> bool:
 
 
 def _described(place: Path) -> dict[str, Any]:
-    """What is known of a run: name, model, data, epochs, figures, the ELBO of every epoch, options; or its error."""
+    """Describes a run: name, model, data, epochs, figures, the ELBO of every epoch and options; or the error."""
     known: dict[str, Any] = {"name": place.resolve().name}
     try:
         options = kept_options(place)
@@ -92,7 +92,7 @@ def _described(place: Path) -> dict[str, Any]:
 
 
 def _figures(history: list[Metrics]) -> dict[str, float]:
-    """Those of the last epoch, and the best ELBO of the validation data with its epoch."""
+    """Returns the figures of the last epoch, and the best validation ELBO with its epoch."""
     if not history:
         return {}
     figures = {name: value for name, value in history[-1].items() if name not in ("epoch", "step", "seconds")}
@@ -104,7 +104,7 @@ def _figures(history: list[Metrics]) -> dict[str, float]:
 
 
 def _table(found: list[dict[str, Any]], options: list[str]) -> list[str]:
-    """A line for each run, in columns as wide as their longest entry, and a sentence for each that cannot be read."""
+    """Returns a line per run, in columns as wide as their longest entry, and a sentence per unreadable run."""
     shown = [name for name in options if name not in ("model", "data", "epochs")]
     titles = ["run", "model", "data", "epochs", "ELBO", "KL", "active", "validation", "best", "", *shown]
     rows = [titles] + [_cells(run, shown) for run in found if "error" not in run]

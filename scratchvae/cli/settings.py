@@ -19,7 +19,7 @@ OLDER_FILE = "options.json"
 
 
 def options_by_name() -> dict[str, Option]:
-    """The options of all kinds, each name once."""
+    """Returns the options of all kinds, each name once."""
     options: dict[str, Option] = {}
     for kind in KINDS.values():
         for option in kind.options:
@@ -28,7 +28,7 @@ def options_by_name() -> dict[str, Option]:
 
 
 def takers(name: str) -> list[str]:
-    """The kinds that take the option of this name."""
+    """Returns the kinds that take the option of this name."""
     return [kind.name for kind in KINDS.values() if any(option.name == name for option in kind.options)]
 
 
@@ -37,7 +37,10 @@ KEPT_STATES = ("patience", "time_limit")
 
 
 def requested(arguments: argparse.Namespace) -> tuple[Kind, Settings]:
-    """The kind to train and its settings. Raises InputError for options that do not fit the kind or a run's own."""
+    """Returns the kind to train and its settings.
+
+    Raises InputError for options that do not fit the kind or those of the resumed run.
+    """
     texts = {name: value for name, value in vars(arguments).items() if name in options_by_name()}
     run = None if arguments.resume is None else Path(arguments.resume)
     kept = {} if run is None else kept_options(run, needed=("data",))
@@ -57,7 +60,7 @@ def requested(arguments: argparse.Namespace) -> tuple[Kind, Settings]:
 
 
 def kept_options(run: Path, needed: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The options that a run directory keeps, checked, with "model" and "image_shape"; {} if it keeps none.
+    """Returns the checked options that a run directory keeps, with "model" and "image_shape"; {} if it keeps none.
 
     An option that an older run does not have has the value that it had for all runs then. Raises DataError for a
     directory without those that are needed, and InputError for values that the command line would refuse.
@@ -78,7 +81,7 @@ def kept_options(run: Path, needed: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def load_parts(kind: Kind, options: Mapping[str, Any], data_dir: str | None = None) -> tuple[Dataset, Dataset, Dataset]:
-    """The training, the validation and the test part of a run's data; the folder may be another one now."""
+    """Returns the training, validation and test parts of a run's data, which may lie in another folder now."""
     share = options["validation"]
     loaded = data.load(
         options["data"],
@@ -94,13 +97,13 @@ def load_parts(kind: Kind, options: Mapping[str, Any], data_dir: str | None = No
 
 
 def older_file(run: Path) -> Path | None:
-    """The file with the options of a run of version 0.1, if they stand nowhere else."""
+    """Returns the file with the options of a run of version 0.1, if they are stored nowhere else."""
     path = run / OLDER_FILE
     return path if path.exists() and _read(run)[1] == path else None
 
 
 def _read(run: Path) -> tuple[dict[str, Any], Path]:
-    """The options that a run directory keeps, with the epochs of its latest resume, and the file that they are from."""
+    """Returns the options of a run directory, with the epochs of its latest resume, and the file they came from."""
     try:
         configuration = read_configuration(run / "config.json")
     except (FileNotFoundError, NotADirectoryError):
@@ -118,7 +121,7 @@ def _read(run: Path) -> tuple[dict[str, Any], Path]:
 
 
 def _refuse_changes(run: Path, kind: Kind, kept: dict[str, Any], given: dict[str, Any]) -> None:
-    """Raise InputError for options of a run that may not change when it is resumed."""
+    """Raises InputError for options of a run that may not change when it is resumed."""
     if kind.name != kept["model"]:
         raise InputError(f"resume {run}", f"--model {kept['model']}, as the run has", f"--model {kind.name}")
     for option in kind.options:

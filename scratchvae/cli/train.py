@@ -23,7 +23,7 @@ from scratchvae.run_files import has_begun, read_history
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train a model, score it on the test part, and draw its pictures."""
+    """Trains a model, scores it on the test part, and draws its pictures."""
     kind, settings = requested(arguments)
     kind.refuse(settings)
     with TrainingRun(kind, settings, arguments.run_dir, arguments.resume, not arguments.quiet) as run:
@@ -48,7 +48,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def parts_in_words(train: Dataset, validation: Dataset, test: Dataset) -> str:
-    """How many rows each part has, and which part chooses the best checkpoint."""
+    """Describes the number of rows in each part, and the part that chooses the best checkpoint."""
     if validation is test:
         return f"{len(train):,} to train with, {len(test):,} to choose best.npz by and to test with"
     return f"{len(train):,} to train with, {len(validation):,} to choose best.npz by, {len(test):,} to test with"
@@ -76,13 +76,13 @@ class TrainingRun:
         self._stack.__exit__(*failure)
 
     def having(self, train: Dataset, validation: Dataset) -> TrainingRun:
-        """This run, with its data."""
+        """Attaches the data to this run, and returns the run."""
         self.dataset, self.x = train, self.kind.observations(train)
         self.validation = self.kind.observations(validation)
         return self
 
     def __call__(self, name: str, model: Any, epochs: int, **arguments: Any) -> None:
-        """Train a part of the run in a folder of its own, or resume its training there."""
+        """Trains a part of the run in a folder of its own, or resumes its training there."""
         self._begin(model)
         print(model.to(self.settings["device"]), flush=True)
         directory = None
@@ -91,7 +91,7 @@ class TrainingRun:
         self._fit(model, epochs, directory, directory is not None and has_begun(directory.path), arguments)
 
     def train(self, model: Any, epochs: int) -> None:
-        """Train the model of the run itself, or resume its training."""
+        """Trains the model of the run itself, or resumes its training."""
         self._begin(model)
         arguments, first = self.kind.training(self.settings, self.dataset), ranks().first
         older = older_file(self.directory.path) if self.resume and first else None
@@ -107,7 +107,7 @@ class TrainingRun:
                 print(f"{directory.path}: {callback}")
 
     def _begin(self, model: Any) -> None:
-        """Lock the directory, and write down the options, once; before that the data are shown to the model."""
+        """Locks the directory and writes down the options, once; before that it shows the data to the model."""
         if self._begun:
             return
         for x in (self.x, self.validation):
@@ -142,7 +142,7 @@ class TrainingRun:
 
 
 def claim(data: str) -> Path:
-    """The first free directory of runs/DATA-1, runs/DATA-2, ..., made here, so that no other job has the same one."""
+    """Creates and returns the first free directory of runs/DATA-1, runs/DATA-2, ..., so that no other job gets it."""
     for i in count(1):
         path = Path("runs") / f"{Path(data).stem}-{i}"
         try:

@@ -118,7 +118,7 @@ OF_PERSONS = {"faces", "frey-faces"}
 
 
 def shows_persons(name: str | os.PathLike[str]) -> bool:
-    """Whether a set has photographs of persons, by its name or by the name of its file."""
+    """Tells whether a set has photographs of persons, by its name or by the name of its file."""
     return name in OF_PERSONS or Path(name).name in FILES_OF_PERSONS
 
 
@@ -139,7 +139,7 @@ def load(
     image_colour: str | None = None,
     image_fit: str | None = None,
 ) -> tuple[Dataset, ...]:
-    """(train, test), or (train, validation, test).
+    """Returns the data set of this name or path as (train, test), or as (train, validation, test).
 
     images: float32, (N, H, W, C) or (N, D); or sketches: float32, (N, T, 5); or molecules: strings, (N,), with
     properties: float64 (N,) by name; or a table: records, float64 (N, D), and columns;   labels: int64 (N,) or None
@@ -234,7 +234,7 @@ def load(
 
 
 def _drawn(name: str, seed: int, n_train: int | None = None) -> tuple[Dataset, Dataset]:
-    """n_train rows to train with, and the test part, which is the same rows for every n_train."""
+    """Returns n_train training rows and the test part, whose rows are the same for every n_train."""
     draw, usual = DRAWN[name]
     n_train, test = usual if n_train is None else n_train, slice(usual, usual + usual // 10)
     if not isinstance(n_train, (int, numpy.integer)) or not 1 <= n_train <= MOST_DRAWN:
@@ -266,7 +266,7 @@ def read(
     image_colour: str | None = None,
     image_fit: str | None = None,
 ) -> dict[str, Dataset]:
-    """The parts that a file has, as they are: "train", and of an .npz or a folder also "validation" and "test".
+    """Returns the parts of a file unchanged: "train", and for an .npz or a folder also "validation" and "test".
 
     labels: the file of the labels, for a file of images alone;   the others as for `load`, which says what may be read.
     Raises as `load` does.
@@ -326,7 +326,7 @@ def read(
 
 
 def _holds_sketches(array: numpy.ndarray) -> bool:
-    """Whether an array has sketches: arrays, or rows of three or five numbers that end with a pen, no pixels in [0, 1].
+    """Tells whether an array holds sketches: arrays, or rows of three or five numbers that end with a pen.
 
     A pen is a column of 0 and 1, or three such columns.
     """

@@ -1,4 +1,4 @@
-"""The data set that every source of the package returns."""
+"""Every source of data in the package returns a `Dataset`."""
 
 from __future__ import annotations
 
@@ -20,37 +20,53 @@ from scratchvae.pixels import Pixels
 
 @dataclass(frozen=True, repr=False)
 class Dataset:
-    """N images, N sketches, N molecules or N records of a table, with what is known about each of them.
+    """Holds N images, N sketches, N molecules or N records of a table, with everything known about each of them.
 
     Parameters
     ----------
     images : float32 in [0, 1], shape (N, H, W, C), or None for sketches, molecules and records
-        Channels come last. A user's file may hold vectors instead, (N, D). Those of a large file are `Pixels`, which
-        are floats of the rows that are asked for: `numpy.asarray(images[:10])`.
+        Channels come last. A user's file may hold vectors instead, (N, D). The images of a large file are
+        `Pixels`, which become floats for the rows that are read: `numpy.asarray(images[:10])`.
     labels : int64, shape (N,), or None
         The class of each image, sketch, molecule or record, from 0.
     factors : dict of float32 arrays, shape (N,) each
-        The style that each image was drawn with, by name; empty where it is not known.
+        The style factors of each image, by name; empty if they are unknown.
     strokes : list of N lists of float32 arrays, shape (T, 2) each, or None
         The pen strokes of each image in the order of writing. A point is (x, y) in pixels, x to the right and y down;
         the centre of images[n, row, column] is the point (column, row).
     attributes : dict of bool arrays, shape (N,) each
-        What is true of each image and what is not, by name; empty where it is not known.
+        The yes-or-no attributes of each image, by name; empty if they are unknown.
     sketches : float32, shape (N, T, 5), or None
         Rows (dx, dy, down, up, end) as in scratchvae/data/sketches.py.
     omissions : int
-        How many sketches the file has besides, that are too long or have no line; or how many molecules, too long or
-        of rare symbols.
+        The number of rows of the file that were left out: sketches that are too long or have no line, or molecules that
+        are too long or have rare symbols.
     molecules : strings, an array of shape (N,) and type "<U...", or None
         Their SMILES.
     properties : dict of float64 arrays, shape (N,) each
-        Numbers that belong to each molecule, by name; NaN where one is not known.
+        Numerical properties of each molecule, by name; NaN for unknown ones.
     records : float64, shape (N, D), or None
-        The rows of a table, see scratchvae/columns.py; NaN where an entry is missing.
-    columns : tuple of D Columns, which say what the entries of a record are
-    classes : the names of the labels of records, by their numbers
+        The rows of a table, see scratchvae/columns.py; NaN for missing entries.
+    columns : tuple of D Columns
+        The types of the entries of a record.
+    classes : tuple of str
+        The names of the labels of records, by number.
     note : str
-        What was done to the files that they are from, in one line.
+        A line about the conversion of the original files.
+
+    See Also
+    --------
+    load : Returns a training and a test set by name or path.
+    read : Returns the parts of a file unchanged.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> digits = sv.data.draw_digits(20)
+    >>> digits.images.shape, digits.labels[:5].tolist()
+    ((20, 28, 28, 1), [3, 0, 6, 2, 1])
+    >>> len(digits.take(slice(0, 5))), digits.name_of_rows
+    (5, 'images')
     """
 
     images: Any = None
@@ -69,12 +85,12 @@ class Dataset:
 
     @property
     def observations(self) -> numpy.ndarray:
-        """The records, molecules, sketches or images: what a model of these data is trained on, (N, ...)."""
+        """Returns the records, molecules, sketches or images, which a model of these data is trained on, (N, ...)."""
         return getattr(self, self.name_of_rows)
 
     @property
     def name_of_rows(self) -> str:
-        """What the rows are: "records", "molecules", "sketches" or "images"."""
+        """Returns the name of the rows: "records", "molecules", "sketches" or "images"."""
         names = ("records", "molecules", "sketches", "images")
         return next(name for name in names if getattr(self, name) is not None)
 
@@ -82,7 +98,7 @@ class Dataset:
         return len(self.observations)
 
     def __repr__(self) -> str:
-        """What there is, its shape and its range, a line each: never the arrays themselves."""
+        """Lists the contents with shape and range, one per line, never the arrays themselves."""
         if all(x is None for x in (self.images, self.sketches, self.molecules, self.records)):
             return "Dataset of nothing"
         lines = [f"Dataset of {len(self):,} {self.name_of_rows}"]
@@ -99,14 +115,14 @@ class Dataset:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """For notebooks: the same words, and the first images, if they are grey or of three colours."""
+        """Shows the same words in a notebook, and the first images if they are grey or have three colours."""
         words = f"<pre>{html.escape(repr(self))}</pre>"
         if self.images is None or self.images.ndim != 4 or self.images.shape[-1] not in (1, 3):
             return words
         return f'{words}<img alt="the first images" src="data:image/png;base64,{_first_images(self.images)}">'
 
     def take(self, rows: Any) -> Dataset:
-        """The images, sketches, molecules or records of these rows, a slice or numbers, with all that is known."""
+        """Returns the rows with these numbers, or in this slice, with everything known about them."""
         return Dataset(
             None if self.images is None else self.images[rows],
             None if self.labels is None else self.labels[rows],
@@ -124,14 +140,14 @@ class Dataset:
         )
 
     def in_memory(self, most: int) -> Dataset:
-        """At most so many of them, evenly chosen, with floats in place of Pixels; without Pixels all of them."""
+        """Returns at most this many rows, evenly chosen, with floats in place of Pixels; without Pixels, all rows."""
         if not isinstance(self.images, Pixels):
             return self
         part = self.take(slice(None, None, -(-len(self) // most)))
         return replace(part, images=part.images.numbers())
 
     def keep(self, properties: Sequence[str]) -> Dataset:
-        """The same rows with these properties alone. Raises InputError for one that is not known."""
+        """Returns the same rows with these properties alone. Raises InputError for an unknown property."""
         for name in properties:
             if name not in self.properties:
                 expected = f"properties among {', '.join(self.properties) or '(none)'}"
@@ -139,11 +155,11 @@ class Dataset:
         return replace(self, properties={name: self.properties[name] for name in properties})
 
     def cut(self, n: int) -> tuple[Dataset, Dataset]:
-        """The first n of them, and the others."""
+        """Returns the first n rows, and the remaining ones."""
         return self.take(slice(n)), self.take(slice(n, None))
 
     def hold_out(self, share: float, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """(the others, a random share of the rows): where there are labels, the same share of every class.
+        """Returns (the remaining rows, a random share of the rows); with labels, the same share of every class.
 
         Both parts keep the order of the rows, and have at least one. The seed and the number of rows decide which ones.
         Raises InputError for a share that is not between 0 and 1, DataError for a set of one row.
@@ -153,12 +169,12 @@ class Dataset:
 
 
 def _some(names: list[str], most: int = 8) -> str:
-    """The first names, and how many more there are."""
+    """Returns the first names, and the number of further ones."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _first_images(images: Any) -> str:
-    """The first 20 images in two rows, every side of one at most 64 pixels, as a PNG in base64.   (N, H, W, C)"""
+    """Returns the first 20 images in two rows, each side at most 64 pixels, as a PNG in base64.   (N, H, W, C)"""
     from PIL import Image
 
     step = -(-max(images.shape[1:3]) // 64)

@@ -9,7 +9,7 @@ from scratchvae.errors import DataError
 
 
 def downloaded(file: str, sha256: str, mirrors: Iterable[str], folder: str, other_ways: str) -> Path:
-    """The file in this folder of the user's cache, downloaded if it is not there yet.
+    """Returns the path of a file in this folder of the user's cache, and downloads the file if it is missing.
 
     Only a whole file with the checksum gets there. Raises DataError if no mirror delivers it; other_ways: the
     hint to get it without a download.

@@ -119,7 +119,7 @@ A variant is pen strokes with "|" between them; a stroke is three or more contro
 
 
 def draw_digits(n: int, seed: int = 0) -> Dataset:
-    """n drawn digits with their labels, style factors and pen strokes; the same for the same n and seed.
+    """Draws n digits with labels, style factors and pen strokes, the same for the same n and seed.
 
     Every ten images from the start hold each digit once, in random order; the first m images of draw_digits(n) are
     draw_digits(m). images: (n, 28, 28, 1). The strokes are exactly the polylines that the ink follows.
@@ -140,7 +140,7 @@ def draw_digits(n: int, seed: int = 0) -> Dataset:
 def draw_strokes(
     n: int, seed: int
 ) -> tuple[numpy.ndarray, dict[str, numpy.ndarray], Iterator[tuple[numpy.ndarray, list[numpy.ndarray]]]]:
-    """The labels (n,) and factors of n digits, and the groups (rows (M,), their strokes in pixels, (M, T, 2) each).
+    """Returns labels (n,) and factors of n digits, and yields groups (rows (M,), strokes in pixels, (M, T, 2) each).
 
     Raises InputError if n is not a positive integer.
     """
@@ -154,14 +154,14 @@ def draw_strokes(
 
 
 def draw_labels(n: int, noise: Noise) -> numpy.ndarray:
-    """n digits, int64: every ten from the start hold each digit once, in random order."""
+    """Draws n digits, int64, in which every ten from the start hold each digit once, in random order."""
     return noise.uniform("labels", (-(-n // 10), 10)).argsort(axis=1).ravel()[:n].astype(numpy.int64)
 
 
 def draw_factors(
     distributions: dict[str, tuple[float, float, float, float]], n: int, noise: Noise
 ) -> dict[str, numpy.ndarray]:
-    """n values of each factor: normal with that mean and standard deviation, clipped to [lowest, highest]."""
+    """Draws n values of each factor from its normal distribution, clipped to [lowest, highest]."""
     return {
         name: numpy.clip(mean + deviation * noise.normal(name, (n,)), low, high)
         for name, (mean, deviation, low, high) in distributions.items()
@@ -171,7 +171,7 @@ def draw_factors(
 def write_digits(
     labels: numpy.ndarray, factors: dict[str, numpy.ndarray], noise: Noise
 ) -> Iterator[tuple[numpy.ndarray, list[numpy.ndarray]]]:
-    """Group by group, the rows (M,) of images of one variant, and their strokes, (M, T, 2) each, wobbled to rotated.
+    """Yields, group by group, the rows (M,) of images of one variant, and their strokes, (M, T, 2) each.
 
     labels: (n,), where each digit is in one group, and any other number in none;   strokes: in heights of the digit
     """
@@ -190,7 +190,7 @@ def write_digits(
 
 
 def _write(skeleton: str, style: dict[str, numpy.ndarray], jitter: numpy.ndarray) -> list[numpy.ndarray]:
-    """The strokes of M images of one variant, (M, T, 2) each, in heights of the digit.   style: (M, 1) each"""
+    """Returns the strokes of M images of one variant, (M, T, 2) each, in digit heights.   style: (M, 1) each"""
     curves = []
     for stroke in skeleton.split("|"):
         control = numpy.array([point.split(",") for point in stroke.split()], dtype=numpy.float32)
@@ -209,7 +209,7 @@ def _write(skeleton: str, style: dict[str, numpy.ndarray], jitter: numpy.ndarray
 
 
 def _place(lines: list[numpy.ndarray], thickness: numpy.ndarray, place: numpy.ndarray) -> list[numpy.ndarray]:
-    """The strokes in pixels: the inked box as large as BOX, the centre of mass of the lines at place, (M, 1, 2)."""
+    """Returns the strokes in pixels: the inked box as large as BOX, the lines' centre of mass at place, (M, 1, 2)."""
     extent = numpy.ptp(numpy.concatenate(lines, axis=1), axis=1).max(axis=1, keepdims=True)
     scale = ((BOX - thickness) / extent)[:, :, None]
     middles = numpy.concatenate([(line[:, 1:] + line[:, :-1]) / 2 for line in lines], axis=1)
@@ -219,7 +219,7 @@ def _place(lines: list[numpy.ndarray], thickness: numpy.ndarray, place: numpy.nd
 
 
 def _spline(control: numpy.ndarray) -> numpy.ndarray:
-    """The matrix (T, K) from K control points to T points of their quadratic B-spline, evenly spaced along `control`.
+    """Returns the matrix (T, K) from K control points to T evenly spaced points of their quadratic B-spline.
 
     Arc j is the Bezier curve (joint j, control point j + 1, joint j + 1); the joints are the first control point, the
     midpoints between inner ones, and the last control point.
@@ -246,7 +246,7 @@ def _length(vectors: numpy.ndarray) -> numpy.ndarray:
 def rasterise(
     lines: list[numpy.ndarray], thickness: numpy.ndarray, softness: numpy.ndarray, side: int
 ) -> numpy.ndarray:
-    """Ink (M, side, side) of lines (M, T, 2): each segment lowers the distances of the pixels in a window around it.
+    """Returns the ink (M, side, side) of lines (M, T, 2), with each segment's distance updated in a window around it.
 
     lines: in pixels, and what runs out of the image is cut off;   thickness, softness: (M, 1)
     """

@@ -90,7 +90,7 @@ MIDDLE = (SIDE - 1) / 2
 
 
 def draw_faces(n: int, seed: int = 0) -> Dataset:
-    """n drawn faces with their factors and attributes; the same for the same n and seed.   images: (n, 64, 64, 3)
+    """Draws n faces with factors and attributes, the same for the same n and seed.   images: (n, 64, 64, 3)
 
     The first m images of draw_faces(n) are draw_faces(m). Every factor is drawn on its own, and every attribute is true
     with probability 1/2.
@@ -113,7 +113,7 @@ def draw_faces(n: int, seed: int = 0) -> Dataset:
 
 
 def paint(factors: dict[str, numpy.ndarray]) -> numpy.ndarray:
-    """The faces (M, 64, 64, 3) that have the factors of FACTORS, float32 (M,) each."""
+    """Returns the faces (M, 64, 64, 3) with these values of FACTORS, float32 (M,) each."""
     style = {name: values[:, None, None] for name, values in factors.items()}
     style["angle"] = -0.42 * style["turn"]
     style["skin"] = _palette(SKIN, style["skin_darkness"])
@@ -267,7 +267,7 @@ PARTS = (_background, _shoulders, _hair_behind, _head, _beard, _nose, _eyes, _mo
 def _window(
     canvas: numpy.ndarray, rows: tuple[int, int] = (0, SIDE), columns: tuple[int, int] = (0, SIDE)
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-    """x (W,), y (H, 1) and the canvas (3, M, H, W) of a part of the image, the last a view to draw on."""
+    """Returns x (W,), y (H, 1) and the canvas (3, M, H, W) of a part of the image; the canvas is a view to draw on."""
     x, y = (numpy.arange(*ends, dtype=numpy.float32) for ends in (columns, rows))
     return x, y[:, None], canvas[:, :, slice(*rows), slice(*columns)]
 
@@ -278,30 +278,30 @@ def _lay(region: numpy.ndarray, coverage: numpy.ndarray, colour: numpy.ndarray |
 
 
 def _oval(x: Any, y: Any, half_width: Any, half_height: Any) -> numpy.ndarray:
-    """Coverage by an ellipse around (0, 0)."""
+    """Returns the coverage of an ellipse around (0, 0)."""
     radius = numpy.sqrt((x / half_width) ** 2 + (y / half_height) ** 2)
     return numpy.clip(0.5 + numpy.minimum(half_width, half_height) * (1 - radius), 0, 1)
 
 
 def _box(x: Any, y: Any, half_width: Any, half_height: Any, radius: float) -> numpy.ndarray:
-    """Coverage by a rectangle around (0, 0) with round corners."""
+    """Returns the coverage of a rectangle around (0, 0) with round corners."""
     across = numpy.maximum(abs(x) - (half_width - radius), 0)
     down = numpy.maximum(abs(y) - (half_height - radius), 0)
     return numpy.clip(0.5 + radius - numpy.sqrt(across * across + down * down), 0, 1)
 
 
 def _band(y: numpy.ndarray, top: Any, bottom: Any) -> numpy.ndarray:
-    """Coverage between two curves."""
+    """Returns the coverage of the band between two curves."""
     return numpy.clip(numpy.minimum(bottom, y + 0.5) - numpy.maximum(top, y - 0.5), 0, 1)
 
 
 def _span(x: numpy.ndarray, half_width: Any) -> numpy.ndarray:
-    """Coverage by what is no further than half_width from 0, whatever its height."""
+    """Returns the coverage of the vertical strip no further than half_width from 0."""
     return numpy.clip(0.5 + half_width - abs(x), 0, 1)
 
 
 def _face(x: Any, y: Any, style: dict[str, numpy.ndarray], wider: float = 0, longer: Any = 0) -> numpy.ndarray:
-    """Coverage by the head, an oval that is narrower at the chin."""
+    """Returns the coverage of the head, an oval that narrows at the chin."""
     half_height = 15.5 + longer
     v = (y - 32 - longer) / half_height
     across = (x - MIDDLE - 2 * style["angle"]) * (1 + 0.14 * v + 0.05 * v * v)
@@ -309,18 +309,18 @@ def _face(x: Any, y: Any, style: dict[str, numpy.ndarray], wider: float = 0, lon
 
 
 def _across(style: dict[str, numpy.ndarray], place: float, outside: float = 0) -> numpy.ndarray:
-    """The x (M, 1, 1) of what sits at the angle `place` from the front of the head, so far outside its surface."""
+    """Returns the x (M, 1, 1) of a feature at the angle `place` from the front of the head, `outside` its surface."""
     return MIDDLE + (style["face_width"] + outside) * numpy.sin(place + style["angle"])
 
 
 def _tone(hue: numpy.ndarray, saturation: float, value: float) -> numpy.ndarray:
-    """Hue in [0, 1) (M, 1, 1), saturation and value -> red, green, blue (3, M, 1, 1)."""
+    """Converts hue in [0, 1) (M, 1, 1), saturation and value to red, green, blue (3, M, 1, 1)."""
     sector = numpy.stack([(channel + 6 * hue) % 6 for channel in (5, 3, 1)])
     return value * (1 - saturation * numpy.clip(numpy.minimum(sector, 4 - sector), 0, 1))
 
 
 def _palette(colours: tuple[tuple[float, ...], ...], darkness: numpy.ndarray) -> numpy.ndarray:
-    """The colour (3, M, 1, 1) between those given, from light to dark."""
+    """Returns the colour (3, M, 1, 1) at this darkness between the given colours."""
     places = numpy.linspace(0, 1, len(colours))
     channels = [numpy.interp(darkness, places, channel) for channel in zip(*colours, strict=True)]
     return numpy.stack(channels).astype(numpy.float32)

@@ -125,7 +125,7 @@ Part = str | int | tuple[str, int, bool]
 
 
 def draw_molecules(n: int, seed: int = 0) -> list[str]:
-    """SMILES of n molecules of 10 to 28 heavy atoms, no two of them the same string.
+    """Draws the SMILES of n molecules with 10 to 28 heavy atoms, all different strings.
 
     A smaller n gives the first of the same molecules.
 
@@ -145,7 +145,7 @@ def draw_molecules(n: int, seed: int = 0) -> list[str]:
 
 
 def draw_molecule_set(n: int, seed: int = 0) -> Dataset:
-    """The molecules of draw_molecules(n, seed) in a random order, with logP, weight in daltons, and rings.
+    """Returns the molecules of draw_molecules(n, seed) in random order, with logP, weight in daltons, and rings.
 
     As no string is drawn twice, later molecules are a little larger than the first: in a random order they are not.
     Each block of 22,000 has an order of its own, so that more molecules do not change the first ones.
@@ -204,7 +204,7 @@ class _Molecule:
         return self._written(parts, size)
 
     def _ring_number(self, part: int, numbers: dict[int, int]) -> str:
-        """The smallest number that is free, at the beginning of a ring; the same at its end."""
+        """Returns the smallest free number at the start of a ring, and the same one at its end."""
         if part in numbers:
             number = numbers.pop(part)
             self.rings[number] = False
@@ -214,7 +214,7 @@ class _Molecule:
         return str(number)
 
     def _turned(self, atom: str) -> str:
-        """An atom with one of its two marks of chirality."""
+        """Returns an atom with one of its two chirality marks."""
         return atom.replace("@", "@@") if "@@" not in atom and next(self.numbers, 0.0) < 0.5 else atom
 
 
@@ -227,13 +227,13 @@ def _last_atom(text: list[str]) -> str:
 
 
 def _needed(parts: tuple[Part, ...]) -> int:
-    """The fewest atoms that the slots of a fragment can hold."""
+    """Returns the smallest number of atoms that fills the slots of a fragment."""
     return sum(part[1] for part in parts if isinstance(part, tuple))
 
 
 @lru_cache(None)
 def _compiled(kind: str) -> list[tuple[tuple[Part, ...], int, float]]:
-    """The fragments of a kind: parts, number of atoms, weight."""
+    """Returns the fragments of a kind, each as its parts, number of atoms and weight."""
     compiled = []
     for entry in (STARTS if kind == "start" else FRAGMENTS[kind]).split():
         text, weight = entry.rsplit(":", 1)
@@ -250,7 +250,7 @@ def _compiled(kind: str) -> list[tuple[tuple[Part, ...], int, float]]:
 
 @lru_cache(None)
 def _candidates(letter: str, least: int, most: int) -> tuple[list[float], list[tuple[tuple[Part, ...], int, float]]]:
-    """Cumulative weights of the fragments that fit a slot, and these: of so many atoms, with what they must hold.
+    """Returns the fragments that fit a slot, preceded by their cumulative weights.
 
     Where none is small enough, the smallest.
     """
@@ -271,6 +271,6 @@ def _candidates(letter: str, least: int, most: int) -> tuple[list[float], list[t
 
 
 def _chosen(letter: str, least: int, most: int, number: float) -> tuple[tuple[Part, ...], int, float]:
-    """The fragment at this number from 0 to 1 among those that fit a slot."""
+    """Returns the fragment at this number from 0 to 1 among those that fit a slot."""
     cumulative, fragments = _candidates(letter, least, most)
     return fragments[bisect(cumulative, number * cumulative[-1])]

@@ -47,7 +47,9 @@ OTHER_WAYS = (
 
 
 def load_emnist(data_dir: str | os.PathLike[str] | None = None, split: str = "balanced") -> tuple[Dataset, Dataset]:
-    """Training and test set of a division in SPLITS: images (N, 28, 28, 1) in [0, 1], upright, and labels int64 from 0.
+    """Returns the training and test set of a division in SPLITS.
+
+    The images are (N, 28, 28, 1) in [0, 1], upright, and the labels int64 from 0.
 
     The images of all but "mnist" are Pixels. The letters' labels, which the files count from 1, are counted from 0.
 
@@ -71,7 +73,7 @@ def _names(split: str) -> list[str]:
 
 
 def _four(data_dir: str | os.PathLike[str] | None, split: str) -> dict[str, Path]:
-    """The paths of the division's four files: found, or taken out of the archive."""
+    """Returns the paths of the division's four files, found or extracted from the archive."""
     import pooch
 
     names = _names(split)
@@ -92,7 +94,7 @@ def _four(data_dir: str | os.PathLike[str] | None, split: str) -> dict[str, Path
 
 
 def _verified(path: Path) -> Path:
-    """The archive itself. Raises DataError for another checksum."""
+    """Returns the archive's path. Raises DataError for a wrong checksum."""
     digest = hashlib.sha256()
     with opened(path) as file:
         while block := file.read(2**20):
@@ -104,7 +106,7 @@ def _verified(path: Path) -> Path:
 
 
 def _take_out(archive: Path, paths: dict[str, Path]) -> None:
-    """Write these members of the archive into files of their own."""
+    """Extracts these members of the archive into files of their own."""
     with readable(f"reading {archive}", "EMNIST's archive"), zipfile.ZipFile(archive) as members:
         for name, path in paths.items():
             with members.open(f"gzip/{name}") as member, replacing(path) as file:

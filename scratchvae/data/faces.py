@@ -50,7 +50,7 @@ HOW_TO_GET_THEM = (
 
 
 def load_faces(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset, Dataset]:
-    """CelebA's training and test part: images (N, 64, 64, 3) float32 in [0, 1], and 40 attributes.
+    """Returns CelebA's training and test part, images (N, 64, 64, 3) float32 in [0, 1] with 40 attributes.
 
     In data_dir, or in the folder that the variable SCRATCHVAE_DATA names, or its subfolder faces, lie either
 
@@ -73,7 +73,7 @@ def load_faces(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset,
 
 
 def load_frey_faces(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset, Dataset]:
-    """One person's face in 1,965 consecutive frames of a film: images (N, 28, 20, 1) float32 in [0, 1].
+    """Returns 1,965 consecutive film frames of one person's face, images (N, 28, 20, 1) float32 in [0, 1].
 
     The frames are in order. The test part is the last tenth, 196 frames, so that it is not what the training part shows
     a moment later: at random, almost every test image would have its neighbour among the training images.
@@ -125,7 +125,7 @@ def _prepared(path: Path) -> tuple[Dataset, Dataset]:
 
 
 def _dataset(images: numpy.ndarray, names: list[str], attributes: numpy.ndarray, source: str) -> Dataset:
-    """Images with attributes, bool (N, A), of those names."""
+    """Returns images with attributes of these names, bool (N, A)."""
     if len(set(names)) < len(names) or not all(re.fullmatch(r"\w+", name) for name in names):
         raise DataError(f"attributes of {source}", "different words as their names", ", ".join(names))
     columns = dict(zip(names, numpy.ascontiguousarray(attributes.T), strict=True))
@@ -158,7 +158,7 @@ def _aligned_images(folder: Path) -> tuple[Dataset, Dataset]:
 
 
 def _read_attributes(path: Path) -> tuple[list[str], dict[str, bytes]]:
-    """The names of the attributes, and a byte for each of them, 1 or 0, by the file of the image.
+    """Returns the names of the attributes, and for each image file a byte per attribute, 1 or 0.
 
     The number of images stands in the first line, the names in the second; -1 or 1 behind the file in the others.
     """
@@ -176,7 +176,7 @@ def _read_attributes(path: Path) -> tuple[list[str], dict[str, bytes]]:
 
 
 def _read_rows(path: Path, length: int | None = None) -> Iterator[list[str]]:
-    """The words of each line that has any, as many as `length` if it is given."""
+    """Yields the words of each non-empty line, exactly `length` of them if it is given."""
     operation = f"reading {path}"
     with readable(operation, "a list in a text file"), opened(path, LARGEST_LIST) as file:
         for line in file:
@@ -187,7 +187,7 @@ def _read_rows(path: Path, length: int | None = None) -> Iterator[list[str]]:
 
 
 def _crops(folder: Path, files: dict[str, tuple[int, int]]) -> numpy.ndarray:
-    """The middles of the images, uint8 (N, 64, 64, 3): those that were kept, if of the same files, else made anew.
+    """Returns the centres of the images, uint8 (N, 64, 64, 3), from the cache if it was made from the same files.
 
     files: name -> size and time of the last change
     """

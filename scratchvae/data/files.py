@@ -38,7 +38,7 @@ DEFLATE_RATIO = 1032
 def find(
     name: str, folder: str, data_dir: str | os.PathLike[str] | None, suits: Callable[[Path], bool] = Path.is_file
 ) -> Path | None:
-    """The file of that name, or what else suits, in data_dir or in its subfolder `folder`; None if it is not there.
+    """Returns the path of the named file, or of another suitable one, in data_dir or its subfolder `folder`, or None.
 
     Where data_dir is None, it is the folder that the environment variable SCRATCHVAE_DATA names.
     """
@@ -48,7 +48,7 @@ def find(
 def find_all(
     name: str, folder: str, data_dir: str | os.PathLike[str] | None, suits: Callable[[Path], bool] = Path.is_file
 ) -> list[Path]:
-    """What `find` looks for, in data_dir and in its subfolder."""
+    """Returns everything that `find` looks for, in data_dir and in its subfolder."""
     directory = data_dir or os.environ.get("SCRATCHVAE_DATA")
     if not directory:
         return []
@@ -57,7 +57,7 @@ def find_all(
 
 
 def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:
-    """The array in an IDX file, plain or compressed by gzip, in the machine's byte order.
+    """Returns the array in an IDX file, plain or gzip-compressed, in the machine's byte order.
 
     0, 0, type code, rank, then the sizes as big-endian uint32, then the values, big-endian, last index fastest.
 
@@ -87,7 +87,7 @@ def read_idx(path: str | os.PathLike[str]) -> numpy.ndarray:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
-    """The arrays of a .npy, .npz or idx file by name: images; from an .npz all that NPZ_NAMES lists.
+    """Returns the arrays of a .npy, .npz or idx file by name: images, and from an .npz all names in NPZ_NAMES.
 
     An array that is alone in an .npz may have any name. Sketches may be an array of arrays, of type object.
 
@@ -121,7 +121,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, numpy.ndarray]:
 
 
 def labels_beside(path: str | os.PathLike[str]) -> Path | None:
-    """The idx file of labels that belongs to one of images, named as MNIST's are; None if there is none.
+    """Returns the idx file of labels that belongs to a file of images, named as MNIST's are, or None.
 
     train-images-idx3-ubyte.gz -> train-labels-idx1-ubyte.gz
     """
@@ -133,7 +133,7 @@ def labels_beside(path: str | os.PathLike[str]) -> Path | None:
 
 
 def as_images(array: numpy.ndarray, operation: str, missing: bool = False, large: float = math.inf) -> Any:
-    """Images as float32: (N, H, W, C) with channels last, or vectors (N, D).
+    """Returns images as float32, (N, H, W, C) with channels last, or vectors (N, D).
 
     uint8 is taken for 8-bit pixels and divided by 255; from `large` bytes on it becomes Pixels, which do that for the
     rows that are asked for. (N, H, W) gets a channel. Anything else keeps its values, such
@@ -172,7 +172,9 @@ def as_images(array: numpy.ndarray, operation: str, missing: bool = False, large
 
 
 def as_labels(array: numpy.ndarray, n: int, operation: str) -> numpy.ndarray:
-    """One class per image as int64, shape (N,). Raises DataError, which begins with `operation`, for anything else.
+    """Returns one class per image as int64, shape (N,).
+
+    Raises DataError, which begins with `operation`, for anything else.
 
     array: (N,), or (N, 1) as some .npz files have it
     """

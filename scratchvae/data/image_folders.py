@@ -45,7 +45,7 @@ class Form:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C)"""
+        """Returns (H, W, C)."""
         return (self.height, self.width, 3 if self.colour else 1)
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Form:
 
 
 def holds_images(path: str | os.PathLike[str]) -> bool:
-    """Whether `read_image_folder` is the reader: of every folder in which there are no drawings."""
+    """Tells whether `read_image_folder` reads this path, which it does for every folder without drawings."""
     return Path(path).is_dir()
 
 
@@ -64,7 +64,7 @@ def read_image_folder(
     image_colour: str | None = None,
     image_fit: str = "crop",
 ) -> dict[str, Dataset]:
-    """The parts of a folder of .png, .jpg and .jpeg files, each in the order of their names; .hidden ones do not count.
+    """Returns the parts of a folder of .png, .jpg and .jpeg files, each in the order of the file names.
 
     folder/*.png                the images
     folder/CLASS/*.png          labels: the numbers of these sub-folders in alphabetical order
@@ -107,7 +107,7 @@ def read_image_folder(
 
 
 def _checked(size: Any, colour: str | None, fit: str) -> tuple[tuple[int, int] | None, bool | None, str]:
-    """Height and width if any, whether colour is asked for if anything is, and the fit. Raises InputError."""
+    """Returns height and width, colour and fit, as requested, with None for no request. Raises InputError."""
     if colour is not None and colour not in COLOURS:
         raise InputError("load", f"image_colour among {', '.join(COLOURS)}", repr(colour))
     if fit not in FITS:
@@ -122,14 +122,14 @@ def _checked(size: Any, colour: str | None, fit: str) -> tuple[tuple[int, int] |
 
 
 def _folders(path: Path) -> dict[str, Path]:
-    """Part -> its folder: sub-folders, if all of them are named as parts are and one is the training part's."""
+    """Returns the folder of each part, if all sub-folders are named as parts and one is the training part's."""
     places = [place for place in sorted(path.iterdir()) if place.is_dir() and not place.name.startswith(".")]
     parts = {part: place for place in places for part, names in PARTS.items() if place.name in names}
     return parts if "train" in parts and len(parts) == len(places) else {"train": path}
 
 
 def _files(folder: Path) -> list[Path]:
-    """The images of a folder, or of its sub-folders. Raises DataError for none, and for both."""
+    """Returns the images of a folder, or of its sub-folders. Raises DataError for none, and for both."""
 
     def images(place: Path) -> list[Path]:
         names = (file for file in place.iterdir() if not file.name.startswith("."))
@@ -147,7 +147,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _measure(files: list[Path], asked: tuple[Any, Any, str]) -> list[tuple[int, int, bool]]:
-    """Height, width and whether there is colour, of every image by its header; none if both are asked for."""
+    """Returns height, width and colour of every image from its header, or nothing if size and colour are given."""
     if asked[0] is not None and asked[1] is not None:
         return []
     measured = []
@@ -160,7 +160,7 @@ def _measure(files: list[Path], asked: tuple[Any, Any, str]) -> list[tuple[int, 
 
 
 def _form(path: Any, sizes: list[tuple[int, int, bool]], asked: tuple[Any, Any, str]) -> tuple[Form, str]:
-    """What the images are made into, and a clause about the sizes that they have."""
+    """Returns the form that the images are converted to, and a clause about their original sizes."""
     size, colour, fit = asked
     different = sorted({(height, width) for height, width, _ in sizes}, key=lambda pair: (pair[0] * pair[1], pair))
     words = ""
@@ -180,7 +180,7 @@ def _form(path: Any, sizes: list[tuple[int, int, bool]], asked: tuple[Any, Any, 
 
 @contextmanager
 def _image(file: Path) -> Iterator[Any]:
-    """An open image. Raises DataError, which names the file, for what cannot be read, also while it is open."""
+    """Opens an image. Raises DataError, which names the file, for unreadable content, also while it is open."""
     from PIL import Image
 
     operation = f"reading {file}"
@@ -194,7 +194,7 @@ def _image(file: Path) -> Iterator[Any]:
 
 
 def _pixels(file: Path, form: Form) -> numpy.ndarray:
-    """An image in this form: uint8, (H, W, C)."""
+    """Returns an image in this form: uint8, (H, W, C)."""
     from PIL import Image, ImageOps
 
     with _image(file) as image:
@@ -215,7 +215,7 @@ def _pixels(file: Path, form: Form) -> numpy.ndarray:
 
 
 def _decoded(folder: Path, files: list[Path], form: Form) -> numpy.ndarray:
-    """The images in this form, uint8 (N, H, W, C): those kept from the same files, mapped; else decoded, and kept."""
+    """Returns the images in this form, uint8 (N, H, W, C), mapped from the cache or decoded and cached."""
     import pooch
     from tqdm.auto import tqdm
 
@@ -242,7 +242,7 @@ def _decoded(folder: Path, files: list[Path], form: Form) -> numpy.ndarray:
 
 
 def _kept(path: Path, shape: tuple[int, ...]) -> numpy.ndarray | None:
-    """The array that was kept in a file, mapped; None if there is none of this shape."""
+    """Returns the cached array of a file, mapped, or None if there is none of this shape."""
     with suppress(OSError, DataError), opened(path) as file:
         images = map_bytes(file, os.fstat(file.fileno()).st_size, f"reading {path}")
         if images is not None and images.shape == shape:

@@ -12,7 +12,7 @@ from scratchvae.noise import Noise
 
 
 def label_subset(labels: Any, n: int, seed: int = 0) -> numpy.ndarray:
-    """The labels of n rows that the seed chooses, the same number of each class, and -1 for all other rows.   (N,)
+    """Returns the labels of n randomly chosen rows, balanced over classes, and -1 for all other rows.   (N,)
 
     Classes are 0, ..., the largest label. If n is not a multiple of the number of classes,
     randomly chosen classes get one extra row.

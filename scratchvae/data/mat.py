@@ -34,7 +34,7 @@ COMPLEX = 0x800
 
 
 def read_mat(path: str | os.PathLike[str], *names: str) -> list[numpy.ndarray]:
-    """The arrays of those names, of real numbers, in the machine's byte order.
+    """Returns the arrays with these names, of real numbers, in the machine's byte order.
 
     Raises DataError for a missing file, another format, damage, and if one of the arrays is not there.
     """
@@ -67,7 +67,7 @@ def read_mat(path: str | os.PathLike[str], *names: str) -> list[numpy.ndarray]:
 
 
 def _element(content: memoryview, order: str) -> tuple[int, memoryview, memoryview]:
-    """The type and the bytes of the first element, and what comes behind it."""
+    """Returns the type and the bytes of the first element, and the bytes that follow it."""
     kind, size = struct.unpack(f"{order}2I", content[:8])
     start, end = 8, 8 + size
     if kind >> 16:
@@ -81,7 +81,7 @@ def _element(content: memoryview, order: str) -> tuple[int, memoryview, memoryvi
 
 
 def _unpacked(data: memoryview, order: str, operation: str) -> tuple[int, memoryview]:
-    """The type and the bytes of an element that is packed by zlib."""
+    """Returns the type and the bytes of an element that is packed by zlib."""
     stream = zlib.decompressobj()
     kind, size = struct.unpack(f"{order}2I", stream.decompress(data, 8))
     refuse_bomb(operation, size, len(data))
@@ -92,7 +92,7 @@ def _unpacked(data: memoryview, order: str, operation: str) -> tuple[int, memory
 
 
 def _array(content: memoryview, order: str) -> tuple[str, numpy.ndarray | None]:
-    """The name and the values; no name and None for what is no array of real numbers, such as a string object."""
+    """Returns name and values, or no name and None for anything but an array of real numbers."""
     kind, data, content = _element(content, order)
     if kind not in (5, 6) or len(data) < 4:
         raise ValueError(f"an element of type {kind} in place of an array's flags")

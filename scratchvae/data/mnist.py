@@ -40,7 +40,7 @@ class Publication:
 
     @property
     def sha256(self) -> dict[str, str]:
-        """Name of a file -> its sum."""
+        """Returns the SHA-256 sum of each file, by name."""
         return dict(zip(FILES, self.sums, strict=True))
 
 
@@ -92,7 +92,7 @@ OTHER_WAYS = (
 
 
 def load_mnist(data_dir: str | os.PathLike[str] | None = None, name: str = "mnist") -> tuple[Dataset, Dataset]:
-    """Training and test set: images (60000, 28, 28, 1) and (10000, 28, 28, 1) float32 in [0, 1], labels int64.
+    """Returns training and test set, images (60000, 28, 28, 1) and (10000, 28, 28, 1) float32 in [0, 1], labels int64.
 
     name: of a set in PUBLISHED. Its files are looked for in data_dir or its subfolder of that name; else likewise in
     the folder that the environment variable SCRATCHVAE_DATA names; else they are downloaded, once, to the user's cache.
@@ -114,7 +114,7 @@ def load_mnist(data_dir: str | os.PathLike[str] | None = None, name: str = "mnis
 
 
 def _files_within(data_dir: str | os.PathLike[str] | None, name: str) -> tuple[dict[str, Path], set[str]]:
-    """The paths by name of those of the four files that are found, their sums verified; and whose files are there, too.
+    """Returns the paths of the set's files that were found, sums verified, and the other sets whose files were found.
 
     Raises DataError for a file under one of their names that is in none of the sets.
     """

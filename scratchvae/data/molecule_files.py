@@ -38,12 +38,12 @@ SELFIES = re.compile(r"(\[[^][]+\]\.?)+")
 
 
 def holds_molecules(path: str | os.PathLike[str]) -> bool:
-    """Whether `read_molecules` is the reader, by the end of a file's name."""
+    """Tells whether `read_molecules` reads this path, by the end of its name."""
     return suffix_of(path) in SUFFIXES and Path(path).is_file()
 
 
 def has_columns(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a table, whose column of molecules can be named, by the end of its name."""
+    """Tells whether a file is a table, with columns that can be named, by the end of its name."""
     return suffix_of(path) == ".csv"
 
 
@@ -53,7 +53,7 @@ def read_molecules(
     properties: Sequence[str] | None = None,
     most: float = MOST_TOKENS,
 ) -> Dataset:
-    """The molecules of a file, and what it knows of them.
+    """Returns the molecules of a file, with the properties that the file states.
 
     .smi, .txt   a SMILES first on each line; behind a space or a tab it may have a name, which is not kept
     .csv         a header with the names of the columns, and a row for each molecule; separated by , or ; or tabs
@@ -98,7 +98,7 @@ def read_molecules(
 def _table(
     path: str | os.PathLike[str], operation: str, column: str | None, properties: Sequence[str] | None
 ) -> tuple[list[str], dict[str, numpy.ndarray]]:
-    """The column of molecules in a .csv file, and those of its properties by name."""
+    """Returns the molecules in a .csv file, and the columns of its properties by name."""
     lines = lines_of(path, operation, "a molecule", "molecules")
     names, separator = header_of(next(lines)[1])
     place = _place_of_molecules(names, column, operation)
@@ -165,7 +165,7 @@ def _places_of_properties(
 
 
 def _number(cell: str) -> float | None:
-    """The number in a cell, NaN for an empty one; None if it is no finite number."""
+    """Returns the number in a cell, NaN for an empty cell, or None if there is no finite number."""
     try:
         value = float(cell) if cell.strip() else math.nan
     except ValueError:

@@ -11,7 +11,7 @@ from scratchvae.chemistry import split_smiles, why_invalid
 
 
 def describe_molecules(smiles: Iterable[str]) -> dict[str, Any]:
-    """What can be said of SMILES: their number, tokens and symbols, and how many are valid.
+    """Describes a set of SMILES: molecules, tokens, symbols, and the share of valid ones.
 
     molecules, tokens (on average), longest (in tokens), symbols (different tokens), and valid: the share that
     `read_smiles` takes for molecules, by syntax, valences and aromatic rings. It sees neither strain nor instability,

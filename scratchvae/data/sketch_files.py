@@ -35,7 +35,7 @@ LONGEST_DRAWING = 2**20
 
 
 def holds_drawings(path: str | os.PathLike[str]) -> bool:
-    """Whether `read_drawings` is the reader: by the end of a file's name, or for a folder with .svg files in it.
+    """Tells whether `read_drawings` reads this path: by the end of a file's name, or for a folder with .svg files.
 
     They may also lie in its sub-folders, one for each class.
     """
@@ -46,7 +46,7 @@ def holds_drawings(path: str | os.PathLike[str]) -> bool:
 
 
 def read_drawings(path: str | os.PathLike[str], most: float = MOST_ROWS) -> Dataset:
-    """The sketches of a file, or of a folder of .svg files in the order of their names; y goes down.
+    """Returns the sketches of a file, or of a folder of .svg files in the order of their names; y goes down.
 
     .ndjson     one drawing a line, {"drawing": [[xs, ys], ...], "word": ..., "recognized": ...}: raw where there are
                 times, [xs, ys, ts], and then scaled to 255 pixels, resampled and simplified as Quick, Draw! does. Those
@@ -79,7 +79,7 @@ def read_drawings(path: str | os.PathLike[str], most: float = MOST_ROWS) -> Data
 
 
 def _folder(path: Path) -> tuple[list[list[numpy.ndarray]], list[str | None]]:
-    """The drawings of a folder's .svg files, and the sub-folder that each of them lies in, if any does."""
+    """Returns the drawings of a folder's .svg files, and the sub-folder of each, if any."""
     files = sorted(path.glob("*.svg"))
     classes = sorted(file for file in path.glob("*/*.svg") if file.is_file())
     if not files and not classes:
@@ -96,7 +96,7 @@ def _folder(path: Path) -> tuple[list[list[numpy.ndarray]], list[str | None]]:
 
 
 def _ndjson(path: Path) -> Iterator[tuple[list[numpy.ndarray], str | None]]:
-    """The lines of each drawing that was recognized, and its word."""
+    """Yields the lines and the word of each recognized drawing."""
     operation, form = f"reading {path}", "an .ndjson file, with one drawing a line"
     with readable(operation, form), opened(path) as file:
         n = 0
@@ -121,7 +121,7 @@ def _ndjson(path: Path) -> Iterator[tuple[list[numpy.ndarray], str | None]]:
 
 
 def _as_simplified(lines: list[numpy.ndarray], operation: str) -> list[numpy.ndarray]:
-    """Raw lines as Quick, Draw! simplifies them: in a box of 255 pixels, a point every pixel, and as few as suffice.
+    """Simplifies raw lines as Quick, Draw! does: a box of 255 pixels, a point per pixel, then as few as suffice.
 
     Raises DataError for lines that are too long together, and for coordinates that are too large.
     """
@@ -141,7 +141,7 @@ def _as_simplified(lines: list[numpy.ndarray], operation: str) -> list[numpy.nda
 
 
 def _resampled(line: numpy.ndarray, length: numpy.ndarray) -> numpy.ndarray:
-    """A point at every pixel of its length, and at its end.   line (P, 2), the length up to each point (P,)"""
+    """Returns a point at every pixel of a line's length, and at its end.   line (P, 2), length up to each point (P,)"""
     at = numpy.append(numpy.arange(0.0, length[-1], SPACING), length[-1])
     return numpy.stack([numpy.interp(at, length, coordinate) for coordinate in line.T], axis=1)
 
@@ -161,7 +161,7 @@ def _json(path: Path) -> list[list[numpy.ndarray]]:
 
 
 def _depth(value: Any) -> int:
-    """The number of lists around the first number."""
+    """Returns the nesting depth of lists around the first number."""
     depth = 0
     while isinstance(value, list) and value:
         value, depth = value[0], depth + 1
@@ -169,7 +169,7 @@ def _depth(value: Any) -> int:
 
 
 def _numbers(values: Any, operation: str, expected: str) -> numpy.ndarray:
-    """A list of lists of finite numbers, all of one length and not empty, as float64."""
+    """Returns a list of equally long, non-empty lists of finite numbers as float64."""
     try:
         array = numpy.array(values)
     except ValueError:

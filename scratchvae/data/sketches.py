@@ -43,7 +43,7 @@ PIECE = 1000
 
 
 def draw_sketches(n: int, seed: int = 0) -> Dataset:
-    """The pen strokes of n drawn digits as sketches, with labels and style factors: those of draw_digits(n, seed).
+    """Returns the pen strokes of draw_digits(n, seed) as sketches, with labels and style factors.
 
     sketches: (n, T, 5) in pixels of a 28 x 28 image, simplified with a tolerance of 0.3 pixels: 12 rows on average.
 
@@ -60,7 +60,9 @@ def draw_sketches(n: int, seed: int = 0) -> Dataset:
 
 
 def from_lines(drawings: Sequence[Sequence[Any]]) -> numpy.ndarray:
-    """N drawings -> sketches, float32 (N, T, 5).   `to_lines` is the way back, but for the place of the first point
+    """Converts N drawings to sketches, float32 (N, T, 5).
+
+    `to_lines` inverts it, except for the position of the first point.
 
     A line of one point is a dot; where a drawing begins with dots they are left out, since no row can hold them.
 
@@ -74,7 +76,7 @@ def from_lines(drawings: Sequence[Sequence[Any]]) -> numpy.ndarray:
 
 
 def to_lines(sketches: Any) -> list[list[numpy.ndarray]]:
-    """The lines of each sketch, float64 (points, 2) each; every sketch begins at (0, 0).   (N, T, 5) -> N lists"""
+    """Converts sketches to lists of lines, float64 (points, 2) each, starting at (0, 0).   (N, T, 5) -> N lists"""
     drawings = []
     for sketch in numpy.asarray(sketches):
         rows = sketch[sketch[:, END].cumsum() == 0]
@@ -85,7 +87,7 @@ def to_lines(sketches: Any) -> list[list[numpy.ndarray]]:
 
 
 def as_sketches(array: numpy.ndarray, operation: str, most: float = MOST_ROWS) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """(sketches, float32 (N, T, 5); which rows of the array they are, bool), from any of these arrays:
+    """Converts an array to sketches, float32 (N, T, 5), and tells which rows they are (bool), from any of these arrays:
 
     (M, T, 5)                   rows (dx, dy, down, up, end), as above
     (M, T, 3)                   rows (dx, dy, pen), pen = 1 where the pen is lifted behind the point; behind the last
@@ -114,7 +116,7 @@ def as_sketches(array: numpy.ndarray, operation: str, most: float = MOST_ROWS) -
 
 
 def steps_of_lines(drawing: Sequence[Any]) -> numpy.ndarray:
-    """The rows (dx, dy, pen) of a drawing, float64 (n, 3), without any where it has no line of two points."""
+    """Returns the rows (dx, dy, pen) of a drawing, float64 (n, 3), none if it has no line of two points."""
     sizes = [len(line) for line in drawing]
     first = next((k for k, size in enumerate(sizes) if size > 1), None)
     if first is None:
@@ -126,7 +128,7 @@ def steps_of_lines(drawing: Sequence[Any]) -> numpy.ndarray:
 
 
 def pad(steps: Sequence[numpy.ndarray], most: float, operation: str) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """(sketches (N, T, 5), which of the M they are): rows (dx, dy, pen) of from 1 to `most` in number, and their ends.
+    """Pads lists of 1 to `most` rows (dx, dy, pen) to sketches (N, T, 5), and tells which of the M lists they are.
 
     Raises DataError if there is none, and for offsets that are not finite, or of 2^24 or more.
     """
@@ -148,7 +150,7 @@ def pad(steps: Sequence[numpy.ndarray], most: float, operation: str) -> tuple[nu
 
 
 def simplify(lines: Sequence[Any], tolerance: float) -> list[numpy.ndarray]:
-    """The lines with as few of their points as Ramer, Douglas and Peucker keep: no other is farther than `tolerance`.
+    """Returns the lines with as few points as Ramer, Douglas and Peucker keep, no other farther away than `tolerance`.
 
     Each chord between two points that are kept is cut at the point that is farthest from it, as long as that is farther
     than `tolerance`. All chords of all lines are cut at once. A line of more than 1,000 points is cut there before.
@@ -189,7 +191,7 @@ def simplify(lines: Sequence[Any], tolerance: float) -> list[numpy.ndarray]:
 
 
 def describe_sketches(sketches: numpy.ndarray) -> dict[str, Any]:
-    """What can be said of sketches: their number, rows and lines, and the scale of their offsets.
+    """Describes sketches: their number, rows, lines, and the scale of their offsets.
 
     sketches, rows (on average), longest, lines (on average), scale (the standard deviation of all dx and dy), and
     whole_numbers: whether all offsets are, so that a density may grow spikes there and `dequantize_sketches` has a use.
@@ -208,7 +210,7 @@ def describe_sketches(sketches: numpy.ndarray) -> dict[str, Any]:
 
 
 def _squared_distance(points: numpy.ndarray, start: numpy.ndarray, end: numpy.ndarray) -> numpy.ndarray:
-    """From points to the segments between start and end.   (P, 2) each -> (P,)"""
+    """Returns the squared distances from points to the segments from start to end.   (P, 2) each -> (P,)"""
     step, x = end - start, points - start
     along = (x * step).sum(axis=1) / numpy.maximum((step * step).sum(axis=1), 1e-300)
     x -= numpy.clip(along, 0, 1)[:, None] * step
@@ -216,12 +218,12 @@ def _squared_distance(points: numpy.ndarray, start: numpy.ndarray, end: numpy.nd
 
 
 def _leading(truths: numpy.ndarray) -> int:
-    """The number of true values before the first false one."""
+    """Returns the number of true values before the first false one."""
     return int(numpy.append(truths, False).argmin())
 
 
 def _trailing(rows: numpy.ndarray) -> int:
-    """The number of rows at the end that are true everywhere."""
+    """Returns the number of rows at the end in which all values are true."""
     return _leading(rows.all(axis=1)[::-1])
 
 
@@ -234,7 +236,7 @@ def _checked_numbers(array: numpy.ndarray, operation: str) -> None:
 
 
 def _checked_steps(array: numpy.ndarray, operation: str) -> numpy.ndarray:
-    """Rows (dx, dy, pen) as float64, (..., 3)."""
+    """Returns rows (dx, dy, pen) as float64, (..., 3)."""
     if array.ndim < 2 or array.shape[-1] != 3:
         raise DataError(operation, "sketches of rows (dx, dy, pen)", f"an array of shape {array.shape}")
     _checked_numbers(array, operation)
@@ -244,7 +246,7 @@ def _checked_steps(array: numpy.ndarray, operation: str) -> numpy.ndarray:
 
 
 def _steps_of_five(array: numpy.ndarray, operation: str) -> list[numpy.ndarray]:
-    """The rows (dx, dy, pen) of each of the sketches (N, T, 5), which are checked."""
+    """Returns the rows (dx, dy, pen) of each sketch in (N, T, 5), after checking them."""
     if array.ndim != 3 or array.shape[2] != 5 or array.size == 0:
         expected = "sketches (N, T, 5), (N, T, 3) or N arrays (T, 3)"
         raise DataError(operation, expected, f"the shape {array.shape}")
@@ -261,7 +263,7 @@ def _steps_of_five(array: numpy.ndarray, operation: str) -> list[numpy.ndarray]:
 
 
 def _refuse_coordinates(steps: Sequence[numpy.ndarray], operation: str) -> None:
-    """Raise DataError for what looks like points in place of the offsets between them.
+    """Raises DataError for rows that look like points instead of offsets between points.
 
     No pen only goes to the right and down: in 20 rows some offset is below 0, but no pixel is. Coordinates from another
     origin change little from row to row, |x_t - x_(t-1)| < 3/4 |x_t| on average; offsets of a smooth line do so, too,

@@ -67,7 +67,7 @@ CHANNELS = ("red", "green", "blue")
 
 
 def draw_street_digits(n: int, seed: int = 0) -> Dataset:
-    """n drawn house numbers with the middle digits as labels; the same for the same n and seed.
+    """Draws n house numbers, labelled by the middle digit, the same for the same n and seed.
 
     Every ten images from the start hold each digit once, in random order; the first m images of draw_street_digits(n)
     are draw_street_digits(m). images: (n, 32, 32, 3). The attributes say whether the ink is light on dark, and whether
@@ -99,7 +99,7 @@ def draw_street_digits(n: int, seed: int = 0) -> Dataset:
 
 
 def _ink(labels: numpy.ndarray, factors: dict[str, numpy.ndarray], noise: Noise) -> numpy.ndarray:
-    """The ink (n, 32, 32) of the digits in the middle, and of those beside them."""
+    """Returns the ink (n, 32, 32) of the middle digits and of those beside them."""
     n = len(labels)
     ink, half_width = numpy.zeros((n, SIDE, SIDE), numpy.float32), numpy.zeros(n, numpy.float32)
     middle = (SIDE - 1) / 2 + 1.2 * noise.normal("place", (n, 2))
@@ -122,7 +122,7 @@ def _ink(labels: numpy.ndarray, factors: dict[str, numpy.ndarray], noise: Noise)
 
 
 def _paint(ink: numpy.ndarray, factors: dict[str, numpy.ndarray], noise: Noise) -> numpy.ndarray:
-    """The images (M, 32, 32, 3) with that ink, (M, 32, 32)."""
+    """Returns images (M, 32, 32, 3) with this ink, (M, 32, 32)."""
     m, ink = len(ink), ink[:, None]
     style = {name: values[:, None, None, None] for name, values in factors.items()}
     wall, colour = (

@@ -40,7 +40,7 @@ IDENTITY = numpy.eye(3)
 
 
 def read_svg(path: str | os.PathLike[str]) -> list[list[numpy.ndarray]]:
-    """The drawings in an SVG file, each a list of lines (points, 2), in its own units, y down.
+    """Returns the drawings in an SVG file, each a list of lines (points, 2), in its own units, y down.
 
     A file is one drawing, simplified with a tolerance of 2/255 of its longer side; but if it has elements of the class
     "sketch", as `write_svg` gives them, each of these is one, and its points stay as they are.
@@ -75,7 +75,7 @@ def read_svg(path: str | os.PathLike[str]) -> list[list[numpy.ndarray]]:
 
 
 def write_svg(path: str | os.PathLike[str], sketches: Any, columns: int | None = None) -> None:
-    """Draw sketches (N, T, 5) as an SVG file: one path each, in a grid of `columns`, by default about as many as rows.
+    """Writes sketches (N, T, 5) to an SVG file, one path each, in a grid of `columns`, by default nearly square.
 
     `read_svg` reads the same sketches back, to 6 digits.
 
@@ -103,7 +103,7 @@ def write_svg(path: str | os.PathLike[str], sketches: Any, columns: int | None =
 
 
 def _path(line: numpy.ndarray) -> str:
-    """A line as commands of a path; a line to itself where it is a dot, which round ends make visible."""
+    """Returns a line as path commands; a dot becomes a line to itself, which round ends make visible."""
     points = " ".join(f"{x:.6g} {y:.6g}" for x, y in (line if len(line) > 1 else line[[0, 0]]).tolist())
     return f"M{points}"
 
@@ -113,7 +113,7 @@ def _tag(element: ElementTree.Element) -> str:
 
 
 def _shapes(root: ElementTree.Element) -> Iterator[tuple[int | None, list[numpy.ndarray]]]:
-    """(the number of its sketch, None outside of any; its lines) of each shape in a file, in the order of drawing."""
+    """Yields each shape of a file in drawing order: the number of its sketch, or None, and its lines."""
     waiting: list[tuple[ElementTree.Element, numpy.ndarray, int | None]] = [(root, IDENTITY, None)]
     n = 0
     while waiting:
@@ -129,7 +129,7 @@ def _shapes(root: ElementTree.Element) -> Iterator[tuple[int | None, list[numpy.
 
 
 def _moved(line: numpy.ndarray, matrix: numpy.ndarray) -> numpy.ndarray:
-    """The line in the coordinates of the file, of equal points in a row only the first."""
+    """Returns the line in the coordinates of the file, without consecutive equal points."""
     points = line @ matrix[:2, :2].T + matrix[:2, 2]
     if not (numpy.abs(points) < LARGEST).all():
         raise ValueError("coordinates that are too large")
@@ -137,7 +137,7 @@ def _moved(line: numpy.ndarray, matrix: numpy.ndarray) -> numpy.ndarray:
 
 
 def _transform(text: str) -> numpy.ndarray:
-    """The matrix of a list of transforms, the last of which is applied first."""
+    """Returns the matrix of a list of transforms, of which the last is applied first."""
     matrix, place = IDENTITY, SEPARATOR.match(text).end()
     while place < len(text):
         match = TRANSFORM.match(text, place)
@@ -149,7 +149,7 @@ def _transform(text: str) -> numpy.ndarray:
 
 
 def _rotate(degrees: float, x: float = 0.0, y: float = 0.0) -> tuple[float, ...]:
-    """Clockwise, y being down, about the point (x, y)."""
+    """Returns the matrix of a clockwise rotation, with y down, about the point (x, y)."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return c, s, -s, c, x - c * x + s * y, y - s * x - c * y
 
@@ -166,7 +166,7 @@ TRANSFORMS: dict[str, Callable[..., tuple[float, ...]]] = {
 
 
 def _attributes(element: ElementTree.Element, *names: str) -> list[float]:
-    """The lengths that an element gives, in pixels; 0 where it does not."""
+    """Returns these lengths of an element in pixels, 0 for those it does not give."""
     return [float(element.get(name, "0").strip().removesuffix("px")) for name in names]
 
 

@@ -27,7 +27,7 @@ ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A"
 
 
 def path_lines(d: str) -> list[numpy.ndarray]:
-    """The lines of a path, float64 (points, 2) each, with 16 chords for a curve; a move that draws nothing has none.
+    """Returns the lines of a path, float64 (points, 2) each, with 16 chords per curve; a move without a line adds none.
 
     Raises ValueError for what is no path.
     """
@@ -38,7 +38,7 @@ def path_lines(d: str) -> list[numpy.ndarray]:
 
 
 def _commands(d: str) -> Iterator[tuple[str, list[float]]]:
-    """The commands of a path with their numbers; where numbers go on, the command is repeated, a move as a line."""
+    """Yields the commands of a path with their numbers; surplus numbers repeat the command, after a move as a line."""
     place, command = SEPARATOR.match(d).end(), ""
     if place < len(d) and d[place] not in "Mm":
         raise ValueError(f"a path that begins with {d[place : place + 20]}")
@@ -60,7 +60,7 @@ def _commands(d: str) -> Iterator[tuple[str, list[float]]]:
 
 
 def read_numbers(text: str) -> list[float]:
-    """The numbers of a list with blanks or commas between them. Raises ValueError for anything else."""
+    """Returns the numbers in a list separated by blanks or commas. Raises ValueError for anything else."""
     numbers, place = [], SEPARATOR.match(text).end()
     while place < len(text):
         match = NUMBER.match(text, place)
@@ -81,7 +81,7 @@ class Pen:
         self.control: tuple[str, tuple[float, float]] = ("", (0.0, 0.0))
 
     def draw(self, command: str, numbers: list[float]) -> None:
-        """Follow one command."""
+        """Follows one command."""
         kind, (x, y) = command.upper(), self.place if command.islower() else (0.0, 0.0)
         control = self.control
         self.control = ("", self.place)
@@ -108,7 +108,7 @@ class Pen:
             self.control = ({"C": "S", "Q": "T"}.get(kind, kind), points[-2]) if len(points) > 1 else self.control
 
     def line_to(self, point: tuple[float, float]) -> None:
-        """A chord."""
+        """Draws a chord."""
         self.n += 1
         if self.n > MOST_POINTS:
             raise ValueError(f"more than {MOST_POINTS} points")
@@ -116,7 +116,7 @@ class Pen:
         self.place = point
 
     def curve_to(self, points: list[tuple[float, float]]) -> None:
-        """A Bezier curve with these control points, the last of which is its end."""
+        """Draws a Bezier curve with these control points, of which the last is its end."""
         if len(points) == 1:
             return self.line_to(points[0])
         t = (numpy.arange(1, CHORDS) / CHORDS)[:, None, None]
@@ -128,7 +128,7 @@ class Pen:
         self.line_to(points[-1])
 
     def arc_to(self, rx: float, ry: float, degrees: float, large: float, clockwise: float, end: Any) -> None:
-        """An arc of an ellipse with these half axes, the first of which is turned by so many degrees."""
+        """Draws an elliptical arc with these half axes, the first of which is rotated by `degrees`."""
         rx, ry = abs(rx), abs(ry)
         if not rx or not ry or end == self.place:
             return self.line_to(end)

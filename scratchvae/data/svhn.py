@@ -29,7 +29,7 @@ HOW_TO_GET_THEM = (
 
 
 def load_svhn(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset, Dataset]:
-    """Training and test set: images (N, 32, 32, 3) float32 in [0, 1], labels int64 from 0 to 9.
+    """Returns training and test set, images (N, 32, 32, 3) float32 in [0, 1], labels int64 from 0 to 9.
 
     The files train_32x32.mat and test_32x32.mat hold X uint8 (32, 32, 3, N), and y (N, 1) from 1 to 10, which is the
     digit 0. They lie in data_dir, or in the folder that the variable SCRATCHVAE_DATA names, or in its subfolder svhn.

@@ -67,7 +67,7 @@ class Census:
     texts: dict[str, None] = field(default_factory=dict)
 
     def count(self, text: str, row: int, comma: bool) -> None:
-        """Count a cell."""
+        """Counts a cell."""
         if text.lower() in MISSING:
             return
         self.n_known += 1
@@ -91,7 +91,7 @@ def read_table(
     ignored: Sequence[str] = (),
     columns: Sequence[Column] | None = None,
 ) -> Dataset:
-    """The table in a file: .csv or .tsv, with a header; cells separated by commas, semicolons or tabs.
+    """Returns the table in a .csv or .tsv file with a header, separated by commas, semicolons or tabs.
 
     A column of numbers stands for real numbers, one of words or of two values for a category. "", NA, N/A, nan, null
     and ? are missing, and become NaN. Where cells are not separated by commas, one may stand before decimals.
@@ -128,7 +128,7 @@ def as_table(
     ignored: Sequence[str] = (),
     columns: Sequence[Column] | None = None,
 ) -> Dataset:
-    """The Dataset of a DataFrame of pandas or polars, or of a dict of columns; arguments as for `read_table`.
+    """Returns a pandas or polars DataFrame, or a dict of columns, as a Dataset; arguments as for `read_table`.
 
     Truth values become a category. Raises what `read_table` does, and DataError for dates and other objects.
     """
@@ -139,7 +139,7 @@ def as_table(
 
 
 def holds_table(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a table, by the end of its name, and has no column of molecules, "smiles"."""
+    """Tells whether a file is a table, by the end of its name, without a column of molecules, "smiles"."""
     if suffix_of(path) not in SUFFIXES or not Path(path).is_file():
         return False
     try:
@@ -150,21 +150,21 @@ def holds_table(path: str | os.PathLike[str]) -> bool:
 
 
 def table_text(columns: Sequence[Column], records: numpy.ndarray) -> str:
-    """Rows as the text of a .csv file with a header, which `read_table` reads again."""
+    """Returns rows as the text of a .csv file with a header, which `read_table` can read."""
     rows = [[column.name for column in columns]]
     rows += [[column.text(entry) for column, entry in zip(columns, row, strict=True)] for row in records]
     return csv_text(rows)
 
 
 def csv_text(rows: Sequence[Sequence[str]], separator: str = ",") -> str:
-    """The text of a file of rows of cells."""
+    """Returns rows of cells as the text of a file."""
     text = io.StringIO()
     csv.writer(text, delimiter=separator, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
 def filled_text(path: str | os.PathLike[str], columns: Sequence[Column], records: numpy.ndarray) -> str:
-    """The text of a table with the entries of records (N, D) in place of the cells of these columns that are missing.
+    """Returns the text of a table whose missing cells in these columns are filled with entries of records (N, D).
 
     All other cells, and the separator, stay as they are.
     """
@@ -183,7 +183,7 @@ def filled_text(path: str | os.PathLike[str], columns: Sequence[Column], records
 
 
 def table_in_words(dataset: Dataset) -> str:
-    """How many records there are, what each column holds, and how many entries are missing."""
+    """Describes the number of records, the contents of each column, and the number of missing entries."""
     columns, missing, words = dataset.columns, numpy.isnan(dataset.records).sum(), []
     for kind, plural in ((NUMBER, "numbers"), (COUNT, "counts"), (CATEGORY, "categories")):
         names = [
@@ -198,7 +198,7 @@ def table_in_words(dataset: Dataset) -> str:
 
 
 def describe_table(dataset: Dataset) -> dict[str, Any]:
-    """The columns, by the names of their fields, how many entries are missing, and the names of the labels."""
+    """Returns the columns with their fields by name, the number of missing entries, and the names of the labels."""
     columns = [column._asdict() for column in dataset.columns]
     return {"columns": columns, "missing": numpy.isnan(dataset.records).sum(), "classes": list(dataset.classes)}
 
@@ -211,7 +211,7 @@ def _levels_in_words(column: Column) -> str:
 def _cells(
     path: str | os.PathLike[str], operation: str, names: Sequence[str], separator: str, strip: bool = True
 ) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of every row below the header. Raises DataError for rows of another length than the header's."""
+    """Yields (line, cells) of every row below the header. Raises DataError unless a row is as long as the header."""
     lines = lines_of(path, operation, *CONTENT)
     reader = csv.reader((f"{text}\n" for _, text in lines), delimiter=separator, strict=True)
     try:
@@ -226,7 +226,7 @@ def _cells(
 
 
 def _dataset(names: list[str], rows: Rows, comma: bool, operation: str, settings: dict[str, Any]) -> Dataset:
-    """The data set of a table that is read twice; settings: the arguments of `read_table` by name."""
+    """Returns the data set of a table, read twice.   settings: the arguments of `read_table` by name"""
     for name in names:
         if not name or names.count(name) > 1:
             received = f"{names.count(name)} that are named {name!r}" if name else "one without"
@@ -259,7 +259,7 @@ def _dataset(names: list[str], rows: Rows, comma: bool, operation: str, settings
 def _found_columns(
     names: list[str], rows: Rows, comma: bool, operation: str, settings: dict[str, Any]
 ) -> tuple[list[Column], int]:
-    """The columns of a table as its cells show them, that of the labels last, and the number of rows."""
+    """Returns the columns that the cells of a table imply, the labels' column last, and the number of rows."""
     label, uses = settings["label"], {}
     for use in ("categories", "counts", "ignored"):
         if isinstance(settings[use], str):
@@ -290,7 +290,7 @@ def _found_columns(
 
 
 def _column(name: str, census: Census, is_count: bool, operation: str) -> Column:
-    """The column that a census shows. Raises DataError for cells that fit none."""
+    """Returns the column that a census implies. Raises DataError if the cells fit no type of column."""
     where, n_words = f"{operation}, column {name!r}", census.n_known - census.n_numbers
     (word, row), n_levels = census.first_word, len(census.texts)
     if not census.n_known:

@@ -22,7 +22,7 @@ SEPARATORS = ",;\t"
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str:
-    """The end of a file's name, .gz left aside, in lower case: ".csv" """
+    """Returns the end of a file's name in lower case, ignoring .gz, such as ".csv"."""
     path = Path(path)
     return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
 
@@ -30,7 +30,9 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
 def lines_of(
     path: str | os.PathLike[str], operation: str, one: str, many: str, longest: int = LONGEST_LINE
 ) -> Iterator[tuple[int, str]]:
-    """(number, text) of each line without its end. Raises DataError for binary files, bombs, and empty lines within.
+    """Yields (number, text) of each line, without its end.
+
+    Raises DataError for binary files, zip bombs, and empty lines between others.
 
     one, many: what a line has, and what the file has, for messages: "a molecule", "molecules"
     """
@@ -67,7 +69,7 @@ def lines_of(
 
 
 def header_of(line: str) -> tuple[list[str], str]:
-    """The names in the first line of a table, and what separates them: what makes the most columns of it."""
+    """Returns the names in the first line of a table, and the separator that gives the most columns."""
     headers = {separator: next(csv.reader([line], delimiter=separator)) for separator in SEPARATORS}
     separator = max(headers, key=lambda each: len(headers[each]))
     return [name.strip() for name in headers[separator]], separator

@@ -21,7 +21,28 @@ from scratchvae.ops.densities import TERM
 class Bernoulli(Distribution):
     """p(x) = product over the event of m^x (1 - m)^(1 - x),   m = sigmoid(logits),   x in {0, 1}
 
-    logits: array or Tensor, (N, D). For x in between the same formula is a cross-entropy, not a log-likelihood.
+    For x between 0 and 1 the same formula is a cross-entropy, not a log-likelihood.
+
+    Parameters
+    ----------
+    logits : array or Tensor, (N, D)
+    event_ndim : int
+        The number of trailing axes that make one event: 1 for vectors, 3 for images.
+
+    See Also
+    --------
+    Categorical : more than two values.
+    scratchvae.models.BernoulliDecoder : the decoder of this likelihood.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.distributions import Bernoulli, kl
+    >>> p = Bernoulli(numpy.log([[3.0, 1.0]]))  # probabilities 3/4 and 1/2
+    >>> round(float(numpy.exp(p.log_prob(numpy.ones((1, 2))))[0]), 6)
+    0.375
+    >>> kl(p, p)
+    array([0.])
     """
 
     support = "values in [0, 1]"
@@ -32,7 +53,7 @@ class Bernoulli(Distribution):
 
     @classmethod
     def check_data(cls, x: Any) -> None:
-        """Raise DataError for values outside [0, 1]."""
+        """Raises DataError for values outside [0, 1]."""
         low, high = float(x.min()), float(x.max())
         if low < 0 or high > 1:
             hint = 'likelihood="gaussian" takes any real numbers' if low < 0 else scaling(low, high)
@@ -40,7 +61,9 @@ class Bernoulli(Distribution):
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
-        """A bound for pixels that are 0 or 1; for grey values a cross-entropy, which no density normalises."""
+        """Returns "lower bound" for pixels that are 0 or 1, and a cross-entropy, which no density normalises, for grey
+        values.
+        """
         cross_entropy = "Bernoulli cross-entropy on grey values, not a log-likelihood"
         if x is None:
             return f"{cross_entropy}, unless all values are 0 or 1"
@@ -65,8 +88,8 @@ class Bernoulli(Distribution):
     def log_prob(self, x: Any) -> Any:
         """log p(x) = sum over the event of x l - log(1 + e^l) for logits l, in nats.   (N, D) -> (N,)
 
-        A logit of infinity makes x = 1 certain, log p = 0, and all else impossible, log p = -infinity; one of -infinity
-        does so with x = 0.
+        A logit of infinity makes x = 1 certain, log p = 0, and all else impossible, log p = -infinity; a logit of
+        -infinity does so with x = 0.
         """
         check_event("Bernoulli.log_prob", x, self)
         if TERM.on(x) and x.dtype == self.logits.dtype:
@@ -92,6 +115,6 @@ class Bernoulli(Distribution):
         return -sum_event(m * on_support(log_m, m) + opposite * on_support(log_opposite, opposite), self)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
-        """As in Distribution; the sum over all x."""
+        """Returns the sum over all x as a rule, see `Distribution.quadrature`."""
         both = numpy.array([0.0, 1.0]), numpy.ones(2)
         return product(self, [both for _ in entries(self, self.logits)[0]])

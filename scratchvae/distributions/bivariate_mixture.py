@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians in the plane, each with a correlation of its own."""
+"""Mixtures of Gaussians in the plane, each with its own correlation."""
 
 from __future__ import annotations
 
@@ -16,12 +16,29 @@ from scratchvae.distributions.event import check_event
 class BivariateMixture(Distribution):
     """p(x) = sum over k of pi_k N(x; m_k, S_k),   pi = softmax(logits),   x in the plane
 
-    S_k has the standard deviations (s_1, s_2) = exp(log_std) and the correlation rho = tanh r.
-
-    logits, r: arrays or Tensors, (..., M); means, log_stds: (..., M, 2). All real numbers are valid parameters, and no
-    formula subtracts nearly equal numbers, however close rho comes to 1 or -1.
+    S_k has the standard deviations (s_1, s_2) = exp(log_std) and the correlation rho = tanh r. All real numbers are
+    valid parameters, and no formula subtracts nearly equal numbers, however close rho comes to 1 or -1.
 
     Source: Graves (2013), equations 23 to 25; Ha & Eck (2017), equation 3.
+
+    Parameters
+    ----------
+    logits : array or Tensor, (..., M)
+    means, log_stds : arrays or Tensors, (..., M, 2)
+    r : array or Tensor, (..., M)
+
+    See Also
+    --------
+    NormalMixture : components with diagonal covariances, in any number of dimensions.
+    SketchStep : a pen and an offset from such a mixture.
+
+    Examples
+    --------
+    >>> import math, numpy
+    >>> from scratchvae.distributions import BivariateMixture
+    >>> one = BivariateMixture(numpy.zeros(1), numpy.zeros((1, 2)), numpy.zeros((1, 2)), numpy.zeros(1))
+    >>> math.isclose(one.log_prob(numpy.zeros(2)), -math.log(2 * math.pi))
+    True
     """
 
     event_ndim = 1
@@ -54,7 +71,9 @@ class BivariateMixture(Distribution):
         return ops.logsumexp(ops.log_softmax(self.logits) + log_n, axis=-1)
 
     def at_temperature(self, temperature: float) -> BivariateMixture:
-        """The mixture with logits / temperature and variances times temperature.   Source: Ha & Eck, equation 8."""
+        """Returns the mixture with logits / temperature and variances times temperature.   Source: Ha & Eck, equation
+        8.
+        """
         return BivariateMixture(
             self.logits / temperature, self.means, self.log_stds + math.log(temperature) / 2, self.r
         )

@@ -1,4 +1,4 @@
-"""One of C classes."""
+"""The distribution of one of C classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,25 @@ from scratchvae.errors import ShapeError
 
 
 class Categorical(Distribution):
-    """p(y = c) = pi_c,   pi = softmax(logits);   logits: array or Tensor, (N, C); y: integers from 0 to C - 1, (N,)"""
+    """p(y = c) = pi_c,   pi = softmax(logits),   y from 0 to C - 1
+
+    Parameters
+    ----------
+    logits : array or Tensor, (N, C)
+
+    See Also
+    --------
+    Bernoulli : two values, many entries.
+    scratchvae.models.Classifier : the network that gives the logits.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.distributions import Categorical
+    >>> p = Categorical(numpy.log([[1.0, 2.0, 1.0]]))
+    >>> p.mean, float(numpy.exp(p.log_prob(numpy.array([1])))[0])
+    (array([[0.25, 0.5 , 0.25]]), 0.5)
+    """
 
     event_ndim = 0
     support = "integers from 0 to C - 1"
@@ -38,7 +56,8 @@ class Categorical(Distribution):
     def sample(self, noise: Any) -> Any:
         """y = the first class whose cumulated probability exceeds uniform noise: integers.   (..., N) -> (..., N)
 
-        Or the first that reaches the last sum, which rounding may leave below 1: no class of probability 0 is sampled.
+        If rounding leaves the last sum below 1 and below the noise, y is the first class that reaches that sum: no
+        class of probability 0 is sampled.
         """
         with no_grad():
             cumulated = self.mean.cumsum(axis=-1)
@@ -60,5 +79,5 @@ class Categorical(Distribution):
         return -ops.sum(pi * on_support(ops.log_softmax(self.logits), pi), axis=-1)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
-        """As in Distribution; the sum over all classes."""
+        """Returns the sum over all classes as a rule, see `Distribution.quadrature`."""
         return numpy.arange(self.logits.shape[-1]), numpy.ones(self.logits.shape[-1])

@@ -1,4 +1,4 @@
-"""A row of a table: one likelihood for each column."""
+"""The distribution of a row of a table: one likelihood for each column."""
 
 from __future__ import annotations
 
@@ -24,19 +24,38 @@ from scratchvae.distributions.special import special
 class Columns(Distribution):
     """p(x) = product over the columns of p_d(x_d): numbers, counts and levels of one row x, (D,)
 
-    number                   Normal((x - m) / s; f, sigma) / s    m, s: mean and std of the column
-    count                    Poisson(x; e^f)
-    category of two levels   Bernoulli(x; sigmoid(f))             x: 0 or 1
-    category of L levels     Categorical(x; softmax(f))           x: 0, ..., L - 1;   f: L numbers
+    The factor of a column depends on its kind::
 
-    Densities are those of the table's own units. An entry that is NaN is not known, and its factor is left out.
+        number                   Normal((x - m) / s; f, sigma) / s    m, s: mean and std of the column
+        count                    Poisson(x; e^f)
+        category of two levels   Bernoulli(x; sigmoid(f))             x: 0 or 1
+        category of L levels     Categorical(x; softmax(f))           x: 0, ..., L - 1;   f: L numbers
 
-    columns : D of them
-    outputs : array or Tensor (..., N, P)
-        f of all columns side by side: first numbers, then counts, then categories of two levels, then the others.
-    log_std : array or Tensor, a log sigma for each column of numbers
+    Densities are in the table's own units. An entry that is NaN is not known, and its factor is left out.
 
     Source: Nazabal, Olmos, Ghahramani & Valera (2020), "Handling incomplete heterogeneous data using VAEs", section 2.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        D of them.
+    outputs : array or Tensor, (..., N, P)
+        f of all columns side by side: first numbers, then counts, then categories of two levels, then the others.
+    log_std : array or Tensor
+        log sigma for each column of numbers.
+
+    See Also
+    --------
+    scratchvae.data.Column : the description of a column.
+    scratchvae.TableVAE : the model with this likelihood.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> columns = [sv.data.Column("age", "number", mean=40.0, std=10.0), sv.data.Column("sex", "category", ("f", "m"))]
+    >>> p = sv.distributions.Columns(columns, numpy.zeros((1, 2)), numpy.zeros(1))
+    >>> p.mean, numpy.exp(p.log_prob(numpy.array([[numpy.nan, 1.0]])))
+    (array([[40.,  0.]]), array([0.5]))
     """
 
     event_ndim = 1
@@ -48,7 +67,9 @@ class Columns(Distribution):
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
-        """A bound of densities of the numbers, in their own units, and of probabilities of the others."""
+        """Returns what the bound is made of: densities of numbers in the table's units, probabilities of counts and
+        levels.
+        """
         return "lower bound of log p(x): densities of numbers in the table's units, probabilities of counts and levels"
 
     @property
@@ -57,9 +78,10 @@ class Columns(Distribution):
         return (*self.outputs.shape[:-1], len(self.columns))
 
     def parts(self) -> Iterator[tuple[slice | int, Distribution]]:
-        """(where, the distribution of these entries) for the columns in the order of the outputs, numbers standardised.
+        """Yields (where, the distribution of these entries) for the columns in the order of the outputs, numbers
+        standardised.
 
-        A category of more than two levels is a Categorical of its own.
+        A category of more than two levels has a Categorical of its own.
         """
         groups, start = groups_of(self.columns), 0
         kinds = (lambda f: Normal(f, self.log_std)), Poisson, Bernoulli
@@ -91,12 +113,12 @@ class Columns(Distribution):
             return self._in_units(part.mean for _, part in self.parts())
 
     def average(self, weights: Any) -> Any:
-        """The same of a mixture of S such distributions with these weights.   (S, N) -> (N, D), float64"""
+        """Returns the same for a mixture of S such distributions with these weights.   (S, N) -> (N, D), float64"""
         with no_grad():
             return self._in_units((weights[..., None] * part.mean).sum(axis=0) for _, part in self.parts())
 
     def sample(self, noise: Any) -> Any:
-        """A row by the inverse distribution function of every column, for uniform noise.   (..., D), float64"""
+        """Draws a row by the inverse distribution function of every column, from uniform noise.   (..., D), float64"""
         drawn, noise = [], in_groups(noise, self.columns)
         for where, part in self.parts():
             u = noise[..., where]
@@ -108,7 +130,7 @@ class Columns(Distribution):
         return self._joined(drawn)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
-        """As in Distribution; the product of the rules of all columns."""
+        """Returns the product of the rules of all columns, see `Distribution.quadrature`."""
         parts = list(self.parts())
         rules = [part.quadrature() for _, part in parts]
         picks = numpy.meshgrid(*(numpy.arange(len(weights)) for _, weights in rules), indexing="ij")
@@ -117,7 +139,7 @@ class Columns(Distribution):
         return self._joined(points), numpy.prod(weights, axis=0) * math.prod(column.std for column in self.columns)
 
     def _in_units(self, means: Iterable[Any]) -> Any:
-        """Rows of these means of all parts; of the probabilities of a category its most probable level."""
+        """Returns rows of these means of all parts; a category has its most probable level."""
         values = []
         for (_, part), mean in zip(self.parts(), means, strict=True):
             if isinstance(part, Bernoulli):
@@ -128,7 +150,7 @@ class Columns(Distribution):
         return self._joined(values)
 
     def _joined(self, values: Sequence[Any]) -> Any:
-        """Rows (..., D) of the standardised entries of all parts, in the table's units and order."""
+        """Returns rows (..., D) of the standardised entries of all parts, in the table's units and order."""
         xp = array_module(values[0])
         x = xp.concatenate([value.astype(numpy.float64) for value in values], axis=-1)
         mean, std = units(self.columns, x)
@@ -136,13 +158,13 @@ class Columns(Distribution):
 
 
 def in_groups(x: Any, columns: Sequence[Column], back: bool = False) -> Any:
-    """x with its columns in the order of `groups_of`, or, where `back`, from there in their own.   (..., D)"""
+    """Returns x with its columns in the order of `groups_of` or, if `back`, from that order in their own.   (..., D)"""
     order = numpy.array(sum(groups_of(columns), []))
     return x[..., asarray(order.argsort() if back else order, device_of(x))]
 
 
 def groups_of(columns: Sequence[Column]) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Which columns hold numbers, counts, categories of two levels, and other categories, in this order."""
+    """Returns the columns that hold numbers, counts, categories of two levels, and other categories, in this order."""
     kinds = [(column.kind, column.kind == CATEGORY and len(column.levels) == 2) for column in columns]
     return tuple(
         [d for d, kind in enumerate(kinds) if kind == wanted]
@@ -151,6 +173,6 @@ def groups_of(columns: Sequence[Column]) -> tuple[list[int], list[int], list[int
 
 
 def outputs_of(columns: Sequence[Column]) -> int:
-    """P, how many numbers a network gives for a row of these columns."""
+    """Returns P, the number of outputs that a network gives for a row of these columns."""
     *groups, categories = groups_of(columns)
     return sum(map(len, groups)) + sum(len(columns[d].levels) for d in categories)

@@ -1,4 +1,4 @@
-"""The base of all distributions, which says which data one takes, what their ELBO is and how it is summed."""
+"""The base of all distributions, which says which data one takes, and how their ELBO is called and integrated."""
 
 from __future__ import annotations
 
@@ -10,13 +10,39 @@ from scratchvae.nn import Module
 
 
 class Distribution(Module):
-    """p(x) of one event x, the trailing event_ndim axes of an array: the base of all distributions.
+    """p(x) of one event x, the trailing event_ndim axes of an array: the base of all distributions
 
     A subclass has `shape`, `mean`, `sample` and `log_prob`; for the rows of `scratchvae check` also `quadrature`, and a
-    constructor that takes the parameters in the order in which it keeps them. `sample` takes noise, a number for every
-    entry: uniform, or normal where `noise` says so. Sequences have less: no mean, and each step is drawn after those
-    before it, from a Noise. The likelihood of a decoder also says which data it takes and what their ELBO is; by
-    default it is a density of real numbers.
+    constructor that takes the parameters in the order in which it keeps them. `sample` takes noise, one number for
+    every entry: uniform, or normal if `noise` says so. Sequences differ: they have no mean, and each step is drawn
+    after those before it, from a Noise. The likelihood of a decoder also says which data it takes and what their ELBO
+    is called; by default it is a density of real numbers.
+
+    Attributes
+    ----------
+    event_ndim : int
+        The number of trailing axes that make one event.
+    support : str
+        The values that data may have, in words.
+    data_kinds : str
+        The kinds of dtype that data may have.
+    bounds : (float, float)
+        The lowest and the highest value in the support.
+    noise : str
+        The method of Noise whose numbers `sample` takes.
+
+    See Also
+    --------
+    scratchvae.kl : the divergence of two distributions.
+    Normal, Bernoulli : the most used ones.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.distributions import Bernoulli, Distribution
+    >>> p = Bernoulli(numpy.zeros((4, 3)))
+    >>> isinstance(p, Distribution), p.shape, p.support, p.noise
+    (True, (4, 3), 'values in [0, 1]', 'uniform')
     """
 
     event_ndim: int
@@ -26,17 +52,17 @@ class Distribution(Module):
     noise = "uniform"  # the name of the method of Noise whose numbers `sample` takes
 
     def __repr__(self) -> str:
-        """The parameters, shortened, so that the last line of a notebook's cell prints a line and no array."""
+        """Returns the parameters, shortened, so that a notebook's cell prints one line and no array."""
         parts = (f"{name}={shortened(value)}" for name, value in vars(self).items())
         return f"{type(self).__name__}({', '.join(parts)})"
 
     @classmethod
     def check_data(cls, x: Any) -> None:
-        """Raise DataError for finite numbers outside the support.   x: array of any shape"""
+        """Raises DataError for finite numbers outside the support.   x: array of any shape"""
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
-        """The sentence that says what the ELBO of the data x is; without x, of data that are not known."""
+        """Returns the sentence that names the ELBO of the data x; without x, of data that are not known."""
         advice = "; 8-bit values are to be dequantised" if x is None or _are_bytes(x) else ""
         return f"lower bound of log p(x), a density of real numbers{advice}"
 
@@ -46,7 +72,9 @@ class Distribution(Module):
         return ()
 
     def average(self, weights: Any) -> Any:
-        """The mean of a mixture of S such distributions: sum over s of w_s E_s[x].   (S, N) -> (N, *event), an array"""
+        """E[x] = sum over s of w_s E_s[x], the mean of a mixture of S such distributions.   ``(S, N) -> (N, *event)``,
+        an array
+        """
         return (weights.reshape(*weights.shape, *[1] * self.event_ndim) * self.mean).sum(axis=0)
 
     def draw(self, noise: Any) -> Any:
@@ -54,20 +82,21 @@ class Distribution(Module):
         return self.sample(getattr(noise, self.noise)("x", self.shape))  # type: ignore[attr-defined]
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
-        """Points x and weights w with E[f] = sum of w p(x) f(x), for one event.   NumPy's: (G, *event), (G,)
+        """Returns points x and weights w with E[f] = sum of w p(x) f(x), for one event.   NumPy's: ``(G, *event),
+        (G,)``
 
-        It is exact to rounding for a smooth f, and for an f with kinks where the densities of the others have theirs.
+        It is exact to rounding for a smooth f, and for an f with kinks at the kinks of the other densities.
         """
         raise NotImplementedError(f"{type(self).__name__} has no quadrature")
 
 
 def as_likelihood(kind: type) -> type[Distribution]:
-    """The class itself; Distribution, which takes any real numbers, for a class that is not derived from it."""
+    """Returns the class itself; Distribution, which takes any real numbers, for a class that is not derived from it."""
     return kind if issubclass(kind, Distribution) else Distribution
 
 
 def _are_bytes(x: Any) -> bool:
-    """Whether the values are those of 8-bit pixels: 0, 1, ..., 255, or these divided by 255."""
+    """Returns whether the values are those of 8-bit pixels: 0, 1, ..., 255, or these divided by 255."""
     low, high = float(x.min()), float(x.max())
     if low < 0 or high > 255:
         return False

@@ -1,4 +1,4 @@
-"""One event: the trailing axes of a distribution's shape, over which log densities are summed."""
+"""One event is the trailing axes of a distribution's shape, over which log densities are summed."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from scratchvae.errors import InputError, ShapeError
 
 
 def sum_event(values: Any, distribution: Any) -> Any:
-    """Sum over the event's axes.   (..., N, *event) -> (..., N)"""
+    """Returns the sum over the event's axes.   ``(..., N, *event) -> (..., N)``"""
     return ops.sum(values, axis=tuple(range(-distribution.event_ndim, 0)))
 
 
 def on_support(values: Any, probability: Any) -> Any:
-    """Keep the values where the probability is above 0, and put 0 elsewhere: 0 log 0 = 0, and so is its derivative."""
+    """Returns the values where the probability is above 0, and 0 elsewhere: 0 log 0 = 0, and so is its derivative."""
     return ops.where(probability > 0, values, 0.0)
 
 
 def check_event(operation: str, x: Any, distribution: Any) -> None:
-    """Raise ShapeError unless the trailing axes of x are an event: broadcasting must not hide a wrong shape."""
+    """Raises ShapeError unless the trailing axes of x are an event: broadcasting must not hide a wrong shape."""
     event = distribution.shape[-distribution.event_ndim :] if distribution.event_ndim else ()
     if x.shape[x.ndim - distribution.event_ndim :] != event:
         raise ShapeError(operation, f"x of shape (..., {', '.join(map(str, event))})", str(x.shape))
 
 
 def of_shape(network: str, distribution: Any, shape: tuple[int, ...]) -> Any:
-    """The distribution that a network gave, if its shape is as the model needs it. Raises ShapeError if it is not."""
-    received = getattr(distribution, "shape", shape)  # a distribution of a user's own need not have a shape
+    """Returns the distribution that a network gave. Raises ShapeError unless it has the shape that the model needs."""
+    received = getattr(distribution, "shape", shape)  # a user's own distribution need not have a shape
     if received != shape:
         raise ShapeError(network, f"a distribution of shape {shape}", str(received))
     return distribution
@@ -47,7 +47,7 @@ def log_prob(likelihood: Any, x: Any, z: Any) -> Any:
 
 
 def draw(likelihood: Any, noise: Any) -> Any:
-    """x ~ p(x | z), an array. Raises InputError for a likelihood of a user's own from which nothing can be drawn."""
+    """x ~ p(x | z), an array. Raises InputError for a user's own likelihood that cannot draw."""
     if not callable(getattr(likelihood, "draw", None)):
         raise InputError("draws", "a likelihood with a method draw(noise)", type(likelihood).__name__)
     return likelihood.draw(noise)

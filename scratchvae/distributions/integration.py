@@ -17,7 +17,7 @@ NODES, WEIGHTS = numpy.polynomial.legendre.leggauss(16)
 
 
 def entries(distribution: Any, *parameters: Any) -> list[numpy.ndarray]:
-    """The parameters of every entry of a distribution of one event: float64, (D,) each.
+    """Returns the parameters of every entry of a distribution of one event: float64, (D,) each.
 
     Raises ShapeError for a batch of several events.
     """
@@ -28,7 +28,9 @@ def entries(distribution: Any, *parameters: Any) -> list[numpy.ndarray]:
 
 
 def panels(low: float, high: float, width: float, cuts: Sequence[float] = ()) -> Rule:
-    """Gauss-Legendre's rule on the pieces of [low, high] between the cuts, each in panels of at most this width."""
+    """Returns Gauss-Legendre's rule on the pieces of [low, high] between the cuts, each in panels of at most this
+    width.
+    """
     borders = sorted({low, high, *(cut for cut in cuts if low < cut < high)})
     edges = [numpy.linspace(a, b, math.ceil((b - a) / width) + 1) for a, b in pairwise(borders)]
     left, right = (numpy.concatenate([part[rows] for part in edges]) for rows in (slice(-1), slice(1, None)))
@@ -37,14 +39,14 @@ def panels(low: float, high: float, width: float, cuts: Sequence[float] = ()) ->
 
 
 def product(distribution: Any, rules: Sequence[Rule]) -> Rule:
-    """The product of the entries' rules.   (G, *event), (G,)"""
+    """Returns the product of the entries' rules.   ``(G, *event), (G,)``"""
     points, weights = (numpy.meshgrid(*parts, indexing="ij") for parts in zip(*rules, strict=True))
     event = distribution.shape[len(distribution.shape) - distribution.event_ndim :]
     return numpy.stack(points, axis=-1).reshape(-1, *event), numpy.prod(weights, axis=0).ravel()
 
 
 def on_the_line(distribution: Any, others: Sequence[Any], scale: Any, reach: float, width: float) -> Rule:
-    """The rule of a density on real numbers: mean +- reach scales, in panels of at most `width` scales.
+    """Returns the rule for a density on real numbers: mean +- reach scales, in panels of at most `width` scales.
 
     The panels end where the distribution or the others have kinks.
     """

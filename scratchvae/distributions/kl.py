@@ -18,7 +18,12 @@ DIVERGENCES: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
 
 
 def register_kl(q: type, p: type) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
-    """Decorator: the function computes KL(q || p) for distributions of these two types."""
+    """Returns a decorator: the function computes KL(q || p) for distributions of these two types.
+
+    See Also
+    --------
+    kl : the divergences that are registered.
+    """
 
     def register(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         DIVERGENCES[q, p] = function
@@ -31,6 +36,19 @@ def kl(q: Any, p: Any) -> Any:
     """KL(q || p) = E_q[log q(x) - log p(x)], in nats, summed over the event.   (N,)
 
     Raises InputError for a pair of types without an analytic form, ShapeError for events of different shapes.
+
+    See Also
+    --------
+    register_kl : adds a pair of types.
+    kl_with_draws : an estimate for pairs that have no formula.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.distributions import Normal, kl
+    >>> q, p = Normal(numpy.ones((1, 2)), numpy.zeros((1, 2))), Normal(numpy.zeros((1, 2)), numpy.zeros((1, 2)))
+    >>> kl(q, p), kl(p, p)  # (1 + 1) / 2
+    (array([1.]), array([0.]))
     """
     try:
         divergence = DIVERGENCES[type(q), type(p)]
@@ -45,9 +63,9 @@ def kl(q: Any, p: Any) -> Any:
 
 
 def kl_with_draws(q: Any, p: Any, z: Any) -> Any:
-    """KL(q || p) = E_q[log q(z) - log p(z)], in nats: by the formula of `kl` where one is registered, else as a mean
+    """KL(q || p) = E_q[log q(z) - log p(z)], in nats: by formula if `kl` has one, else as a mean over draws z ~ q
 
-    over the draws z ~ q, which is unbiased but may be negative.   q over (N, K), z (S, N, K) -> (N,)
+    The mean over draws is unbiased but may be negative.   q over (N, K), z (S, N, K) -> (N,)
     """
     if (type(q), type(p)) in DIVERGENCES:
         return kl(q, p)
@@ -58,7 +76,7 @@ def kl_with_draws(q: Any, p: Any, z: Any) -> Any:
 def kl_normal_normal(q: Normal, p: Normal) -> Any:
     """sum of log s_p - log s_q + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2
 
-    For p = Normal(0, I) this is Kingma & Welling (2014), appendix B, with the sign turned.
+    For p = Normal(0, I) this is the formula of Kingma & Welling (2014), appendix B, with the opposite sign.
     """
     log_ratio = q.log_std - p.log_std
     distance = (q.mean - p.mean) * ops.exp(-p.log_std)
@@ -67,7 +85,7 @@ def kl_normal_normal(q: Normal, p: Normal) -> Any:
 
 @register_kl(Laplace, Laplace)
 def kl_laplace_laplace(q: Laplace, p: Laplace) -> Any:
-    """sum of log b_p - log b_q + (b_q e^-d + |m_q - m_p|) / b_p - 1,   d = |m_q - m_p| / b_q
+    """sum of log b_p - log b_q + (b_q e^-d + D) / b_p - 1,   D = abs(m_q - m_p),   d = D / b_q
 
     It is computed as e^c - 1 - c + e^c (d + e^-d - 1) with c = log b_q - log b_p: two terms that are never negative.
     """

@@ -1,4 +1,4 @@
-"""A vector, or an image, of which some entries are not known."""
+"""The distribution of a vector, or an image, of which some entries are not known."""
 
 from __future__ import annotations
 
@@ -12,12 +12,29 @@ from scratchvae.distributions.event import check_event, sum_event
 
 
 class KnownEntries(Distribution):
-    """p(x) of the known entries of x, for a distribution of independent entries; NaN: not known.
+    """p(x_o) = product over the known entries of p_d(x_d), for a distribution of independent entries
 
-    The entries that are not known are integrated out, which leaves the product of the densities of the others. Infinity
-    is known.
+    An entry that is NaN is not known. Such entries are integrated out, which leaves the product of the densities of the
+    others. Infinity counts as known.
 
-    of : Normal, Laplace, Bernoulli, Poisson, Categorical, or another one whose event_ndim may be 0
+    Parameters
+    ----------
+    of : Distribution
+        Normal, Laplace, Bernoulli, Poisson, Categorical, or another one whose event_ndim may be 0.
+
+    See Also
+    --------
+    scratchvae.models.DecoderOfKnownEntries : the decoder that gives it.
+    Columns : a table's row, which leaves out unknown entries by itself.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.distributions import KnownEntries, Normal
+    >>> p = Normal(numpy.zeros((1, 2)), numpy.zeros((1, 2)))
+    >>> partly = KnownEntries(p).log_prob(numpy.array([[1.0, numpy.nan]]))
+    >>> partly == Normal(numpy.zeros((1, 1)), numpy.zeros((1, 1))).log_prob(numpy.array([[1.0]]))
+    array([ True])
     """
 
     def __init__(self, of: Distribution) -> None:
@@ -34,7 +51,7 @@ class KnownEntries(Distribution):
         return self.of.mean
 
     def sample(self, noise: Any) -> Any:
-        """A draw of all entries, by the noise that the distribution of all takes."""
+        """Draws all entries, by the noise that their distribution takes."""
         return self.of.sample(noise)
 
     def log_prob(self, x: Any) -> Any:

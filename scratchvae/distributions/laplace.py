@@ -1,4 +1,4 @@
-"""The Laplace distribution: two exponentials, back to back."""
+"""The Laplace distribution: two exponential distributions, back to back."""
 
 from __future__ import annotations
 
@@ -14,10 +14,28 @@ from scratchvae.distributions.integration import on_the_line
 
 
 class Laplace(Distribution):
-    """p(x) = product over the event of (2 b)^(-1) exp(-|x - m| / b),   m = mean, log b = log_scale
+    """p(x) = product over the event of exp(-abs(x - m) / b) / (2 b),   m = mean, log b = log_scale
 
-    mean, log_scale: arrays or Tensors, (N, D); log_scale may have any shape that broadcasts to the mean's, as () for
-    one scale. event_ndim: how many trailing axes make one event (1 for vectors, 3 for images).
+    Parameters
+    ----------
+    mean : array or Tensor, (N, D)
+    log_scale : array or Tensor
+        Of any shape that broadcasts to the mean's, such as () for one scale.
+    event_ndim : int
+        The number of trailing axes that make one event: 1 for vectors, 3 for images.
+
+    See Also
+    --------
+    Normal : lighter tails.
+    StudentT : heavier tails.
+
+    Examples
+    --------
+    >>> import math, numpy
+    >>> from scratchvae.distributions import Laplace
+    >>> p = Laplace(numpy.zeros((1, 2)), numpy.zeros(()))
+    >>> math.isclose(p.log_prob(numpy.array([[1.0, -2.0]]))[0], -3 - 2 * math.log(2))
+    True
     """
 
     def __init__(self, mean: Any, log_scale: Any, event_ndim: int = 1) -> None:
@@ -51,7 +69,7 @@ class Laplace(Distribution):
             return self.mean + ops.exp(self.log_scale) * xp.where(noise < 0.5, distance, -distance)
 
     def log_prob(self, x: Any) -> Any:
-        """log p(x) = sum over the event of -|x - m| / b - log b - log 2, in nats.   (N, D) -> (N,)"""
+        """log p(x) = sum over the event of -abs(x - m) / b - log b - log 2, in nats.   (N, D) -> (N,)"""
         check_event("Laplace.log_prob", x, self)
         distance = ops.abs(x - self.mean) * ops.exp(-self.log_scale)
         return sum_event(-distance - (self.log_scale + math.log(2)), self)
@@ -61,5 +79,5 @@ class Laplace(Distribution):
         return sum_event(ops.broadcast_to(self.log_scale + math.log(2 * math.e), self.shape), self)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
-        """As in Distribution; over m +- 45 b, in panels of 5 b."""
+        """Returns the rule over m +- 45 b, in panels of 5 b, see `Distribution.quadrature`."""
         return on_the_line(self, others, ops.exp(self.log_scale), reach=45.0, width=5.0)

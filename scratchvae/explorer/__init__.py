@@ -1,4 +1,4 @@
-"""A page in the browser that shows a latent space: what goes into it is Python, what runs in it plain JavaScript."""
+"""This package shows a latent space in the browser: Python writes the page, and plain JavaScript runs in it."""
 
 from scratchvae.explorer.page import Explorer, explorer
 

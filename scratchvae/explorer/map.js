@@ -2,8 +2,8 @@
 // The map: codes on a plane of the latent space, their density, and the circles of the prior.
 
 const PALETTE = [
-  "#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#76b7b2", "#edc948", "#ff9da7", "#9c755f", "#17becf",
-];
+  "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+]; // CLASS_COLOURS of scratchvae/plotting/canvas.py
 const SCALE = [[122, 74, 178], [70, 110, 190], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // from low to high
 const CIRCLES = [0.5, 0.9, 0.99]; // the parts of the prior's mass inside
 

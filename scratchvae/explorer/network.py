@@ -52,11 +52,11 @@ class Weights:
 
     @classmethod
     def of(cls, model: Any) -> Weights:
-        """Empty weights of the type that the decoder of this model needs."""
+        """Returns empty weights of the type that the decoder of this model needs."""
         return cls("float32" if isinstance(model.decoder, (SketchDecoder, SymbolDecoder)) else "float16")
 
     def add(self, array: Any) -> dict[str, Any]:
-        """Append an array; where it starts, in numbers, and its shape. Raises InputError as `packed` does."""
+        """Appends an array, and returns its start, in numbers, and its shape. Raises InputError as `packed` does."""
         array = numpy.asarray(to_numpy(getattr(array, "data", array)))
         place = {"start": self._n_numbers, "shape": list(array.shape)}
         self._parts.append(array.reshape(-1))
@@ -64,12 +64,12 @@ class Weights:
         return place
 
     def written(self) -> dict[str, str]:
-        """All numbers, as `packed` writes them."""
+        """Returns all numbers in the form that `packed` gives."""
         return packed(numpy.concatenate(self._parts), self.dtype)
 
 
 def packed(numbers: Any, dtype: Any = numpy.float16) -> dict[str, str]:
-    """{"type": "float16", "base64": ...}: numbers as the page reads them, their lower bytes first.
+    """Returns {"type": "float16", "base64": ...}, numbers in the form that the page reads, low bytes first.
 
     Raises InputError for NaN, and for numbers beyond the largest of the type, 65504 for float16.
     """
@@ -122,7 +122,7 @@ NETWORKS: dict[type, Callable[[Any, Weights], list[Step]]] = {
 
 
 def network_steps(network: Any, weights: Weights) -> list[Step]:
-    """The steps of a network. Raises InputError for one of another class."""
+    """Returns the steps of a network. Raises InputError for a network of another class."""
     if type(network) not in NETWORKS:
         raise _refusal(network)
     return NETWORKS[type(network)](network, weights)
@@ -132,7 +132,7 @@ def network_steps(network: Any, weights: Weights) -> list[Step]:
 
 
 def _mean_steps(decoder: Decoder, last: Step) -> list[Step]:
-    """The steps from the output of the network, whose last step this is, to the mean of p(x | z)."""
+    """Returns the steps from the output of the network's last step to the mean of p(x | z)."""
     if type(decoder) is BernoulliDecoder:
         return [{"step": "sigmoid"}]
     if type(decoder) is PoissonDecoder:
@@ -146,12 +146,12 @@ def _mean_steps(decoder: Decoder, last: Step) -> list[Step]:
 
 
 def _outputs(last: Step) -> int:
-    """How many numbers a step gives for each pixel, or for the row."""
+    """Returns the number of outputs of a step per pixel, or per row."""
     return last["to"][-1] if "to" in last else last["bias"]["shape"][0]
 
 
 def _decoder_steps(decoder: Any, weights: Weights) -> list[Step]:
-    """The steps from z to the mean of p(x | z)."""
+    """Returns the steps from z to the mean of p(x | z)."""
     if type(decoder) is DecoderOfKnownEntries:
         decoder = decoder.decoder
     if not isinstance(decoder, Decoder):
@@ -170,7 +170,7 @@ def _lstm(lstm: LSTM, weights: Weights) -> dict[str, Any]:
 
 
 def _sketch_decoder(decoder: SketchDecoder, weights: Weights) -> dict[str, Any]:
-    """What draws a sketch; scale and smallest_std as they are."""
+    """Describes the decoder that draws a sketch, with scale and smallest_std as plain numbers."""
     if type(decoder) is not SketchDecoder or type(decoder.lstm) is not LSTM or type(decoder.head) is not SketchHead:
         raise _refusal(decoder)
     return {
@@ -189,7 +189,7 @@ def _sketch_decoder(decoder: SketchDecoder, weights: Weights) -> dict[str, Any]:
 
 
 def _molecule_decoder(model: MoleculeVAE, weights: Weights) -> dict[str, Any]:
-    """What writes a string, and what predicts the properties; their means and units as they are."""
+    """Describes the decoder of strings and the predictor of properties, with means and units as plain numbers."""
     decoder, properties = model.decoder, model.property_decoder
     if type(decoder) is not SymbolDecoder or type(decoder.gru) is not GRU:
         raise _refusal(decoder)
@@ -217,7 +217,7 @@ def _molecule_decoder(model: MoleculeVAE, weights: Weights) -> dict[str, Any]:
 
 
 def written_decoder(model: Any, weights: Weights) -> dict[str, Any]:
-    """The decoder of a model as plain values, which name arrays that are added to the weights.
+    """Returns the decoder of a model as plain values that refer to arrays added to the weights.
 
     Raises InputError for a decoder with a network or a likelihood that is not of this package.
     """

@@ -35,24 +35,35 @@ HEIGHT = 900
 
 
 class Explorer:
-    """A page as HTML text, which shows itself in a notebook.
+    """Holds a page as HTML text, which a notebook displays.
 
     Attributes
     ----------
     page : str
-        One file that needs no other and no network. A policy in it allows its own script and style alone, and what
-        comes from data is shown as text and never read as HTML.
+        One file that needs no other file and no network. A policy in it allows only its own script and style, and
+        values from the data are shown as text, never interpreted as HTML.
+
+    See Also
+    --------
+    explorer : Makes the page for a model and data.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> page = sv.explorer(sv.VAE.mlp(latent_size=2, hidden=(8,)), sv.data.draw_digits(10).images)
+    >>> page
+    Explorer(page of 0.1 MB)
     """
 
     def __init__(self, page: str) -> None:
         self.page = page
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to a file. Raises what `scratchvae.replacement.replace` raises."""
+        """Writes the page to a file. Raises what `scratchvae.replacement.replace` raises."""
         replace(path, self.page.encode())
 
     def _repr_html_(self) -> str:
-        """The page in a frame that may run its own script and reach nothing of the notebook."""
+        """Returns the page in a frame that may run its own script but has no access to the notebook."""
         inside = html.escape(self.page, quote=True)
         style = f"width: 100%; height: {HEIGHT}px; border: 0"
         return f'<iframe title="latent space" sandbox="allow-scripts" style="{style}" srcdoc="{inside}"></iframe>'
@@ -72,7 +83,7 @@ def explorer(
     thumbnails: bool = True,
     title: str = "",
 ) -> Explorer:
-    """A page on which z moves by hand and p(x | z) follows, and the codes of x, the means of q(z | x), are a map.
+    """Returns a page with a map of the codes, the means of q(z | x), on which z moves by hand and p(x | z) follows.
 
     The decoder is written into the page, with weights of 16 bits (32 for sketches and strings, made step by step),
     and computed there. At most 2,000 rows, evenly chosen, are shown.
@@ -134,7 +145,7 @@ def explorer(
 
 
 def _described_rows(model: Any, x: Any, kind: str, image_shape: Any, thumbnails: bool) -> dict[str, Any]:
-    """What the rows look like, by the kind of picture that shows them."""
+    """Describes the appearance of the rows, by the kind of picture that shows them."""
     if kind == "molecule":
         strings = x if x.dtype.kind == "U" else model.alphabet.decode(x)
         written = {"molecules": [str(each) for each in strings]} if thumbnails else {}
@@ -149,7 +160,7 @@ def _described_rows(model: Any, x: Any, kind: str, image_shape: Any, thumbnails:
 
 
 def _page(content: Mapping[str, Any]) -> str:
-    """The page of this content: data are JSON in which no < is left, so that no tag can begin there."""
+    """Returns the page with this content; its JSON contains no <, so that no tag can begin there."""
     files = resources.files("scratchvae.explorer")
     script = "\n".join(files.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     style = files.joinpath("page.css").read_text(encoding="utf-8")
@@ -167,5 +178,5 @@ def _page(content: Mapping[str, Any]) -> str:
 
 
 def _hash(text: str) -> str:
-    """The source expression of a content security policy that allows this text alone."""
+    """Returns the content security policy's source expression that allows this text alone."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -34,18 +34,18 @@ SMALLEST_SQUARE = 64
 
 
 def evenly(n: int) -> slice:
-    """At most MOST_ROWS of n rows, evenly chosen, since a file may be sorted by label."""
+    """Selects at most MOST_ROWS of n rows, evenly spaced, since a file may be sorted by label."""
     return slice(None, None, math.ceil(n / MOST_ROWS))
 
 
 def as_seen(model: Any, x: Any) -> Any:
-    """8-bit pixels as the floats that the model takes, in the shape of x; other rows as they are."""
+    """Converts 8-bit pixels to the floats that the model takes, in the shape of x, and leaves other rows unchanged."""
     seen = observations(model, x)
     return as_numbers(seen).reshape(x.shape) if isinstance(seen, Pixels) else x
 
 
 def encoded(model: Any, x: Any) -> tuple[numpy.ndarray, list[int]]:
-    """The means of q(z | x), (N, K), and the most probable class of each row where the model has classes.
+    """Returns the means of q(z | x), (N, K), and each row's most probable class if the model has classes.
 
     Raises InputError for means that are not finite.
     """
@@ -62,7 +62,7 @@ def encoded(model: Any, x: Any) -> tuple[numpy.ndarray, list[int]]:
 
 
 def described_codes(z: numpy.ndarray) -> dict[str, Any]:
-    """The codes and what the page needs to show them: active units, the plane of PCA, and how near neighbours are.
+    """Describes the codes for the page: active units, the plane of PCA, and the usual distance of neighbours.
 
     pca: the mean of the codes, the two directions of largest variance, and their shares of it; neighbours: the
     distance within which 99 % of the rows have another one.
@@ -84,7 +84,7 @@ def described_codes(z: numpy.ndarray) -> dict[str, Any]:
 
 
 def _usual_distance(z: numpy.ndarray) -> float:
-    """The distance to the nearest other row that 99 % of the rows do not exceed."""
+    """Returns the distance within which 99 % of the rows have their nearest neighbour."""
     if len(z) < 2:
         return 0.0
     squares, nearest = (z**2).sum(axis=1), []
@@ -106,7 +106,7 @@ def _rounded(values: Any, digits: int = 6) -> list[float]:
 def colourings(
     labels: Any, attributes: Mapping[str, Any], properties: Mapping[str, Any], n: int
 ) -> list[dict[str, Any]]:
-    """What the map of n rows can be coloured by: labels, attributes, truth values, and properties, numbers."""
+    """Returns the possible colourings of n rows on the map: labels, attributes, and properties."""
     known = [] if labels is None else [_labelled("label", _checked("label", labels, n))]
     for name, values in attributes.items():
         truth = _checked(name, values, n).astype(bool)
@@ -115,7 +115,7 @@ def colourings(
 
 
 def _checked(name: str, values: Any, n: int) -> numpy.ndarray:
-    """Values as an array. Raises ShapeError unless there is one for each of n rows."""
+    """Returns values as an array. Raises ShapeError unless there is one value for each of n rows."""
     values = to_numpy(values)
     if values.shape != (n,):
         raise ShapeError("explorer", f"{name} of shape ({n},), one for each row", str(values.shape))
@@ -123,7 +123,7 @@ def _checked(name: str, values: Any, n: int) -> numpy.ndarray:
 
 
 def _numbered(name: str, values: numpy.ndarray) -> dict[str, Any]:
-    """Numbers, None where one is not known."""
+    """Describes a colouring by numbers, None for unknown ones."""
     if values.dtype.kind not in "biuf":
         raise InputError("explorer", f"numbers as {name}", f"values of type {values.dtype}")
     values = values.astype(numpy.float64)
@@ -131,7 +131,7 @@ def _numbered(name: str, values: numpy.ndarray) -> dict[str, Any]:
 
 
 def _labelled(name: str, values: numpy.ndarray) -> dict[str, Any]:
-    """Classes with their names, and the number of each row's class; or numbers, for fractions and too many integers.
+    """Describes a colouring by classes, with their names, or by numbers for fractions and too many integers.
 
     Raises InputError for more than MOST_CLASSES words.
     """
@@ -150,7 +150,7 @@ def _labelled(name: str, values: numpy.ndarray) -> dict[str, Any]:
 
 
 def directions(z: numpy.ndarray, known: list[dict[str, Any]], of_classes: bool) -> list[dict[str, Any]]:
-    """v = sum (z - mean z)(t - mean t) / sum (t - mean t)^2 times the unit of t, for all that is known of the rows.
+    """v = sum (z - mean z)(t - mean t) / sum (t - mean t)^2 times the unit of t, for each known quantity t of the rows.
 
     For truth values, with the unit 1, that is the mean of z where the attribute is there less the mean where it is not.
     The unit of numbers is their standard deviation. A class counts as a truth value, where of_classes says so.
@@ -180,7 +180,7 @@ def directions(z: numpy.ndarray, known: list[dict[str, Any]], of_classes: bool) 
 
 
 def image_size(x: Any, image_shape: Any) -> tuple[int, ...] | None:
-    """(H, W, C) of rows that are pictures of one or three channels, None of others.
+    """Returns (H, W, C) for rows that are pictures with one or three channels, else None.
 
     Raises ShapeError for an image_shape that is none, or of another size.
     """
@@ -198,7 +198,7 @@ def image_size(x: Any, image_shape: Any) -> tuple[int, ...] | None:
 
 
 def described_images(x: Any, shape: tuple[int, ...], thumbnails: bool) -> dict[str, Any]:
-    """The size of images (N, ...), their shades, and the thumbnails of all of them in one picture."""
+    """Returns the size of images (N, ...), their shades, and all thumbnails in one picture."""
     from scratchvae.plotting.canvas import Shades
 
     x = to_numpy(x).reshape(len(x), *shape)
@@ -208,7 +208,7 @@ def described_images(x: Any, shape: tuple[int, ...], thumbnails: bool) -> dict[s
 
 
 def _sprite(x: numpy.ndarray, shades: Any) -> dict[str, Any]:
-    """Images side by side, row by row, as a PNG if they are grey and a JPEG if they have colours."""
+    """Returns images side by side, row by row, as a PNG if grey and as a JPEG if coloured."""
     from PIL import Image
 
     n, height, width, channels = x.shape
@@ -230,7 +230,7 @@ def _sprite(x: numpy.ndarray, shades: Any) -> dict[str, Any]:
 
 
 def described_sketches(x: Any, scale: float) -> dict[str, Any]:
-    """Sketches (N, T, 5) as offsets in units of the scale, row behind row, 1 where the pen is lifted, and lengths."""
+    """Returns sketches (N, T, 5) as consecutive offsets in units of the scale, 1 for a lifted pen, and lengths."""
     x, lengths = to_numpy(x), n_points(to_numpy(x))
     rows = numpy.concatenate([sketch[:n] for sketch, n in zip(x, lengths, strict=True)])
     return {
@@ -241,7 +241,7 @@ def described_sketches(x: Any, scale: float) -> dict[str, Any]:
 
 
 def described_vectors(x: Any, thumbnails: bool) -> dict[str, Any]:
-    """Rows of numbers that are no picture, as they are, and the range in which they lie."""
+    """Returns rows of numbers that are no picture, unchanged, and their range."""
     x = to_numpy(x).reshape(len(x), -1).astype(numpy.float64)
     low, high = float(min(0.0, numpy.nanmin(x))), float(max(numpy.nanmax(x), 0.0))
     return {"range": [low, high if high > low else low + 1.0]} | (

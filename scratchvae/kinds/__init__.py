@@ -33,7 +33,7 @@ KINDS: dict[str, Kind] = {
 
 
 def kind_of(model: Any) -> Kind:
-    """The first kind that builds models of this class. Raises InputError if there is none."""
+    """Returns the first kind that builds models of this class. Raises InputError if there is none."""
     for kind in KINDS.values():
         if type(model) is kind.model:
             return kind

@@ -236,11 +236,11 @@ class Kind:
     imputes: bool = False
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The options of a new run, with those defaults that depend on other options."""
+        """Returns the options of a new run, with the defaults that depend on other options filled in."""
         return values
 
     def refuse(self, settings: Settings) -> None:
-        """Raise InputError for settings that do not go together. Called before data are loaded."""
+        """Raises InputError for settings that exclude each other. Called before data are loaded."""
         device_module(settings["device"])
         if settings["kl_floor"] and settings["objective"] == "iwae":
             raise InputError("train", "--kl-floor with --objective elbo", "--objective iwae")
@@ -251,23 +251,23 @@ class Kind:
                 raise InputError("train", "--kl-floor or --free-bits", "both")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of `sv.data.load` that say how a run's own data are read."""
+        """Returns the arguments of `sv.data.load` with which a run's own data are read."""
         return {}
 
     def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
-        """The arguments of `sv.data.read` that say how another file is read, to be scored by the model."""
+        """Returns the arguments of `sv.data.read` with which another file is read, to be scored by the model."""
         return {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
-        """The training, validation and test part, without the rows that this kind leaves out."""
+        """Returns the training, validation and test part without the rows that this kind leaves out."""
         return parts
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raise DataError or InputError for data that this kind does not take. Called before anything is written."""
+        """Raises DataError or InputError for data that this kind does not take. Called before anything is written."""
         self.observations(train)
 
     def observations(self, dataset: Dataset) -> Any:
-        """What the model observes of a data set: an array x whose first axis counts the data.
+        """Returns the observations of a data set, an array x whose first axis counts the data.
 
         Raises DataError for a data set of other rows.
         """
@@ -277,7 +277,7 @@ class Kind:
         return dataset.observations
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> Any:
-        """The model to train.
+        """Builds the model to train.
 
         part(name, model, epochs, **arguments) trains a model that this one needs, with these arguments of `fit`, in a
         folder of the run, or resumes its training there. part.directory is the run's own.
@@ -285,7 +285,7 @@ class Kind:
         raise NotImplementedError
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
-        """The arguments of `fit` that the settings determine, but for data, epochs and directory."""
+        """Returns the arguments of `fit` that the settings determine, except data, epochs and directory."""
         decay = settings["weight_decay"]
         return {
             "batch_size": settings["batch_size"],
@@ -302,11 +302,11 @@ class Kind:
         }
 
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
-        """What a person reads before the training, beside the model and the data."""
+        """Returns lines to print before the training, beside the model and the data."""
         return []
 
     def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
-        """What is printed right below the bound of the data x, scores by `evaluate`: the same in other units.
+        """Returns lines to print below the bound of the data x, with the scores of `evaluate` in other units.
 
         A `Line` among them also has its figures by name, for `--json`; so in `scores`.
         """
@@ -315,14 +315,14 @@ class Kind:
     def sampling_arguments(
         self, model: Any, asked: dict[str, Any], train: Callable[[], Dataset], seed: int
     ) -> dict[str, Any]:
-        """What `write_samples` is handed for the options of `sampling` that were named.
+        """Returns the arguments of `write_samples` for the given options of `sampling`.
 
         train: a function without arguments that returns the training part of the run's data
         """
         return asked
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
-        """Write n samples of a model that was trained on data of this shape to a file: an array, or a picture.
+        """Writes n samples of a model that was trained on data of this shape to a file, an array or a picture.
 
         asked: by `sampling_arguments`. Returns what to print: the path, with a suffix.
         """
@@ -336,15 +336,15 @@ class Kind:
         return [str(path)]
 
     def draw_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> None:
-        """Draw n samples into a picture; the arguments are those of `write_samples`."""
+        """Draws n samples as a picture; the arguments are those of `write_samples`."""
         sv.plotting.save_figure(sv.plotting.samples(model, n, seed, shape, **asked), path)
 
     def write_completions(self, path: Path, model: Any, x: Any, n: int, seed: int, **temperature: float) -> list[str]:
-        """Draw n ways to go on with what has begun, one row x of the data, into a file; what to print of them."""
+        """Draws n completions of the unfinished row x into a file, and returns lines to print about them."""
         raise NotImplementedError
 
     def write_imputed(self, source: str, out: Path, model: Any, n_samples: int, seed: int, draw: bool) -> Line:
-        """Write an array of the images or vectors in a file, with values in place of its NaN; what to print of them.
+        """Writes a file's array of images or vectors with its NaN filled in, and returns a line to print about them.
 
         draw: whether each value is a draw, and not a mean
         """
@@ -357,13 +357,13 @@ class Kind:
         return imputed_in_words(int(numpy.isnan(x).sum()), len(x))
 
     def imputed(self, model: Any, x: Any, n_samples: int, seed: int, draw: bool) -> Any:
-        """x, with draws or means in place of what is missing."""
+        """Returns x with samples or means in place of its missing entries."""
         return model.impute_draws(x, 1, n_samples, seed)[0] if draw else model.impute(x, n_samples, seed)
 
     def scores(
         self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0, train: Dataset | None = None
     ) -> list[str]:
-        """What is printed below the bound of a data set; with n_samples, below log p(x) by so many samples.
+        """Returns lines to print below the bound of a data set, or with n_samples below its log p(x).
 
         train: what the model was trained on, where that is known
         """
@@ -371,30 +371,30 @@ class Kind:
 
 
 def imputed_in_words(missing: int, rows: int) -> Line:
-    """How many entries were missing, in how many rows."""
+    """Describes the number of missing entries, and of the rows they were in."""
     return Line(f"{missing:,} missing entries in {rows:,} rows", missing=missing, rows=rows)
 
 
 def folder_form(size: Any, colour: str | None, fit: str | None) -> dict[str, Any]:
-    """The arguments of `sv.data.load` about a folder of images."""
+    """Returns the arguments of `sv.data.load` about a folder of images."""
     size = size[0] if size is not None and len(size) == 1 else size
     return {"image_size": size, "image_colour": colour, "image_fit": fit}
 
 
 def callbacks(settings: Mapping[str, Any]) -> list[Callback]:
-    """What may stop the training before its number of epochs."""
+    """Returns the callbacks that may stop the training before its last epoch."""
     stopping: list[Callback] = [] if settings["patience"] is None else [EarlyStopping(settings["patience"])]
     return stopping + ([] if settings["time_limit"] is None else [TimeLimit(settings["time_limit"])])
 
 
 def learning_rate(settings: Mapping[str, Any], n_rows: int) -> float | Schedule:
-    """The learning rate of `fit` for epochs of so many rows."""
+    """Returns the learning rate for `fit`, given the number of rows per epoch."""
     rate, decay = settings["learning_rate"], settings["learning_rate_decay"]
     n_steps = math.ceil(n_rows / settings["batch_size"])
     return rate if decay == 1 else ExponentialSchedule(rate, decay ** (1 / n_steps))
 
 
 def kl_weight(settings: Mapping[str, Any]) -> float | Schedule:
-    """The weight of the KL, which may grow from 0."""
+    """Returns the weight of the KL, which may grow from 0."""
     weight, n_steps = settings["kl_weight"], settings["kl_warmup"]
     return LinearSchedule(0.0, weight, n_steps) if n_steps else weight

@@ -124,7 +124,7 @@ PICTURES = (
 
 
 def sizes(alphabet: Alphabet, part: Dataset) -> numpy.ndarray:
-    """The number of symbols of each molecule, infinite for one with a symbol that is not of the alphabet.   (N,)"""
+    """Returns the number of symbols of each molecule, infinite if one is missing from the alphabet.   (N,)"""
     symbols = set(alphabet.symbols)
     split = map(alphabet.split, part.molecules)
     return numpy.array([len(each) if symbols.issuperset(each) else numpy.inf for each in split])
@@ -150,7 +150,7 @@ class Molecules(Kind):
     rows, datum = "molecules", "molecule"
 
     def refuse(self, settings: Settings) -> None:
-        """Raise InputError for properties with an objective that knows none, whatever the data."""
+        """Raises InputError for properties with an objective that ignores them, whatever the data."""
         super().refuse(settings)
         if settings["objective"] == "iwae" and settings["properties"]:
             raise InputError("train", "--properties with --objective elbo", "--objective iwae")
@@ -158,17 +158,17 @@ class Molecules(Kind):
             raise InputError("train", "--kl-floor with --properties", "--free-bits")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The column of strings and the properties, where some were named."""
+        """Returns the column of strings, and the properties if any were named."""
         named = {name: options[name] for name in ("column", "properties") if options.get(name)}
         return ({"column": COLUMN_NAME} if holds_table(options["data"]) else {}) | named
 
     def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
-        """The column of strings; properties that another file does not have are not scored."""
+        """Returns the column of strings; properties that another file lacks are not scored."""
         column = options.get("column") or (COLUMN_NAME if holds_table(path) else None)
         return {"column": column} if column and has_columns(path) else {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
-        """With the properties wanted, without molecules of symbols that are rare in the training part, or longer ones.
+        """Keeps the wanted properties, and drops molecules that are too long or have symbols rare in the training part.
 
         The training part comes first. The number of those left out of all parts is added to the `omissions` of each.
         """
@@ -187,7 +187,7 @@ class Molecules(Kind):
         return parts
 
     def usual(self, settings: Mapping[str, Any], train: Dataset) -> tuple[Alphabet, Dataset]:
-        """The symbols that occur often enough, and the molecules that have no others.
+        """Returns the symbols that occur often enough, and the molecules that have no others.
 
         Without the molecules of a rare symbol another one may be rare: they are left out until none is.
         """
@@ -196,12 +196,12 @@ class Molecules(Kind):
         return (alphabet, kept) if len(kept) == len(train) else self.usual(settings, kept)
 
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
-        """Which properties are learned, and how many molecules are left out."""
+        """Describes the learned properties and the number of molecules left out."""
         names = [] if settings["objective"] == "iwae" else list(train.properties)
         return [f"properties: {', '.join(names) or 'none'}", *self.left_out(train)]
 
     def left_out(self, part: Dataset) -> list[str]:
-        """A line on the molecules that were left out of all parts, if there are any."""
+        """Returns a line about the molecules left out of all parts, if there are any."""
         if not part.omissions:
             return []
         return [
@@ -210,11 +210,11 @@ class Molecules(Kind):
         ]
 
     def alphabet(self, settings: Mapping[str, Any], train: Dataset) -> Alphabet:
-        """The symbols that occur often enough in the training part."""
+        """Returns the symbols that occur often enough in the training part."""
         return Alphabet.of(self.observations(train), settings["fewest"])
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.MoleculeVAE:
-        """MoleculeVAE.gru of the symbols, the longest string and the properties' units of the training part."""
+        """Builds MoleculeVAE.gru from the training part's symbols, longest string and property units."""
         alphabet = self.alphabet(settings, train)
         longest = int(sizes(alphabet, train).max())
         properties = {} if settings["objective"] == "iwae" else train.properties
@@ -241,12 +241,12 @@ class Molecules(Kind):
         )
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
-        """As for every kind, with the properties."""
+        """Returns the arguments of `fit` as for every kind, with the properties."""
         with_properties = train.properties and settings["objective"] == "elbo"
         return super().training(settings, train) | ({"properties": train.properties} if with_properties else {})
 
     def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
-        """The bound by symbol and by character: among alphabets only the second of these can be compared."""
+        """Returns the bound per symbol and per character; only the latter is comparable between alphabets."""
         symbols = n_symbols(model.observations(x)).mean() + 1
         characters = numpy.mean([len(molecule) + 1 for molecule in x])
         bound = scores["elbo"]
@@ -256,7 +256,7 @@ class Molecules(Kind):
     def scores(
         self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0, train: Dataset | None = None
     ) -> list[str]:
-        """Reconstructions, strings from the prior, and errors of properties."""
+        """Scores reconstructions, strings from the prior, and predicted properties."""
         if n_samples:
             return []
         x = dataset.molecules[:RECONSTRUCTED]
@@ -286,7 +286,7 @@ class Molecules(Kind):
         return lines
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
-        """Strings as a text, a line each, as a table with their predicted properties, .csv, or drawn."""
+        """Writes strings as a text, one per line, as a .csv table with predicted properties, or as a picture."""
         text = path.suffix.lower() in TEXTS
         if path.suffix == ".npy":
             raise InputError("sample", f"a text, {', '.join(TEXTS)}, or a picture", repr(str(path)))
@@ -310,7 +310,7 @@ class Molecules(Kind):
         maximize: str | None = None,
         **others: Any,
     ) -> Any:
-        """n points z: of the prior or around a molecule, and from there uphill by a property.   (n, K)
+        """Draws n points z from the prior or around a molecule, and may move them uphill in a property.   (n, K)
 
         The property is ascended in units of its standard deviation, 60 steps of 0.1, with the weight 0.1 of log p(z).
         """
@@ -331,7 +331,7 @@ class Molecules(Kind):
         )
 
     def table(self, path: Path, model: Any, z: Any, strings: list[str]) -> str:
-        """A string a line; in a .csv with a header, whether it is valid, and the properties that z predicts."""
+        """Returns a string per line; a .csv also has a header, validity, and the properties predicted from z."""
         if path.suffix.lower() != ".csv":
             return "".join(f"{string}\n" for string in strings)
         predicted = {} if model.property_decoder is None else model.predict_at(z)

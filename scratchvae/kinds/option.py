@@ -17,31 +17,31 @@ Conversion = Callable[[Any], Any]
 
 
 def word(value: Any) -> str:
-    """A text as it is."""
+    """Returns a text unchanged."""
     if not isinstance(value, str):
         raise ValueError("a word")
     return value
 
 
 def name(value: Any) -> str:
-    """A text that is not empty: Path("") is the current folder, which an unset variable of the shell does not mean."""
+    """Returns a non-empty text. An unset shell variable is empty, and Path("") would be the current folder."""
     if not word(value):
         raise ValueError("a name")
     return value
 
 
 def path(value: Any) -> str:
-    """The absolute path, so that a run is found from any folder."""
+    """Returns the absolute path, so that a run can be found from any folder."""
     return os.path.abspath(os.path.expanduser(name(value)))
 
 
 def data_set(value: Any) -> str:
-    """The name of a data set, or the absolute path of a file or a folder."""
+    """Returns the name of a data set, or the absolute path of a file or a folder."""
     return value if name(value) in DATASETS or not Path(value).exists() else str(Path(value).resolve())
 
 
 def share_or_test(value: Any) -> float | str:
-    """A share of the training part, or the test part."""
+    """Returns a share of the training part, or "test" for the test part."""
     try:
         number = None if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -52,14 +52,14 @@ def share_or_test(value: Any) -> float | str:
 
 
 def truth(value: Any) -> bool:
-    """True or false, the value of a switch."""
+    """Returns the value of a switch, true or false."""
     if not isinstance(value, bool):
         raise ValueError("true or false")
     return value
 
 
 def deviation(value: Any) -> float | str:
-    """The standard deviation of a likelihood: a positive number, or who finds it."""
+    """Returns the standard deviation of a likelihood, a positive number or the name of its source."""
     if value in ("learned", "decoder"):
         return value
     try:
@@ -122,16 +122,16 @@ class Option:
 
     @property
     def is_switch(self) -> bool:
-        """Whether it is typed without a value, which makes it true."""
+        """Tells whether the option is given without a value, which makes it true."""
         return self.conversion is truth
 
     @property
     def flag(self) -> str:
-        """As a person types it."""
+        """Returns the option as it is typed, --name."""
         return f"--{self.name.replace('_', '-')}"
 
     def read(self, given: Any, operation: str) -> Any:
-        """The value of a text, or of what a file holds. Raises InputError for any other than an option may have."""
+        """Converts a text, or a value from a file. Raises InputError for a value that the option cannot have."""
         if given is None and self.default is None:
             return None
         if not self.several:
@@ -141,7 +141,7 @@ class Option:
         return [self._converted(item, operation) for item in given]
 
     def kept(self, options: dict[str, Any], source: Any) -> Any:
-        """Its value in the options that a run keeps in the file `source`. Raises InputError as `read` does."""
+        """Returns the option's value among those kept in the file `source`. Raises InputError as `read` does."""
         if self.name in options:
             return self.read(options[self.name], f"{self.name} in {source}")
         return self.default if self.older is None else self.older

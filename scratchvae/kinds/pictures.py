@@ -34,23 +34,23 @@ class Subject:
 
     @cached_property
     def datasets(self) -> tuple[Dataset, Dataset]:
-        """The training and the test part, of a large set MOST_SHOWN rows each."""
+        """Returns the training and the test part, of a large set MOST_SHOWN rows each."""
         train, test = self.load()
         return train.in_memory(MOST_SHOWN), test.in_memory(MOST_SHOWN)
 
     @property
     def train(self) -> Dataset:
-        """The training part."""
+        """Returns the training part."""
         return self.datasets[0]
 
     @property
     def test(self) -> Dataset:
-        """The test part."""
+        """Returns the test part."""
         return self.datasets[1]
 
     @cached_property
     def look(self) -> dict[str, Any]:
-        """What all pictures of these data have in common: the shape of an image, and the shades of training images.
+        """Returns the arguments that all pictures of these data share: the image shape and the training images' shades.
 
         Without a shape vectors are drawn as squares.
         """
@@ -60,7 +60,7 @@ class Subject:
 
     @property
     def has_images(self) -> bool:
-        """Whether the data are whole images of one or three channels, or vectors that fill a square."""
+        """Tells whether the data are complete images with one or three channels, or vectors that fill a square."""
         if self.has_gaps:
             return False
         *size, last = self.test.images.shape[1:]
@@ -68,17 +68,17 @@ class Subject:
 
     @cached_property
     def has_gaps(self) -> bool:
-        """Whether entries are missing, which no picture of images can show."""
+        """Tells whether entries are missing, in which case no picture can show the images."""
         return any(bool(numpy.isnan(part.observations).any()) for part in self.datasets)
 
     @cached_property
     def means(self) -> numpy.ndarray:
-        """The means of q(z | x) of encoded test images."""
+        """Returns the means of q(z | x) of encoded test images."""
         return means(self.model, self.test)
 
     @cached_property
     def attributes(self) -> dict[str, numpy.ndarray]:
-        """The attributes of encoded training images that a picture of directions shows."""
+        """Returns the attributes shown in a picture of directions, for the encoded training images."""
         return attributes(self.train)
 
     def __str__(self) -> str:
@@ -97,7 +97,7 @@ class Picture:
 
 
 def attributes(dataset: Dataset) -> dict[str, numpy.ndarray]:
-    """The MOST_ATTRIBUTES attributes of the encoded images nearest to half and half; without any, one per label."""
+    """Returns the MOST_ATTRIBUTES most balanced attributes of the encoded images, or one attribute per label."""
     labels = () if dataset.labels is None else numpy.unique(dataset.labels)
     every = dataset.attributes or {str(label): dataset.labels == label for label in labels}
     every = {name: values[_encoded(dataset)] for name, values in every.items()}
@@ -106,12 +106,12 @@ def attributes(dataset: Dataset) -> dict[str, numpy.ndarray]:
 
 
 def means(model: Any, dataset: Dataset) -> numpy.ndarray:
-    """The means of q(z | x) of the encoded images."""
+    """Returns the means of q(z | x) of the encoded images."""
     return sv.to_numpy(model.encode(asarray(dataset.images[_encoded(dataset)], model.device)).mean)
 
 
 def pairs_with_arcs(z: numpy.ndarray, most: int = 3) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """The first points and their successors, where an arc leads from one to the other."""
+    """Returns the first points and their successors for which an arc leads from one to the other."""
     n = len(z) // 2
     starts, ends = z[0 : 2 * n : 2], z[1 : 2 * n : 2]
     arcs = has_arc(starts, ends)
@@ -119,12 +119,12 @@ def pairs_with_arcs(z: numpy.ndarray, most: int = 3) -> tuple[numpy.ndarray, num
 
 
 def most_varied(z: numpy.ndarray, most: int = 8) -> list[int]:
-    """The latent units whose means vary most, the most varied first."""
+    """Returns the latent units whose means vary most, in descending order."""
     return numpy.argsort(-z.var(axis=0), kind="stable")[:most].tolist()
 
 
 def _encoded(dataset: Dataset) -> slice:
-    """MOST_ENCODED images at most, evenly chosen, since a file may be sorted by label."""
+    """Selects at most MOST_ENCODED images, evenly spaced, since a file may be sorted by label."""
     return slice(None, None, math.ceil(len(dataset) / MOST_ENCODED))
 
 

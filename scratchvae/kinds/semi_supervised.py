@@ -62,7 +62,7 @@ class SemiSupervisedKind(ImageKind):
     pictures = pictures.WITH_CLASSES
 
     def refuse(self, settings: Settings) -> None:
-        """Raise InputError also where the number of labels is missing, and for another objective than J~."""
+        """Raises InputError also for a missing number of labels, and for another objective than J~."""
         if settings["labels"] is None:
             raise InputError("train", f"--labels N with --model {self.name}", "none")
         if settings["objective"] != "elbo":
@@ -70,7 +70,7 @@ class SemiSupervisedKind(ImageKind):
         super().refuse(settings)
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raise DataError for images without labels, for too few of them, and for others in the test part."""
+        """Raises DataError for images without labels, too few labels, or other classes in the test part."""
         super().check(settings, train, test)
         labels(settings, train)
         if test.labels is not None and not 0 <= test.labels.min() <= test.labels.max() <= train.labels.max():
@@ -78,14 +78,14 @@ class SemiSupervisedKind(ImageKind):
             raise DataError(f"test labels of {settings['data']}", f"classes from 0 to {train.labels.max()}", received)
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
-        """The arguments of `fit`; an epoch is a pass through the larger of the two sets."""
+        """Returns the arguments of `fit`; an epoch is a pass through the larger of the two sets."""
         y = labels(settings, train)
         n_rows = int(max((y >= 0).sum(), (y < 0).sum()))
         of_labels = {"labels": y, "alpha": settings["alpha"], "learning_rate": learning_rate(settings, n_rows)}
         return super().training(settings, train) | of_labels
 
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
-        """How many labels there are, and alpha."""
+        """Describes the number of labels, and alpha."""
         alpha = settings["alpha"]
         alpha = usual_alpha(settings["labels"], len(train)) if alpha is None else alpha
         return [f"{settings['labels']:,} labels, drawn by seed {settings['seed']}; alpha = {alpha:.4g}"]
@@ -93,7 +93,7 @@ class SemiSupervisedKind(ImageKind):
     def scores(
         self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0, train: Dataset | None = None
     ) -> list[str]:
-        """The share of the images that the model takes for another class, with its standard error, if they have one."""
+        """Returns the share of misclassified images with its standard error, if the images have labels."""
         if dataset.labels is None:
             return []
         error = sv.classification_error(model, dataset.images, dataset.labels, n_samples, seed)
@@ -112,12 +112,12 @@ class MultilayerM2(SemiSupervisedKind):
     options = (*COMMON, *FOLDER, LABELS, ALPHA, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SemiSupervisedVAE:
-        """SemiSupervisedVAE.mlp for images of this size."""
+        """Builds SemiSupervisedVAE.mlp for images of this size."""
         size, hidden = train.images[0].size, settings["hidden"]
         return sv.SemiSupervisedVAE.mlp(size, n_classes=n_classes(train), hidden=hidden, **self.arguments(settings))
 
     def smallest(self, settings: Settings) -> sv.SemiSupervisedVAE:
-        """A model with these settings, but of one unit in each layer."""
+        """Returns a model with these settings but one unit in each layer."""
         arguments = self.arguments(settings) | {"latent_size": 1}
         return sv.SemiSupervisedVAE.mlp(1, n_classes=1, hidden=[1] * len(settings["hidden"]), **arguments)
 
@@ -130,17 +130,17 @@ class ConvolutionalM2(SemiSupervisedKind):
     options = (*COMMON, *FOLDER, LABELS, ALPHA, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raise DataError also for vectors."""
+        """Raises DataError also for vectors."""
         super().check(settings, train, test)
         refuse_vectors(self, train)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SemiSupervisedVAE:
-        """SemiSupervisedVAE.convolutional for images of this shape."""
+        """Builds SemiSupervisedVAE.convolutional for images of this shape."""
         arguments = self.arguments(settings) | {"n_classes": n_classes(train), "channels": settings["channels"]}
         return sv.SemiSupervisedVAE.convolutional(list(train.images.shape[1:]), **arguments)
 
     def smallest(self, settings: Settings) -> sv.SemiSupervisedVAE:
-        """A model with these settings, but of one unit in each layer."""
+        """Returns a model with these settings but one unit in each layer."""
         arguments = self.arguments(settings) | {"latent_size": 1, "n_classes": 1, "channels": [1], "hidden_size": 1}
         return sv.SemiSupervisedVAE.convolutional((2, 2, 1), **arguments)
 
@@ -153,13 +153,13 @@ class M1M2(SemiSupervisedKind):
     options = (*MultilayerM2.options, M1, M1_EPOCHS)
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
-        """M1 is trained for as many epochs as M2, where nothing else is said."""
+        """Trains M1 for as many epochs as M2, unless --m1-epochs says otherwise."""
         if values["m1"] is not None:
             return values
         return values | {"m1_epochs": values["m1_epochs"] or values["epochs"]}
 
     def refuse(self, settings: Settings) -> None:
-        """Raise InputError also for another M1 than the run has, and for options of an M1 that is there already."""
+        """Raises InputError also for another M1 than the run's, and for options of an M1 that is already trained."""
         if settings["hidden"] == []:
             raise InputError("train", "--hidden with at least one width for m1+m2", "none")
         given = [option for option in self.options if option.name in settings.given]
@@ -174,18 +174,18 @@ class M1M2(SemiSupervisedKind):
             trained(settings["m1"])
 
     def smallest(self, settings: Settings) -> sv.VAE:
-        """An M1 with these settings, but of one unit in each layer."""
+        """Returns an M1 with these settings but one unit in each layer."""
         return MultilayerVAE().smallest(settings)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.StackedVAE:
-        """M2 on the active units of M1, which is that of the run, the one that --m1 names, or trained now."""
+        """Builds M2 on the active units of M1, which is the run's, the one named by --m1, or newly trained."""
         m1, units = self._m1(settings, train, part)
         names = {"n_classes": n_classes(train), "latent_size": settings["latent"], "hidden": settings["hidden"][-1:]}
         names |= {name: settings[name] for name in ("activation", "seed")}
         return sv.StackedVAE.mlp(m1, units, **names)
 
     def _m1(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> tuple[sv.VAE, Any]:
-        """M1, and the units that M2 takes of it."""
+        """Returns M1, and the numbers of its units that M2 models."""
         if settings.begun:
             stacked = sv.load(part.directory)
             if type(stacked) is not sv.StackedVAE:
@@ -202,24 +202,24 @@ class M1M2(SemiSupervisedKind):
         return m1, sv.active_units(m1, prepared(m1, train.images, settings["seed"]))
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
-        """The arguments of `fit` for M2, whose KL does not grow from 0."""
+        """Returns the arguments of `fit` for M2, whose KL has its full weight from the start."""
         return super().training(settings, train) | {"kl_weight": settings["kl_weight"]}
 
 
 def labels(settings: Settings, train: Dataset) -> numpy.ndarray:
-    """The labels that --labels leaves of the training images, -1 elsewhere."""
+    """Returns the labels that --labels keeps for the training images, -1 elsewhere."""
     if train.labels is None:
         raise DataError(f"labels of {settings['data']}", "a label for each image", "none", "an .npz may hold labels")
     return sv.data.label_subset(train.labels, settings["labels"], settings["seed"])
 
 
 def n_classes(train: Dataset) -> int:
-    """C, for classes from 0 to C - 1."""
+    """C = 1 + the largest label"""
     return int(train.labels.max()) + 1
 
 
 def trained(run: str) -> sv.VAE:
-    """The VAE of a run or a file, as M1. Raises InputError for another model."""
+    """Loads the VAE of a run or a file, as M1. Raises InputError for another model."""
     m1 = sv.load(run)
     if type(m1) is not sv.VAE:
         raise InputError("train", "a VAE as --m1", f"a {type(m1).__name__}")

@@ -105,7 +105,7 @@ PICTURES = (
         "latent",
         "at least two latent dimensions",
         lambda s: s.model.latent_size > 1,
-        lambda s: sv.plotting.latent_scatter(s.model, s.test.sketches, s.test.labels),
+        lambda s: sv.plotting.sketch_latent(s.model, s.test.sketches, s.test.labels),
     ),
     Picture(
         "reconstructions",
@@ -131,7 +131,7 @@ PICTURES = (
 
 
 def _write(path: Path, x: Any, prefix: Any = None) -> None:
-    """Sketches into a .svg file, or into a picture, in which the prefix of all of them is orange."""
+    """Writes sketches to a .svg file, or to a picture with the prefix of all of them in orange."""
     if path.suffix.lower() == ".svg":
         sv.data.write_svg(path, x)
     else:
@@ -176,7 +176,7 @@ class Sketch(Kind):
     rows = "sketches"
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Without a latent space there is no KL that could have a floor, nor has the weighted bound one.
+        """Sets the KL floor to 0 if there is no latent space, or if IWAE or free bits take its place.
 
         Free bits take its place.
 
@@ -188,7 +188,7 @@ class Sketch(Kind):
         return values | {name: value for name, value in usual.items() if values[name] is None}
 
     def refuse(self, settings: Settings) -> None:
-        """Raise InputError for what the constructor refuses, whatever the data."""
+        """Raises InputError for settings that the constructor refuses, whatever the data."""
         super().refuse(settings)
         if settings["kl_floor"] and settings["latent"] == 0:
             raise InputError("train", "--kl-floor with at least one latent dimension", "--latent 0")
@@ -200,7 +200,7 @@ class Sketch(Kind):
         sv.SketchRNN.lstm(**self._arguments(settings) | {"encoder_size": 1, "decoder_size": 1, "mixtures": 1})
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SketchRNN:
-        """SketchRNN.lstm in the unit of the training data, which dequantises them if they are whole numbers."""
+        """Builds SketchRNN.lstm in the unit of the training data, dequantised if they are whole numbers."""
         facts = sv.data.describe_sketches(train.sketches)
         if not facts["scale"] > 0:
             raise InputError("train", "sketches with offsets that differ", "all of them equal")
@@ -208,12 +208,12 @@ class Sketch(Kind):
         return sv.SketchRNN.lstm(**self._arguments(settings), scale=scale, dequantize=facts["whole_numbers"])
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
-        """The arguments of `fit`, with the KL weight of --kl-annealing where it is given."""
+        """Returns the arguments of `fit`, with the KL weight of --kl-annealing if it is given."""
         annealed = self._annealed(settings)
         return super().training(settings, train) | ({} if annealed is None else {"kl_weight": annealed})
 
     def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
-        """The paper's L_R and L_KL, and bits per sketch for whole numbers.
+        """Returns the paper's L_R and L_KL, and bits per sketch for whole numbers.
 
         L_R = -(E[log p(x | z)] + 2 E[n] log scale) / N_max, without the pen on the padding; L_KL = KL / K
         """
@@ -226,11 +226,11 @@ class Sketch(Kind):
         return [Line(line, L_R=float(l_r), N_max=int(n.max()), scale=scale)]
 
     def draw_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **temperature: float) -> None:
-        """Draw n sketches into a .svg file, which can be read as data, or into a picture."""
+        """Draws n sketches into a .svg file, which can be read as data, or into a picture."""
         _write(path, model.sample(n, seed, **temperature))
 
     def write_completions(self, path: Path, model: Any, x: Any, n: int, seed: int, **temperature: float) -> list[str]:
-        """Draw n sketches that begin with the points of x, (T, 5), into a .svg file, or a picture with these in orange.
+        """Draws n sketches that begin with the points of x, (T, 5), into a .svg file or a picture.
 
         Whether the pen is lifted behind the last of them is left open, as a file of lines cannot say it.
         """

@@ -45,6 +45,12 @@ PICTURES = (
         lambda s: s.model.latent_size > 1,
         lambda s: sv.plotting.latent_scatter(s.model, s.test.records, s.test.labels),
     ),
+    Picture(
+        "reconstructions",
+        "a test part with rows",
+        lambda s: len(s.test) > 0,
+        lambda s: sv.plotting.table_reconstructions(s.model, s.test.records),
+    ),
     CURVES,
 )
 
@@ -70,18 +76,18 @@ class Table(Kind):
     imputes = True
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Which columns are the label, categories, counts and left out."""
+        """Returns the columns that are the label, categories, counts or left out."""
         if options["data"] in sv.data.DATASETS:
             return {}
         uses = {name: options[name] for name in ("categories", "counts", "ignored")}
         return {"table": {"label": options["label_column"]} | uses}
 
     def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
-        """The columns of the model, found by name."""
+        """Returns the columns of the model, which are found by name."""
         return {"table": {"columns": model.columns}}
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raise DataError also for missing entries that are not asked for."""
+        """Raises DataError also for missing entries without --missing."""
         super().check(settings, train, test)
         missing = numpy.isnan(numpy.concatenate([train.records, test.records])).sum(axis=0)
         if missing.any() and not settings["missing"]:
@@ -90,17 +96,17 @@ class Table(Kind):
             raise DataError(f"{settings['data']}", "an entry in every cell", f"missing ones, {', '.join(names)}", hint)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.TableVAE:
-        """TableVAE.mlp of these columns."""
+        """Builds TableVAE.mlp for these columns."""
         names = ("hidden", "activation", "missing", "seed")
         arguments = {name: settings[name] for name in names}
         return sv.TableVAE.mlp(train.columns, settings["latent"], **arguments)
 
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
-        """What each column was taken for."""
+        """Describes the type that each column was given."""
         return [sv.data.table_in_words(train)]
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
-        """Rows drawn from p(x, z), as a table in the units and words of the data, or as an array."""
+        """Writes rows drawn from p(x, z), as a table in the units and words of the data, or as an array."""
         if path.suffix == ".npy":
             return super().write_samples(path, model, n, seed, shape, **asked)
         if path.suffix.lower() != ".csv":
@@ -109,7 +115,7 @@ class Table(Kind):
         return [str(path)]
 
     def write_imputed(self, source: str, out: Path, model: Any, n_samples: int, seed: int, draw: bool) -> Line:
-        """The file again, with entries in its empty cells; known cells and columns of no model stay to the letter."""
+        """Writes the file with its empty cells filled in; known cells and columns without a model stay unchanged."""
         if out.suffix.lower() != Path(source).suffix.lower() or suffix_of(out) != suffix_of(source):
             raise InputError("impute", f"--out with the suffix of {source}", repr(str(out)))
         dataset = sv.data.read_table(source, columns=model.columns)

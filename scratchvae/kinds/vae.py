@@ -81,24 +81,24 @@ class ImageKind(Kind):
     sampling = (DRAWS,)
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What the images of a folder are made into, and whether entries may be missing."""
+        """Returns the form that the images of a folder are converted to, and whether entries may be missing."""
         form = folder_form(options["image_size"], options["image_colour"], options["image_fit"])
         return form | ({"missing": True} if options.get("missing") else {})
 
     def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
-        """Images of another folder are made into the form of those that the run has seen."""
+        """Returns the form of the run's images, to which those of another folder are converted."""
         if not Path(path).is_dir() or len(options.get("image_shape", ())) != 3:
             return {"missing": model.missing}
         *size, channels = options["image_shape"]
         return folder_form(size, "grey" if channels == 1 else "colour", options["image_fit"])
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
-        """What the constructors of all such models take."""
+        """Returns the arguments that the constructors of all such models take."""
         names = ("activation", "likelihood", "std", "binarize", "seed")
         return {"latent_size": settings["latent"]} | {name: settings[name] for name in names}
 
     def refuse(self, settings: Settings) -> None:
-        """Raise InputError for what the constructor refuses, whatever the data: a model of the least size is built."""
+        """Raises InputError for settings that the constructor refuses, by building a model of the smallest size."""
         super().refuse(settings)
         if "std" in settings.given and not issubclass(LIKELIHOODS[settings["likelihood"]], RealDecoder):
             expected = "--std with a likelihood of real numbers, gaussian, laplace or student-t"
@@ -106,7 +106,7 @@ class ImageKind(Kind):
         self.smallest(settings)
 
     def smallest(self, settings: Settings) -> Any:
-        """A model with these settings, but of one unit in each layer."""
+        """Returns a model with these settings but one unit in each layer."""
         raise NotImplementedError
 
 
@@ -119,14 +119,14 @@ class VAEKind(ImageKind):
     imputes = True
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
-        """Those of all such models, and the prior; M1 of m1+m2 has no options of it, and keeps Normal(0, I)."""
+        """Returns the arguments of all such models, and the prior; M1 of m1+m2 has no such option, so Normal(0, I)."""
         names = {"prior": "prior", "n_components": "components"}
         return super().arguments(settings) | {
             argument: settings[option] for argument, option in names.items() if option in settings
         }
 
     def refuse(self, settings: Settings) -> None:
-        """Raise InputError also for components of a prior that has none, and for free bits of units that depend."""
+        """Raises InputError also for components of a prior without any, and for free bits of dependent units."""
         if settings.get("free_bits") and settings.get("prior", "normal") != "normal":
             raise InputError("train", "--free-bits with --prior normal", f"--prior {settings['prior']}", "--kl-floor")
         if "components" in settings.given and settings["prior"] == "normal":
@@ -136,7 +136,7 @@ class VAEKind(ImageKind):
     def sampling_arguments(
         self, model: Any, asked: dict[str, Any], train: Callable[[], Dataset], seed: int
     ) -> dict[str, Any]:
-        """The mixture that --codes asks for, fitted to codes of training images, evenly chosen if there are many."""
+        """Fits the mixture that --codes asks for to codes of training images, evenly chosen if there are many."""
         if "codes" not in asked:
             return asked
         x = self.observations(train())
@@ -144,7 +144,7 @@ class VAEKind(ImageKind):
         return asked | {"codes": sv.fit_codes(model, x, asked["codes"], seed)}
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
-        """As in Kind; draws from codes are said not to be draws from the prior."""
+        """Writes samples as Kind does, with a note if z is drawn from codes and not from the prior."""
         lines = super().write_samples(path, model, n, seed, shape, **asked)
         codes = asked.get("codes")
         note = [] if codes is None else [f"z from {codes.n_components} Gaussians fitted to codes, not from the prior"]
@@ -152,7 +152,7 @@ class VAEKind(ImageKind):
 
 
 def refuse_vectors(kind: Kind, dataset: Dataset) -> None:
-    """Raise DataError for vectors, on which nothing can be convolved."""
+    """Raises DataError for vectors, which a convolution cannot take."""
     if dataset.images.ndim == 2:
         raise DataError(f"--model {kind.name}", "images (N, H, W, C)", f"vectors {dataset.images.shape}")
 
@@ -164,12 +164,12 @@ class MultilayerVAE(VAEKind):
     options = (*COMMON, FREE_BITS, *FOLDER, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD, MISSING, *PRIOR)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
-        """VAE.mlp for images of this size; as M1, which has no option for it, without missing entries."""
+        """Builds VAE.mlp for images of this size; as M1, which has no option for it, without missing entries."""
         missing, hidden = settings.get("missing", False), settings["hidden"]
         return sv.VAE.mlp(train.images[0].size, hidden=hidden, missing=missing, **self.arguments(settings))
 
     def smallest(self, settings: Settings) -> sv.VAE:
-        """A model with these settings, but of one unit in each layer."""
+        """Returns a model with these settings but one unit in each layer."""
         return sv.VAE.mlp(1, hidden=[1] * len(settings["hidden"]), **self.arguments(settings) | {"latent_size": 1})
 
 
@@ -180,16 +180,16 @@ class ConvolutionalVAE(VAEKind):
     options = (*COMMON, FREE_BITS, *FOLDER, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD, MISSING, *PRIOR)
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raise DataError also for vectors."""
+        """Raises DataError also for vectors."""
         super().check(settings, train, test)
         refuse_vectors(self, train)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.VAE:
-        """VAE.convolutional for images of this shape."""
+        """Builds VAE.convolutional for images of this shape."""
         shape = list(train.images.shape[1:])
         missing, channels = settings["missing"], settings["channels"]
         return sv.VAE.convolutional(shape, channels=channels, missing=missing, **self.arguments(settings))
 
     def smallest(self, settings: Settings) -> sv.VAE:
-        """A model with these settings, but of one unit in each layer."""
+        """Returns a model with these settings but one unit in each layer."""
         return sv.VAE.convolutional((2, 2, 1), channels=[1], **self.arguments(settings) | {"latent_size": 1})

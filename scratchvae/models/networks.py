@@ -273,10 +273,12 @@ class RealDecoder(Decoder):
 
     def parameters_of_x(self, z: Any) -> tuple[Any, Any]:
         """The mean and log sigma of every entry of x.   (N, K) -> (N, D), and (N, D) or ()"""
+        if "log_std" in vars(self):  # whose value, on a GPU, is not to be read here: that would wait for it
+            return self.network(z), self.log_std
         if self.std == "decoder":
             mean, raw_log_std = halves(self.network(z))
             return mean, bounded_below(raw_log_std, SMALLEST_STD)
-        return self.network(z), bounded_below(self.raw_log_std, SMALLEST_STD) if self.std == "learned" else self.log_std
+        return self.network(z), bounded_below(self.raw_log_std, SMALLEST_STD)
 
     def __repr__(self) -> str:
         std = self.std if isinstance(self.std, str) else f"{self.std:g}"

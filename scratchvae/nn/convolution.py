@@ -1,4 +1,4 @@
-"""Conv2d, ConvTranspose2d, and networks of them that halve and double images, channels last."""
+"""Convolutions as layers, and networks of them that halve and double images, channels last."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from scratchvae.noise import Noise
 from scratchvae.ops.convolution import Padding, Stride, margins_of, pair_of
 
 HALVING = {"kernel_size": 4, "stride": 2, "padding": 1}
-"""A convolution that takes H and W to H // 2 and W // 2, every pixel within its reach; transposed, it goes back."""
+"""These options halve H and W, rounded down, and every pixel enters the result; transposed, they double H and W."""
 
 
 class _Convolution(Module):
-    """The common parts of both convolutions: a kernel, a bias for each output channel, a stride and a padding."""
+    """Both convolutions have a kernel, a bias for each output channel, a stride and a padding."""
 
     _transposed: bool
 
@@ -57,10 +57,42 @@ class _Convolution(Module):
 
 
 class Conv2d(_Convolution):
-    """y = conv2d(x, kernel) + b.   shape: (N, H, W, C_in) -> (N, H', W', C_out);   b (C_out,), which starts at zero
+    """y = conv2d(x, kernel) + b.   shape: (N, H, W, C_in) -> (N, H', W', C_out)
 
-    kernel: (KH, KW, C_in, C_out), where kernel_size is (KH, KW) or one int; H', stride and padding as in `ops.conv2d`.
-    An entry of y is computed from KH KW C_in entries of x, and one of x goes into KH KW C_out / s^2 of y: the fans.
+    H' is that of `ops.conv2d`. One entry of y is computed from KH KW C_in entries of x, and one entry of x goes into
+    KH KW C_out / s^2 entries of y: these are the fans of the initial values.
+
+    Parameters
+    ----------
+    input_channels, output_channels : int
+        C_in and C_out.
+    kernel_size : int or (int, int)
+        KH and KW.
+    noise : Noise
+        The source of the initial kernel.
+    stride, padding
+        As in `ops.conv2d`.
+    initializer : callable
+        kernel = initializer(noise, shape, fans).
+
+    Attributes
+    ----------
+    kernel : Tensor
+        (KH, KW, C_in, C_out).
+    bias : Tensor
+        (C_out,), zeros at first.
+
+    See Also
+    --------
+    ConvTranspose2d : the layer that leads back to the shape of x.
+    ConvolutionalNetwork : several of them and an affine layer.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> layer = sv.nn.Conv2d(1, 8, 4, sv.Noise(0), stride=2, padding=1)
+    >>> layer(numpy.zeros((5, 28, 28, 1), numpy.float32)).shape
+    (5, 14, 14, 8)
     """
 
     _transposed = False
@@ -70,11 +102,35 @@ class Conv2d(_Convolution):
 
 
 class ConvTranspose2d(_Convolution):
-    """y = conv_transpose2d(x, kernel) + b.   shape: (N, H, W, C_in) -> (N, H', W', C_out);   b (C_out,), zero at first
+    """y = conv_transpose2d(x, kernel) + b.   shape: (N, H, W, C_in) -> (N, H', W', C_out)
 
-    kernel: (KH, KW, C_out, C_in), that of the convolution from y to x; the rest as in `ops.conv_transpose2d`. Stride 2,
-    kernel 4 and padding 1 double H and W, unless output_shape (H', W') asks for one row or column more. The fans are
-    KH KW C_in / s^2 and KH KW C_out.
+    Stride 2, kernel 4 and padding 1 double H and W, unless output_shape (H', W') in the call asks for one row or column
+    more. The fans are KH KW C_in / s^2 and KH KW C_out.
+
+    Parameters
+    ----------
+    input_channels, output_channels, kernel_size, noise, stride, padding, initializer
+        As in `Conv2d`, with `ops.conv_transpose2d` in place of `ops.conv2d`.
+
+    Attributes
+    ----------
+    kernel : Tensor
+        (KH, KW, C_out, C_in), the kernel of the convolution from y to x.
+    bias : Tensor
+        (C_out,), zeros at first.
+
+    See Also
+    --------
+    Conv2d : the convolution that this transposes.
+    TransposedConvolutionalNetwork : an affine layer and several of them.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> layer = sv.nn.ConvTranspose2d(8, 1, 4, sv.Noise(0), stride=2, padding=1)
+    >>> x = numpy.zeros((5, 7, 7, 8), numpy.float32)
+    >>> layer(x).shape, layer(x, output_shape=(15, 15)).shape
+    ((5, 14, 14, 1), (5, 15, 15, 1))
     """
 
     _transposed = True
@@ -84,10 +140,10 @@ class ConvTranspose2d(_Convolution):
 
 
 def feature_maps(operation: str, image_shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, int, int]]:
-    """(H, W, C), (H // 2, W // 2, channels[0]), (H // 4, W // 4, channels[1]), ...: an image halved again and again
+    """Returns (H, W, C), (H // 2, W // 2, channels[0]), (H // 4, W // 4, channels[1]), ...: an image halved repeatedly.
 
-    Raises InputError, in the name of the operation, for other arguments and for a side that comes to nothing: L
-    channels ask for sides of at least 2^L.
+    Raises InputError, in the name of the operation, for other arguments and for a side that would vanish: L channels
+    need sides of at least 2^L.
     """
     if not _are_sizes(image_shape) or len(image_shape) != 3:
         raise InputError(operation, "image_shape as (H, W, C), each at least 1", repr(image_shape))
@@ -102,10 +158,33 @@ def feature_maps(operation: str, image_shape: Sequence[int], channels: Sequence[
 
 
 class ConvolutionalNetwork(Module):
-    """h_0 = x,   h_i = a(conv2d(h_(i-1)) + b_i),   y = h_L W + b.   (N, *image_shape) -> (N, output_size)
+    """h_0 = x,   h_i = a(conv2d(h_(i-1)) + b_i),   y = h_L W + b.   ``(N, *image_shape) -> (N, output_size)``
 
     Every h_i has half the height and width of the one before, rounded down, and channels[i - 1] channels; kernels are
-    4 x 4, the stride is 2. h_L meets W as a row. Activations as in `MLP`, and what is refused as in `feature_maps`.
+    4 x 4, the stride is 2. h_L is flattened before it is multiplied by W.
+
+    Parameters
+    ----------
+    image_shape : (H, W, C)
+        The shape of one image; sides of at least 2^L for L channels.
+    channels : sequence of int
+        The number of channels after each convolution.
+    output_size : int
+    noise : Noise
+        Every layer draws its initial weights from a child of it.
+    activation : str
+        As in `MLP`.
+
+    See Also
+    --------
+    TransposedConvolutionalNetwork : the way back.
+    scratchvae.VAE.convolutional : a VAE of both.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> sv.nn.ConvolutionalNetwork((28, 28, 1), (32, 64), 40, sv.Noise(0))
+    ConvolutionalNetwork(28 x 28 x 1 -> 14 x 14 x 32 -> 7 x 7 x 64 -> 40, relu)
     """
 
     def __init__(
@@ -135,10 +214,28 @@ class ConvolutionalNetwork(Module):
 
 
 class TransposedConvolutionalNetwork(Module):
-    """h_L = a(z W + b),   h_(i-1) = a(conv_transpose2d(h_i) + b_i),   y = h_0.   (..., K) -> (..., *image_shape)
+    """h_L = a(z W + b),   h_(i-1) = a(conv_transpose2d(h_i) + b_i),   y = h_0.   ``(..., K) -> (..., *image_shape)``
 
-    The steps of `ConvolutionalNetwork` backwards, with the same shapes of h_i; h_0 is without the activation. K is the
-    input_size.
+    The network takes the steps of `ConvolutionalNetwork` backwards, with the same shapes of h_i; h_0 is without the
+    activation.
+
+    Parameters
+    ----------
+    input_size : int
+        K.
+    channels, image_shape, noise, activation
+        As in `ConvolutionalNetwork`; the last of the channels belongs to h_L.
+
+    See Also
+    --------
+    ConvolutionalNetwork : the way from images to numbers.
+    scratchvae.VAE.convolutional : a VAE of both.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> sv.nn.TransposedConvolutionalNetwork(20, (32, 64), (28, 28, 1), sv.Noise(0))
+    TransposedConvolutionalNetwork(20 -> 7 x 7 x 64 -> 14 x 14 x 32 -> 28 x 28 x 1, relu)
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Initial values of weights, drawn from a Noise.
 
-fans: (fan_in, fan_out), how many inputs one output is computed from, and how many outputs one input goes into; by
-default the two sizes of a matrix, shape (fan_in, fan_out).
+fans: (fan_in, fan_out), the number of inputs that one output is computed from, and the number of outputs that one input
+goes into; by default the two sizes of a matrix, shape (fan_in, fan_out).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 
 class _Budget:
-    """The number of weights that an operation may draw, and the number that it has asked for."""
+    """The budget counts the weights that an operation asks for, up to the number that it may draw."""
 
     def __init__(self, operation: str, limit: int) -> None:
         self.operation, self.limit, self.n_weights = operation, limit, 0
@@ -34,7 +34,7 @@ class _Budget:
 
 @contextmanager
 def at_most(operation: str, n_weights: int) -> Iterator[None]:
-    """Within it, InputError is raised before memory is taken for more weights than these, all initialisers together."""
+    """Raises InputError inside the block before memory is taken for more weights than these, over all initialisers."""
     before = _budget.set(_Budget(operation, n_weights))
     try:
         yield
@@ -43,7 +43,7 @@ def at_most(operation: str, n_weights: int) -> Iterator[None]:
 
 
 def glorot_uniform(noise: Noise, shape: tuple[int, ...], fans: tuple[float, float] | None = None) -> Any:
-    """W ~ Uniform(-a, a) with a = sqrt(6 / (fan_in + fan_out)): variance 2 / (fan_in + fan_out).
+    """W ~ Uniform(-a, a) with a = sqrt(6 / (fan_in + fan_out)): variance 2 / (fan_in + fan_out)
 
     Source: Glorot & Bengio (2010), equation 16.
     """
@@ -51,7 +51,7 @@ def glorot_uniform(noise: Noise, shape: tuple[int, ...], fans: tuple[float, floa
 
 
 def he_uniform(noise: Noise, shape: tuple[int, ...], fans: tuple[float, float] | None = None) -> Any:
-    """W ~ Uniform(-a, a) with a = sqrt(6 / fan_in): variance 2 / fan_in, which keeps the scale through relus.
+    """W ~ Uniform(-a, a) with a = sqrt(6 / fan_in): variance 2 / fan_in, which keeps the scale through relus
 
     Source: He, Zhang, Ren & Sun (2015), equation 10.
     """
@@ -59,10 +59,11 @@ def he_uniform(noise: Noise, shape: tuple[int, ...], fans: tuple[float, float] |
 
 
 def orthogonal(noise: Noise, shape: tuple[int, int]) -> Any:
-    """W with W' W = I, uniform among the matrices of orthonormal columns; rows, where there are fewer of them.
+    """W with W' W = I, uniform among the matrices of orthonormal columns; orthonormal rows if there are fewer rows
 
-    Q of a matrix of normal numbers, Q R, with the signs of R's diagonal.   Source: Mezzadri (2007), section 5; Saxe,
-    McClelland & Ganguli (2014) for its use.
+    W is the factor Q of a matrix of normal numbers, Q R, with the signs of R's diagonal.
+
+    Source: Mezzadri (2007), section 5; Saxe, McClelland & Ganguli (2014) for its use.
     """
     if len(shape) != 2:
         raise ShapeError("orthogonal", "the shape of a matrix", str(shape))

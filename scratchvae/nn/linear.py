@@ -1,4 +1,4 @@
-"""Linear and MLP."""
+"""The affine layer and the multilayer perceptron."""
 
 from __future__ import annotations
 
@@ -25,13 +25,42 @@ ACTIVATIONS = {
 
 
 def check_activation(operation: str, name: str) -> None:
-    """Raise InputError unless there is an activation of this name."""
+    """Raises InputError unless there is an activation of this name."""
     if name not in ACTIVATIONS:
         raise InputError(operation, f"an activation among {', '.join(ACTIVATIONS)}", repr(name))
 
 
 class Linear(Module):
-    """y = x W + b.   shape: (..., D) -> (..., H);   W (D, H), b (H,), which starts at zero"""
+    """y = x W + b.   shape: (..., D) -> (..., H);   W (D, H), b (H,), which starts at zero
+
+    Parameters
+    ----------
+    input_size, output_size : int
+        D and H.
+    noise : Noise
+        The source of the initial weights.
+    initializer : callable
+        W = initializer(noise, (D, H)).
+
+    Attributes
+    ----------
+    weight : Tensor
+        W, (D, H).
+    bias : Tensor
+        b, (H,).
+
+    See Also
+    --------
+    MLP : several such layers with an activation between them.
+    scratchvae.ops.affine : the same without a Module.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> layer = sv.nn.Linear(3, 2, sv.Noise(0))
+    >>> layer, layer(numpy.zeros((5, 3), numpy.float32)).shape
+    (Linear(3 -> 2), (5, 2))
+    """
 
     def __init__(
         self, input_size: int, output_size: int, noise: Noise, initializer: Callable[..., Any] = glorot_uniform
@@ -52,8 +81,35 @@ class Linear(Module):
 class MLP(Module):
     """h_i = a(h_(i-1) W_i + b_i), the last layer without the activation a.   (..., sizes[0]) -> (..., sizes[-1])
 
-    sizes: the widths from input to output; activation: "relu", "tanh", "softplus", "leaky_relu" or "sigmoid"; every
-    layer draws from a child of the noise.
+    Parameters
+    ----------
+    sizes : sequence of int
+        The widths from input to output.
+    noise : Noise
+        Every layer draws its initial weights from a child of it.
+    activation : str
+        "relu", "tanh", "softplus", "leaky_relu" or "sigmoid".
+    initializer : callable
+        As in `Linear`.
+
+    Attributes
+    ----------
+    layers : list of Linear
+        One for each pair of neighbouring widths.
+
+    See Also
+    --------
+    Linear : one layer.
+    ConvolutionalNetwork : a network for images.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> network = sv.nn.MLP([784, 400, 40], sv.Noise(0), "tanh")
+    >>> network, network.count()
+    (MLP(784 -> 400 -> 40, tanh), 330040)
+    >>> network(numpy.zeros((5, 784), numpy.float32)).shape
+    (5, 40)
     """
 
     def __init__(

@@ -20,11 +20,27 @@ PLAIN = (str, bytes, int, float, type(None), type, ModuleType, FunctionType, Col
 
 
 class Module:
-    """Holds Tensors (parameters), arrays (buffers: constants that move along) and other Modules as attributes.
+    """A Module holds Tensors (parameters), arrays (buffers: constants that move along) and other Modules as attributes.
 
-    An attribute may also be a list, tuple or dict of these, or of further lists, tuples and dicts. Whatever else holds
-    a Tensor or a Module is refused with InputError, as training, moves and files would pass it by. So is a Module below
-    itself: the objects form a tree. A Module has no mode and its calls change nothing in it.
+    An attribute may also be a list, tuple or dict of these, or of further lists, tuples and dicts. Anything else that
+    holds a Tensor or a Module is refused with InputError, since training, moves and files would miss it. A Module below
+    itself is refused as well: the objects form a tree. A Module has no mode, and a call changes nothing in it.
+
+    See Also
+    --------
+    Linear, MLP, Conv2d, GRU : the layers of the package.
+    scratchvae.save, scratchvae.load : a Module's arrays in a file.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> class Scaled(sv.nn.Module):
+    ...     def __init__(self, noise):
+    ...         self.layer, self.scale = sv.nn.Linear(3, 2, noise), sv.Tensor(numpy.ones(2, numpy.float32))
+    ...     def __call__(self, x):
+    ...         return self.scale * self.layer(x)
+    >>> Scaled(sv.Noise(0)).count(), list(Scaled(sv.Noise(0)).named_parameters())
+    (10, ['scale', 'layer.weight', 'layer.bias'])
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -35,12 +51,14 @@ class Module:
                 raise InputError(f"class {cls.__name__}", "parts that __init__ sets", received, hint)
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
-        """The Tensors, arrays and Modules among the attributes, those in lists, tuples and dicts as "name.index"."""
+        """Yields the Tensors, arrays and Modules among the attributes; those in lists, tuples and dicts as
+        "name.index".
+        """
         for name, value in vars(self).items():
             yield from _parts(name, value)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all below it, with the prefix of their attributes' names: "", "encoder.", ..."""
+        """Yields this module and all below it, with the prefix of their attributes' names: "", "encoder.", ..."""
         return self._modules(prefix, ())
 
     def _modules(self, prefix: str, above: tuple[Module, ...]) -> Iterator[tuple[str, Module]]:
@@ -53,7 +71,7 @@ class Module:
                 yield from part._modules(f"{prefix}{name}.", (*above, self))
 
     def _named_parts(self) -> dict[str, Any]:
-        """The Tensors, arrays and Modules of this module and all below it, by dotted name."""
+        """Returns the Tensors, arrays and Modules of this module and all below it, by dotted name."""
         found: dict[str, Any] = {}
         for prefix, module in self.named_modules():
             for name, part in module._parts():
@@ -63,26 +81,26 @@ class Module:
         return found
 
     def named_parameters(self) -> dict[str, Tensor]:
-        """Every Tensor by its dotted name; one that two modules share appears once, by its first name."""
+        """Returns every Tensor by its dotted name; one that two modules share appears once, by its first name."""
         found = {name: part for name, part in self._named_parts().items() if isinstance(part, Tensor)}
         first_name = {id(value): name for name, value in reversed(found.items())}
         return {name: value for name, value in found.items() if first_name[id(value)] == name}
 
     def named_buffers(self) -> dict[str, Any]:
-        """Every plain array by its dotted name."""
+        """Returns every plain array by its dotted name."""
         return {name: part for name, part in self._named_parts().items() if _is_array(part)}
 
     def parameters(self) -> list[Tensor]:
-        """Every Tensor once, in the order in which they were set."""
+        """Returns every Tensor once, in the order in which they were set."""
         return list(self.named_parameters().values())
 
     def count(self) -> int:
-        """The number of entries of all parameters."""
+        """Returns the number of entries of all parameters."""
         return sum(x.size for x in self.named_parameters().values())
 
     @property
     def device(self) -> str:
-        """Where the parameters lie: "cpu" or "gpu"."""
+        """The device of the parameters: "cpu" or "gpu"."""
         return device_of(self._first_parameter().data)
 
     @property
@@ -98,9 +116,9 @@ class Module:
         raise InputError(type(self).__name__, "a module with parameters", "one without")
 
     def to(self: Self, device: str | None = None, dtype: Any = None) -> Self:
-        """Move parameters and buffers to a device, to another floating-point type, or both. Returns the module.
+        """Moves parameters and buffers to a device, to another floating-point type, or both. Returns the module.
 
-        An array that stands in two places is one array afterwards, too.
+        An array that is stored in two places is one array afterwards, too.
         """
         if dtype is not None and numpy.dtype(dtype).kind != "f":
             raise InputError("to", "a floating-point dtype", str(dtype))
@@ -116,13 +134,13 @@ class Module:
         return self
 
     def state(self) -> dict[str, Any]:
-        """The arrays of parameters and buffers by name: what a checkpoint keeps."""
+        """Returns the arrays of parameters and buffers by name: the content of a checkpoint."""
         return {name: x.data for name, x in self.named_parameters().items()} | self.named_buffers()
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Copy arrays into the parameters and buffers of the same names.
+        """Copies arrays into the parameters and buffers of the same names.
 
-        Raises ShapeError if they do not match, and InputError if two that are one array would need different values.
+        Raises ShapeError if they do not match, and InputError if two names of one array would need different values.
         """
         own = self.state()
         for name in own | state:
@@ -144,7 +162,7 @@ class Module:
 
 
 def _parts(name: str, value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """The Tensors, arrays and Modules that an attribute is or holds."""
+    """Yields the Tensors, arrays and Modules that an attribute is or holds."""
     if isinstance(value, (Tensor, Module)):
         yield name, value
     elif isinstance(value, PLAIN):
@@ -166,7 +184,7 @@ def _parts(name: str, value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple
 
 
 def _hidden(value: Any) -> Iterator[Any]:
-    """The values in a container of another kind, or in an object that is no Module."""
+    """Returns an iterator over the values in a container of another kind, or in an object that is no Module."""
     if isinstance(value, (Set, ValuesView, deque, UserList)):
         return iter(value)
     if isinstance(value, Mapping):
@@ -177,7 +195,7 @@ def _hidden(value: Any) -> Iterator[Any]:
 
 
 def _replaced(value: Any, arrays: dict[int, Any]) -> Any:
-    """The value with each array in it exchanged for the one that stands under its id; lists and dicts stay the same."""
+    """Returns the value with each array exchanged for the one under its id; lists and dicts remain the same objects."""
     if _is_array(value):
         return arrays.get(id(value), value)  # a module that stands in two places has new ones already
     if isinstance(value, dict):

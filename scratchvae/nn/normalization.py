@@ -1,4 +1,4 @@
-"""GroupNorm: the normalisation that needs no batch."""
+"""Group normalisation, which needs no batch."""
 
 from __future__ import annotations
 
@@ -21,9 +21,40 @@ class GroupNorm(Module):
     """y = scale (x - mean) / sqrt(variance + 1e-5) + shift.   shape: (N, ..., C) -> the same
 
     Mean and variance are those of a group of C / groups neighbouring channels, over all pixels of one datapoint.
-    scale and shift (C,) start at one and zero. Raises InputError if groups does not divide C.
 
     Source: Wu & He (2018), equations 1 to 6.
+
+    Parameters
+    ----------
+    groups, channels : int
+        The number of groups, which divides the number C of channels.
+    device : str
+        "cpu" or "gpu".
+
+    Attributes
+    ----------
+    scale : Tensor
+        (C,), ones at first.
+    shift : Tensor
+        (C,), zeros at first.
+
+    Raises
+    ------
+    InputError
+        If groups does not divide C.
+
+    See Also
+    --------
+    Conv2d : the layer that it usually follows.
+    LSTM : a layer with a normalisation of its own, layer_norm=True.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> x = numpy.arange(24.0).reshape(2, 3, 4)
+    >>> y = sv.nn.GroupNorm(2, 4)(x)
+    >>> bool(abs(y.data.reshape(2, 3, 2, 2).mean(axis=(1, 3))).max() < 1e-12)
+    True
     """
 
     def __init__(self, groups: int, channels: int, device: str = "cpu") -> None:

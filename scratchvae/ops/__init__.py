@@ -1,4 +1,4 @@
-"""The operations: NumPy's names and signatures wherever NumPy has the function. Tensors are passed by position."""
+"""The operations, under NumPy's names and signatures where NumPy has the function. Tensors are passed by position."""
 
 import sys
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy
 
 from scratchvae.autodiff import broadcast_to, primitive
-from scratchvae.backend import array_module, device_of
+from scratchvae.backend import array_module, device_of, product
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
 from scratchvae.ops.structure import reshape
@@ -37,7 +37,10 @@ enough to occupy a GPU."""
 
 @primitive
 def conv2d(x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0) -> Any:
-    """y[n, i, j, d] = sum over a, b, c of x[n, s i + a, s j + b, c] kernel[a, b, c, d], with zeros around x.
+    """y[n, i, j, d] = sum over a, b, c of x[n, s i + a, s j + b, c] kernel[a, b, c, d], with zeros around x
+
+    :Rule: dx = conv_transpose2d(g, kernel), the adjoint; dkernel = conv2d_kernel(x, g)
+    :Domain: all numbers; ShapeError for shapes that do not fit
 
     shape: (N, H, W, C_in), (KH, KW, C_in, C_out) -> (N, H', W', C_out),   H' = (H + top + bottom - KH) // s + 1
 
@@ -55,7 +58,10 @@ def conv2d(x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0) -> Any
 def conv_transpose2d(
     x: Any, kernel: Any, stride: Stride = 1, padding: Padding = 0, output_shape: tuple[int, int] | None = None
 ) -> Any:
-    """y[n, s i + a, s j + b, c] = sum of x[n, i, j, d] kernel[a, b, c, d] over all that meet, without the margins.
+    """y[n, s i + a, s j + b, c] = sum of x[n, i, j, d] kernel[a, b, c, d] over all that meet, without the margins
+
+    :Rule: dx = conv2d(g, kernel), the adjoint; dkernel = conv2d_kernel(g, x)
+    :Domain: all numbers; ShapeError for shapes that do not fit
 
     The kernel is that of the convolution which this transposes:
 
@@ -85,7 +91,10 @@ def conv_transpose2d(
 
 @primitive
 def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride = 1, padding: Padding = 0) -> Any:
-    """y[a, b, c, d] = sum over n, i, j of x[n, s i + a, s j + b, c] g[n, i, j, d]: what conv2d asks of its kernel.
+    """y[a, b, c, d] = sum over n, i, j of x[n, s i + a, s j + b, c] g[n, i, j, d]: the rule of conv2d for its kernel
+
+    :Rule: dx = conv_transpose2d(g, h), dg = conv2d(x, h), where h is the cotangent of y
+    :Domain: all numbers; ShapeError for shapes that do not fit
 
     shape: (N, H, W, C_in), (N, H', W', C_out) -> (KH, KW, C_in, C_out), with kernel_size (KH, KW).   The map from g is
     the adjoint of that from the kernel in conv2d.
@@ -102,7 +111,7 @@ def conv2d_kernel(x: Any, g: Any, kernel_size: tuple[int, int], stride: Stride =
     shape = (*kernel_size, x.shape[3], g.shape[3])
     y = array_module(x).zeros((math.prod(shape[:3]), shape[3]), dtype=numpy.result_type(x.dtype, g.dtype))
     for block, columns in _columns(x, kernel_size, stride, margins):
-        y += columns.swapaxes(0, 1) @ g[block].reshape(len(columns), -1)
+        y += product(columns.swapaxes(0, 1), g[block].reshape(len(columns), -1))
     return y.reshape(shape)
 
 
@@ -123,9 +132,12 @@ conv2d_kernel.defvjp(
 
 
 def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
-    """y[n, i, j, c] = x[n, i // f, j // f, c], the nearest pixel.   (N, H, W, C) -> (N, f H, f W, C)
+    """y[n, i, j, c] = x[n, i // f, j // f, c], the nearest pixel
 
-    factor: an int, or (down, across).   Adjoint: the sum over each block of f x f pixels
+    :Rule: dx = the sum of g over each block of f x f pixels, the adjoint
+    :Domain: all numbers
+
+    shape: (N, H, W, C) -> (N, f H, f W, C). factor: an int, or (down, across).
     """
     down, across = pair_of("upsample2d", "a factor", factor)
     if x.ndim != 4:
@@ -141,12 +153,15 @@ def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
 
 def _correlate(x: Any, kernel: Any, stride: tuple[int, int], margins: Margins, y: Any) -> None:
     """Write the product of the kernel and what it covers at each of its places on x into y."""
-    xp, matrix, product = array_module(x), kernel.reshape(-1, kernel.shape[3]), None
+    matrix, buffer = kernel.reshape(-1, kernel.shape[3]), None
     for block, columns in _columns(x, kernel.shape[:2], stride, margins):
-        if product is None:
-            product = xp.empty((len(columns), matrix.shape[1]), dtype=y.dtype)
         target = y[block]
-        target[...] = xp.matmul(columns, matrix, out=product[: len(columns)]).reshape(target.shape)
+        if target.flags.c_contiguous:
+            product(columns, matrix, target.reshape(len(columns), -1))
+            continue
+        if buffer is None:
+            buffer = array_module(x).empty((len(columns), matrix.shape[1]), dtype=y.dtype)
+        target[...] = product(columns, matrix, buffer[: len(columns)]).reshape(target.shape)
 
 
 def _columns(

@@ -46,7 +46,10 @@ SLOPE = Kernel(
 
 @primitive
 def bernoulli_log_prob(x: Any, logits: Any, event_ndim: int = 1) -> Any:
-    """y = sum over the event of x l - log(1 + e^l),   dl = g (x - 1 / (1 + e^-l)),   dx = g l
+    """y = sum over the event of x l - log(1 + e^l)
+
+    :Rule: dx = g l, dl = g (x - 1 / (1 + e^-l))
+    :Domain: all numbers
 
     shape: (..., N, *event) twice -> (..., N); axes broadcast. With log(1 + e^l) as max(l, 0) + log(1 + e^-|l|) nothing
     overflows; in float32 that and the slope 1 / (1 + e^-l) are right to 4 units in the last place. Where the kernels
@@ -106,7 +109,8 @@ bernoulli_log_prob.defvjp(_bernoulli_rule_x, _bernoulli_rule_logits)
 def normal_log_prob(x: Any, mean: Any, log_std: Any, event_ndim: int = 1) -> Any:
     """y = sum over the event of -u^2 / 2 - log s - log(2 pi) / 2,   u = (x - m) / s,   log s = log_std
 
-    dm = g u / s,   dx = -dm,   d log s = g (u^2 - 1)
+    :Rule: dm = g u / s, dx = -dm, d log s = g (u^2 - 1)
+    :Domain: all numbers
 
     shape: (..., N, *event) three times -> (..., N); axes broadcast, so that log_std may be one number.
     """

@@ -1,8 +1,8 @@
-"""Functions that act entry by entry. Each rule stands below its function and reads as the chain rule, g dy/dx.
+"""Functions that act entry by entry. Each rule stands below its function and reads as the chain rule, dx = g dy/dx.
 
 Shapes broadcast as in NumPy; the engine undoes it. Constants are Python numbers, so that float32 stays float32, and a
 condition such as (x > 0) is multiplied in rather than turned into a number first. Arrays of integers and truth values
-count as float64, see `as_real`. A NaN is never hidden: the rules of kinks ask for "not below" where "above" would do,
+count as float64, see `as_real`. A NaN is never hidden: the rules at kinks ask for "not below" where "above" would do,
 so that the cotangent passes a NaN.
 """
 
@@ -16,9 +16,9 @@ from scratchvae.backend import array_module
 
 
 def as_real(*arguments: Any) -> tuple[Any, ...]:
-    """Give the arguments back, arrays of integers or truth values as float64 where no array of floats stands beside.
+    """Returns the arguments; arrays of integers or truth values become float64 unless an array of floats is among them.
 
-    Their -x, x y and x^2 need not be numbers of their type: of 8 bits without a sign -1 is 255 and 16^2 is 0.
+    Their own types cannot hold every -x, x y and x^2: in unsigned bytes -1 is 255 and 16^2 is 0.
     """
     for x in arguments:
         if hasattr(x, "dtype") and getattr(x.dtype, "kind", "f") not in "biu":  # PyTorch's types have no kind
@@ -28,7 +28,11 @@ def as_real(*arguments: Any) -> tuple[Any, ...]:
 
 @elementwise
 def add(x: Any, y: Any) -> Any:
-    """x + y"""
+    """out = x + y
+
+    :Rule: dx = g, dy = g
+    :Domain: all numbers
+    """
     x, y = as_real(x, y)
     return x + y
 
@@ -38,7 +42,11 @@ add.defvjp(lambda g, out, x, y: g, lambda g, out, x, y: g)
 
 @elementwise
 def subtract(x: Any, y: Any) -> Any:
-    """x - y"""
+    """out = x - y
+
+    :Rule: dx = g, dy = -g
+    :Domain: all numbers
+    """
     x, y = as_real(x, y)
     return x - y
 
@@ -48,7 +56,11 @@ subtract.defvjp(lambda g, out, x, y: g, lambda g, out, x, y: -g)
 
 @elementwise
 def multiply(x: Any, y: Any) -> Any:
-    """x y"""
+    """out = x y
+
+    :Rule: dx = g y, dy = g x
+    :Domain: all numbers
+    """
     x, y = as_real(x, y)
     return x * y
 
@@ -58,7 +70,11 @@ multiply.defvjp(lambda g, out, x, y: g * y, lambda g, out, x, y: g * x)
 
 @elementwise
 def divide(x: Any, y: Any) -> Any:
-    """x / y,   d/dx = 1 / y,   d/dy = -(x / y) / y"""
+    """out = x / y
+
+    :Rule: dx = g / y, dy = -g out / y
+    :Domain: y not 0
+    """
     x, y = as_real(x, y)
     return x / y
 
@@ -68,7 +84,11 @@ divide.defvjp(lambda g, out, x, y: g / y, lambda g, out, x, y: -(g * out) / y)
 
 @elementwise
 def negative(x: Any) -> Any:
-    """-x"""
+    """y = -x
+
+    :Rule: dx = -g
+    :Domain: all numbers
+    """
     (x,) = as_real(x)
     return -x
 
@@ -78,7 +98,11 @@ negative.defvjp(lambda g, y, x: -g)
 
 @elementwise
 def power(x: Any, p: Any) -> Any:
-    """x^p,   d/dx = p x^(p - 1),   d/dp = x^p log x.   Where p = 0 the first is 0, where x = 0 the second is 0."""
+    """y = x^p
+
+    :Rule: dx = g p x^(p - 1), 0 where p = 0; dp = g y log x, 0 where x = 0
+    :Domain: x > 0; x = 0 for p at least 0; x < 0 for whole p, where dp is NaN
+    """
     x, p = as_real(x, p)
     return x**p
 
@@ -91,7 +115,11 @@ power.defvjp(
 
 @elementwise
 def exp(x: Any) -> Any:
-    """e^x,   dy/dx = y"""
+    """y = e^x
+
+    :Rule: dx = g y
+    :Domain: all numbers
+    """
     (x,) = as_real(x)
     return array_module(x).exp(x)
 
@@ -101,7 +129,11 @@ exp.defvjp(lambda g, y, x: g * y)
 
 @elementwise
 def expm1(x: Any) -> Any:
-    """e^x - 1, exact near 0,   dy/dx = e^x"""
+    """y = e^x - 1, exact near 0
+
+    :Rule: dx = g e^x
+    :Domain: all numbers
+    """
     (x,) = as_real(x)
     return array_module(x).expm1(x)
 
@@ -111,7 +143,11 @@ expm1.defvjp(lambda g, y, x: g * exp(x))
 
 @elementwise
 def log(x: Any) -> Any:
-    """log x,   dy/dx = 1 / x"""
+    """y = log x
+
+    :Rule: dx = g / x
+    :Domain: x > 0
+    """
     (x,) = as_real(x)
     return array_module(x).log(x)
 
@@ -121,7 +157,11 @@ log.defvjp(lambda g, y, x: g / x)
 
 @elementwise
 def log1p(x: Any) -> Any:
-    """log(1 + x), exact near 0,   dy/dx = 1 / (1 + x)"""
+    """y = log(1 + x), exact near 0
+
+    :Rule: dx = g / (1 + x)
+    :Domain: x > -1
+    """
     (x,) = as_real(x)
     return array_module(x).log1p(x)
 
@@ -131,7 +171,11 @@ log1p.defvjp(lambda g, y, x: g / (1 + x))
 
 @elementwise
 def sqrt(x: Any) -> Any:
-    """x^(1/2),   dy/dx = 1 / (2 y)"""
+    """y = x^(1/2)
+
+    :Rule: dx = g / (2 y)
+    :Domain: x > 0; at 0 the slope is infinite
+    """
     (x,) = as_real(x)
     return array_module(x).sqrt(x)
 
@@ -141,7 +185,11 @@ sqrt.defvjp(lambda g, y, x: g / (2 * y))
 
 @elementwise
 def square(x: Any) -> Any:
-    """x^2,   dy/dx = 2 x"""
+    """y = x^2
+
+    :Rule: dx = 2 g x
+    :Domain: all numbers
+    """
     (x,) = as_real(x)
     return x * x
 
@@ -151,7 +199,11 @@ square.defvjp(lambda g, y, x: g * (2 * x))
 
 @elementwise
 def abs(x: Any) -> Any:
-    """|x|,   dy/dx = sign x, and 0 at 0"""
+    """y = max(x, -x)
+
+    :Rule: dx = g sign(x), 0 at 0
+    :Domain: all numbers
+    """
     (x,) = as_real(x)
     return array_module(x).abs(x)
 
@@ -161,7 +213,11 @@ abs.defvjp(lambda g, y, x: g * ~(x <= 0) - g * (x < 0))
 
 @elementwise
 def tanh(x: Any) -> Any:
-    """tanh x,   dy/dx = 1 - y^2"""
+    """y = tanh x
+
+    :Rule: dx = g (1 - y^2)
+    :Domain: all numbers
+    """
     (x,) = as_real(x)
     return array_module(x).tanh(x)
 
@@ -171,7 +227,11 @@ tanh.defvjp(lambda g, y, x: g * (1 - y * y))
 
 @elementwise
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + e^-x),   dy/dx = y (1 - y).   With e^-|x| it overflows nowhere."""
+    """y = 1 / (1 + e^-x)
+
+    :Rule: dx = g y (1 - y)
+    :Domain: all numbers; only the exponential of -abs(x) is taken, which overflows nowhere
+    """
     (x,) = as_real(x)
     xp = array_module(x)
     e = xp.exp(xp.copysign(x, -1.0))
@@ -183,9 +243,13 @@ sigmoid.defvjp(lambda g, y, x: g * (y * (1 - y)))
 
 @elementwise
 def softplus(x: Any) -> Any:
-    """log(1 + e^x),   dy/dx = e^x / (1 + e^x) = e^(x - y).   As max(x, 0) + log(1 + e^-|x|) it overflows nowhere.
+    """y = log(1 + e^x)
 
-    From 64 on y is x, to the last digit of float64, and the slope 1: at infinity too, where x - y is not a number.
+    :Rule: dx = g e^(x - y) = g sigmoid(x)
+    :Domain: all numbers; as max(x, 0) + log(1 + e^-abs(x)) it overflows nowhere
+
+    For x of 64 and above, y equals x to the last digit of float64 and the slope is 1. This includes infinity, where x -
+    y is not a number.
     """
     (x,) = as_real(x)
     xp = array_module(x)
@@ -197,7 +261,11 @@ softplus.defvjp(lambda g, y, x: g * exp(minimum(x, 64.0) - minimum(y, 64.0)))
 
 @elementwise
 def relu(x: Any) -> Any:
-    """max(x, 0),   dy/dx = 1 where x > 0, else 0"""
+    """y = max(x, 0)
+
+    :Rule: dx = g where x > 0, else 0
+    :Domain: all numbers
+    """
     (x,) = as_real(x)
     return array_module(x).maximum(x, 0)
 
@@ -207,7 +275,11 @@ relu.defvjp(lambda g, y, x: g * ~(x <= 0))
 
 @elementwise
 def leaky_relu(x: Any, slope: float = 0.01) -> Any:
-    """x where x > 0, else slope x;   dy/dx = 1 where x > 0, else slope"""
+    """y = x where x > 0, else slope x
+
+    :Rule: dx = g where x > 0, else slope g
+    :Domain: all numbers
+    """
     (x,) = as_real(x)
     return array_module(x).where(x > 0, x, slope * x)
 
@@ -217,7 +289,11 @@ leaky_relu.defvjp(lambda g, y, x, slope=0.01: where(x > 0, g, slope * g))
 
 @elementwise
 def maximum(x: Any, y: Any) -> Any:
-    """The larger of x and y. A tie shares the gradient equally."""
+    """out = the larger of x and y
+
+    :Rule: dx = g where x > y, g / 2 where x = y, else 0; dy likewise
+    :Domain: all numbers
+    """
     x, y = as_real(x, y)
     return array_module(x, y).maximum(x, y)
 
@@ -230,7 +306,11 @@ maximum.defvjp(
 
 @elementwise
 def minimum(x: Any, y: Any) -> Any:
-    """The smaller of x and y. A tie shares the gradient equally."""
+    """out = the smaller of x and y
+
+    :Rule: dx = g where x < y, g / 2 where x = y, else 0; dy likewise
+    :Domain: all numbers
+    """
     x, y = as_real(x, y)
     return array_module(x, y).minimum(x, y)
 
@@ -243,7 +323,11 @@ minimum.defvjp(
 
 @elementwise
 def where(condition: Any, x: Any, y: Any) -> Any:
-    """x where the condition holds, else y. The condition is an array of truth values, not a Tensor."""
+    """out = x where the condition holds, else y
+
+    :Rule: dx = g where the condition holds, else 0; dy = 0 where it holds, else g
+    :Domain: all numbers; the condition is an array of truth values, not a Tensor
+    """
     return array_module(condition).where(condition, x, y)
 
 
@@ -256,7 +340,11 @@ where.defvjp(
 
 @elementwise
 def clip(x: Any, low: float, high: float) -> Any:
-    """x held within [low, high],   dy/dx = 1 inside and on the bounds, else 0"""
+    """y = x where low <= x <= high, else the nearer bound
+
+    :Rule: dx = g where low <= x <= high, else 0
+    :Domain: all numbers, low <= high
+    """
     (x,) = as_real(x)
     return array_module(x).clip(x, low, high)
 
@@ -265,14 +353,14 @@ clip.defvjp(lambda g, y, x, low, high: g * ~((x < low) | (x > high)))
 
 
 def _nonzero(x: Any, y: Any) -> Any:
-    """y where x is not 0, else 1."""
+    """Returns y where x is not 0, else 1."""
     if isinstance(x, (int, float)):
         return y if x else 1.0
     return where((x > 0) | (x < 0), y, 1.0)
 
 
 def _log_base(x: Any) -> Any:
-    """log x, 0 where x is 0, NaN below; of a Python number a Python number, so that float32 stays float32."""
+    """Returns log x, 0 where x is 0 and NaN below 0. A Python number gives a Python number: float32 stays float32."""
     if isinstance(x, (int, float)):
         return math.log(x or 1.0) if x >= 0 else math.nan
     return log(_nonzero(x, x))

@@ -1,9 +1,10 @@
 """The gated recurrent unit (GRU), over the rows without padding that `packed_rows` describes.
 
-`gru_step` is the definition, one step by small operations. `gru` runs all steps as one primitive, as `lstm` does.
+`gru_step` is the definition: one step, made of small operations. `gru` runs all steps as one primitive, as `lstm` does.
 
-Source: Cho, van Merrienboer, Gulcehre, Bahdanau, Bougares, Schwenk & Bengio (2014), equations 5 to 8, with r after the
-product with U and not before it, so that one product serves all three blocks: the form of cuDNN and torch.nn.GRU.
+Source: Cho, van Merrienboer, Gulcehre, Bahdanau, Bougares, Schwenk & Bengio (2014), equations 5 to 8, with r applied
+after the product with U instead of before it, so that one product serves all three blocks: the form of cuDNN and
+torch.nn.GRU.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
-from scratchvae.backend import array_module
+from scratchvae.backend import array_module, product
 from scratchvae.ops.elementwise import sigmoid, tanh
 from scratchvae.ops.packed_rows import blocks, check_rows, check_types, steps
 from scratchvae.ops.reductions import sum
@@ -23,10 +24,12 @@ from scratchvae.ops.structure import concatenate, reshape
 def gru_step(inputs: Any, recurrent: Any, recurrent_bias: Any, h: Any, constant: Any = None) -> Any:
     """h' = (1 - u) n + u h,   r, u = sigmoid(x_r + h U_r), sigmoid(x_u + h U_u),   n = tanh(x_n + r (h U_n + b_n))
 
+    :Rule: that of its operations
+    :Domain: floating-point numbers; InputError otherwise
+
     shape: inputs x and constant (N, 3 H), recurrent U (H, 3 H), recurrent_bias b_n (H,), h (N, H) -> h' (N, H)
 
-    The blocks come in the order r, u, n. constant: a term of x that every step adds, or None. Raises InputError for
-    numbers that are not floating-point ones.
+    The blocks come in the order r, u, n. constant: a term of x that every step adds, or None.
     """
     check_types("gru_step", inputs, h)
     x, product, size = inputs if constant is None else inputs + constant, h @ recurrent, h.shape[-1]
@@ -39,21 +42,25 @@ def gru_step(inputs: Any, recurrent: Any, recurrent_bias: Any, h: Any, constant:
 def gru(
     inputs: Any, recurrent: Any, recurrent_bias: Any, h0: Any, constant: Any = None, *, counts: Sequence[int]
 ) -> Any:
-    """h_t = gru_step(inputs_t, U, b_n, h_(t-1), constant) for all steps t; all h_t as rows.
+    """h_t = gru_step(inputs_t, U, b_n, h_(t-1), constant) for all steps t; returns all h_t as rows
+
+    :Rule: dx_t = e_t, dU = sum over rows of h_(t-1)' e_t, dh_(t-1) = u dh_t + e_t U', back through the steps
+    :Domain: floating-point numbers; InputError otherwise
 
     shape: inputs (R, 3 H), recurrent U (H, 3 H), recurrent_bias (H,), h0 (N, H), constant (N, 3 H) -> (R, H)
 
-    counts: the number of rows of each step, N at first, never rising, R in all; sequence n owns the n-th row of each.
-    The inputs are what depends on the data, x_t W + b for all rows in one product, or rows of a table. Raises
-    ShapeError for counts that do not fit, InputError for numbers that are not floating-point ones.
+    e are the cotangents of the pre-activations. counts: the number of rows of each step; it starts at N, never rises
+    and adds up to R, and sequence n owns the n-th row of each step. The inputs are the part that depends on the data:
+    x_t W + b for all rows in one product, or rows of a table. Raises ShapeError for counts that do not fit.
     """
     return _run(inputs, recurrent, recurrent_bias, h0, constant, counts=counts, all_rows=False)[0]
 
 
 class _Intermediates(NamedTuple):
-    """What the forward pass keeps of each row: r, u, n, and what r multiplies, m = h U_n + b_n, (R, H) each.
+    """The forward pass keeps r, u, n and the factor of r, m = h U_n + b_n, for each row: (R, H) each.
 
-    Arrays of their own, as NumPy works on a contiguous array three times as fast as on one of three blocks of rows.
+    They are separate arrays because NumPy works three times as fast on one contiguous array as on a block of wider
+    rows.
     """
 
     resets: Any
@@ -72,7 +79,7 @@ def _run(
     counts: Sequence[int],
     all_rows: bool = True,
 ) -> tuple[Any, _Intermediates]:
-    """All h_t, and the intermediates: of all rows, or in buffers of one step that each step overwrites."""
+    """Returns all h_t and the intermediates: those of all rows, or buffers of one step that each step overwrites."""
     check_rows("gru", inputs, h, counts)
     xp, dtype, (n, size) = array_module(inputs), inputs.dtype, h.shape
     kept = _Intermediates(*(xp.empty((len(inputs) if all_rows else n, size), dtype=dtype) for _ in range(4)))
@@ -80,9 +87,9 @@ def _run(
     for start, n in steps(counts):
         step = slice(start, start + n)
         r, u, new, memory = (buffer[step if all_rows else slice(0, n)] for buffer in kept)
-        new_h, product = y[step], products[:n]
-        x_blocks, h_blocks = blocks(inputs[step], 3), blocks(product, 3)
-        xp.matmul(h[:n], recurrent, out=product)
+        new_h, from_old = y[step], products[:n]
+        x_blocks, h_blocks = blocks(inputs[step], 3), blocks(from_old, 3)
+        product(h[:n], recurrent, from_old)
         for gate, x, from_h in zip((r, u), x_blocks, h_blocks, strict=False):
             xp.add(x, from_h, out=gate)
         xp.add(h_blocks[2], recurrent_bias, out=memory)
@@ -122,10 +129,10 @@ def _gru_rule(
 ) -> list[Any]:
     """The cotangents e of the pre-activations go back step by step; those of the arguments are sums of them.
 
-    e_n = d h (1 - u) (1 - n^2),   e_r = e_n m r (1 - r),   e_u = d h (h_(t-1) - n) u (1 - u),   d m = e_n r
-    d h_(t-1) = u d h + e_r U_r' + e_u U_u' + d m U_n',   d U = sum over rows of h_(t-1)' (e_r, e_u, d m)
+    e_n = dh (1 - u) (1 - n^2),   e_r = e_n m r (1 - r),   e_u = dh (h_(t-1) - n) u (1 - u),   dm = e_n r
+    dh_(t-1) = u dh + e_r U_r' + e_u U_u' + dm U_n',   dU = sum over rows of h_(t-1)' (e_r, e_u, dm)
 
-    A row of `e` is (d m, e_r, e_u, e_n): its first three blocks are what goes through U, its last three that of inputs.
+    A row of `e` is (dm, e_r, e_u, e_n): its first three blocks go through U, its last three are those of the inputs.
     """
     if isinstance(g, Tensor):
         return _gru_rule_by_steps(wanted, g, (inputs, recurrent, recurrent_bias, h0, constant), counts)
@@ -147,7 +154,7 @@ def _gru_rule(
         xp.subtract(1.0, u, out=slope)
         d_new *= slope
         e_n[...] = d_new
-        slope *= u  # u (1 - u) d h, and (h - n) times that
+        slope *= u  # u (1 - u) dh; e_u is (h - n) times this
         slope *= step_dh
         xp.subtract(y[before : before + n] if start else h0, new, out=d_memory)
         xp.multiply(d_memory, slope, out=e_u)
@@ -160,19 +167,19 @@ def _gru_rule(
         if constant is not None:
             d_constant[:n] += a[:, size:]
         step_dh *= u
-        step_dh += xp.matmul(a[:, : 3 * size], transposed, out=d_new)
+        step_dh += product(a[:, : 3 * size], transposed, d_new)
     results = {0: e[:, size:], 2: d_bias, 3: dh, 4: d_constant}
     if 1 in wanted:
         previous_h = xp.concatenate([h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(places))])
         d_recurrent, previous_h = xp.empty_like(recurrent), previous_h.swapaxes(0, 1)
-        xp.matmul(previous_h, e[:, size : 3 * size], out=d_recurrent[:, : 2 * size])
-        xp.matmul(previous_h, e[:, :size], out=d_recurrent[:, 2 * size :])
+        product(previous_h, e[:, size : 3 * size], d_recurrent[:, : 2 * size])
+        product(previous_h, e[:, :size], d_recurrent[:, 2 * size :])
         results[1] = d_recurrent
     return [results[i] for i in wanted]
 
 
 def _gru_rule_by_steps(wanted: list[int], g: Tensor, arguments: tuple[Any, ...], counts: Sequence[int]) -> list[Tensor]:
-    """The same cotangents as results of small operations, which can be differentiated again."""
+    """Returns the same cotangents as results of small operations, which can be differentiated again."""
     copies = [None if x is None else reshape(x, x.shape) for x in arguments]  # no copy depends on another
     inputs, recurrent, recurrent_bias, h, constant = copies
     rows = []

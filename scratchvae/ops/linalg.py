@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from scratchvae.autodiff import primitive, sum_to
-from scratchvae.backend import array_module
+from scratchvae.backend import array_module, product
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.ops.elementwise import as_real
 from scratchvae.ops.structure import expand_dims, reshape, swapaxes
@@ -17,22 +17,25 @@ LARGEST_INDICATOR = 2**22
 
 @primitive
 def matmul(x: Any, y: Any) -> Any:
-    """x y, a matrix product over the last two axes; leading axes broadcast, a vector stands for one row or column.
+    """out = x y, a matrix product over the last two axes
 
-    shape: (..., n, k), (..., k, m) -> (..., n, m);   dx = g y',   dy = x' g
+    :Rule: dx = g y', dy = x' g
+    :Domain: all numbers
+
+    shape: (..., n, k), (..., k, m) -> (..., n, m). Leading axes broadcast, and a vector stands for one row or column.
     """
     x, y = as_real(x, y)
-    return x @ y
+    return product(x, y)
 
 
 def _matmul_rule_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     g, rows, columns = _as_matrices(g, x, y)
-    return reshape(sum_to(g @ swapaxes(columns, -1, -2), rows.shape), x.shape)
+    return reshape(sum_to(matmul(g, swapaxes(columns, -1, -2)), rows.shape), x.shape)
 
 
 def _matmul_rule_y(g: Any, out: Any, x: Any, y: Any) -> Any:
     g, rows, columns = _as_matrices(g, x, y)
-    return reshape(sum_to(swapaxes(rows, -1, -2) @ g, columns.shape), y.shape)
+    return reshape(sum_to(matmul(swapaxes(rows, -1, -2), g), columns.shape), y.shape)
 
 
 def _as_matrices(g: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
@@ -49,27 +52,30 @@ matmul.defvjp(_matmul_rule_x, _matmul_rule_y)
 
 @primitive
 def affine(x: Any, weight: Any, bias: Any) -> Any:
-    """y = x W + b, one matrix product however many leading axes.   shape: (..., D), (D, H), (H,) -> (..., H)
+    """y = x W + b, one matrix product however many leading axes
 
-    dx = g W',   dW = x' g,   db = sum of g over the leading axes
+    :Rule: dx = g W', dW = x' g, db = sum of g over the leading axes
+    :Domain: all numbers
+
+    shape: (..., D), (D, H), (H,) -> (..., H)
     """
     rows, weight = as_real(_rows(x), weight)
-    y = rows @ weight
+    y = product(rows, weight)
     y += bias
     return y.reshape(*x.shape[:-1], weight.shape[-1])
 
 
 def _affine_rule_weight(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
-    return swapaxes(_rows(x), 0, 1) @ _rows(g)
+    return matmul(swapaxes(_rows(x), 0, 1), _rows(g))
 
 
 def _affine_rule_weight_into(out: Any, g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
-    return array_module(g).matmul(_rows(x).swapaxes(0, 1), _rows(g), out=out)
+    return product(_rows(x).swapaxes(0, 1), _rows(g), out)
 
 
 _affine_rule_weight.into = _affine_rule_weight_into
 affine.defvjp(
-    lambda g, y, x, weight, bias: reshape(_rows(g) @ swapaxes(weight, 0, 1), x.shape),
+    lambda g, y, x, weight, bias: reshape(matmul(_rows(g), swapaxes(weight, 0, 1)), x.shape),
     _affine_rule_weight,
     lambda g, y, x, weight, bias: sum_to(g, bias.shape),
 )
@@ -82,7 +88,10 @@ def _rows(x: Any) -> Any:
 
 @primitive
 def gather_rows(table: Any, index: Any) -> Any:
-    """y = E W = W[index] for the rows of a table W, E[r, c] = 1 if index[r] = c, else 0.   Adjoint: scatter_rows
+    """y = E W = W[index] for the rows of a table W, where E[r, c] is 1 if index[r] = c, else 0
+
+    :Rule: dW = E' g = scatter_rows(g, index, C), the adjoint
+    :Domain: an index of rows of the table; InputError otherwise
 
     shape: table (C, D), index of integers (R,) from 0 to C - 1 -> (R, D)
 
@@ -93,7 +102,10 @@ def gather_rows(table: Any, index: Any) -> Any:
 
 @primitive
 def scatter_rows(x: Any, index: Any, n_rows: int) -> Any:
-    """y = E' x: row c is the sum of the rows x[r] with index[r] = c, E as in gather_rows.   Adjoint: gather_rows
+    """y = E' x: row c is the sum of the rows x[r] with index[r] = c, E as in gather_rows
+
+    :Rule: dx = E g = gather_rows(g, index), the adjoint
+    :Domain: an index of rows of y; InputError otherwise
 
     shape: x (R, D), index (R,) -> (n_rows, D)
 
@@ -107,7 +119,7 @@ def scatter_rows(x: Any, index: Any, n_rows: int) -> Any:
     y, rows = xp.zeros((n_rows, x.shape[1]), dtype=x.dtype), xp.arange(n_rows)[:, None]
     for start in range(0, len(x), at_once):
         part = slice(start, start + at_once)
-        y += (rows == index[part]).astype(x.dtype) @ x[part]
+        y += product((rows == index[part]).astype(x.dtype), x[part])
     return y
 
 

@@ -1,8 +1,8 @@
 """The long short-term memory (LSTM), over the rows without padding that `packed_rows` describes.
 
-`lstm_step` is the definition, one step by small operations. `lstm` runs all steps as one primitive: its gradient keeps
-what the forward pass has computed, goes back through the steps once and leaves the sum over all rows that the recurrent
-weight needs to one matrix product.
+`lstm_step` is the definition: one step, made of small operations. `lstm` runs all steps as one primitive: its gradient
+reuses the results of the forward pass, goes back through the steps once, and forms the recurrent weight's sum over all
+rows as one matrix product.
 
 Sources: Hochreiter & Schmidhuber (1997); Gers, Schmidhuber & Cummins (2000) for the forget gate; Ba, Kiros & Hinton
 (2016), section 3.1, for the normalisation; Semeniuta, Severyn & Barth (2016), equation 13, for the dropout.
@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
-from scratchvae.backend import array_module
+from scratchvae.backend import array_module, product
 from scratchvae.errors import InputError
 from scratchvae.ops.elementwise import sigmoid, square, tanh
 from scratchvae.ops.packed_rows import blocks, check_rows, check_types, steps
@@ -38,13 +38,15 @@ def lstm_step(
     cell_shift: Any = None,
     dropout: Any = None,
 ) -> tuple[Any, Any]:
-    """c' = f c + i g,   h' = o tanh c',   i, f, o = sigmoid and g = tanh of the blocks of a = inputs + h U + constant.
+    """c' = f c + i g,   h' = o tanh c',   i, f, o = sigmoid and g = tanh of the blocks of a = inputs + h U + constant
+
+    :Rule: that of its operations
+    :Domain: floating-point numbers; InputError otherwise
 
     shape: inputs and constant (N, 4 H), recurrent U (H, 4 H), h and c (N, H) -> h' and c' (N, H)
 
     constant: a term that every step adds; dropout (N, H): factors of g. With scales and shifts, (4 H,) and (H,), each
-    block of a is normalised over its H entries, and so is c' inside the last tanh. None leaves them out. Raises
-    InputError for numbers that are not floating-point ones.
+    block of a is normalised over its H entries, and so is c' inside the last tanh. None leaves them out.
     """
     check_types("lstm_step", inputs, h)
     a, size = inputs + h @ recurrent, h.shape[-1]
@@ -80,24 +82,28 @@ def lstm(
     counts: Sequence[int],
     dropout: Any = None,
 ) -> Any:
-    """h_t, c_t = lstm_step(inputs_t, U, h_(t-1), c_(t-1), ...) for all steps t; all h_t as rows.
+    """h_t, c_t = lstm_step(inputs_t, U, h_(t-1), c_(t-1), ...) for all steps t; returns all h_t as rows
+
+    :Rule: dx_t = e_t, dU = sum over rows of h_(t-1)' e_t, dh_(t-1) = e_t U', back through the steps
+    :Domain: floating-point numbers; InputError otherwise
 
     shape: inputs (R, 4 H), recurrent U (H, 4 H), h0 and c0 (N, H), constant (N, 4 H) -> (R, H)
 
-    counts: the number of rows of each step, N at first, never rising, R in all; sequence n owns the n-th row of each.
-    The inputs are what depends on the data, x_t W + b for all rows in one product. The other arguments are those of
-    `lstm_step`, dropout (R, H). Raises ShapeError for counts that do not fit, InputError for numbers
-    that are not floating-point ones and for some of the scales and shifts without the others.
+    e are the cotangents of the pre-activations. counts: the number of rows of each step; it starts at N, never rises
+    and adds up to R, and sequence n owns the n-th row of each step. The inputs are the part that depends on the data:
+    x_t W + b for all rows in one product. The other arguments are those of `lstm_step`, dropout (R, H). Raises
+    ShapeError for counts that do not fit, InputError if only some of the scales and shifts are given.
     """
     norms = (gate_scale, gate_shift, cell_scale, cell_shift)
     return _run(inputs, recurrent, h0, c0, constant, *norms, counts=counts, dropout=dropout, all_rows=False)[0]
 
 
 class _Intermediates(NamedTuple):
-    """The arrays that the forward pass keeps for the backward pass, by rows.
+    """The arrays that the forward pass keeps for the backward pass have one row for each row of the inputs.
 
-    gates: i, f, o and g side by side, (R, 4 H); cells, c, and tanh_cells, the last tanh, (R, H). Of the normalisations:
-    the normalised blocks (R, 4, H) and cells (R, H), and one over their deviations, (R, 4, 1) and (R, 1).
+    gates: i, f, o and g side by side, (R, 4 H); cells: c, and tanh_cells: the last tanh, (R, H). From the
+    normalisations: the normalised blocks (R, 4, H) and cells (R, H), and the inverses of their deviations, (R, 4, 1)
+    and (R, 1).
     """
 
     gates: Any
@@ -124,7 +130,7 @@ def _run(
     dropout: Any = None,
     all_rows: bool = True,
 ) -> tuple[Any, _Intermediates]:
-    """All h_t, and the intermediates: of all rows, or in buffers of one step that each step overwrites."""
+    """Returns all h_t and the intermediates: those of all rows, or buffers of one step that each step overwrites."""
     check_rows("lstm", inputs, h, counts)
     present = [x is not None for x in (gate_scale, gate_shift, cell_scale, cell_shift)]
     if any(present) and not all(present):
@@ -141,7 +147,7 @@ def _run(
         step = slice(start, start + n)
         place = step if all_rows else slice(0, n)
         a, new_c, last_tanh, new_h = buffers.gates[place], buffers.cells[place], buffers.tanh_cells[place], y[step]
-        xp.matmul(h[:n], recurrent, out=a)
+        product(h[:n], recurrent, a)
         a += inputs[step]
         if constant is not None:
             a += constant[:n]
@@ -170,7 +176,7 @@ def _run(
 
 
 def _normalize(x: Any, out: Any) -> tuple[Any, Any]:
-    """Write (x - mean) / sqrt(variance + 1e-5) over the last axis to `out`. Returns that and one over the root."""
+    """Writes (x - mean) / sqrt(variance + 1e-5) over the last axis to `out`. Returns it and the inverse of the root."""
     xp = array_module(x)
     xp.subtract(x, x.mean(axis=-1, keepdims=True), out=out)
     factor = 1.0 / xp.sqrt((out * out).mean(axis=-1, keepdims=True) + EPSILON)
@@ -179,7 +185,7 @@ def _normalize(x: Any, out: Any) -> tuple[Any, Any]:
 
 
 def _normalize_rule(g: Any, normal: Any, factor: Any) -> Any:
-    """The cotangent of x, for y = (x - mean) factor: factor (g - mean g - y mean(g y)), means over the last axis"""
+    """dx = factor (g - mean g - y mean(g y)) for y = (x - mean) factor, means over the last axis"""
     along = (g * normal).mean(axis=-1, keepdims=True)
     return factor * (g - g.mean(axis=-1, keepdims=True) - normal * along)
 
@@ -204,8 +210,8 @@ def _lstm_rule(
 ) -> list[Any]:
     """The cotangents e of the pre-activations a go back step by step; those of the arguments are sums of them.
 
-    d c_t = o (1 - tanh^2 c_t) d h_t + f_(t+1) d c_(t+1),   d h_(t-1) = e_t U',   d U = sum over rows of h_(t-1)' e_t
-    e = (g d c i (1 - i),  c_(t-1) d c f (1 - f),  tanh c_t d h o (1 - o),  i d c (1 - g^2)) for the blocks i, f, o, g
+    dc_t = o (1 - tanh^2 c_t) dh_t + f_(t+1) dc_(t+1),   dh_(t-1) = e_t U',   dU = sum over rows of h_(t-1)' e_t
+    e = (g dc i (1 - i),  c_(t-1) dc f (1 - f),  tanh c_t dh o (1 - o),  i dc (1 - g^2)) for the blocks i, f, o, g
     """
     if isinstance(g, Tensor):
         arguments = (inputs, recurrent, h0, c0, constant, gate_scale, gate_shift, cell_scale, cell_shift)
@@ -250,18 +256,18 @@ def _lstm_rule(
             a[...] = _normalize_rule(scaled, normal, intermediates.block_factors[step]).reshape(a.shape)
         if constant is not None:
             sums[0][:n] += a
-        xp.matmul(a, transposed, out=step_dh)
+        product(a, transposed, step_dh)
     results = {0: e, 2: dh, 3: dc, **dict(enumerate(sums, start=4))}
     if 1 in wanted:
         previous_h = [h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(places))]
-        results[1] = xp.concatenate(previous_h).swapaxes(0, 1) @ e
+        results[1] = product(xp.concatenate(previous_h).swapaxes(0, 1), e)
     return [results[i] for i in wanted]
 
 
 def _lstm_rule_by_steps(
     wanted: list[int], g: Tensor, arguments: tuple[Any, ...], counts: Sequence[int], dropout: Any
 ) -> list[Tensor]:
-    """The same cotangents as results of small operations, which can be differentiated again."""
+    """Returns the same cotangents as results of small operations, which can be differentiated again."""
     copies = [None if x is None else reshape(x, x.shape) for x in arguments]  # no copy depends on another
     inputs, recurrent, h, c, constant, *norms = copies
     rows = []

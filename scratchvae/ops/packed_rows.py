@@ -1,7 +1,7 @@
-"""What `lstm` and `gru` share: rows of sequences without padding, and what is refused.
+"""Rows of sequences without padding, which `lstm` and `gru` share, and the checks of their arguments.
 
-N sequences, the longest first, make R rows: all first steps, then all second ones, and so on. counts[t] says how many
-sequences have a step t, and the rows of that step belong to the first counts[t] sequences. There is no padding to read.
+N sequences, the longest first, make R rows: all first steps, then all second ones, and so on. counts[t] is the number
+of sequences that have a step t, and the rows of that step belong to the first counts[t] sequences.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scratchvae.errors import InputError, ShapeError
 
 
 def steps(counts: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The first row and the number of rows of each step."""
+    """Yields the first row and the number of rows of each step."""
     start = 0
     for n in counts:
         yield start, n
@@ -22,19 +22,19 @@ def steps(counts: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def blocks(a: Any, n_blocks: int) -> list[Any]:
-    """Views of blocks that lie side by side.   (N, B H) -> B of (N, H)"""
+    """Returns views of blocks that lie side by side.   (N, B H) -> B of (N, H)"""
     size = a.shape[1] // n_blocks
     return [a[:, k * size : (k + 1) * size] for k in range(n_blocks)]
 
 
 def check_types(operation: str, inputs: Any, h: Any) -> None:
-    """Raise InputError unless inputs and h hold floating-point numbers."""
+    """Raises InputError unless inputs and h hold floating-point numbers."""
     if inputs.dtype.kind != "f" or h.dtype.kind != "f":
         raise InputError(operation, "inputs and h of floating-point numbers", f"{inputs.dtype} and {h.dtype}")
 
 
 def check_rows(operation: str, inputs: Any, h: Any, counts: Sequence[int]) -> None:
-    """Raise ShapeError unless the counts divide the rows of the inputs among the sequences of h; types as above."""
+    """Raises ShapeError unless the counts divide the rows of the inputs among the sequences of h; types as above."""
     check_types(operation, inputs, h)
     start, last = [(0, 0), *steps(counts)][-1]
     rising = any(following > n for n, following in pairwise(counts))

@@ -1,4 +1,4 @@
-"""Functions that shrink axes away: sums, extremes, and the log-sum-exp family.
+"""Functions that reduce axes: sums, extremes, and the log-sum-exp family.
 
 axis: an int, a tuple of ints, or None for all axes; keepdims keeps the reduced axes with length 1, as in NumPy.
 """
@@ -22,7 +22,11 @@ Value = TypeVar("Value")  # an array of an array, a Tensor of a Tensor
 
 @primitive
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """y = sum of x over the axes,   dy/dx_i = 1"""
+    """y = sum of x over the axes
+
+    :Rule: dx = broadcast_to(g, x.shape)
+    :Domain: all numbers
+    """
     return _add_up(x, axis, keepdims)
 
 
@@ -31,7 +35,11 @@ sum.defvjp(lambda g, y, x, axis=None, keepdims=False: broadcast_to(_unreduce(g, 
 
 @primitive
 def mean(x: Value, axis: Axis = None, keepdims: bool = False) -> Value:
-    """y = sum of x / n over the axes,   dy/dx_i = 1 / n.   Raises ShapeError for n = 0."""
+    """y = sum of x / n over the axes, n entries each
+
+    :Rule: dx = broadcast_to(g / n, x.shape)
+    :Domain: all numbers, n at least 1; ShapeError otherwise
+    """
     if not _count(x, axis):
         raise ShapeError("mean", "entries to take the mean of", f"shape {x.shape}")
     return x.mean(axis=axis, keepdims=keepdims)
@@ -44,13 +52,21 @@ mean.defvjp(
 
 @primitive
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """y = the largest entry of x over the axes. Ties share the gradient equally."""
+    """y = the largest entry of x over the axes
+
+    :Rule: dx = g / m at each of the m largest entries, else 0
+    :Domain: all numbers, at least one entry along the axes
+    """
     return x.max(axis=axis, keepdims=keepdims)
 
 
 @primitive
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """y = the smallest entry of x over the axes. Ties share the gradient equally."""
+    """y = the smallest entry of x over the axes
+
+    :Rule: dx = g / m at each of the m smallest entries, else 0
+    :Domain: all numbers, at least one entry along the axes
+    """
     return x.min(axis=axis, keepdims=keepdims)
 
 
@@ -66,9 +82,12 @@ min.defvjp(_extreme_rule)
 
 @primitive
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """y = log sum exp x over the axes,   dy/dx_i = exp(x_i - y).   The largest entry is taken out first.
+    """y = log sum exp x over the axes
 
-    Of entries that are all -infinity y is -infinity, and none of them changes it: there the slope is 0.
+    :Rule: dx = g exp(x - y)
+    :Domain: all numbers; the largest entry is subtracted first, so that nothing overflows
+
+    If all entries are -infinity, so is y, and no single entry changes it: there the slope is 0.
     """
     (x,) = as_real(x)
     xp = array_module(x)
@@ -88,39 +107,47 @@ logsumexp.defvjp(_logsumexp_rule)
 
 
 def log_softmax(x: Value, axis: int = -1) -> Value:
-    """x - log sum exp x.   One entry of +infinity has it all, log 1; entries that are all -infinity have NaN."""
+    """y = x - log sum exp x, along the axis
+
+    :Rule: dx = g - exp(y) sum(g), along the axis
+    :Domain: all numbers; one entry of +infinity takes all of the probability, entries that are all -infinity give NaN
+    """
     return _less(x, logsumexp(x, axis=axis, keepdims=True))
 
 
 def _less(x: Value, y: Any) -> Any:
-    """x - y, which is 0 where both are +infinity."""
+    """Returns x - y, and 0 where both are +infinity."""
     infinite = (x >= math.inf) & (y >= math.inf)
     return where(infinite, 0.0, x) - where(infinite, 0.0, y)
 
 
 def _add_up(x: Value, axis: Axis, keepdims: bool) -> Any:
-    """The sum of x over the axes; of float16 by way of float32, as 2048 + 1 is 2048 there."""
+    """Returns the sum of x over the axes. A float16 is summed in float32, since 2048 + 1 is 2048 in float16."""
     if x.dtype.char == "e":
         return x.sum(axis=axis, keepdims=keepdims, dtype="float32").astype("float16")
     return x.sum(axis=axis, keepdims=keepdims)
 
 
 def softmax(x: Value, axis: int = -1) -> Value:
-    """exp x / sum exp x"""
+    """y = exp x / sum exp x, along the axis
+
+    :Rule: dx = y (g - sum(g y)), along the axis
+    :Domain: as for log_softmax
+    """
     return exp(log_softmax(x, axis=axis))
 
 
 def _unreduce(y: Any, x: Any, axis: Axis) -> Any:
-    """y with the reduced axes of x put back, with length 1."""
+    """Returns y with the reduced axes of x restored, with length 1."""
     axes = _axes(x, axis)
     return reshape(y, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
 
 def _count(x: Any, axis: Axis) -> int:
-    """The number of entries of x that one sum over the axes adds up."""
+    """Returns the number of entries of x that one sum over the axes adds up."""
     return math.prod(x.shape[i] for i in _axes(x, axis))
 
 
 def _axes(x: Any, axis: Axis) -> list[int]:
-    """The axes of x that are meant, each counted from the first."""
+    """Returns the axes of x as numbers from 0."""
     return [i % x.ndim for i in (range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,))]

@@ -17,7 +17,11 @@ Value = TypeVar("Value")  # an array of an array, a Tensor of a Tensor
 
 @primitive
 def reshape(x: Any, shape: int | tuple[int, ...]) -> Any:
-    """y = the entries of x, in order, in another shape. One -1 is filled in.   Adjoint: reshape back"""
+    """y = the entries of x, in order, in another shape; one -1 in the shape is filled in
+
+    :Rule: dx = reshape(g, x.shape), the adjoint
+    :Domain: a shape of as many entries
+    """
     return x.reshape(shape)
 
 
@@ -25,13 +29,21 @@ reshape.defvjp(lambda g, y, x, shape: reshape(g, x.shape))
 
 
 def expand_dims(x: Value, axis: int) -> Value:
-    """y = x with a new axis of length 1"""
+    """y = x with a new axis of length 1
+
+    :Rule: dx = squeeze(g, axis), the adjoint
+    :Domain: an axis from -(n + 1) to n for n axes of x; ShapeError otherwise
+    """
     (axis,) = _from_first("expand_dims", axis, x.ndim + 1)
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
 def squeeze(x: Value, axis: int | tuple[int, ...] | None = None) -> Value:
-    """y = x without the given axes, or without all axes, of length 1"""
+    """y = x without the given axes of length 1, or without all such axes
+
+    :Rule: dx = reshape(g, x.shape), the adjoint
+    :Domain: axes of length 1; ShapeError otherwise
+    """
     if axis is None:
         axis = tuple(i for i, n in enumerate(x.shape) if n == 1)
     axes = _from_first("squeeze", axis, x.ndim)
@@ -41,7 +53,7 @@ def squeeze(x: Value, axis: int | tuple[int, ...] | None = None) -> Value:
 
 
 def _from_first(operation: str, axis: int | tuple[int, ...], ndim: int) -> list[int]:
-    """The axes counted from the first. Raises ShapeError for one that is not there."""
+    """Returns the axes as numbers from 0. Raises ShapeError for an axis that x does not have."""
     axes = axis if isinstance(axis, tuple) else (axis,)
     if any(not -ndim <= i < ndim for i in axes):
         raise ShapeError(operation, f"axes from {-ndim} to {ndim - 1}", str(axis))
@@ -50,7 +62,11 @@ def _from_first(operation: str, axis: int | tuple[int, ...], ndim: int) -> list[
 
 @primitive
 def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Any:
-    """y = x with its axes in another order; in reverse order if none is given.   Adjoint: the inverse order"""
+    """y = x with its axes in another order, by default in reverse order
+
+    :Rule: dx = transpose(g, the inverse order), the adjoint
+    :Domain: an order that names each axis once
+    """
     return x.transpose(axes)
 
 
@@ -64,7 +80,11 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 @primitive
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    """y = x with two axes exchanged.   Adjoint: the same exchange"""
+    """y = x with two axes exchanged
+
+    :Rule: dx = swapaxes(g, axis1, axis2), the adjoint
+    :Domain: all arrays with these axes
+    """
     return x.swapaxes(axis1, axis2)
 
 
@@ -86,20 +106,29 @@ _concatenate.defvjp_together(_concatenate_rule)
 
 
 def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
-    """y = the arrays joined along an axis.   Adjoint: the pieces cut out again"""
+    """y = the arrays joined along an axis
+
+    :Rule: dx_i = the part of g that x_i fills, the adjoint
+    :Domain: arrays that agree in all other axes
+    """
     return _concatenate(*arrays, axis=axis)
 
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
-    """y = the arrays joined along a new axis"""
+    """y = the arrays joined along a new axis
+
+    :Rule: dx_i = g[i] along that axis, the adjoint
+    :Domain: arrays of one shape
+    """
     return concatenate([expand_dims(x, axis) for x in arrays], axis=axis)
 
 
 @primitive
 def getitem(x: Any, index: Any) -> Any:
-    """y = x[index]: integers, slices, None, Ellipsis, arrays of integers or truth values.   Adjoint: scatter_add
+    """y = x[index]: integers, slices, None, Ellipsis, arrays of integers or truth values
 
-    Raises IndexError for an integer that is out of bounds.
+    :Rule: dx = scatter_add(g, index, x.shape), the adjoint
+    :Domain: an index within bounds; IndexError otherwise
     """
     _check_bounds(index, x.shape)
     return x[index]
@@ -107,9 +136,10 @@ def getitem(x: Any, index: Any) -> Any:
 
 @primitive
 def scatter_add(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """y = zeros of the shape, then y[index] += x, repeated indices adding up.   Adjoint: getitem
+    """y = zeros of the shape, then y[index] += x; repeated indices add up
 
-    Raises IndexError for an integer that is out of bounds.
+    :Rule: dx = getitem(g, index), the adjoint
+    :Domain: an index within bounds; IndexError otherwise
     """
     _check_bounds(index, shape)
     (x,) = as_real(x)
@@ -127,7 +157,7 @@ def _parts(index: Any) -> tuple[Any, ...]:
 
 
 def _check_bounds(index: Any, shape: tuple[int, ...]) -> None:
-    """Raise NumPy's IndexError for arrays of the GPU, where CuPy would wrap around: entry 5 of 2 would be entry 1."""
+    """Raises NumPy's IndexError for arrays on the GPU, where CuPy would wrap around: entry 5 of 2 would be entry 1."""
     axis, parts = 0, _parts(index)
     if not any(is_cupy(part) for part in parts):
         return
@@ -144,7 +174,7 @@ def _check_bounds(index: Any, shape: tuple[int, ...]) -> None:
 
 
 def _n_axes(part: Any) -> int:
-    """How many axes a part of an index takes: none for None, all of a mask's for a mask, else one."""
+    """Returns the number of axes that a part of an index takes: none for None, all of its own for a mask, else one."""
     if part is None:
         return 0
     return part.ndim if hasattr(part, "dtype") and part.dtype.kind == "b" else 1
@@ -156,7 +186,11 @@ scatter_add.defvjp(lambda g, y, x, index, shape: getitem(g, index))
 
 @primitive
 def pad(x: Any, pad_width: Any) -> Any:
-    """y = x with zeros around it; pad_width as in NumPy: ((before, after), ...) per axis.   Adjoint: crop"""
+    """y = x with zeros around it, ((before, after), ...) for each axis as in NumPy
+
+    :Rule: dx = crop(g, pad_width), the adjoint
+    :Domain: one pair for each axis; ShapeError otherwise
+    """
     if not isinstance(pad_width, (tuple, list)) or len(pad_width) != x.ndim:
         raise ShapeError("pad", f"(before, after) for each of {x.ndim} axes", repr(pad_width))
     return array_module(x).pad(x, pad_width)
@@ -164,7 +198,11 @@ def pad(x: Any, pad_width: Any) -> Any:
 
 @primitive
 def crop(x: Any, pad_width: Any) -> Any:
-    """y = x without its margins, ((before, after), ...) per axis.   Adjoint: pad"""
+    """y = x without its margins, ((before, after), ...) for each axis
+
+    :Rule: dx = pad(g, pad_width), the adjoint
+    :Domain: margins that x has
+    """
     return x[tuple(slice(before, n - after) for n, (before, after) in zip(x.shape, pad_width, strict=True))]
 
 

@@ -31,9 +31,11 @@ from scratchvae.plotting.strokes import (
     drawings,
     sketch_completions,
     sketch_interpolations,
+    sketch_latent,
     sketch_reconstructions,
     sketch_samples,
 )
+from scratchvae.plotting.tables import table_reconstructions
 
 __all__ = [
     "Shades",
@@ -63,8 +65,10 @@ __all__ = [
     "save_figure",
     "sketch_completions",
     "sketch_interpolations",
+    "sketch_latent",
     "sketch_reconstructions",
     "sketch_samples",
+    "table_reconstructions",
     "training_curves",
     "uncertainty",
     "unit_sweep",

@@ -11,17 +11,39 @@ from typing import Any
 
 import numpy
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
 from scratchvae.backend import to_numpy
 from scratchvae.errors import InputError, ShapeError
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
-"""Colours that colour-blind readers tell apart (Okabe & Ito), and a grey for what is secondary."""
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#606060"
+"""Colours of lines, which colour-blind readers tell apart (Okabe & Ito), and a grey for what is secondary."""
+
+CLASS_COLOURS = (
+    ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6")  # blue, amber, red, grey, violet
+    + ("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")  # brown, orange, olive, slate, cyan
+)
+"""Colours of ten classes, chosen so that colour-blind readers tell every two apart.
+
+Source: Petroff (2021), "Accessible color sequences for data visualization".
+"""
+
+PALE_BLUES = ("#DCEBF5", "#A9CFE8", "#5FA6D3")
+"""Regions of high, higher and highest density, below lines in the colours above."""
+
+SIGNED = "RdBu_r"
+"""The colour map for numbers of both signs: blue below 0, white at 0, red above it."""
+
+BETWEEN = LinearSegmentedColormap.from_list("between", ["#F0A97A", "#FFFFFF", "#7FB8D8"])
+"""The colour map from pale ORANGE at 0 through white to pale BLUE at 1, for the probability of one of two classes."""
+
+NUMBERED = "viridis"
+"""The colour map for numbers on a scale."""
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure in the format of the path's suffix, and return the path of the file; missing folders are made.
+    """Writes a figure in the format of the path's suffix, creates missing folders, and returns the file's path.
 
     Raises InputError as `picture_path` does.
     """
@@ -32,7 +54,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
 
 def picture_path(path: str | os.PathLike[str]) -> Path:
-    """The path that `save_figure` writes: with the suffix .png, if it has none.
+    """Returns the path that `save_figure` writes, with the suffix .png if it has none.
 
     Raises InputError for the name of a folder, and for a suffix that matplotlib cannot write.
     """
@@ -51,11 +73,22 @@ def picture_path(path: str | os.PathLike[str]) -> Path:
 
 @dataclass(frozen=True)
 class Shades:
-    """shade = (x - low) / (high - low):   0 is black and 1 is white, or where `ink`, 0 is white paper and 1 black ink.
+    """shade = (x - low) / (high - low):   0 is black and 1 is white, or with `ink`, 0 is white paper and 1 black ink.
 
-    All pictures of one data set have the same shades, those of its training images: Shades.of(train.images). Values
-    below low look like low, and values above high like high; a line below the picture says so. Colours are never
-    inverted.
+    All pictures of one data set should use the shades of its training images, Shades.of(train.images). Values below
+    low look like low, and values above high like high; a line below the picture says so. Colours are never inverted.
+
+    See Also
+    --------
+    images : Draws images with these shades.
+    save_figure : Writes a figure to a file.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.plotting import Shades
+    >>> Shades.of(numpy.array([[[[0.0], [0.0], [0.0], [1.0]]]]))
+    Shades(low=0.0, high=1.0, ink=True)
     """
 
     low: float = 0.0
@@ -64,7 +97,7 @@ class Shades:
 
     @classmethod
     def of(cls, images: Any) -> Shades:
-        """The shades for a data set: from 0 to 1 if all values lie there, to 255 for uint8, else its own range.
+        """Chooses shades for a data set: from 0 to 1 if all values lie there, to 255 for uint8, else over its range.
 
         Images are ink if more than half of the values lie in the lowest tenth of the range: strokes on empty paper.
         """
@@ -79,14 +112,14 @@ class Shades:
         return cls(low, high, float((values <= low + 0.1 * (high - low)).mean()) > 0.5)
 
     def colours(self, images: Any) -> numpy.ndarray:
-        """Red, green and blue from 0 to 1.   (..., 1) or (..., 3) -> (..., 3)"""
+        """Returns red, green and blue from 0 to 1.   (..., 1) or (..., 3) -> (..., 3)"""
         values = (numpy.clip(images, self.low, self.high) - self.low) / (self.high - self.low)
         if values.shape[-1] == 1:
             values = numpy.broadcast_to(1 - values if self.ink else values, (*values.shape[:-1], 3))
         return values
 
     def note(self, images: Any) -> str:
-        """What a reader must know to read values from the shades: nothing if they go from 0 to 1 and no value beyond.
+        """Explains the shades, or returns "" if they run from 0 to 1 and no value lies outside.
 
         images: (..., C), C = 1 or 3 channels
         """
@@ -101,12 +134,12 @@ class Shades:
 
 
 def shades_of_model(model: Any) -> Shades:
-    """The shades of what a model generates, for pictures of a model whose data are not known."""
+    """Returns shades for the images that a model generates, for pictures without data."""
     return Shades.of(model.sample(100))
 
 
 def numbers(operation: str, values: Any) -> numpy.ndarray:
-    """The values as an array of NumPy. Raises InputError for no rows, other types than numbers, NaN and infinity."""
+    """Returns the values as a NumPy array. Raises InputError for no rows, non-numeric types, NaN and infinity."""
     values = to_numpy(values)
     if values.dtype.kind not in "buif":
         raise InputError(operation, "numbers", f"values of type {values.dtype}")
@@ -122,7 +155,7 @@ def numbers(operation: str, values: Any) -> numpy.ndarray:
 
 
 def as_images(rows: Any, image_shape: Sequence[int] | None = None) -> numpy.ndarray:
-    """Rows of numbers as images; without an image_shape rows are squares of one channel.   (N, ...) -> (N, H, W, C)
+    """Returns rows of numbers as images, by default squares of one channel.   (N, ...) -> (N, H, W, C)
 
     Raises InputError as `numbers` does, and ShapeError for an image_shape of another size.
     """
@@ -144,7 +177,7 @@ def as_images(rows: Any, image_shape: Sequence[int] | None = None) -> numpy.ndar
 
 
 def image_grid(images: Any, n_columns: int, empty: float = 0.0) -> numpy.ndarray:
-    """One picture of N images side by side, row by row, and `empty` where there is none.
+    """Places N images side by side, row by row, in one picture, and `empty` in unused cells.
 
     (N, H, W, C) -> (rows H, columns W, C)
     """
@@ -158,7 +191,7 @@ def image_grid(images: Any, n_columns: int, empty: float = 0.0) -> numpy.ndarray
 
 
 def show(axes: Axes, picture: numpy.ndarray, shades: Shades, extent: Sequence[float] | None = None) -> None:
-    """Show an image (H, W, C), and say below the figure what its shades mean where that is not plain."""
+    """Shows an image (H, W, C), and explains its shades below the figure where they are not obvious."""
     if picture.shape[-1] == 3:
         axes.imshow(shades.colours(picture), extent=extent, interpolation="nearest")
     else:
@@ -168,13 +201,13 @@ def show(axes: Axes, picture: numpy.ndarray, shades: Shades, extent: Sequence[fl
 
 
 def write_note(axes: Axes, note: str) -> None:
-    """Write a line below the figure, unless a longer one stands there, which says the same and more."""
+    """Writes a line below the figure, unless a longer line, which includes it, stands there."""
     if len(note) > len(axes.figure.get_supxlabel()):
-        axes.figure.supxlabel(note, fontsize=9, color=GREY)
+        axes.figure.supxlabel(note, fontsize=11, color=GREY)
 
 
 def show_rows(axes: Axes, images: numpy.ndarray, names: Sequence[str], shades: Shades) -> None:
-    """Show images row by row, as many rows as names, which stand on their left."""
+    """Shows images row by row, one row per name, with the name on its left."""
     n = len(images) // len(names)
     show(axes, image_grid(images, n), shades, extent=(0, n, 0, len(names)))
     axes.set_xticks([])
@@ -185,7 +218,7 @@ def show_rows(axes: Axes, images: numpy.ndarray, names: Sequence[str], shades: S
 
 
 def show_square(axes: Axes, images: numpy.ndarray, shades: Shades) -> None:
-    """Show images row by row in a square; cells without an image are white."""
+    """Shows images row by row in a square; cells without an image are white."""
     white = shades.low if shades.ink and images.shape[-1] == 1 else shades.high
     show(axes, image_grid(images, math.ceil(math.sqrt(len(images))), white), shades)
     axes.set(xticks=[], yticks=[])
@@ -193,7 +226,7 @@ def show_square(axes: Axes, images: numpy.ndarray, shades: Shades) -> None:
 
 
 def show_classes(axes: Axes, images: numpy.ndarray, n_classes: int, shades: Shades) -> None:
-    """Show images row by row, a column for each class, whose number stands above it.   (n C, H, W, channels)"""
+    """Shows images row by row, with a column for each class and its number above.   (n C, H, W, channels)"""
     n = len(images) // n_classes
     show(axes, image_grid(images, n_classes), shades, extent=(0, n_classes, 0, n))
     axes.set_xticks(numpy.arange(n_classes) + 0.5, [str(k) for k in range(n_classes)])
@@ -204,7 +237,7 @@ def show_classes(axes: Axes, images: numpy.ndarray, n_classes: int, shades: Shad
 
 
 def show_sources(axes: Axes, images: numpy.ndarray, shades: Shades) -> None:
-    """Show images one below the other in a frame, as the x of what stands on their right.   (N, H, W, C)"""
+    """Shows images below each other in a frame, as the sources of the images on their right.   (N, H, W, C)"""
     show(axes, image_grid(images, 1), shades, extent=(0, 1, 0, len(images)))
     axes.set_xticks([0.5], ["x"])
     axes.set_yticks([])
@@ -216,13 +249,22 @@ def show_sources(axes: Axes, images: numpy.ndarray, shades: Shades) -> None:
 # ---- axes
 
 
+def letters_on(colour: str) -> str:
+    """White or black, whichever has the higher contrast with the colour, by relative luminance (WCAG 2)."""
+    parts = numpy.array(to_rgb(colour))
+    linear = numpy.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ (0.2126, 0.7152, 0.0722)
+    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
+
+
 def open_frame(axes: Axes) -> None:
-    """Take the lines above and on the right of the data away."""
+    """Removes the frame's top and right lines."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def enlarge_labels(axes: Axes) -> None:
-    """Make letters that the last row of a lecture hall can read."""
+    """Enlarges letters for the last row of a lecture hall: at least 11 points on a figure of up to 12 inches."""
     axes.tick_params(labelsize=11)
+    axes.title.set_size(13)
     axes.xaxis.label.set_size(13)
     axes.yaxis.label.set_size(13)

@@ -21,7 +21,7 @@ TITLES = {
 
 
 def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
-    """ELBO, reconstruction, KL and active units against the epoch, of the history that `fit` returns.
+    """Draws ELBO, reconstruction, KL and active units against the epoch, from the history that `fit` returns.
 
     Raises InputError for a history without epochs.
     """
@@ -48,7 +48,7 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def run_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """The ELBO of the validation data against the epoch, a line for each run by name; of the training data without any.
+    """Draws the ELBO against the epoch, one line per run: the validation ELBO, or the training ELBO without one.
 
     histories: name of a run -> a history as `fit` returns it. Raises InputError for none.
     """
@@ -70,14 +70,14 @@ def run_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure
 
 
 def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
-    """Test error against the number of labels, a line for each method, with confidence intervals.
+    """Draws the test error against the number of labels, one line per method, with confidence intervals.
 
     results: for each method and number labels, method, error and half (of the interval), in percent. Raises InputError
     for none.
     """
     if not results:
         raise InputError("label_curve", "at least one result", "none")
-    figure = Figure(figsize=(7, 4.6), layout="constrained", dpi=120)
+    figure = Figure(figsize=(8, 4.8), layout="constrained", dpi=125)
     axes = figure.add_subplot()
     methods = list(dict.fromkeys(row["method"] for row in results))
     looks = zip(cycle((BLUE, ORANGE, GREEN, GREY)), cycle("osD^vPX"))
@@ -85,13 +85,17 @@ def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
         rows = sorted((row for row in results if row["method"] == method), key=lambda row: row["labels"])
         sizes, errors, halves = (numpy.array([row[name] for row in rows]) for name in ("labels", "error", "half"))
         apart = 1 + 0.03 * (i - (len(methods) - 1) / 2)  # so that intervals of one size stand side by side
-        axes.errorbar(sizes * apart, errors, halves, color=color, marker=marker, capsize=4, label=method)
+        look = {"color": color, "marker": marker, "markersize": 8, "linewidth": 2}
+        axes.errorbar(sizes * apart, errors, halves, capsize=5, label=method, **look)
     sizes = sorted({row["labels"] for row in results})
-    axes.set(xscale="log", xlabel="labels", ylabel="test error, percent")
+    axes.set(xscale="log", xlabel="training images with a label", ylabel="test error, percent")
+    axes.set_title("Mean test error and its 95 % interval over choices of the labelled images")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.set_xticks([], minor=True)
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=11)
+    axes.grid(axis="y", color="lightgrey", linewidth=0.6)
+    axes.legend(frameon=False, fontsize=13)
     open_frame(axes)
     enlarge_labels(axes)
+    axes.tick_params(labelsize=13)
     return figure

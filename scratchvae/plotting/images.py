@@ -32,7 +32,7 @@ from scratchvae.plotting.canvas import (
 
 
 def images(x: Any, image_shape: Sequence[int] | None = None, shades: Shades | None = None) -> Figure:
-    """Images in a square, row by row.   x, image_shape, shades: as at the top of this file
+    """Draws images in a square, row by row.   x, image_shape, shades: as at the top of this file
 
     Raises ShapeError for rows of another size than image_shape, and InputError for no rows, NaN and infinity.
     """
@@ -51,7 +51,7 @@ def samples(
     draws: bool = False,
     codes: Any = None,
 ) -> Figure:
-    """The means of p(x | z) for n samples z ~ p(z), or z of `codes`, a mixture by `sv.fit_codes`.
+    """Draws the means of p(x | z) for n samples z ~ p(z), or for z from `codes`, a mixture by `sv.fit_codes`.
 
     draws: draws x ~ p(x | z) instead of the means
     image_shape, shades: as at the top of this file
@@ -63,7 +63,7 @@ def samples(
 def reconstructions(
     model: Any, x: Any, n: int = 10, image_shape: Sequence[int] | None = None, shades: Shades | None = None
 ) -> Figure:
-    """The first n rows of x, and below each the mean of p(x | z) at the mean of q(z | x).
+    """Draws the first n rows of x, and below each the mean of p(x | z) at the mean of q(z | x).
 
     x, image_shape, shades: as at the top of this file
     """
@@ -75,8 +75,8 @@ def reconstructions(
     return figure
 
 
-def uncertainty(model: Any, x: Any, n: int = 12, shades: Shades | None = None) -> Figure:
-    """The first n images of x, and below each the mean and the standard deviation of p(x | z), z the mean of q(z | x).
+def uncertainty(model: Any, x: Any, n: int = 8, shades: Shades | None = None) -> Figure:
+    """Draws n images x, and below each the mean and standard deviation of p(x | z) at the mean of q(z | x).
 
     x: images (N, H, W, C); the standard deviation is the mean over the channels, dark where it is small. For a Gaussian
     likelihood whose decoder gives one for each pixel; raises InputError for another.
@@ -90,11 +90,13 @@ def uncertainty(model: Any, x: Any, n: int = 12, shades: Shades | None = None) -
     std = to_numpy(likelihood.std).mean(axis=-1)
     shades = shades or Shades.of(originals)
     cells = numpy.concatenate([shades.colours(pair), colormaps["magma"](std / std.max())[..., :3]])
-    figure = Figure(figsize=(0.9 * len(originals) + 2.2, 3.1), layout="constrained", dpi=150)
+    figure = Figure(figsize=(1.0 * len(originals) + 2.6, 3.3), layout="constrained", dpi=120)
     axes = figure.add_subplot()
-    show_rows(axes, cells, ["x", "mean of $p(x\\,|\\,z)$", "its std"], Shades())
+    show_rows(axes, cells, ["image $x$", "mean of $p(x\\,|\\,z)$", "standard\ndeviation"], Shades())
     write_note(axes, shades.note(pair))
-    scale = figure.colorbar(ScalarMappable(Normalize(0, std.max()), "magma"), ax=axes, fraction=0.02, pad=0.01)
+    scale = figure.colorbar(ScalarMappable(Normalize(0, std.max()), "magma"), ax=axes, fraction=0.03, pad=0.01)
+    scale.set_label("standard deviation", fontsize=12)
+    scale.ax.tick_params(labelsize=11)
     scale.outline.set_visible(False)
     return figure
 
@@ -102,7 +104,7 @@ def uncertainty(model: Any, x: Any, n: int = 12, shades: Shades | None = None) -
 def class_conditional(
     model: Any, n: int = 8, seed: int = 0, image_shape: Sequence[int] | None = None, shades: Shades | None = None
 ) -> Figure:
-    """The means of p(x | y, z) for n samples z ~ p(z), a row each, and every class y, a column each.
+    """Draws the means of p(x | y, z) with a row for each of n samples z ~ p(z), and a column for every class y.
 
     image_shape, shades: as at the top of this file.   Source: deck, "Class-conditional simulation".
     """
@@ -111,9 +113,12 @@ def class_conditional(
     y = asarray(numpy.tile(numpy.arange(n_classes), (n, 1)), model.device)
     means = to_numpy(model.decode(z[:, None].repeat(n_classes, axis=1), y).mean)
     pictures = as_images(means.reshape(n * n_classes, -1), image_shape)
-    figure = Figure(figsize=(0.6 * n_classes + 0.6, 0.6 * n + 0.4), layout="constrained", dpi=150)
-    axes = figure.add_subplot()
+    left, width, height = 0.45, 0.6 * n_classes + 0.55, 0.6 * n + 1.02  # inches
+    figure = Figure(figsize=(width, height), dpi=160)
+    place = (left / width, 0.4 / height, 0.6 * n_classes / width, 0.6 * n / height)
+    axes = figure.add_axes(place)
     show_classes(axes, pictures, n_classes, shades or shades_of_model(model))
+    axes.set_title("Mean of $p(x\\,|\\,y, z)$ for every class $y$", fontsize=13)
     axes.set_ylabel("one $z \\sim p(z)$ in each row")
     return figure
 
@@ -125,7 +130,7 @@ def analogies(
     image_shape: Sequence[int] | None = None,
     shades: Shades | None = None,
 ) -> Figure:
-    """Each row of x, and beside it the means of p(x | y, z) of every class y at the z that was inferred from it.
+    """Draws each row of x, and beside it the means of p(x | y, z) for every class y, at the z inferred from it.
 
     z is the mean of q(z | x, y) at the row's label, or without labels at its most probable class. x, image_shape,
     shades: as at the top of this file.
@@ -136,10 +141,16 @@ def analogies(
     sources = as_images(x, image_shape)
     n, shades = len(sources), shades or Shades.of(sources)
     means = to_numpy(model.analogies(asarray(x, model.device), labels))
-    figure = Figure(figsize=(0.6 * n_classes + 1.6, 0.6 * n + 0.7), layout="constrained", dpi=150)
-    left, right = figure.subplots(1, 2, width_ratios=(1, n_classes))
+    cell, edge, gap, above, below = 0.6, 0.1, 0.2, 0.62, 0.4  # inches
+    width, height = 2 * edge + gap + cell * (n_classes + 1), above + cell * n + below
+    figure = Figure(figsize=(width, height), dpi=160)
+    left, right = (
+        figure.add_axes((start / width, below / height, cell * columns / width, cell * n / height))
+        for start, columns in ((edge, 1), (edge + cell + gap, n_classes))
+    )
     show_sources(left, sources, shades)
     show_classes(right, as_images(means.reshape(n * n_classes, -1), sources.shape[1:]), n_classes, shades)
+    right.set_title("Mean of $p(x\\,|\\,y, z)$ for every class $y$, at the $z$ of the image $x$", fontsize=13)
     return figure
 
 

@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from scratchvae import latent_space
@@ -23,10 +21,13 @@ from scratchvae.autodiff import no_grad
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.plotting.canvas import (
+    CLASS_COLOURS,
+    NUMBERED,
     Shades,
     as_images,
     enlarge_labels,
     image_grid,
+    letters_on,
     numbers,
     shades_of_model,
     show,
@@ -40,7 +41,7 @@ MOST_CLASSES = 10 * len(MARKERS)
 
 
 def latent_grid(n: int) -> numpy.ndarray:
-    """z = F^-1((i + 1/2) / n), i = 0, ..., n - 1, along both axes: the middles of cells of equal prior probability.
+    """z = F^-1((i + 1/2) / n), i = 0, ..., n - 1, along both axes, the centres of cells of equal prior probability.
 
     F is the distribution function of Normal(0, 1). float32, (n, n, 2); z1 grows to the right, z2 upwards.
     """
@@ -53,7 +54,7 @@ def latent_grid(n: int) -> numpy.ndarray:
 def decoder_manifold(
     model: Any, image_shape: Sequence[int] | None = None, n: int = 20, shades: Shades | None = None
 ) -> Figure:
-    """The mean of p(x | z) for z on `latent_grid`: the whole of a 2-D latent space as the prior sees it.
+    """Draws the mean of p(x | z) over a grid of z, the whole 2-D latent space in proportion to the prior.
 
     Where the prior is not Normal(0, I) the grid is even instead, over where 98 % of the prior's draws lie in each unit.
 
@@ -89,7 +90,7 @@ def decoder_manifold(
 
 
 def _even_grid(model: Any, n: int) -> tuple[numpy.ndarray, tuple[float, float, float, float]]:
-    """The middles of n x n cells, as in `latent_grid`, and the borders of all: of 98 % of the prior's draws.
+    """Returns the centres of n x n equal cells, and the borders of the grid, which hold 98 % of the prior in each unit.
 
     float32, (n, n, 2); left, right, bottom, top
     """
@@ -100,7 +101,7 @@ def _even_grid(model: Any, n: int) -> tuple[numpy.ndarray, tuple[float, float, f
 
 
 def _draw_prior(axes: Axes, model: Any, n: int = 200) -> None:
-    """Lines of equal density p(z), around the densest regions that hold 50, 90 and 99 % of the prior's mass."""
+    """Draws contours of p(z) around the densest regions that hold 50, 90 and 99 % of the prior's mass."""
     draws = model.prior_draws(PRIOR_DRAWS)
     points = to_numpy(draws)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -120,7 +121,7 @@ def _draw_prior(axes: Axes, model: Any, n: int = 200) -> None:
 
 
 def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
-    """The means of q(z | x) of at most 5,000 rows, evenly chosen, coloured by label.
+    """Draws the means of q(z | x) of at most 5,000 rows, evenly chosen, coloured by label.
 
     Of more than two latent units the two whose means vary most are shown, and named on the axes. Labels are classes,
     each with a name near the median of its points, or where they are fractions or more than MOST_CLASSES different
@@ -145,7 +146,7 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
     figure = Figure(figsize=(7.2, 6.4), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     if labels is None:
-        axes.scatter(*means.T, s=5, color=colormaps["tab10"](0), alpha=0.7, linewidths=0)
+        axes.scatter(*means.T, s=5, color=CLASS_COLOURS[0], alpha=0.7, linewidths=0)
     else:
         labels = to_numpy(labels)
         if labels.shape != (len(x),):
@@ -165,7 +166,7 @@ def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
 
 
 def _scatter_labelled(axes: Axes, points: numpy.ndarray, labels: numpy.ndarray) -> None:
-    """Points (N, 2) in the colours of their labels, with a legend of classes, or a bar of numbers."""
+    """Draws points (N, 2) in the colours of their labels, with a legend of classes or a scale of numbers."""
     known = numpy.isfinite(labels) if labels.dtype.kind == "f" else numpy.ones(len(labels), dtype=bool)
     if not known.all():
         axes.scatter(*points[~known].T, s=5, color="lightgrey", linewidths=0, label="no label")
@@ -175,7 +176,7 @@ def _scatter_labelled(axes: Axes, points: numpy.ndarray, labels: numpy.ndarray) 
     classes = numpy.unique(labels)
     fractions = labels.dtype.kind == "f" and (labels != numpy.round(labels)).any()
     if fractions or (len(classes) > MOST_CLASSES and labels.dtype.kind in "iuf"):
-        shown = axes.scatter(*points.T, s=5, c=labels, cmap="viridis", linewidths=0)
+        shown = axes.scatter(*points.T, s=5, c=labels, cmap=NUMBERED, linewidths=0)
         axes.figure.colorbar(shown, ax=axes, label="label", shrink=0.8)
         return
     if len(classes) > MOST_CLASSES:
@@ -184,28 +185,31 @@ def _scatter_labelled(axes: Axes, points: numpy.ndarray, labels: numpy.ndarray) 
     names = [(name if len(name) <= 20 else f"{name[:19]}…").replace("$", "\\$") for name in names]
     groups = [points[labels == label] for label in classes]
     for i, (group, name) in enumerate(zip(groups, names, strict=True)):
-        look = {"color": colormaps["tab10"](i % 10), "marker": MARKERS[i // 10]}
-        axes.scatter(*group.T, s=5 if len(classes) <= 10 else 9, alpha=0.7, linewidths=0, label=name, **look)
+        look = {"color": CLASS_COLOURS[i % 10], "marker": MARKERS[i // 10]}
+        axes.scatter(*group.T, s=9, alpha=0.8, linewidths=0, label=name, **look)
     if len(classes) > 1 or not known.all():
         columns = max(1, math.ceil(len(classes) / 20))
         beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-        axes.legend(title="label", markerscale=4 if columns == 1 else 2.5, ncols=columns, frameon=False, **beside)
+        axes.legend(title="label", markerscale=3 if columns == 1 else 2.5, ncols=columns, frameon=False, **beside)
         axes.figure.set_figwidth(7.2 + 0.8 * (columns - 1))
     if len(classes) > 1:
         name_groups(axes, groups, names, inches=5)
 
 
-def name_groups(axes: Axes, groups: Sequence[numpy.ndarray], names: Sequence[str], inches: float) -> None:
-    """Write each name on the point of its group (N, 2) that is nearest to the median and covers no other name.
+def name_groups(
+    axes: Axes, groups: Sequence[numpy.ndarray], names: Sequence[str], inches: float, size: int = 16
+) -> None:
+    """Writes each name on the point of its group (N, 2) nearest to the median that covers no other name.
 
-    A name that has no such point is left to the legend. inches: the length of the axes.
+    It stands in a box of the group's colour. A name that has no such point is left to the legend. inches: the length
+    of the axes; size: of the letters in points, 11 if there are many names or long ones.
     """
-    size = 17 if len(groups) <= 10 and max(map(len, names)) <= 3 else 12
+    size, room = (size, 0.15) if len(groups) <= 10 and max(map(len, names)) <= 3 else (11, 0.05)
     inch = 1.1 * max(numpy.ptp(numpy.concatenate(groups), axis=0).max() / inches, 1e-6)  # in units of the data
     spots: list[numpy.ndarray] = []
     boxes: list[numpy.ndarray] = []
     for i, (points, name) in enumerate(zip(groups, names, strict=True)):
-        box = inch * size / 72 * numpy.array([0.75 * len(name), 1.1])
+        box = inch * size / 72 * (numpy.array([0.75 * len(name), 1.1]) + 2 * room)
         free = numpy.ones(len(points), dtype=bool)
         for spot, other in zip(spots, boxes, strict=True):
             free &= (abs(points - spot) > (box + other) / 2).any(axis=1)
@@ -213,8 +217,10 @@ def name_groups(axes: Axes, groups: Sequence[numpy.ndarray], names: Sequence[str
             distances = numpy.linalg.norm(points - numpy.median(points, axis=0), axis=1)
             spots.append(points[numpy.where(free, distances, numpy.inf).argmin()])
             boxes.append(box)
-            text = axes.text(*spots[-1], name, fontsize=size, weight="bold", ha="center", va="center")
-            text.set(color=colormaps["tab10"](i % 10), path_effects=[withStroke(linewidth=3, foreground="white")])
+            fill = CLASS_COLOURS[i % 10]
+            frame = {"boxstyle": f"round,pad={room}", "facecolor": fill, "edgecolor": "white"}
+            text = axes.text(*spots[-1], name, fontsize=size, weight="bold", ha="center", va="center", bbox=frame)
+            text.set_color(letters_on(fill))
 
 
 # ---- what lies along a way
@@ -228,7 +234,7 @@ def attribute_traversal(
     image_shape: Sequence[int] | None = None,
     shades: Shades | None = None,
 ) -> Figure:
-    """The mean of p(x | z + a v) for each direction v, a row each, by its name, and each amount a.
+    """Draws the mean of p(x | z + a v), with a named row for each direction v, and a column for each amount a.
 
     z: a point, (K,), of NumPy, as the directions, which `scratchvae.latent_space.mean_difference` finds. image_shape,
     shades: as at the top of this file.
@@ -251,7 +257,7 @@ def interpolation(
     image_shape: Sequence[int] | None = None,
     shades: Shades | None = None,
 ) -> Figure:
-    """The mean of p(x | z) from each start to its end, (P, K) of NumPy: along a line, and below it along an arc.
+    """Draws the mean of p(x | z) from each start to its end, (P, K): along a line, and below it along an arc.
 
     image_shape, shades: as at the top of this file. Raises what `spherical_interpolation` raises.
 
@@ -273,7 +279,7 @@ def unit_sweep(
     image_shape: Sequence[int] | None = None,
     shades: Shades | None = None,
 ) -> Figure:
-    """The mean of p(x | z) with one unit of z after another, a row each, at each of the values.
+    """Draws the mean of p(x | z) with one unit of z set to each of the values, one row per unit.
 
     z: a point, (K,), of NumPy. image_shape, shades: as at the top of this file.
     """
@@ -293,7 +299,7 @@ def _decoded_rows(
     image_shape: Sequence[int] | None,
     shades: Shades | None,
 ) -> Figure:
-    """Decoder means of rows of points, (T, K) each, with the name of each row on its left and of each column below."""
+    """Draws decoder means of rows of points, (T, K) each, with row names on the left and column names below."""
     if not rows or any(row.shape != (len(columns), model.latent_size) for row in rows):
         received = ", ".join(str(row.shape) for row in rows) or "none"
         raise ShapeError("rows of images", f"rows of {len(columns)} points of {model.latent_size} units", received)

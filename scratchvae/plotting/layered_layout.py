@@ -8,7 +8,10 @@ from itertools import combinations, pairwise
 
 import numpy
 
-GAP = 0.25  # between boxes of a row, in inches
+GAP = 0.2  # between boxes of a row, in inches
+PASSAGE = 0.05  # the width of an edge that passes a row, in inches
+BEND, PULL = 3, 0.01
+MIDDLE = "the line that nodes are near to"
 Key = Hashable
 Link = tuple[Key, Key]
 
@@ -16,17 +19,20 @@ Link = tuple[Key, Key]
 def layered_layout(
     edges: Sequence[Link], widths: Mapping[Key, float]
 ) -> tuple[dict[Key, float], dict[Key, int], list[list[Key]]]:
-    """The place of each node in inches, its row from above, and the places that each edge passes.
+    """Returns the position of each node in inches, its row from the top, and the positions that each edge passes.
 
     An edge that skips rows passes through a place of its own in each. Rows are ordered by the mean place of the
-    neighbours above, then below, and so on in turn; the order with the fewest crossings is kept.
+    neighbours above, then below, and so on in turn; the order with the fewest crossings is kept. In this order the
+    places are those with the smallest sum of horizontal lengths, in which an edge counts BEND times within rows that it
+    skips, so that it runs straight.
 
     Parameters
     ----------
     edges : (source, target), of a graph without circles
     widths : of all nodes, in inches
 
-    Source: Sugiyama, Tagawa & Toda, "Methods for visual understanding of hierarchical system structures" (1981).
+    Source: Sugiyama, Tagawa & Toda, "Methods for visual understanding of hierarchical system structures" (1981);
+    Gansner, Koutsofios, North & Vo, "A technique for drawing directed graphs" (1993), section 4.2, for the places.
     """
     row = _rows(edges, widths)
     chains = [[source, *((source, r) for r in range(row[source] + 1, row[target])), target] for source, target in edges]
@@ -42,15 +48,15 @@ def layered_layout(
     x: dict[Key, float] = dict.fromkeys(row, 0.0)
 
     def place(keys: list[Key], wanted: Mapping[Key, float]) -> None:
-        """Move x near to what is wanted, keeping the order and room for the boxes."""
-        room = numpy.array([widths.get(key, 0.1) + GAP for key in keys])
+        """Moves x towards the wanted positions, keeping the order and room for the boxes."""
+        room = numpy.array([widths.get(key, PASSAGE) + GAP for key in keys])
         offsets = numpy.cumsum(room) - room / 2
         free = numpy.array([wanted[key] for key in keys]) - offsets
         lowest, highest = numpy.maximum.accumulate(free), numpy.minimum.accumulate(free[::-1])[::-1]
         x.update(zip(keys, (lowest + highest) / 2 + offsets, strict=True))
 
-    def mean_place(key: Key, *sides: int) -> float:
-        places = [x[other] for side in sides for other in neighbours[side].get(key, [])]
+    def mean_place(key: Key, side: int) -> float:
+        places = [x[other] for other in neighbours[side].get(key, [])]
         return sum(places) / len(places) if places else x[key]
 
     for keys in rows:
@@ -64,14 +70,39 @@ def layered_layout(
             place(rows[r], wanted)
         if (crossings := _crossings(rows, links, row)) < fewest:
             best, fewest = [list(keys) for keys in rows], crossings
-    for sweep in range(300):
-        for keys in best if sweep % 2 else reversed(best):
-            place(keys, {key: mean_place(key, 0, 1) for key in keys})
-    return x, row, chains
+    return _shortest(best, links, widths), row, chains
+
+
+def _shortest(rows: Sequence[Sequence[Key]], links: Sequence[Link], widths: Mapping[Key, float]) -> dict[Key, float]:
+    """The places x that minimise the sum of w |x_a - x_b| over links (a, b), in the order of the rows and with gaps.
+
+    w is 1 between two nodes, BEND where an edge passes a row on one side, and BEND² on both. Of several solutions the
+    one is taken whose nodes are nearest to one vertical line: each node has a link to it too, with w = PULL. A linear
+    programme: the unknowns are x, and for each link a length that is at least x_a - x_b and x_b - x_a.
+    """
+    from scipy.optimize import linprog
+    from scipy.sparse import lil_array
+
+    keys = [MIDDLE, *(key for row in rows for key in row)]
+    index = {key: i for i, key in enumerate(keys)}
+    neighbours = [pair for row in rows for pair in pairwise(row)]
+    weights = [float(BEND ** sum(key not in widths for key in link)) for link in links] + [PULL] * len(widths)
+    links = [*links, *((key, MIDDLE) for key in widths)]
+    A = lil_array((2 * len(links) + len(neighbours), len(keys) + len(links)))
+    b = numpy.zeros(A.shape[0])
+    for i, (upper, lower) in enumerate(links):
+        for sign, row in ((1, 2 * i), (-1, 2 * i + 1)):
+            A[row, index[upper]], A[row, index[lower]], A[row, len(keys) + i] = sign, -sign, -1
+    for i, (left, right) in enumerate(neighbours, 2 * len(links)):
+        A[i, index[left]], A[i, index[right]] = 1, -1
+        b[i] = -(widths.get(left, PASSAGE) + widths.get(right, PASSAGE)) / 2 - GAP
+    cost = numpy.concatenate([numpy.zeros(len(keys)), weights])
+    solution = linprog(cost, A.tocsr(), b, bounds=(0, None), method="highs-ds")
+    return dict(zip(keys[1:], solution.x[1 : len(keys)].tolist(), strict=True))
 
 
 def _rows(edges: Sequence[Link], nodes: Mapping[Key, float]) -> dict[Key, int]:
-    """The length of the longest path from above to each node, or for a leaf the row above its first use."""
+    """Returns each node's longest path from the top, or for a leaf the row above its first use."""
     row: dict[Key, int] = dict.fromkeys(nodes, 0)
     while any(row[target] <= row[source] for source, target in edges):
         for source, target in edges:
@@ -82,7 +113,7 @@ def _rows(edges: Sequence[Link], nodes: Mapping[Key, float]) -> dict[Key, int]:
 
 
 def _crossings(rows: Sequence[Sequence[Key]], links: Sequence[Link], row: Mapping[Key, int]) -> int:
-    """The number of pairs of links between the same two rows that cross."""
+    """Returns the number of crossing pairs of links between the same two rows."""
     position = {key: i for keys in rows for i, key in enumerate(keys)}
     return sum(
         (position[a] - position[c]) * (position[b] - position[d]) < 0

@@ -12,49 +12,54 @@ from matplotlib.figure import Figure
 from scratchvae.backend import to_numpy
 from scratchvae.chemistry import why_invalid
 from scratchvae.errors import InputError
-from scratchvae.plotting.canvas import BLUE, GREY, enlarge_labels, numbers
+from scratchvae.plotting.canvas import BLUE, GREY, NUMBERED, enlarge_labels, numbers, open_frame
 from scratchvae.plotting.molecules import molecules
 
 MOST_POINTS = 2000  # of a scatter plot
 
 
 def molecule_samples(model: Any, n: int = 20, seed: int = 0) -> Figure:
-    """n strings of z ~ p(z), each with the first property that its z predicts; those that are no molecules as text."""
+    """Draws n strings from z ~ p(z), each with the first property predicted from z; invalid strings appear as text."""
     z = model.prior_draws(n, seed)
-    return molecules(model.write(z), _predictions(model, z))
+    title = "Strings decoded from $z \\sim p(z)$"
+    return molecules(model.write(z), _predictions(model, z), title=title)
 
 
 def molecule_reconstructions(model: Any, x: Sequence[str], n: int = 5) -> Figure:
-    """The first n of x, and below them the strings at the means of q(z | x)."""
+    """Draws the first n molecules of x, and below them the strings at the means of q(z | x)."""
     x = [str(each) for each in x[:n]]
     written = model.reconstruct(x)
     same = ["to the letter" if a == b else "" for a, b in zip(x, written, strict=True)]
-    return molecules([*x, *written], ["x"] * len(x) + same, columns=len(x))
+    title = "Molecules $x$, and the string at the mean of each $q(z\\,|\\,x)$ below it"
+    return molecules([*x, *written], ["$x$"] * len(x) + same, len(x), title)
 
 
-def molecule_interpolation(model: Any, pairs: Sequence[tuple[str, str]], n: int = 5) -> Figure:
-    """A row for each pair: the two molecules at its ends, and between them n strings along the arc of their z."""
+def molecule_interpolation(model: Any, pairs: Sequence[tuple[str, str]], n: int = 4) -> Figure:
+    """Draws, for each pair, the two molecules at the ends, and between them n strings along the arc of z."""
     if not pairs:
         raise InputError("molecule_interpolation", "at least one pair of molecules", "none")
     rows = [[start, *model.interpolate(start, end, n), end] for start, end in pairs]
-    captions = ["x", *[""] * n, "x"] * len(rows)
-    return molecules([each for row in rows for each in row], captions, columns=n + 2)
+    captions = ["$x$", *[""] * n, "$x$"] * len(rows)
+    title = "Two molecules $x$, and what is decoded on the arc between their codes"
+    return molecules([each for row in rows for each in row], captions, n + 2, title)
 
 
 def molecule_neighbours(
     model: Any, x: str, n: int = 14, draws: int = 400, spread: float = 0.5, seed: int = 0
 ) -> Figure:
-    """x, and the n molecules that are written most often of `draws` draws of z around its own, as `model.near` does.
+    """Draws x, and the n molecules written most often from `draws` samples of z around its code, by `model.near`.
 
     Each has its number of draws below it; strings that are no molecules are left out.
     """
     counts = Counter(each for each in model.near(x, draws, spread, seed) if why_invalid(each) is None)
     frequent = counts.most_common(n)
-    return molecules([x, *(each for each, _ in frequent)], ["x", *(f"{count} of {draws}" for _, count in frequent)])
+    captions = ["$x$", *(f"{count} of {draws}" for _, count in frequent)]
+    title = f"A molecule $x$, and the molecules decoded most often from {draws} draws around its code"
+    return molecules([x, *(each for each, _ in frequent)], captions, 5, title)
 
 
 def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
-    """The means of q(z | x), coloured by each property, on the plane in which the property varies most.
+    """Draws the means of q(z | x), coloured by each property, in the plane in which the property varies most.
 
     The horizontal axis is the direction w of least squares, t = w'z + b; the vertical one has the largest variance of
     those at right angles to w. At most 2,000 rows whose property is known are shown.
@@ -64,7 +69,7 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
     varied = varied_properties(properties)
     if not varied:
         raise InputError("latent_by_property", "a property with different values", ", ".join(properties) or "none")
-    figure = Figure(figsize=(5.4 * len(varied), 4.8), layout="constrained", dpi=150)
+    figure = Figure(figsize=(4.2 * len(varied), 4.6), layout="constrained", dpi=100)
     for axes, name in zip(figure.subplots(1, len(varied), squeeze=False)[0], varied, strict=True):
         rows = _known_rows(properties[name])
         t = numpy.asarray(properties[name])[rows]
@@ -73,17 +78,20 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
         w = numpy.linalg.lstsq(z, t - t.mean(), rcond=None)[0]
         w = w / (numpy.linalg.norm(w) or 1.0)
         second = numpy.linalg.svd(z - numpy.outer(z @ w, w), full_matrices=False)[2][0]
-        points = axes.scatter(z @ w, z @ second, c=t, s=6, cmap="viridis", linewidths=0)
-        figure.colorbar(points, ax=axes, label=name)
-        axes.set(xlabel=f"direction of {name}", ylabel="largest variance at right angles")
+        points = axes.scatter(z @ w, z @ second, c=t, s=6, cmap=NUMBERED, linewidths=0)
+        bar = figure.colorbar(points, ax=axes, location="bottom", aspect=30)
+        bar.set_label(name, fontsize=14)
+        bar.ax.tick_params(labelsize=12)
+        axes.set(xlabel=f"code along the direction of {name}", ylabel="code across it")
         if (z @ w).std() > 0:
-            axes.set_title(f"correlation {numpy.corrcoef(z @ w, t)[0, 1]:.2f}", fontsize=11)
+            axes.set_title(f"{name}: correlation {numpy.corrcoef(z @ w, t)[0, 1]:.2f}")
+        open_frame(axes)
         enlarge_labels(axes)
     return figure
 
 
 def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
-    """E[t | z] at the mean of q(z | x) against t, for each property that both have, of at most 2,000 known rows.
+    """Draws E[t | z] at the mean of q(z | x) against t for each common property, of at most 2,000 known rows.
 
     Raises InputError where there is none of which a value is known.
     """
@@ -107,12 +115,12 @@ def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]
 
 
 def varied_properties(properties: Mapping[str, Any]) -> list[str]:
-    """The names of those that have different known values."""
+    """Returns the names of the properties that have different known values."""
     return [name for name, t in properties.items() if len(numpy.unique(numpy.asarray(t)[numpy.isfinite(t)])) > 1]
 
 
 def _known_rows(t: Any) -> numpy.ndarray:
-    """At most 2,000 rows whose property is known, evenly chosen."""
+    """Selects at most 2,000 rows whose property is known, evenly chosen."""
     known = numpy.flatnonzero(numpy.isfinite(t))
     return known[:: -(-len(known) // MOST_POINTS)]
 

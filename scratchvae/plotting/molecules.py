@@ -25,13 +25,16 @@ from scratchvae.plotting.canvas import BLUE, GREEN, GREY, ORANGE
 COLOURS = {"N": BLUE, "O": ORANGE, "S": "#9A7D00", "P": "#CC79A7"} | dict.fromkeys(("F", "Cl", "Br", "I"), GREEN)
 """Element -> colour; all others are black."""
 
-CELL, HEIGHT, CAPTION = 2.3, 0.8, 0.12
-"""The width of a cell in inches, and in this width its height and that of a caption below it."""
+CELL, HEIGHT, WRITTEN, CAPTION, TITLE = 2.3, 0.8, 0.62, 0.12, 0.2
+"""The width of a cell in inches, and in this width: its greatest height, that of a string which is written out, of a
+caption below it, and of the title of the figure."""
 
-WIDEST, MARGIN = 8.0, 0.86
+CAPTION_SIZE = 13  # points
+
+WIDEST, MARGIN = 7.5, 0.92
 """How many bond lengths fit in a cell for the common scale; and which part of a cell a molecule fills at most."""
 
-LETTER, GAP, OFFSET = 0.46, 0.27, 0.17
+LETTER, GAP, OFFSET = 0.54, 0.3, 0.17
 """In bond lengths: the height of letters, the distance of a bond from the centre of a symbol, and between two lines."""
 
 SIDES = numpy.array([(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)])
@@ -41,8 +44,10 @@ CORNERS = numpy.array([(0.8, 0.6), (-0.8, 0.6), (0.8, -0.6), (-0.8, -0.6)])
 """Where its charge may stand."""
 
 
-def molecules(smiles: Sequence[str], captions: Sequence[str] | None = None, columns: int | None = None) -> Figure:
-    """Molecules row by row, each with its caption below.
+def molecules(
+    smiles: Sequence[str], captions: Sequence[str] | None = None, columns: int | None = None, title: str = ""
+) -> Figure:
+    """Draws molecules row by row, each with its caption below, and a title above all of them.
 
     A string that is no molecule, or one of more than 200 atoms, is written out with the reason.
 
@@ -56,33 +61,54 @@ def molecules(smiles: Sequence[str], captions: Sequence[str] | None = None, colu
     if captions is not None and len(captions) != len(smiles):
         raise InputError("molecules", f"{len(smiles)} captions, one for each molecule", str(len(captions)))
     columns = columns or min(5, math.ceil(math.sqrt(len(smiles))))
-    rows = math.ceil(len(smiles) / columns)
-    height = HEIGHT if captions is None else HEIGHT + CAPTION
-    figure = Figure(figsize=(CELL * columns, CELL * height * rows), dpi=150)
+    cells = [_cell(each) for each in smiles]
+    caption = 0.0 if captions is None else CAPTION
+    rows = [cells[k : k + columns] for k in range(0, len(cells), columns)]
+    heights = [max(height for _, height in row) for row in rows]
+    above = TITLE if title else 0.0
+    tops = above + numpy.cumsum([0.0, *(height + caption for height in heights)])
+    figure = Figure(figsize=(CELL * columns, CELL * tops[-1]), dpi=110)
     axes = figure.add_axes((0, 0, 1, 1))
-    for k, each in enumerate(smiles):
-        centre = numpy.array([k % columns + 0.5, -(k // columns) * height - HEIGHT / 2])
-        reason = why_invalid(each)
-        molecule = None if reason else read_smiles(each)
-        if molecule is None:
-            _write_out(axes, each, f"no molecule: {reason}", centre)
-        elif len(molecule.atoms) > MOST_ATOMS:
-            _write_out(axes, each, f"too large to be drawn: {len(molecule.atoms)} atoms", centre)
+    if title:
+        axes.text(columns / 2, -TITLE / 2, title, ha="center", va="center", fontsize=15)
+    for k, (molecule, _) in enumerate(cells):
+        row, x = k // columns, k % columns + 0.5
+        centre = numpy.array([x, -tops[row] - heights[row] / 2])
+        if isinstance(molecule, str):
+            _write_out(axes, smiles[k], molecule, centre)
         else:
             draw_molecule(axes, molecule, centre)
         if captions is not None:
-            axes.text(centre[0], centre[1] - (HEIGHT + CAPTION) / 2, captions[k], ha="center", va="center", fontsize=10)
-    axes.set(xlim=(0, columns), ylim=(-height * rows, 0), aspect="equal")
+            axes.text(x, -tops[row + 1] + caption / 2, captions[k], ha="center", va="center", fontsize=CAPTION_SIZE)
+    axes.set(xlim=(0, columns), ylim=(-tops[-1], 0), aspect="equal")
     axes.set_axis_off()
     return figure
 
 
-def draw_molecule(axes: Axes, molecule: Molecule, centre: numpy.ndarray) -> None:
-    """Draw one molecule around a centre, in a cell of width 1 that measures CELL inches."""
+def _cell(smiles: str) -> tuple[Molecule | str, float]:
+    """(a molecule, or why the string is not drawn; the height that it needs, in widths of a cell)"""
+    reason = why_invalid(smiles)
+    if reason:
+        return f"no molecule: {reason}", WRITTEN
+    molecule = read_smiles(smiles)
+    if len(molecule.atoms) > MOST_ATOMS:
+        return f"too large to be drawn: {len(molecule.atoms)} atoms", WRITTEN
+    xy, scale = _fitted(molecule)
+    return molecule, min(HEIGHT, float(numpy.ptp(xy[:, 1])) + 3 * LETTER * scale)
+
+
+def _fitted(molecule: Molecule) -> tuple[numpy.ndarray, float]:
+    """(places of the atoms around the origin, (atoms, 2); the length of a bond), in widths of a cell"""
     xy = coordinates(molecule)
     wide, high = numpy.ptp(xy, axis=0) + 2 * LETTER
     scale = MARGIN / max(wide, high / HEIGHT, WIDEST)
-    xy = centre + scale * xy
+    return scale * xy, scale
+
+
+def draw_molecule(axes: Axes, molecule: Molecule, centre: numpy.ndarray) -> None:
+    """Draw one molecule around a centre, in a cell of width 1 that measures CELL inches."""
+    xy, scale = _fitted(molecule)
+    xy = centre + xy
     labelled = [_has_label(molecule, number) for number in range(len(molecule.atoms))]
     lines, colours = [], []
     inside = _ring_centres(molecule, xy)
@@ -91,7 +117,7 @@ def draw_molecule(axes: Axes, molecule: Molecule, centre: numpy.ndarray) -> None
             middle = (start + end) / 2
             lines += [numpy.stack([start, middle]), numpy.stack([middle, end])]
             colours += [_colour(molecule.atoms[bond.i]), _colour(molecule.atoms[bond.j])]
-    width = 1.3 * min(1.0, scale * WIDEST / MARGIN)
+    width = 1.6 * min(1.0, scale * WIDEST / MARGIN)
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=width, capstyle="round", zorder=1))
     for number in range(len(molecule.atoms)):
         if labelled[number]:
@@ -108,7 +134,7 @@ def _colour(atom: Atom) -> str:
 
 
 def _ring_centres(molecule: Molecule, xy: numpy.ndarray) -> dict[frozenset[int], numpy.ndarray]:
-    """The middle of the ring that a bond lies in, the smallest where there are several, aromatic ones first."""
+    """Returns the centre of the ring of each ring bond; aromatic rings take precedence, then smaller ones."""
     centres: dict[frozenset[int], numpy.ndarray] = {}
     rings = smallest_rings(molecule)
     n_double = [sum(b.order == 2 and b.i in ring and b.j in ring for b in molecule.bonds) for ring in rings]
@@ -126,7 +152,7 @@ def _lines(
     inside: dict[frozenset[int], numpy.ndarray],
     scale: float,
 ) -> list[tuple[numpy.ndarray, numpy.ndarray]]:
-    """The lines of a bond, from the atom i to the atom j, shorter where these have labels."""
+    """Returns the lines of a bond from atom i to atom j, shortened next to labels."""
     start, end = xy[bond.i], xy[bond.j]
     along = (end - start) / max(float(numpy.hypot(*(end - start))), 1e-9)
     start = start + along * scale * _gap(molecule, bond.i, labelled, along)
@@ -156,7 +182,7 @@ def _gap(molecule: Molecule, number: int, labelled: Sequence[bool], along: numpy
 
 
 def _write_label(axes: Axes, molecule: Molecule, number: int, xy: numpy.ndarray, scale: float) -> None:
-    """Write the symbol at its place, the hydrogens on its freest side, and the charge at its freest corner."""
+    """Writes the symbol at its place, the hydrogens on its freest side, and the charge at its freest corner."""
     atom, here = molecule.atoms[number], xy[number]
     size = LETTER * scale * CELL * 72
     letter, wide = LETTER * scale, 0.3 * (len(atom.element) > 1)
@@ -187,15 +213,15 @@ def _unit(vector: numpy.ndarray) -> numpy.ndarray:
 
 
 def _freest(options: numpy.ndarray, taken: Sequence[numpy.ndarray], extra: Sequence[float]) -> numpy.ndarray:
-    """The direction among the options that is farthest from those taken, with something extra on each."""
+    """Returns the option farthest from the taken directions, where `extra` is a penalty for each option."""
     crowded = [max((float(option @ direction) for direction in taken), default=-1.0) for option in options]
     return options[int(numpy.argmin(numpy.array(crowded) + extra))]
 
 
 def _write_out(axes: Axes, smiles: str, reason: str, centre: numpy.ndarray) -> None:
-    """Write a string that is not drawn, and the reason, both in at most five lines."""
+    """Writes a string that cannot be drawn, and the reason, both in at most five lines."""
     shown = smiles if len(smiles) <= 120 else f"{smiles[:57]} ... {smiles[-57:]}"
-    text = "\n".join(textwrap.wrap(shown, 26)[:5] or ["(empty)"]).replace("$", r"\$")
-    why = "\n".join(textwrap.wrap(reason, 34)[:5]).replace("$", r"\$")
-    axes.text(centre[0], centre[1], text, ha="center", va="bottom", fontsize=8, family="monospace")
-    axes.text(centre[0], centre[1] - 0.04, why, ha="center", va="top", fontsize=7, color=GREY)
+    text = "\n".join(textwrap.wrap(shown, 20)[:5] or ["(empty)"]).replace("$", r"\$")
+    why = "\n".join(textwrap.wrap(reason, 26)[:5]).replace("$", r"\$")
+    axes.text(centre[0], centre[1], text, ha="center", va="bottom", fontsize=11, family="monospace")
+    axes.text(centre[0], centre[1] - 0.04, why, ha="center", va="top", fontsize=10, color=GREY)

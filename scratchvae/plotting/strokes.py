@@ -18,15 +18,16 @@ from matplotlib.figure import Figure
 from scratchvae.arrays import as_array
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.data import to_lines
-from scratchvae.errors import ShapeError
-from scratchvae.plotting.canvas import ORANGE, enlarge_labels
+from scratchvae.errors import InputError, ShapeError
+from scratchvae.plotting.canvas import CLASS_COLOURS, ORANGE, enlarge_labels, numbers, open_frame
 
+MOST_ENCODED, MOST_PLACED = 2000, 300  # of a latent space
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 MARGIN = 0.82  # of a cell's side, which the drawings fill
 
 
 def drawings(x: Any, prefix: Any = None) -> Figure:
-    """Sketches in a square, row by row; a prefix of all of them, (P, 5), in orange.
+    """Draws sketches in a square, row by row, with a prefix of all of them, (P, 5), in orange.
 
     x: (N, T, 5). Raises ShapeError for another shape.
     """
@@ -35,39 +36,46 @@ def drawings(x: Any, prefix: Any = None) -> Figure:
     rows = [lines[i : i + n] for i in range(0, len(lines), n)]
     beginnings = None if prefix is None else [[_begun(prefix)] * len(row) for row in rows]
     figure = Figure(figsize=(6.4, 6.4), layout="constrained", dpi=150)
-    _show(figure.add_subplot(), rows, beginnings=beginnings)
+    _show(figure.add_subplot(), rows, beginnings)
     return figure
 
 
 def sketch_samples(model: Any, n: int = 12, temperatures: Sequence[float] = TEMPERATURES, seed: int = 0) -> Figure:
-    """n sketches drawn at each of the temperatures, a row each, from the same z ~ p(z)."""
+    """Draws n sketches at each temperature, a row each, from the same z ~ p(z)."""
     rows = [_lines(model.sample(n, seed, temperature)) for temperature in temperatures]
-    return _figure(rows, [f"$\\tau = {temperature:g}$" for temperature in temperatures])
+    title = "What the decoder draws at temperature $\\tau$; one $z \\sim p(z)$ in each column"
+    return _figure(rows, title, _temperatures(temperatures))
 
 
 def sketch_reconstructions(
     model: Any, x: Any, n: int = 12, temperatures: Sequence[float] = (0.2, 0.5, 1.0), seed: int = 0
 ) -> Figure:
-    """The first n of x, and below them what the decoder draws from the mean of q(z | x) at each temperature."""
+    """Draws the first n of x in orange, and below them sketches from the means of q(z | x) at each temperature."""
     x = as_array("sketch_reconstructions", x)[:n]
     rows = [_lines(model.reconstruct(asarray(x, model.device), temperature, seed)) for temperature in temperatures]
-    return _figure([_lines(x), *rows], ["x", *(f"$\\tau = {temperature:g}$" for temperature in temperatures)])
+    drawn = _lines(x)
+    title = "Drawings $x$, and what the decoder draws from the mean of $q(z\\,|\\,x)$ at temperature $\\tau$"
+    names = ["x", *_temperatures(temperatures)]
+    nothing: list[Any] = [[] for _ in drawn]
+    return _figure([drawn, *rows], title, names, beginnings=[drawn, *[nothing] * len(rows)])
 
 
 def sketch_interpolations(
     model: Any, start: Any, end: Any, n: int = 10, temperature: float = 0.1, seed: int = 0
 ) -> Figure:
-    """A row for each pair: the two drawings at its ends, and between them n along the arc that joins their z."""
+    """Draws, for each pair, the two sketches at the ends, and between them n along the arc that joins their z."""
     start, end = (as_array("sketch_interpolations", x) for x in (start, end))
     between = model.interpolate(asarray(start, model.device), asarray(end, model.device), n, temperature, seed)
     rows = [[a, *_lines(x), b] for a, x, b in zip(_lines(start), between, _lines(end), strict=True)]
-    return _figure(rows, [""] * len(rows), inputs=(0, n + 1))
+    beginnings = [[row[0], *[[]] * n, row[-1]] for row in rows]
+    title = f"Two drawings (orange), and {n} on the arc between their codes, at temperature $\\tau = {temperature:g}$"
+    return _figure(rows, title, beginnings=beginnings)
 
 
 def sketch_completions(
     model: Any, prefixes: Sequence[Any], n: int = 9, temperature: float = 0.3, seed: int = 0
 ) -> Figure:
-    """A row for each prefix (P, 5): the prefix, and n drawings that begin with it. On the left, effective samples."""
+    """Draws a row for each prefix (P, 5): the prefix, n completions, and on the left the effective sample size."""
     rows, names, beginnings = [], [], []
     for prefix in prefixes:
         x, effective = model.complete(asarray(prefix, model.device), n, temperature=temperature, seed=seed)
@@ -75,11 +83,68 @@ def sketch_completions(
         rows.append([begun, *_lines(x)])
         beginnings.append([begun] * (n + 1))
         names.append(f"{effective:.0f}")
-    return _figure(rows, names, beginnings=beginnings)
+    title = f"A beginning (orange), completed {n} times at temperature $\\tau = {temperature:g}$"
+    return _figure(rows, title, names, "effective samples of $z$", beginnings)
+
+
+def sketch_latent(model: Any, x: Any, labels: Any = None, most: int = MOST_PLACED) -> Figure:
+    """Drawings at the means of their q(z | x), on the plane of the first two principal components of these means.
+
+    Of drawings that would cover each other the first is shown, and `most` at most. Labels are classes, a colour each;
+    without any, or with more classes than colours, drawings are black.
+
+    x: (N, T, 5). Raises InputError for fewer than two latent units, and ShapeError unless each row has its label.
+    """
+    x = as_array("sketch_latent", x)
+    if labels is not None and to_numpy(labels).shape != (len(x),):
+        expected = f"labels of shape ({len(x)},), one for each row"
+        raise ShapeError("sketch_latent", expected, str(to_numpy(labels).shape))
+    x, labels = x[:MOST_ENCODED], None if labels is None else to_numpy(labels)[:MOST_ENCODED]
+    means = numbers("sketch_latent", model.encode(asarray(x, model.device)).mean)
+    if means.shape[1] < 2:
+        raise InputError("sketch_latent", "at least two latent units", str(means.shape[1]))
+    centred = means - means.mean(axis=0)
+    _, spread, directions = numpy.linalg.svd(centred, full_matrices=False)
+    places, shares = centred @ directions[:2].T, spread[:2] ** 2 / (spread**2).sum()
+    shown, side = _apart(places, most)
+    figure = Figure(figsize=(8, 8), layout="constrained", dpi=125)
+    axes = figure.add_subplot()
+    colours = _colours(labels, len(x))
+    lines = _lines(x[shown])
+    boxes = [_box(each) for each in lines]
+    usual = float(numpy.quantile([(high - low).max() for low, high in boxes], 0.9)) or 1.0
+    for i, each, box in zip(shown, lines, boxes, strict=True):
+        placed = _placed(each, box, places[i] * [1, -1], usual, side)
+        axes.add_collection(_strokes([line * [1, -1] for line in placed], colours[i], 1.7))
+    axes.autoscale_view()
+    axes.set_aspect("equal", adjustable="datalim")
+    for axis, name, share in zip((axes.xaxis, axes.yaxis), ("first", "second"), shares, strict=True):
+        axis.set_label_text(f"{name} principal component of the codes ({100 * share:.0f} % of their variance)")
+    axes.set_title(f"{len(shown)} drawings at the means of their $q(z\\,|\\,x)$", fontsize=14)
+    open_frame(axes)
+    enlarge_labels(axes)
+    return figure
+
+
+def _colours(labels: Any, n: int) -> list[str]:
+    """A colour for each of n rows: black where there are no labels, or more classes than colours."""
+    if labels is None or len(numpy.unique(labels)) > len(CLASS_COLOURS):
+        return ["black"] * n
+    return [CLASS_COLOURS[k] for k in numpy.unique(labels, return_inverse=True)[1]]
+
+
+def _apart(places: numpy.ndarray, most: int) -> tuple[list[int], float]:
+    """(rows of places (N, 2) that are at least a side apart in one direction, the side): about `most` of them."""
+    side = float(numpy.ptp(places, axis=0).max()) / math.sqrt(2.5 * most) or 1.0
+    shown: list[int] = []
+    for i, place in enumerate(places):
+        if len(shown) < most and (abs(places[shown] - place).max(axis=1) >= side).all():
+            shown.append(i)
+    return shown, side
 
 
 def _begun(prefix: Any) -> list[numpy.ndarray]:
-    """The lines of a prefix (P, 5)."""
+    """Returns the lines of a prefix (P, 5)."""
     return _lines(numpy.concatenate([prefix, [[0, 0, 0, 0, 1]]])[None])[0]
 
 
@@ -90,19 +155,31 @@ def _lines(x: Any) -> list[list[numpy.ndarray]]:
     return to_lines(x)
 
 
-def _figure(rows: Sequence[Any], names: Sequence[str], inputs: Sequence[int] = (), beginnings: Any = None) -> Figure:
-    """Rows of drawings with their names; the columns of inputs, and what has been drawn before, in orange."""
-    left, width, height = (0.85 if any(names) else 0.1), 0.8 * len(rows[0]), 0.8 * len(rows)  # inches
-    figure = Figure(figsize=(left + width, height), dpi=150)
-    axes = figure.add_axes((left / (left + width), 0, width / (left + width), 1))
-    _show(axes, rows, inputs, beginnings)
-    axes.set_yticks(numpy.arange(len(rows)) + 0.5, names)
+def _temperatures(temperatures: Sequence[float]) -> list[str]:
+    return [f"$\\tau = {temperature:g}$" for temperature in temperatures]
+
+
+def _figure(
+    rows: Sequence[Any], title: str, names: Sequence[str] = (), names_are: str = "", beginnings: Any = None
+) -> Figure:
+    """Draws named rows of drawings below a title; the names have a title too, and given beginnings are orange."""
+    left, above = (1.2 if names_are else 0.95 if names else 0.1), 0.45  # inches
+    width, height = 0.8 * len(rows[0]), 0.8 * len(rows)
+    figure = Figure(figsize=(left + width, above + height), dpi=120)
+    place = (left / (left + width), 0, width / (left + width), height / (above + height))
+    axes = figure.add_axes(place)
+    _show(axes, rows, beginnings)
+    axes.set_yticks(numpy.arange(len(rows)) + 0.5 if names else [], names)
     enlarge_labels(axes)
+    axes.tick_params(labelsize=14)
+    axes.set_ylabel(names_are)
+    middle = (left + width / 2) / (left + width), 1 - 0.25 / (above + height)
+    figure.text(*middle, title, ha="center", va="center", fontsize=14)
     return figure
 
 
-def _show(axes: Axes, rows: Sequence[Any], inputs: Sequence[int] = (), beginnings: Any = None) -> None:
-    """Drawings in cells of side 1, the first row above."""
+def _show(axes: Axes, rows: Sequence[Any], beginnings: Any = None) -> None:
+    """Draws drawings in cells of side 1, the first row at the top."""
     boxes = [[_box(lines) for lines in row] for row in rows]
     extents = numpy.array([(high - low).max() for row in boxes for low, high in row])
     usual = float(numpy.quantile(extents, 0.9)) or 1.0
@@ -110,17 +187,27 @@ def _show(axes: Axes, rows: Sequence[Any], inputs: Sequence[int] = (), beginning
     orange: list[numpy.ndarray] = []
     for i, row in enumerate(rows):
         for j, lines in enumerate(row):
-            low, high = boxes[i][j]
-            size = MARGIN / max(usual, float((high - low).max()))
-            shift = numpy.array([j + 0.5, i + 0.5]) - size * (low + high) / 2
-            (orange if j in inputs else black).extend(size * line + shift for line in lines)
-            orange.extend(size * line + shift for line in (beginnings[i][j] if beginnings else ()))
-    black, orange = ([line if len(line) > 1 else line[[0, 0]] for line in lines] for lines in (black, orange))
-    for lines, colour in ((black, "black"), (orange, ORANGE)):
-        axes.add_collection(LineCollection(lines, colors=colour, linewidths=1.4, capstyle="round", joinstyle="round"))
+            centre = numpy.array([j + 0.5, i + 0.5])
+            black.extend(_placed(lines, boxes[i][j], centre, usual))
+            orange.extend(_placed(beginnings[i][j] if beginnings else (), boxes[i][j], centre, usual))
+    axes.add_collection(_strokes(black, "black", 1.6))
+    axes.add_collection(_strokes(orange, ORANGE, 2.0))
     axes.set(xlim=(0, max(map(len, rows))), ylim=(len(rows), 0), xticks=[], yticks=[], aspect="equal")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def _placed(lines: Sequence[Any], box: Any, centre: Any, usual: float, side: float = 1.0) -> list[numpy.ndarray]:
+    """Lines of a drawing with that box, moved to a centre; drawings of the usual extent fill MARGIN of a side."""
+    low, high = box
+    size = side * MARGIN / max(usual, float((high - low).max()))
+    return [size * (line - (low + high) / 2) + centre for line in lines]
+
+
+def _strokes(lines: Sequence[numpy.ndarray], colour: str, width: float) -> LineCollection:
+    """Lines, and dots where a line has one point, with round ends."""
+    lines = [line if len(line) > 1 else line[[0, 0]] for line in lines]
+    return LineCollection(lines, colors=colour, linewidths=width, capstyle="round", joinstyle="round")
 
 
 def _box(lines: Sequence[numpy.ndarray]) -> tuple[numpy.ndarray, numpy.ndarray]:

@@ -1260,7 +1260,7 @@ FAULTS_OF_GRU = {
     "the rows of a symbol averaged": (
         edited_pass(
             *("scatter_rows", "scatter_rows", "function"),
-            "y += (rows == index[part]).astype(x.dtype) @ x[part]",
+            "y += product((rows == index[part]).astype(x.dtype), x[part])",
             "y += (rows == index[part]) @ x[part] / (rows == index[part]).sum(axis=1, keepdims=True).clip(1)",
         ),
         "adjoint: gather_rows, scatter_rows",

@@ -68,7 +68,7 @@ def test_a_table_trains_without_naming_the_model(run, capsys):
     model = sv.load(run)
     assert isinstance(model, sv.TableVAE) and model.missing
     assert [column.kind for column in model.columns] == ["number", "count", "category", "category"]
-    assert {path.name for path in (run / "figures").iterdir()} == {"latent.png", "curves.png"}
+    assert {path.name for path in (run / "figures").iterdir()} == {"latent.png", "reconstructions.png", "curves.png"}
     assert main(["evaluate", str(run), "--importance-samples", "5"]) == 0
     out = capsys.readouterr().out
     assert "of the entries that are known" in out and "mean of 12" in out and "per record" in out

@@ -1,4 +1,4 @@
-"""What docs/tables.md shows runs, and its figures are those of the benchmark."""
+"""What docs/tables.md and docs/missing_data.md show runs, and their figures are those of the benchmark."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 from benchmarks import imputation
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs" / "tables.md").read_text()
+TEXT = "".join((ROOT / "docs" / name).read_text() for name in ("tables.md", "missing_data.md"))
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
 
 

@@ -223,6 +223,17 @@ def test_an_index_out_of_bounds_is_refused_on_every_device(device, wrong):
             ops.scatter_add(y, index, x.shape)
 
 
+def test_arrays_that_share_memory_are_told_apart(device):
+    xp = backend.device_module(device)
+    x, number = xp.zeros((2, 3)), xp.zeros(())
+    for other in (xp.zeros((2, 3)), number, number + 1, xp.zeros(0)):
+        assert not backend.shares_memory(x, other) and not backend.shares_memory(other, xp.zeros(()))
+    for other in (x, x[1], x.T, x[1, 2, ...]):
+        assert backend.shares_memory(x, other)
+    assert backend.shares_memory(number, number.reshape(1)) and backend.shares_memory(number, number)
+    assert not backend.shares_memory(x[:, ::2], x[:, 1::2])  # their bounds overlap
+
+
 # ---- what CuPy refuses, and what nobody refuses: the stand-in, and CuPy itself where it is
 
 REFUSED = {

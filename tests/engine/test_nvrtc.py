@@ -1,8 +1,10 @@
 """Every kernel text compiles with NVIDIA's own compiler, for GPUs of two generations. No GPU is needed."""
 
 import ctypes
+import os
 from functools import cache
 from importlib import import_module, metadata
+from pathlib import Path
 from pkgutil import walk_packages
 
 import pytest
@@ -48,8 +50,8 @@ def cuda_text(kernel, c_type):
         typedef {c_type} T;
         {kernel.preamble}
         extern "C" __global__ void {kernel.name}({", ".join(parameters)}, ptrdiff_t size) {{
-            const ptrdiff_t first = (ptrdiff_t)blockIdx.x * blockDim.x + threadIdx.x;
-            for (ptrdiff_t i = first; i < size; i += (ptrdiff_t)gridDim.x * blockDim.x) {{
+            const ptrdiff_t of_thread = (ptrdiff_t)blockIdx.x * blockDim.x + threadIdx.x;
+            for (ptrdiff_t i = of_thread; i < size; i += (ptrdiff_t)gridDim.x * blockDim.x) {{
                 {" ".join(entries)}
                 {kernel.text}
             }}
@@ -57,11 +59,11 @@ def cuda_text(kernel, c_type):
     """
 
 
-def compiled(text, architecture):
-    """(size of the program for this architecture, what the compiler says)"""
+def compiled(text, architecture, *further):
+    """(size of the program for this architecture, what the compiler says), with further options"""
     library, program, size = nvrtc(), ctypes.c_void_p(), ctypes.c_size_t()
     assert library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None) == 0
-    options = [f"--gpu-architecture={architecture}".encode(), b"-ftz=true"]
+    options = [f"--gpu-architecture={architecture}".encode(), b"-ftz=true", *(option.encode() for option in further)]
     status = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
     library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
@@ -85,6 +87,21 @@ def test_every_text_compiles(architecture, c_type):
     for kernel in every_kernel().values():
         size, log = compiled(cuda_text(kernel, c_type), architecture)
         assert size and not log, f"{kernel.name}: {log}"
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_every_text_that_cupy_made_compiles(architecture):
+    """Those in the folder SCRATCHVAE_CUDA_TEXTS, with the headers of SCRATCHVAE_CUDA_HEADERS; .ci/gpu keeps them."""
+    if "SCRATCHVAE_CUDA_TEXTS" not in os.environ:
+        pytest.skip("needs texts that CuPy made: .ci/gpu keeps them")
+    folders = os.environ["SCRATCHVAE_CUDA_HEADERS"].split(os.pathsep)
+    options = ["-std=c++17", "-pch", *(f"-I{folder}" for folder in folders)]
+    texts = {path.read_text(): path.name for path in Path(os.environ["SCRATCHVAE_CUDA_TEXTS"]).glob("*.cu")}
+    texts.pop("", None)  # CuPy asks for the version by one
+    assert len(texts) > 300 and any("philox_normal" in name for name in texts.values())
+    for text, name in texts.items():
+        size, log = compiled(text, architecture, *options)
+        assert size, f"{name}: {log}"
 
 
 def test_a_text_that_is_no_cuda_is_seen():

@@ -282,6 +282,7 @@ def test_a_model_prints_what_is_done_to_its_data():
     assert "keep 0.9" in repr(small(keep=0.9)) and "keep" not in repr(small())
 
 
+@pytest.mark.filterwarnings("ignore::scratchvae.capture.CaptureWarning")
 def test_on_another_device_it_is_the_same(x, gpu):
     """Terms, gradient, a run, drawings and a completion, with the same noise."""
     results = {}

@@ -85,7 +85,7 @@ def test_label_curve_has_every_methods_errors_and_intervals():
     m2, alone = (container.lines[0].get_xdata()[0] for container in axes.containers)
     assert m2 < alone  # so that their intervals stand side by side
     assert axes.get_xscale() == "log" and axes.get_ylim()[0] == 0
-    assert axes.get_xlabel() == "labels" and axes.get_ylabel() == "test error, percent"
+    assert axes.get_xlabel() == "training images with a label" and axes.get_ylabel() == "test error, percent"
     ticks = dict(zip(axes.get_xticks(), (label.get_text() for label in axes.get_xticklabels()), strict=True))
     assert ticks == {100: "100", 1000: "1,000"}
 

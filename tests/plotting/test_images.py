@@ -77,7 +77,7 @@ def test_uncertainty_shows_the_image_its_mean_and_its_standard_deviation(rng):
     model = sv.VAE.convolutional((4, 4, 3), 2, (2,), likelihood="gaussian", std="decoder")
     x = rng.random((5, 4, 4, 3), dtype=numpy.float32)
     axes, scale = plotting.uncertainty(model, x, n=3).axes
-    assert named_places(axes.yaxis) == {"x": 2.5, "mean of $p(x\\,|\\,z)$": 1.5, "its std": 0.5}
+    assert named_places(axes.yaxis) == {"image $x$": 2.5, "mean of $p(x\\,|\\,z)$": 1.5, "standard\ndeviation": 0.5}
     picture = axes.images[0].get_array()
     assert picture.shape == (12, 12, 3)
     numpy.testing.assert_allclose(picture[:4, 4:8], x[1], rtol=1e-6)
@@ -86,7 +86,7 @@ def test_uncertainty_shows_the_image_its_mean_and_its_standard_deviation(rng):
     std = likelihood.std.mean(axis=-1)
     expected = colormaps["magma"](numpy.concatenate(list(std), axis=1) / std.max())[..., :3]
     numpy.testing.assert_allclose(picture[8:], expected, atol=0.02)
-    assert scale.get_ylim() == pytest.approx((0, std.max()))
+    assert scale.get_ylim() == pytest.approx((0, std.max())) and scale.get_ylabel() == "standard deviation"
 
 
 def test_uncertainty_of_one_channel_has_the_polarity_of_the_data(rng):

@@ -7,6 +7,7 @@ import scratchvae as sv
 from scratchvae.chemistry import why_invalid
 from scratchvae.errors import InputError
 from scratchvae.plotting.molecule_vae import MOST_POINTS, varied_properties
+from scratchvae.plotting.molecules import CAPTION_SIZE
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ class Writing:
 
 def captions(figure):
     """Caption -> (column, row) of its cell, of texts of the size that captions have."""
-    texts = [text for text in figure.axes[0].texts if text.get_fontsize() == 10]
+    texts = [text for text in figure.axes[0].texts if text.get_fontsize() == CAPTION_SIZE]
     rows = sorted({text.get_position()[1] for text in texts}, reverse=True)
     return [(text.get_text(), int(text.get_position()[0]), rows.index(text.get_position()[1])) for text in texts]
 
@@ -62,7 +63,14 @@ def test_samples_have_the_first_property_that_z_predicts(model, plain):
 def test_reconstructions_stand_below_their_molecules():
     figure = sv.plotting.molecule_reconstructions(Writing("CCO", "CN", "CC"), ["CCO", "CC", "CC", "CCC"], n=3)
     assert figure.axes[0].get_xlim() == (0, 3)
-    expected = [("x", 0, 0), ("x", 1, 0), ("x", 2, 0), ("to the letter", 0, 1), ("", 1, 1), ("to the letter", 2, 1)]
+    expected = [
+        ("$x$", 0, 0),
+        ("$x$", 1, 0),
+        ("$x$", 2, 0),
+        ("to the letter", 0, 1),
+        ("", 1, 1),
+        ("to the letter", 2, 1),
+    ]
     assert captions(figure) == expected
 
 
@@ -70,7 +78,7 @@ def test_a_row_of_an_interpolation_has_its_molecules_at_its_ends():
     model = Writing("CN", "CF", "CO")
     figure = sv.plotting.molecule_interpolation(model, [("CCO", "CC"), ("C", "N")], n=3)
     assert model.asked == [("CCO", "CC", 3), ("C", "N", 3)] and figure.axes[0].get_xlim() == (0, 5)
-    assert [each[1:] for each in captions(figure) if each[0] == "x"] == [(0, 0), (4, 0), (0, 1), (4, 1)]
+    assert [each[1:] for each in captions(figure) if each[0] == "$x$"] == [(0, 0), (4, 0), (0, 1), (4, 1)]
     with pytest.raises(InputError, match="at least one pair of molecules, received none"):
         sv.plotting.molecule_interpolation(model, [])
 
@@ -79,7 +87,7 @@ def test_neighbours_are_counted_and_strings_that_are_no_molecules_left_out():
     model = Writing("CC", "C(", "CO", "CC", "C(", "C(", "CC", "CO", "CF")
     figure = sv.plotting.molecule_neighbours(model, "CCO", n=2, draws=9, spread=0.3, seed=7)
     assert model.asked == [("CCO", 9, 0.3, 7)] and why_invalid("C(")
-    assert [text for text, _, _ in captions(figure)] == ["x", "3 of 9", "2 of 9"]
+    assert [text for text, _, _ in captions(figure)] == ["$x$", "3 of 9", "2 of 9"]
 
 
 def test_the_latent_space_is_coloured_by_each_property(model, drawn):
@@ -87,15 +95,15 @@ def test_the_latent_space_is_coloured_by_each_property(model, drawn):
     t = {"logP": drawn.properties["logP"].copy(), "constant": numpy.ones(60), "unknown": numpy.full(60, numpy.nan)}
     t["logP"][:7] = numpy.nan
     figure = sv.plotting.latent_by_property(model, drawn.molecules, t)
-    (axes,) = [axes for axes in figure.axes if axes.get_xlabel()]
+    (axes,) = [axes for axes in figure.axes if axes.get_ylabel()]
     (points,) = axes.collections
-    assert axes.get_xlabel() == "direction of logP"
+    assert axes.get_xlabel() == "code along the direction of logP"
     numpy.testing.assert_array_equal(points.get_array(), t["logP"][7:])
     z, (u, v) = model.encode(drawn.molecules[7:]).mean.astype(float), points.get_offsets().T
     correlation = numpy.corrcoef(u, t["logP"][7:])[0, 1]
     rng = numpy.random.default_rng(0)
     assert all(abs(numpy.corrcoef(z @ w, t["logP"][7:])[0, 1]) <= correlation for w in rng.normal(size=(200, 3)))
-    assert axes.get_title() == f"correlation {correlation:.2f}"
+    assert axes.get_title() == f"logP: correlation {correlation:.2f}"
     centred = z - z.mean(axis=0)
     w = numpy.linalg.lstsq(centred, numpy.asarray(u), rcond=None)[0]
     second = numpy.linalg.lstsq(centred, numpy.asarray(v), rcond=None)[0]

@@ -8,7 +8,7 @@ import scratchvae as sv
 from scratchvae.chemistry import read_smiles
 from scratchvae.errors import InputError
 from scratchvae.plotting.canvas import BLUE, ORANGE
-from scratchvae.plotting.molecules import HEIGHT
+from scratchvae.plotting.molecules import HEIGHT, TITLE
 
 
 def labels(figure):
@@ -45,11 +45,9 @@ def test_lines_of_bonds():
 def test_the_second_line_of_a_ring_is_inside():
     figure = sv.plotting.molecules(["c1ccccc1"])
     points = numpy.concatenate(segments(figure))
-    radii = numpy.hypot(*(points - [0.5, -HEIGHT / 2]).T)
-    corners = radii.max()
-    inner = [
-        line for line in segments(figure) if numpy.hypot(*(line.mean(axis=0) - [0.5, -HEIGHT / 2])) < 0.75 * corners
-    ]
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    corners = numpy.hypot(*(points - middle).T).max()
+    inner = [line for line in segments(figure) if numpy.hypot(*(line.mean(axis=0) - middle)) < 0.75 * corners]
     assert len(inner) == 6  # three lines of two halves
 
 
@@ -78,6 +76,17 @@ def test_molecules_stay_in_their_cells_with_captions_below():
         assert (numpy.floor(line[:, 0]) == numpy.floor(line[0, 0])).all()
 
 
+def test_rows_are_as_high_as_their_molecules_and_a_title_stands_above():
+    chain, tall = "CCCCCC", "CC(C)(C)C(C)(C)C(C)(C)C(C)(C)C"
+    heights = [sv.plotting.molecules([each]).axes[0].get_ylim()[0] for each in (chain, tall)]
+    assert 0 > heights[0] > heights[1] >= -HEIGHT
+    both = sv.plotting.molecules([chain, tall], columns=1, title="two")
+    assert both.axes[0].get_ylim()[0] == pytest.approx(sum(heights) - TITLE)
+    assert labels(both)[0] == ("two", 0.5, -TITLE / 2)
+    for start, end in segments(both):
+        assert sum(heights) - TITLE <= min(start[1], end[1]) and max(start[1], end[1]) <= -TITLE
+
+
 def test_what_is_no_molecule_is_written_out():
     figure = sv.plotting.molecules(["c1cccc1", "CC", "$" * 300, ""])
     texts = [name for name, _, _ in labels(figure)]
@@ -87,7 +96,7 @@ def test_what_is_no_molecule_is_written_out():
     assert len(texts) == 6 and texts[4] == "(empty)" and max(map(len, texts)) < 250
     figure.canvas.draw()
     large = [name for name, _, _ in labels(sv.plotting.molecules(["C" * 4000]))]
-    assert large[1] == "too large to be drawn: 4000 atoms"
+    assert large[1].replace("\n", " ") == "too large to be drawn: 4000 atoms"
 
 
 def test_arguments():

@@ -1,11 +1,14 @@
 """Pictures of drawings: where the strokes are, in which colour, and what is asked of the model."""
 
+from itertools import combinations
+
 import numpy
 import pytest
+from matplotlib.colors import to_hex
 
 import scratchvae as sv
-from scratchvae.errors import ShapeError
-from scratchvae.plotting.canvas import ORANGE
+from scratchvae.errors import InputError, ShapeError
+from scratchvae.plotting.canvas import CLASS_COLOURS, ORANGE
 
 END_ROW = numpy.array([0, 0, 0, 0, 1], dtype=numpy.float32)
 
@@ -58,15 +61,20 @@ def test_rows_of_samples_and_reconstructions(model, x):
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["$\\tau = 0.2$", "$\\tau = 1$"]
     assert figure.axes[0].get_xlim() == (0, 3)
     figure = sv.plotting.sketch_reconstructions(model, x, n=4)
-    black, orange = strokes(figure)
-    originals = [line for line in black if line[0, 1] < 1]
-    assert len(originals) == sum(map(len, sv.data.to_lines(x[:4]))) and not orange
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "x",
+        *(f"$\\tau = {t}$" for t in (0.2, 0.5, 1)),
+    ]
+    _, orange = strokes(figure)
+    assert len(orange) == sum(map(len, sv.data.to_lines(x[:4]))) and all((line[:, 1] < 1).all() for line in orange)
 
 
 def test_the_ends_of_an_interpolation_are_the_inputs(model, x):
     black, orange = strokes(sv.plotting.sketch_interpolations(model, x[:2], x[2:4], n=3))
-    columns = [{int(line[0, 0]) for line in lines} for lines in (black, orange)]
-    assert columns[0] <= {1, 2, 3} and columns[1] == {0, 4}
+    ends = {0, 4}
+    assert {int(line[0, 0]) for line in orange} == ends
+    covered = {tuple(line.ravel()) for line in orange}
+    assert all(tuple(line.ravel()) in covered for line in black if int(line[0, 0]) in ends)
 
 
 def test_every_completion_shows_what_was_there_in_orange(model, x):
@@ -75,8 +83,67 @@ def test_every_completion_shows_what_was_there_in_orange(model, x):
     _, orange = strokes(figure)
     begun = [len(sv.data.to_lines(numpy.concatenate([p, END_ROW[None]])[None])[0]) for p in prefixes]
     assert len(orange) == 3 * sum(begun)
+    assert figure.axes[0].get_ylabel() == "effective samples of $z$"
     counts = [float(label.get_text()) for label in figure.axes[0].get_yticklabels()]
     assert all(1 <= count <= 400 for count in counts)
+
+
+class Coded:
+    """A model whose encoder has given means."""
+
+    device = "cpu"
+
+    def __init__(self, means):
+        self.means = means
+
+    def encode(self, x):
+        return sv.distributions.Normal(self.means[: len(x)], numpy.zeros_like(self.means[: len(x)]))
+
+
+@pytest.fixture
+def means(rng):
+    """Twelve means whose principal components are the third and the first unit."""
+    return (rng.standard_normal((12, 3)) * [2.0, 0.01, 5.0]).astype(numpy.float32)
+
+
+def test_drawings_stand_upright_at_their_codes(x, means):
+    """The middle of each drawing is its code on the two components of largest variance, whose shares are named."""
+    labels = numpy.arange(12) % 3
+    figure = sv.plotting.sketch_latent(Coded(means), x, labels, most=10_000)
+    (axes,) = figure.axes
+    drawn = [numpy.concatenate([path.vertices for path in lines.get_paths()]) for lines in axes.collections]
+    middles = numpy.array([(points.min(axis=0) + points.max(axis=0)) / 2 for points in drawn])
+    centred = means - means.mean(axis=0)
+    for i, k in combinations(range(12), 2):  # a plane keeps the distances of points that lie near it
+        distance = numpy.linalg.norm(centred[i] - centred[k])
+        assert numpy.linalg.norm(middles[i] - middles[k]) == pytest.approx(distance, abs=0.1)
+    assert abs(numpy.corrcoef(middles.T)[0, 1]) < 0.01 and middles[:, 0].std() > middles[:, 1].std()
+    share = numpy.linalg.svd(centred, compute_uv=False)[0] ** 2 / (centred**2).sum()
+    assert axes.get_xlabel() == f"first principal component of the codes ({100 * share:.0f} % of their variance)"
+    assert [to_hex(lines.get_color()[0]) for lines in axes.collections] == [CLASS_COLOURS[k] for k in labels]
+    first = sv.data.to_lines(x[:1])[0][0]
+    upwards = drawn[0][: len(first), 1]
+    assert numpy.corrcoef(upwards, -first[:, 1])[0, 1] > 0.999 and not axes.yaxis_inverted()
+
+
+def test_drawings_on_a_latent_plane_do_not_cover_each_other(x, means):
+    means[5] = means[2]
+    figure = sv.plotting.sketch_latent(Coded(means), x)
+    boxes = [lines.get_paths() for lines in figure.axes[0].collections]
+    spans = [numpy.concatenate([path.vertices for path in paths]) for paths in boxes]
+    middles = numpy.array([(points.min(axis=0) + points.max(axis=0)) / 2 for points in spans])
+    assert 2 <= len(middles) < 12
+    assert {to_hex(lines.get_color()[0]) for lines in figure.axes[0].collections} == {"#000000"}
+    widest = max(numpy.ptp(points, axis=0).max() for points in spans)
+    for a, b in combinations(middles, 2):
+        assert abs(a - b).max() > widest
+
+
+def test_a_latent_plane_needs_two_units_and_a_label_for_each_row(x, means):
+    with pytest.raises(InputError, match="sketch_latent: expected at least two latent units, received 1"):
+        sv.plotting.sketch_latent(Coded(means[:, :1]), x)
+    with pytest.raises(ShapeError, match=r"labels of shape \(12,\), one for each row, received \(3,\)"):
+        sv.plotting.sketch_latent(Coded(means), x, numpy.arange(3))
 
 
 def test_what_is_no_sketch_is_refused():

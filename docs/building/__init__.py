@@ -1,0 +1,1 @@
+"""What the documentation site is generated from: docstrings of the package and of the examples."""

@@ -1,0 +1,134 @@
+"""The steps of a training: each takes a minibatch, and moves the parameters along the gradient of its objective."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from scratchvae.autodiff import Tensor, grad
+from scratchvae.backend import array_module, to_numpy
+from scratchvae.capture import Capture, Plain, wanted
+from scratchvae.errors import InputError
+from scratchvae.noise import Noise
+from scratchvae.objectives import Objective
+from scratchvae.optim import Schedule, value_at
+from scratchvae.pixels import Pixels
+from scratchvae.ranks import Alone
+from scratchvae.run_directory import Run
+
+READ_EVERY = 50
+"""After how many steps the terms are looked at on a GPU."""
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss, a parameter or a score is not finite: training has stopped, and no checkpoint holds it."""
+
+
+class Steps:
+    """The steps of `fit`, which enters them: `steps(batch)` is the next one, whose number is run.step.
+
+    objective, n_samples, kl_weight : as in `fit`; the objective as an Objective
+    data : prepared, (N, ...); weights of the rows (N,), or None; both on the device of the model
+    seed : of the noise
+    own : whether the objective is one of the package's, and not the caller's
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        objective: Objective,
+        data: Any,
+        weights: Any,
+        seed: int,
+        n_samples: int,
+        kl_weight: float | Schedule,
+        world: Alone,
+        own: bool,
+    ) -> None:
+        self.run, self.objective, self.data, self.weights = run, objective, data, weights
+        self.seed, self.n_samples, self.kl_weight, self.world = seed, n_samples, kl_weight, world
+        self.device = run.model.device
+        self.latest = array_module(run.terms).zeros_like(run.terms[0])  # the terms of one step
+        together = self.device == "gpu" and world.size == 1 and wanted(own and _is_own(run.model))
+        self.capture = Capture(run.model.dtype) if together else Plain()
+
+    def __enter__(self) -> Steps:
+        self.capture.__enter__()
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self.capture.__exit__(*failure)
+
+    def __call__(self, batch: Sequence[Any]) -> None:
+        """One step. The numbers that change with it are computed here, in float64; all else on the device."""
+        run, i = self.run, self.run.step % len(self.run.terms)
+        kl_weight = value_at(self.kl_weight, run.step)
+        numbers = run.optimizer.next_coefficients()
+        self.capture(self._compute, run.step, (kl_weight, *numbers) if callable(self.kl_weight) else numbers, batch)
+        run.optimizer.mark_changed()
+        if self.device == "gpu":  # to read terms there is to wait for it
+            run.terms[i] = self.latest
+            if (i + 1) % READ_EVERY == 0 or i + 1 == len(run.terms):
+                self.check(i + 1)
+        run.step += 1
+
+    def _compute(self, words: Any, numbers: Sequence[Any], batch: Sequence[Any]) -> None:
+        """The objective of a minibatch, its terms, its gradient, and the update."""
+        run, objective = self.run, self.objective
+        scheduled = [numbers[0]] if callable(self.kl_weight) else []
+        kl_weight = scheduled[0] if scheduled else value_at(self.kl_weight, run.step)
+        noise = Noise(self.seed, run.step, self.device, training=True, words=words)
+        rows, others, weights, of_x, of_z = self.world.part(batch, self.weights, noise, run.model.dtype)
+        x = run.model.augment(run.model.prepare_batch(self.data[rows], of_x), of_x)
+        weighted = {} if weights is None else {"weights": weights}
+        value, means = objective.value(x, *others, of_z, self.n_samples, kl_weight, **weighted)
+        for j, name in enumerate(objective.terms):
+            term = means[name]
+            self.latest[j] = term.data if isinstance(term, Tensor) else term
+        self.world.add(self.latest)
+        if self.device == "cpu":  # before anything is spoilt
+            i = run.step % len(run.terms)
+            run.terms[i] = self.latest
+            self.check(i + 1)
+        grad(-value, run.optimizer.parameters, out=run.optimizer.gradients)
+        self.world.add(run.optimizer._gradient)
+        run.optimizer.apply(numbers[len(scheduled) :])
+
+    def check(self, n: int) -> None:
+        """Raise NonFiniteError for the first term that is not finite among those of this epoch's first n steps.
+
+        What has been looked at before is left out.
+        """
+        run, every = self.run, 1 if self.device == "cpu" else READ_EVERY
+        first = (n - 1) // every * every
+        bad = numpy.argwhere(~numpy.isfinite(to_numpy(run.terms[first:n])))
+        if len(bad):
+            step = run.step // len(run.terms) * len(run.terms) + first + bad[0][0]
+            outlook = f"{_scales_in_words(self.data)}{run.last_checkpoint()}"
+            raise NonFiniteError(f"step {step}: the {self.objective.terms[bad[0][1]]} is not finite; {outlook}")
+
+
+def _is_own(model: Any) -> bool:
+    """Whether one of the package's constructors made the model, of the package's networks, and it is unchanged."""
+    try:
+        made = model.configuration is not None
+    except (AttributeError, InputError):
+        return False
+    hidden = (callable(getattr(type(part), name, None)) for _, part in model.named_modules() for name in vars(part))
+    return made and not any(hidden)  # a method of the class is hidden by an attribute of the model
+
+
+def _scales_in_words(data: Any) -> str:
+    """A clause about columns whose standard deviation is above 100, and by how much others differ; else nothing."""
+    data = data[:1] if isinstance(data, Pixels) else data  # pixels have one scale
+    deviations = to_numpy(data).reshape(len(data), -1).std(axis=0, dtype=numpy.float64)
+    deviations = deviations[deviations > 0]
+    largest = deviations.max(initial=0)
+    if largest <= 100:
+        return ""
+    power = round(math.log10(largest / deviations.min()))
+    subject = f"the columns of the data differ in scale by 10^{power}" if power else f"the data vary by {largest:.0e}"
+    return f"{subject} (divide each column by its standard deviation); "

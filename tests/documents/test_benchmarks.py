@@ -20,6 +20,7 @@ from benchmarks import (
     completions,
     directions,
     faces,
+    few_labels,
     iwae,
     manifold,
     mnist,
@@ -144,7 +145,7 @@ def errors_of(results, row, labels):
 
 
 def test_jobs_of_the_semi_supervised_table_are_run_once(few_digits, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(reproduce, "STEPS", 60)
+    monkeypatch.setattr(few_labels, "STEPS", 60)
     options = ["--rows", "logistic regression", "nearest neighbour", "--labels", "20", "60", "--draws", "2"]
     results = reproduced(tmp_path, *options)
     assert len(results) == 8 and all(0 < job["error"] < 95 and job["device"] == "cpu" for job in results)
@@ -162,11 +163,11 @@ def test_jobs_of_the_semi_supervised_table_are_run_once(few_digits, tmp_path, mo
 
 
 def test_of_all_labels_the_steps_are_those_that_are_best_on_images_held_out(few_digits, monkeypatch):
-    monkeypatch.setattr(reproduce, "STEPS_OF_ALL", (1, 40))
-    found = reproduce.network(few_digits, 200, 0, None)
+    monkeypatch.setattr(few_labels, "STEPS_OF_ALL", (1, 40))
+    found = few_labels.network(few_digits, 200, 0, None)
     assert found["steps"] == 40 and found["held_out_errors"][0] > found["held_out_errors"][1]
     train, test = (sv.data.Dataset(part.images.reshape(-1, 784), part.labels) for part in few_digits)
-    assert found["error"] == reproduce.error_after(reproduce.steps_of_training(train, 0, (500,)), 40, test) < 50
+    assert found["error"] == few_labels.error_after(few_labels.steps_of_training(train, 0, (500,)), 40, test) < 50
 
 
 def test_the_nearest_neighbour_is_that_of_scikit_learn(few_digits):
@@ -176,7 +177,7 @@ def test_the_nearest_neighbour_is_that_of_scikit_learn(few_digits):
     rows = sv.data.label_subset(train.labels, 60, 1) >= 0
     known = KNeighborsClassifier(1).fit(train.images[rows].reshape(60, -1), train.labels[rows])
     expected = 100 - 100 * known.score(test.images.reshape(20, -1), test.labels)
-    assert reproduce.neighbour(few_digits, 60, 1, None)["error"] == pytest.approx(expected)
+    assert few_labels.nearest_neighbour(few_digits, 60, 1, None)["error"] == pytest.approx(expected)
 
 
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")

@@ -12,7 +12,7 @@ import pytest
 import scratchvae as sv
 
 sys.path.append(str(Path(__file__).parents[2]))
-from benchmarks import features, reproduce, stacked
+from benchmarks import features, few_labels, reproduce, stacked
 
 ROOT = Path(__file__).parents[2]
 SIZES = {"hidden": (30,), "latent_size": 3, "seed": 2}
@@ -99,7 +99,7 @@ def test_marks_settings_and_test_errors_share_their_runs(small, tmp_path, monkey
     for name, n_samples in (("m1+m2, convolutional", 0), ("m1+m2, convolutional, p", 4)):
         row = replace(
             reproduce.ROWS[name],
-            method=partial(reproduce.m1_m2, settings="small", n_samples=n_samples),
+            method=partial(few_labels.m1_m2, settings="small", n_samples=n_samples),
             settings="small",
         )
         monkeypatch.setitem(reproduce.ROWS, name, row)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scratchvae.errors import InputError
 
-parts = {"arguments", "harness", "jobs", "rows", "worker"}  # of others
+parts = {"arguments", "few_labels", "harness", "jobs", "rows", "worker"}  # of others
 names = sorted({path.stem for path in Path(__file__).parent.glob("[!_]*.py")} - parts)
 name, *arguments = sys.argv[1:] or [None]
 if name not in names:

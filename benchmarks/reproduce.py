@@ -13,7 +13,6 @@ the tables from the results so far, as the documents show them.
 from __future__ import annotations
 
 import argparse
-import shlex
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,8 +27,9 @@ import numpy
 from scipy.stats import t
 
 import scratchvae as sv
-from benchmarks import iwae, mnist
+from benchmarks import iwae, mnist, stacked
 from benchmarks.arguments import parser as options_of
+from benchmarks.few_labels import m1_m2, nearest_neighbour, network
 from benchmarks.jobs import Job, Results, arguments_of, command
 from scratchvae import plotting
 from scratchvae.cli import main as scratchvae
@@ -37,10 +37,8 @@ from scratchvae.run_files import read_history
 
 PROGRAM = "python -m benchmarks reproduce"
 N = 60_000
-LABELS, DRAWS, STEPS = (100, 600, 1000, 3000), 3, 3000
-BATCH_SIZES = {"m2": 50, "m1+m2": 100, "m1+m2, convolutional": 100}
-STEPS_OF_ALL = (6000, 12_000, 18_000)
-"""With all N labels: the number that is best on 10,000 training images that are held out."""
+LABELS, DRAWS = (100, 600, 1000, 3000), 3
+BATCH_SIZE = 50
 
 # ---- test errors with few labels
 
@@ -51,7 +49,8 @@ class Row:
 
     method : settings of `scratchvae train`, or a function of the data, the number of labels, the draw and the options
     alpha : of a number of labels; without it what `train` takes
-    first : settings of the M1 that the row is built on
+    settings : of M1+M2, a name in benchmarks/stacked.py
+    draws : of the labels, unless --draws says how many
     published : by the number of labels, with half of the 95 % interval where there is one
     """
 
@@ -60,71 +59,9 @@ class Row:
     labels: tuple[int, ...] = LABELS
     epochs: int = 60
     alpha: Callable[[int], float] | None = None
-    first: str = ""
+    settings: str = ""
+    draws: int = DRAWS
     published: dict[int, str] = field(default_factory=dict)
-
-
-def network(
-    data: Any, n_labels: int, draw: int, options: argparse.Namespace, hidden: tuple[int, ...] = (500,)
-) -> dict[str, Any]:
-    """A classifier 784-500-10 softplus, trained on the labelled images alone, by Adam 1e-3 in batches of 100."""
-    train, test = (sv.data.Dataset(part.images.reshape(-1, 784), part.labels) for part in data)
-    steps, held_out = STEPS, {}
-    if n_labels == len(train):
-        rows = sv.Noise(draw).permutation("held out", len(train))
-        fitted = steps_of_training(_part(train, rows[len(train) // 6 :]), draw, hidden)
-        held_out = {n: error_after(fitted, n, _part(train, rows[: len(train) // 6])) for n in STEPS_OF_ALL}
-        steps = min(held_out, key=held_out.get)
-    else:
-        train = _part(train, sv.data.label_subset(train.labels, n_labels, draw) >= 0)
-    found = {"steps": steps} | ({"held_out_errors": list(held_out.values())} if held_out else {})
-    return found | {"error": error_after(steps_of_training(train, draw, hidden), steps, test)}
-
-
-def _part(dataset: sv.data.Dataset, rows: numpy.ndarray) -> sv.data.Dataset:
-    return sv.data.Dataset(dataset.images[rows], dataset.labels[rows])
-
-
-def steps_of_training(
-    train: sv.data.Dataset, seed: int, hidden: tuple[int, ...]
-) -> Iterator[tuple[int, sv.models.Classifier]]:
-    """A classifier after one step, after two, and so on without end."""
-    classifier = sv.models.Classifier(sv.nn.MLP([784, *hidden, 10], sv.Noise(seed), "softplus"))
-    optimizer = sv.optim.Adam(classifier.parameters(), learning_rate=1e-3)
-    while True:
-        for rows in sv.data.minibatches(len(train), 100, sv.Noise(seed, optimizer.n_steps)):
-            loss = -sv.ops.mean(classifier(train.images[rows]).log_prob(train.labels[rows]))
-            sv.grad(loss, optimizer.parameters, out=optimizer.gradients)
-            optimizer.step()
-            yield optimizer.n_steps, classifier
-
-
-def error_after(fitted: Iterator[tuple[int, sv.models.Classifier]], steps: int, test: sv.data.Dataset) -> float:
-    """The error in percent of a classifier after n steps."""
-    classifier = next(classifier for step, classifier in fitted if step == steps)
-    with sv.no_grad():
-        return 100 * float((classifier(test.images).logits.argmax(axis=1) != test.labels).mean())
-
-
-def linear(data: Any, n_labels: int, draw: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Logistic regression, prior variance C = 1, on the active units of M1: the means of q(z1 | x)."""
-    train, test = data
-    first = sv.load(trained_first(ROWS["m1 + linear"].first, options) / "last.npz")
-    units = sv.active_units(first, train.images)
-    z1, test_z1 = (first.encode(part.images).mean[:, units] for part in data)
-    known = sv.data.label_subset(train.labels, n_labels, draw) >= 0
-    classifier = sv.linear.LogisticRegression().fit(z1[known], train.labels[known])
-    return {"units": len(units), "error": 100 * float((classifier.predict(test_z1) != test.labels).mean())}
-
-
-def neighbour(data: Any, n_labels: int, draw: int, options: argparse.Namespace) -> dict[str, Any]:
-    """The label of the nearest labelled image, by Euclidean distance of pixels."""
-    train, test = data
-    known = sv.data.label_subset(train.labels, n_labels, draw)
-    rows = numpy.flatnonzero(known >= 0)
-    x, y = train.images[rows].reshape(n_labels, -1), test.images.reshape(len(test), -1)
-    nearest = ((x * x).sum(axis=1) - 2 * y @ x.T).argmin(axis=1)  # but for |y|^2, which changes no order
-    return {"error": 100 * float((known[rows][nearest] != test.labels).mean())}
 
 
 def large_alpha(n_labels: int) -> float:
@@ -132,21 +69,24 @@ def large_alpha(n_labels: int) -> float:
     return 10 * N / n_labels
 
 
-M1 = (
-    "--data mnist --validation test --model mlp --latent 50 --hidden 500 500 --activation softplus --batch-size 200"
-    " --learning-rate 1e-3 --epochs 30 --seed 0"
-)
-CONVOLUTIONAL_M1 = (
-    "--data mnist --validation test --model conv --latent 50 --channels 16 32 --activation relu --batch-size 200"
-    " --learning-rate 2e-3 --learning-rate-decay 0.9 --epochs 12 --seed 0"
-)
-M2_ON_M1 = (
-    f"--model m1+m2 --latent 10 --hidden 500 --activation relu --batch-size {BATCH_SIZES['m1+m2']} --learning-rate 2e-3"
-)
 M2 = (
-    f"--model m2 --latent 5 --hidden 500 --activation relu --batch-size {BATCH_SIZES['m2']} --learning-rate 3e-3"
+    f"--model m2 --latent 5 --hidden 500 --activation relu --batch-size {BATCH_SIZE} --learning-rate 3e-3"
     " --learning-rate-decay 0.9 --kl-weight 4"
 )
+
+
+def _m1_m2(first: str, published: dict[int, str]) -> dict[str, Row]:
+    """The rows of M1+M2 on one M1: its classifier, and importance samples of the same model."""
+    settings = stacked.CHOSEN[first]
+    by_q = partial(m1_m2, settings=settings)
+    by_p = partial(m1_m2, settings=settings, n_samples=stacked.IMPORTANCE_SAMPLES)
+    title = f"M1+M2, {first} M1"
+    return {
+        f"m1+m2, {first}": Row(title, by_q, settings=settings, draws=5, published=published),
+        f"m1+m2, {first}, p": Row(f"{title}, by p(y given x)", by_p, settings=settings, draws=5),
+    }
+
+
 ROWS = {
     "m2": Row(
         "M2",
@@ -162,24 +102,8 @@ ROWS = {
         alpha=lambda n_labels: 0.0,
         published={100: "77.5", 600: "30.6", 1000: "24.4", 3000: "10.7"},
     ),
-    "m1+m2": Row(
-        "M1+M2, 11 units of a perceptron M1",
-        f"{M2_ON_M1} --learning-rate-decay 0.97",
-        (100,),
-        epochs=60,
-        alpha=large_alpha,
-        first=M1,
-        published={100: "3.33 ± 0.14", 600: "2.59", 1000: "2.40", 3000: "2.18"},
-    ),
-    "m1+m2, convolutional": Row(
-        "M1+M2, 42 units of a convolutional M1",
-        f"{M2_ON_M1} --learning-rate-decay 0.85",
-        (600, 1000, 3000),
-        epochs=12,
-        alpha=large_alpha,
-        first=CONVOLUTIONAL_M1,
-    ),
-    "m1 + linear": Row("logistic regression on 11 units of the perceptron M1", linear, first=M1),
+    **_m1_m2("perceptron", {100: "3.33 ± 0.14", 600: "2.59", 1000: "2.40", 3000: "2.18"}),
+    **_m1_m2("convolutional", {}),
     "network alone": Row(
         "a network 784-500-10 of labelled images alone",
         network,
@@ -187,7 +111,7 @@ ROWS = {
         published={100: "22.9", 600: "12.8", 1000: "11.4", 3000: "8.9"},
     ),
     "logistic regression": Row("logistic regression on pixels", partial(network, hidden=())),
-    "nearest neighbour": Row("nearest neighbour", neighbour),
+    "nearest neighbour": Row("nearest neighbour", nearest_neighbour),
 }
 """Published: Kingma et al. (2014), table 1, for M1+M2, whose M1 is of perceptrons, too, and Pyro's tutorial on M2, of
 50,000 training images."""
@@ -196,8 +120,8 @@ ROWS = {
 def error_job(name: str, n_labels: int, draw: int, epochs: int | None = None) -> Job:
     """One draw of a row."""
     row, job = ROWS[name], {"row": name, "labels": n_labels, "seed": draw}
-    if row.first:
-        job["m1"] = command("scratchvae train", shlex.split(row.first))
+    if row.settings:
+        job["settings"] = row.settings
     if callable(row.method):
         return job | {"command": command(PROGRAM, ["--rows", name, "--labels", n_labels, "--draws", draw + 1])}
     epochs = epochs or row.epochs
@@ -218,25 +142,16 @@ def error_job(name: str, n_labels: int, draw: int, epochs: int | None = None) ->
 
 
 def trained(job: Job, test: sv.data.Dataset, options: argparse.Namespace) -> dict[str, Any]:
-    """The figures of a command of `scratchvae train`, whose run is resumed if it is there; for m1+m2, with --m1.
+    """The figures of a command of `scratchvae train`, whose run is resumed if it is there.
 
     Its run directory is named by a checksum of its settings, too, so that another recipe does not go on with this run.
     """
     arguments, epochs = arguments_of(job["command"], "scratchvae train"), ["--epochs", str(job["epochs"])]
-    recipe = zlib.crc32(" ".join([*arguments[: -len(epochs)], job.get("m1", "")]).encode())
+    recipe = zlib.crc32(" ".join(arguments[: -len(epochs)]).encode())
     name = f"{job['row'].replace(', ', '-')}-{job['labels']}-{job['seed']}-{recipe:08x}".replace(" ", "-")
-    first = ROWS[job["row"]].first
-    first = ["--m1", str(trained_first(first, options))] if first else []
-    directory = _run([*arguments, *first], epochs, Path(options.runs) / name, options)
+    directory = _run(arguments, epochs, Path(options.runs) / name, options)
     error = sv.classification_error(sv.load(directory / "last.npz"), test.images, test.labels)
     return {"seconds": round(sum(read_history(directory)["seconds"]), 1), "error": 100 * error}
-
-
-def trained_first(settings: str, options: argparse.Namespace) -> Path:
-    """The run of an M1, which sees no label and is shared by all models on it; it is trained if it is not there."""
-    arguments = shlex.split(settings)
-    epochs = arguments[arguments.index("--epochs") :][:2]
-    return _run(arguments, epochs, Path(options.runs) / f"m1-{zlib.crc32(settings.encode()):08x}", options)
 
 
 def _run(arguments: list[str], epochs: list[str], directory: Path, options: argparse.Namespace) -> Path:
@@ -344,7 +259,7 @@ def jobs(name: str, options: argparse.Namespace) -> list[Job]:
     """The jobs of a row that are asked for."""
     if name in LIKELIHOODS:
         return LIKELIHOODS[name].jobs
-    draws = range(options.draws)
+    draws = range(options.draws or ROWS[name].draws)
     return [error_job(name, n, draw, options.epochs) for n in options.labels or ROWS[name].labels for draw in draws]
 
 
@@ -360,7 +275,7 @@ def main(arguments: list[str]) -> None:
     parser = options_of("reproduce", __doc__, "semi_supervised.json", "file of the results; others lie beside it")
     parser.add_argument("--rows", nargs="+", choices=[*ROWS, *LIKELIHOODS], default=[*ROWS, *LIKELIHOODS])
     parser.add_argument("--labels", nargs="+", type=int, help=f"default: {' '.join(map(str, LABELS))}")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="of the labelled images (default: %(default)s)")
+    parser.add_argument("--draws", type=int, help=f"of the labelled images (default: the row's, {DRAWS} or 5)")
     parser.add_argument("--epochs", type=int, help="of the commands of `scratchvae train` (default: the row's)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "gpu"], help="of the same (default: cpu)")
     parser.add_argument("--data-dir")
@@ -389,8 +304,6 @@ def measure(options: argparse.Namespace) -> None:
         for job in jobs(name, options):
             if results.of(job) is not None:
                 continue
-            if name in ROWS and ROWS[name].first:
-                trained_first(ROWS[name].first, options)  # here, so that no job counts its seconds
             if name in LIKELIHOODS:
                 benchmark = LIKELIHOODS[name].benchmark
                 print(job["command"], flush=True)
@@ -418,25 +331,18 @@ def projected_seconds(job: Job) -> float:
     """The time that the training of a job would take on this machine; 0 for short ones."""
     if job["row"] in iwae.ROWS:
         return seconds_of_iwae(job["row"]) * job["epochs"] * -(-N // iwae.BATCH_SIZE)
-    name = job["row"].removesuffix(", alpha 0")
-    if name in BATCH_SIZES:
-        steps = -(-(N - job["labels"]) // BATCH_SIZES[name])
-        return seconds_of_m2(name, min(BATCH_SIZES[name], job["labels"])) * job["epochs"] * steps
+    if job["row"].removesuffix(", alpha 0") == "m2":
+        steps = -(-(N - job["labels"]) // BATCH_SIZE)
+        return seconds_of_m2(min(BATCH_SIZE, job["labels"])) * job["epochs"] * steps
     return 0.0
 
 
 @cache
-def seconds_of_m2(name: str, n_labelled: int) -> float:
-    """A step of M2 or M1+M2, a batch of images besides the labelled ones, all of noise."""
-    if name == "m2":
-        model = sv.SemiSupervisedVAE.mlp(latent_size=5)
-    elif name == "m1+m2":
-        model = sv.StackedVAE.mlp(sv.VAE.mlp(latent_size=50, hidden=(500, 500)), range(11), latent_size=10)
-    else:
-        first = sv.VAE.convolutional(latent_size=50, channels=(16, 32))
-        model = sv.StackedVAE.mlp(first, range(42), latent_size=10)
+def seconds_of_m2(n_labelled: int) -> float:
+    """A step of M2, a batch of images besides the labelled ones, all of noise."""
+    model = sv.SemiSupervisedVAE.mlp(latent_size=5)
     rng = numpy.random.default_rng(0)
-    x = rng.random((n_labelled + BATCH_SIZES[name], *model.observed_shape), dtype=numpy.float32)
+    x = rng.random((n_labelled + BATCH_SIZE, *model.observed_shape), dtype=numpy.float32)
     y = rng.integers(10, size=n_labelled)
     labels = numpy.where(numpy.arange(N) < n_labelled, numpy.arange(N) % 10, -1)
     objective = sv.objectives.semi_supervised(model, labels)

@@ -20,6 +20,7 @@ from benchmarks import (
     completions,
     directions,
     faces,
+    few_labels,
     iwae,
     manifold,
     mnist,
@@ -144,7 +145,7 @@ def errors_of(results, row, labels):
 
 
 def test_jobs_of_the_semi_supervised_table_are_run_once(few_digits, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(reproduce, "STEPS", 60)
+    monkeypatch.setattr(few_labels, "STEPS", 60)
     options = ["--rows", "logistic regression", "nearest neighbour", "--labels", "20", "60", "--draws", "2"]
     results = reproduced(tmp_path, *options)
     assert len(results) == 8 and all(0 < job["error"] < 95 and job["device"] == "cpu" for job in results)
@@ -162,11 +163,11 @@ def test_jobs_of_the_semi_supervised_table_are_run_once(few_digits, tmp_path, mo
 
 
 def test_of_all_labels_the_steps_are_those_that_are_best_on_images_held_out(few_digits, monkeypatch):
-    monkeypatch.setattr(reproduce, "STEPS_OF_ALL", (1, 40))
-    found = reproduce.network(few_digits, 200, 0, None)
+    monkeypatch.setattr(few_labels, "STEPS_OF_ALL", (1, 40))
+    found = few_labels.network(few_digits, 200, 0, None)
     assert found["steps"] == 40 and found["held_out_errors"][0] > found["held_out_errors"][1]
     train, test = (sv.data.Dataset(part.images.reshape(-1, 784), part.labels) for part in few_digits)
-    assert found["error"] == reproduce.error_after(reproduce.steps_of_training(train, 0, (500,)), 40, test) < 50
+    assert found["error"] == few_labels.error_after(few_labels.steps_of_training(train, 0, (500,)), 40, test) < 50
 
 
 def test_the_nearest_neighbour_is_that_of_scikit_learn(few_digits):
@@ -176,7 +177,7 @@ def test_the_nearest_neighbour_is_that_of_scikit_learn(few_digits):
     rows = sv.data.label_subset(train.labels, 60, 1) >= 0
     known = KNeighborsClassifier(1).fit(train.images[rows].reshape(60, -1), train.labels[rows])
     expected = 100 - 100 * known.score(test.images.reshape(20, -1), test.labels)
-    assert reproduce.neighbour(few_digits, 60, 1, None)["error"] == pytest.approx(expected)
+    assert few_labels.nearest_neighbour(few_digits, 60, 1, None)["error"] == pytest.approx(expected)
 
 
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
@@ -208,7 +209,7 @@ def test_another_recipe_is_another_job_and_does_not_go_on_with_the_old_run(few_d
     assert "--resume" not in capsys.readouterr().out and len(list((tmp_path / "runs").iterdir())) == 2
 
 
-@pytest.mark.parametrize("name", ["m2", "m2, alpha 0", "m1+m2", "m1+m2, convolutional"])
+@pytest.mark.parametrize("name", ["m2", "m2, alpha 0"])
 def test_what_a_job_would_take(name, monkeypatch):
     """Its epochs of the N - N^s images without a label, in the batches of its command, by the time of a step."""
     monkeypatch.setattr(reproduce, "_seconds", lambda model, objective: 2.0 + 0 * float(objective(sv.Noise(0))[0].data))
@@ -218,28 +219,6 @@ def test_what_a_job_would_take(name, monkeypatch):
     steps = math.ceil(59_400 / int(words[words.index("--batch-size") + 1]))
     assert reproduce.projected_seconds(job) == 2 * steps * int(words[words.index("--epochs") + 1])
     reproduce.seconds_of_m2.cache_clear()
-
-
-def test_one_m1_serves_all_that_is_built_on_it(few_digits, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("scratchvae.cli.train.draw_all", lambda *_: None)
-    first, on_first = (
-        "--data mnist --validation test --model mlp --hidden 8 --latent 3 --epochs 2",
-        "--model m1+m2 --latent 2 --hidden 5",
-    )
-    for name, changed in (("m1+m2", {"method": on_first, "epochs": 1}), ("m1 + linear", {})):
-        monkeypatch.setitem(reproduce.ROWS, name, replace(reproduce.ROWS[name], first=first, **changed))
-    options = ["--rows", "m1 + linear", "m1+m2", "--labels", "20", "--draws", "2"]
-    results = reproduced(tmp_path, *options)
-    assert [result["row"] for result in results] == ["m1 + linear"] * 2 + ["m1+m2"] * 2
-    assert all(0 < result["error"] < 95 for result in results) and "--m1" not in results[-1]["command"]
-    (first,) = (tmp_path / "runs").glob("m1-*")
-    assert capsys.readouterr().out.count("--model mlp") == 1
-    train, test = few_digits
-    m1 = sv.load(first / "last.npz")
-    known, units = sv.data.label_subset(train.labels, 20, 1) >= 0, sv.active_units(m1, train.images)
-    classifier = sv.linear.LogisticRegression().fit(m1.encode(train.images[known]).mean[:, units], train.labels[known])
-    expected = 100 - 100 * classifier.score(m1.encode(test.images).mean[:, units], test.labels)
-    assert results[1]["error"] == pytest.approx(expected) and results[1]["units"] == len(units)
 
 
 def test_a_job_of_the_likelihoods_is_one_of_its_benchmark(few_digits, tmp_path, monkeypatch, capsys):

@@ -26,6 +26,7 @@ from scratchvae.nn import ConvolutionalNetwork
 from scratchvae.plotting.canvas import show_rows
 
 AMOUNTS = (0.5, 1.0, 1.5, 2.0)
+AMOUNTS_SHOWN = (0.5, 1.0)  # by the picture: v is the distance between the two means
 SHOWN = ("smiling", "long_hair")
 """What the test face of the picture has, or the one that comes nearest to that."""
 
@@ -89,9 +90,12 @@ def moved_face(model: sv.VAE, z: numpy.ndarray, directions: dict[str, numpy.ndar
 
     directions, has: by attribute, v, and whether the face of z has it, so that -v takes it away.
     """
-    amounts = numpy.array([0, *AMOUNTS[:3:2]], dtype=numpy.float32)
-    columns = ["$z$", *(f"$z \\pm {amount:g}\\,v$" for amount in AMOUNTS[:3:2])]
-    figure = Figure(figsize=(10, 0.6 + 1.25 * -(-len(directions) // 2)), layout="constrained", dpi=100)
+    amounts = numpy.array([0, *AMOUNTS_SHOWN], dtype=numpy.float32)
+    columns = ["$z$", *(f"$z \\pm {amount:g}\\,v$" for amount in AMOUNTS_SHOWN)]
+    figure = Figure(figsize=(10, 1.1 + 1.15 * -(-len(directions) // 2)), layout="constrained", dpi=130)
+    figure.suptitle(
+        "A test face, moved along the direction $v$ that adds (+) or removes (\u2212) an attribute", fontsize=14
+    )
     every = list(directions)
     half = -(-len(every) // 2)
     for axes, names in zip(figure.subplots(1, 2), (every[:half], every[half:]), strict=True):

@@ -142,7 +142,7 @@ def main() -> None:
                 print(line + ", ".join(f"{way} {area:.3f}" for way, area in areas.items()))
             if own == SHOWN:
                 for way in ("ELBO", "with its PNG") if likelihood == "Bernoulli" else ("ELBO",):
-                    title = f"{likelihood} ELBO" + (f", {way}" if way != "ELBO" else "")
+                    title = f"{likelihood} ELBO" + (" + size of the PNG file" if way != "ELBO" else "")
                     shown[title] = {name: scores[name][way] for name in (own, *SETS)}
     names = list(next(iter(shown.values())))
     areas = {way: {name: auc(of[SHOWN], of[name]) for name in names if name != SHOWN} for way, of in shown.items()}

@@ -11,7 +11,7 @@ Source: deck, "MNIST: latent space comparison".
 Pictures
 --------
 latent_comparison.png : python examples/latent_sizes.py
-    Samples of VAEs with 2, 5, 10, 20 and 50 latent units.
+    Samples of VAEs with 2, 5, 10 and 20 latent units.
 latent_size_curve.png : python examples/latent_sizes.py
     log p(x), the ELBO and the active units by the number of latent units.
 """

@@ -20,11 +20,13 @@ def anomalies(images: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]]
     scores : for each of three ways, by name, the scores of every set by name, (N,)
     areas : for each way, by name, the AUC of every other set: how probably its images score lower
     """
-    figure = Figure(figsize=(12, 7.2), layout="constrained", dpi=80)
+    own = next(iter(images))
+    figure = Figure(figsize=(11, 7.4), layout="constrained", dpi=120)
+    figure.suptitle(f"How usual does a VAE of {own} find images of other kinds?", fontsize=15)
     panels = figure.subplots(2, 2).ravel()
     pictures = numpy.concatenate(list(images.values()))
     show_rows(panels[0], pictures, list(images), Shades.of(pictures))
-    panels[0].set_title(f"Trained on {next(iter(images))}", fontsize=13)
+    panels[0].set_title(f"Test images; the model was trained on {own}", fontsize=13)
     for axes, (way, of_sets) in zip(panels[1:], scores.items(), strict=True):
         parts = [numpy.asarray(part) for part in of_sets.values()]
         low = min(float(numpy.quantile(part, 0.01)) for part in parts)
@@ -33,10 +35,11 @@ def anomalies(images: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]]
         for name, part, color in zip(of_sets, parts, (BLUE, ORANGE, GREEN), strict=True):
             label = f"{name}: AUC {areas[way][name]:.2f}" if name in areas[way] else name
             inside = numpy.clip(part, low, high)  # what is lower or higher is counted in the outermost bins
-            axes.hist(inside, bins, histtype="stepfilled", alpha=0.6, color=color, label=label)
+            look = {"facecolor": (color, 0.4), "edgecolor": color, "linewidth": 1.5}
+            axes.hist(inside, bins, histtype="stepfilled", label=label, **look)
         axes.set(xlabel="nats per image; the higher, the more usual", ylabel="test images")
-        axes.set_title(way, fontsize=13)
-        axes.legend(frameon=False, fontsize=11)
+        axes.set_title(f"Score: {way}", fontsize=13)
+        axes.legend(frameon=False, fontsize=12)
         open_frame(axes)
         enlarge_labels(axes)
     return figure

@@ -21,18 +21,19 @@ from scratchvae.plotting.canvas import (
 )
 
 
-def latent_comparison(models: Mapping[int, Any], x: Any, n: int = 100, seed: int = 0) -> Figure:
+def latent_comparison(models: Mapping[int, Any], x: Any, n: int = 64, seed: int = 0) -> Figure:
     """Samples of models by their number of latent units, "(a) 2-D latent space" and so on.
 
     x: the images that they learned from, (N, H, W, C).
     Source: deck, "MNIST: latent space comparison".
     """
     shades = Shades.of(x)
-    figure = Figure(figsize=(3.3 * len(models), 3.7), layout="constrained", dpi=100)
+    figure = Figure(figsize=(3.1 * len(models), 3.8), layout="constrained", dpi=120)
+    figure.suptitle("Means of $p(x\\,|\\,z)$ for $z \\sim p(z)$, by the size of the latent space", fontsize=16)
     panels = figure.subplots(1, len(models), squeeze=False)[0]
     for i, (axes, (latent_size, model)) in enumerate(zip(panels, models.items(), strict=True)):
         show_square(axes, as_images(model.sample(n, seed), x.shape[1:]), shades)
-        axes.set_xlabel(f"({chr(ord('a') + i)}) {latent_size}-D latent space", fontsize=14, labelpad=8)
+        axes.set_xlabel(f"({chr(ord('a') + i)}) {latent_size}-D latent space", fontsize=15, labelpad=8)
     return figure
 
 
@@ -44,7 +45,8 @@ def latent_size_curve(results: Sequence[Mapping[str, float]]) -> Figure:
     results = sorted(results, key=lambda row: row["latent_size"])
     column = {name: numpy.array([row[name] for row in results]) for name in results[0]}
     sizes = column["latent_size"]
-    figure = Figure(figsize=(12.5, 4.2), layout="constrained", dpi=100)
+    figure = Figure(figsize=(12, 4.6), layout="constrained", dpi=120)
+    figure.suptitle("How big should the latent space be?", fontsize=16)
     bounds, divergence, active = figure.subplots(1, 3)
 
     log_px, error = column["log_likelihood"], column["log_likelihood_standard_error"]

@@ -164,7 +164,8 @@ def _figure(
 ) -> Figure:
     """Draws named rows of drawings below a title; the names have a title too, and given beginnings are orange."""
     left, above = (1.2 if names_are else 0.95 if names else 0.1), 0.45  # inches
-    width, height = 0.8 * len(rows[0]), 0.8 * len(rows)
+    side = min(max(0.8, 8 / len(rows[0])), 1.6)  # of a cell: few drawings are larger ones
+    width, height = max(side * len(rows[0]), 7.4), side * len(rows)  # a title is 7.3 inches long
     figure = Figure(figsize=(left + width, above + height), dpi=120)
     place = (left / (left + width), 0, width / (left + width), height / (above + height))
     axes = figure.add_axes(place)
@@ -190,8 +191,10 @@ def _show(axes: Axes, rows: Sequence[Any], beginnings: Any = None) -> None:
             centre = numpy.array([j + 0.5, i + 0.5])
             black.extend(_placed(lines, boxes[i][j], centre, usual))
             orange.extend(_placed(beginnings[i][j] if beginnings else (), boxes[i][j], centre, usual))
-    axes.add_collection(_strokes(black, "black", 1.6))
-    axes.add_collection(_strokes(orange, ORANGE, 2.0))
+    n_points = numpy.mean([sum(map(len, lines)) for row in rows for lines in row])
+    width = min(max(0.9, 1.6 * math.sqrt(60 / max(1.0, n_points))), 1.6)  # so that loops stay open
+    axes.add_collection(_strokes(black, "black", width))
+    axes.add_collection(_strokes(orange, ORANGE, 1.25 * width))
     axes.set(xlim=(0, max(map(len, rows))), ylim=(len(rows), 0), xticks=[], yticks=[], aspect="equal")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -216,6 +216,7 @@ def result(case, threads, times, losses=(3.0, 2.0)):
     row = {"10th percentile": 0.5, "90th percentile": 100.0, "rounds": rounds}
     return {
         "case": case,
+        "what": f"{case}, batch 16",
         "threads": threads,
         "busy": False,
         "peers": {k: row | {"milliseconds": v} for k, v in times.items()},
@@ -234,10 +235,14 @@ def test_pictures_have_the_lines_of_the_results(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert [Path(line).name for line in out.splitlines()] == ["batch.png", "nats.png", "threads.png"]
     assert "nothing in step.json for width.png" in err
-    (axes,) = plots.growth(results, "batch", "rows").axes
+    figure = plots.growth(results, "batch", "rows", "By rows")
+    (axes,) = figure.axes
+    assert figure.get_suptitle() == "By rows"
+    assert axes.get_legend_handles_labels()[1] == ["scratchvae", "PyTorch"]
     assert [line.get_xydata().tolist() for line, *_ in axes.containers] == [[[16, 16], [32, 32]], [[16, 32], [32, 64]]]
     assert [axes.get_title() for axes in plots.nats(results).axes] == ["1 thread", "2 threads"]
     assert plots.nats(results).axes[0].lines[0].get_xydata().tolist() == [[1, 3], [2, 2]]
+    assert plots.threads(results).axes[0].get_title() == "nats"
     assert plots.threads(results).axes[0].lines[0].get_xydata().tolist() == [[1, 1], [2, 1]]
     with pytest.raises(DataError, match="expected results of batch, width or nats, or of several threads"):
         plots.main([str(tmp_path / "none.json")])

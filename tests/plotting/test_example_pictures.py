@@ -130,6 +130,7 @@ def test_latent_planes(rng):
 def test_latent_comparison_has_the_samples_and_captions_of_the_deck(rng):
     models = {k: sv.VAE.mlp(12, k, hidden=(6,), seed=k) for k in (2, 5, 10)}
     figure = latent_comparison(models, rng.random((5, 3, 4, 1)), n=9, seed=2)
+    assert figure.get_suptitle().endswith(", by the size of the latent space")
     captions = [axes.get_xlabel() for axes in figure.axes]
     assert captions == ["(a) 2-D latent space", "(b) 5-D latent space", "(c) 10-D latent space"]
     for axes, model in zip(figure.axes, models.values(), strict=True):
@@ -235,10 +236,14 @@ def test_anomalies(rng):
     scores = {way: {name: rng.standard_normal(50) + i for i, name in enumerate(images)} for way in ("x", "y", "z")}
     areas = {way: {"a": 0.25, "b": 0.125} for way in scores}
     pictures, *panels = anomalies(images, scores, areas).axes
-    assert pictures.get_title() == "Trained on own" and names(pictures.yaxis) == ["b", "a", "own"]
+    assert pictures.get_title() == "Test images; the model was trained on own" and names(pictures.yaxis) == [
+        "b",
+        "a",
+        "own",
+    ]
     numpy.testing.assert_array_equal(cells(pictures, 5, 5)[1, 2], images["a"][2, :, :, 0])
     for axes, way in zip(panels, scores, strict=True):
-        assert axes.get_title() == way
+        assert axes.get_title() == f"Score: {way}"
         assert list(legend_colors(axes).items())[0] == ("own", BLUE.lower())
         assert list(legend_colors(axes))[1:] == ["a: AUC 0.25", "b: AUC 0.12"]
         for patch in axes.patches:

@@ -69,6 +69,24 @@ def test_rows_of_samples_and_reconstructions(model, x):
     assert len(orange) == sum(map(len, sv.data.to_lines(x[:4]))) and all((line[:, 1] < 1).all() for line in orange)
 
 
+@pytest.mark.parametrize("n", [1, 4, 8, 12])
+def test_a_title_fits_above_few_drawings(model, n):
+    figure = sv.plotting.sketch_samples(model, n, temperatures=(0.5,))
+    figure.canvas.draw()
+    (title,) = figure.texts
+    place = title.get_window_extent()
+    assert place.x0 >= 0 and place.x1 <= figure.bbox.width
+
+
+def test_lines_of_long_drawings_are_thinner(x):
+    """Of P points each: 1.6 points wide up to P = 60, and 1.6 sqrt(60 / P), but not less than 0.9, beyond it."""
+    zigzag = numpy.tile(numpy.float32([[1, 1, 1, 0, 0], [1, -1, 1, 0, 0]]), (200, 1))
+    for rows, width in ((30, 1.6), (59, 1.6), (119, 1.6 / 2**0.5), (400, 0.9)):
+        sketch = numpy.concatenate([zigzag[:rows], END_ROW[None]])
+        black, _ = sv.plotting.drawings(sketch[None]).axes[0].collections
+        assert black.get_linewidths()[0] == pytest.approx(width)
+
+
 def test_the_ends_of_an_interpolation_are_the_inputs(model, x):
     black, orange = strokes(sv.plotting.sketch_interpolations(model, x[:2], x[2:4], n=3))
     ends = {0, 4}

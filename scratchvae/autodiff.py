@@ -25,7 +25,7 @@ from operator import attrgetter
 from typing import Any, overload
 
 from scratchvae.arrays import as_floats
-from scratchvae.backend import MODULE_OF_TYPE, array_module, misfit
+from scratchvae.backend import MODULE_OF_TYPE, array_module, misfit, sum_of_leading_axes
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.operators import Operators
 
@@ -289,6 +289,8 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
         return x
     new = x.ndim - len(shape)
     repeated = tuple(i for i in range(x.ndim) if i < new or shape[i - new] != x.shape[i])
+    if repeated == tuple(range(len(repeated))):
+        return sum_of_leading_axes(x, len(repeated)).reshape(shape)
     return x.sum(axis=repeated, keepdims=True).reshape(shape)
 
 

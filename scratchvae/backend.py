@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import platform
 import sys
 from collections.abc import Callable
@@ -86,6 +87,18 @@ def product(x: Any, y: Any, out: Any = None) -> Any:
     xp = array_module(x)
     own = None if xp is numpy else PRODUCTS.get()
     return own(x, y, out) if own else xp.matmul(x, y, out=out)
+
+
+def sum_of_leading_axes(x: Any, n: int) -> Any:
+    """y = x summed over its first n axes.   (..., *shape) -> shape
+
+    On a GPU it is 1' x, a product with ones: a sum by CuPy takes 27 microseconds for 1,000 rows of an H100 and 1.5
+    milliseconds for 260,000 of 3 columns, as few of its blocks share the rows.
+    """
+    xp, rows = array_module(x), math.prod(x.shape[:n])
+    if xp is numpy or x.dtype.char not in "fd" or x.size <= rows:
+        return x.sum(axis=tuple(range(n)))
+    return product(xp.ones((1, rows), dtype=x.dtype), x.reshape(rows, -1)).reshape(x.shape[n:])
 
 
 @functools.singledispatch

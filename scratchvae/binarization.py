@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError
+from scratchvae.kernels import Kernel
 from scratchvae.noise import Noise
 
+COIN = Kernel("coin", "T u[i], T x[i]", "T pixel[i]", "pixel = u < x ? T(1) : T(0);")
+"""[u < x], in one operation of a GPU."""
 MODES = ("none", "threshold", "static", "dynamic")
 
 
@@ -30,4 +34,10 @@ def binarize(x: Any, mode: str, noise: Any, first_row: int = 0) -> Any:
     if mode == "static":
         noise = Noise(0, device=noise.device)
     start = {"start": first_row * math.prod(x.shape[1:])} if first_row else {}
-    return (noise.uniform("pixels", x.shape, **start) < x).astype(x.dtype)
+    u = noise.uniform("pixels", x.shape, **start)
+    compiled = COIN.on(x) if device_of(x) == "gpu" and u.dtype == x.dtype and x.size else None
+    if not compiled:
+        return (u < x).astype(x.dtype)
+    pixels = array_module(x).empty(x.shape, dtype=x.dtype)
+    compiled(u, x, pixels)
+    return pixels

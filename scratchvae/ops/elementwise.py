@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from scratchvae.autodiff import elementwise
-from scratchvae.backend import array_module
+from scratchvae.autodiff import Tensor, elementwise
+from scratchvae.backend import array_module, device_of
+from scratchvae.kernels import Kernel
 
 
 def as_real(*arguments: Any) -> tuple[Any, ...]:
@@ -270,7 +271,21 @@ def relu(x: Any) -> Any:
     return array_module(x).maximum(x, 0)
 
 
-relu.defvjp(lambda g, y, x: g * ~(x <= 0))
+RELU_SLOPE = Kernel("relu_slope", "T g[i], T x[i]", "T slope[i]", "slope = x <= T(0) ? g * T(0) : g;")
+"""The rule of `relu` in one operation of a GPU."""
+
+
+def _relu_rule(g: Any, y: Any, x: Any) -> Any:
+    if not isinstance(g, Tensor) and device_of(g) == "gpu" and g.dtype == x.dtype and g.size:
+        compiled = RELU_SLOPE.on(g)
+        if compiled:
+            slope = array_module(g).empty(g.shape, dtype=g.dtype)
+            compiled(g, x, slope)
+            return slope
+    return g * ~(x <= 0)
+
+
+relu.defvjp(_relu_rule)
 
 
 @elementwise

@@ -60,11 +60,12 @@ def torch_parameters(arrays: dict[str, numpy.ndarray]) -> dict[str, Any]:
 
 
 def jax_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
-    """The loss of `torch_loss` by JAX."""
+    """The loss of `torch_loss` by JAX, which sorts the names of a dict."""
     import jax
     import jax.numpy as jnp
 
-    w1, b1, w2, b2, w3, b3, w4, b4 = w.values()
+    parts = [f"{part}.network.layers.{i}" for part in ("encoder", "decoder") for i in (0, 1)]
+    (w1, b1), (w2, b2), (w3, b3), (w4, b4) = ((w[f"{part}.weight"], w[f"{part}.bias"]) for part in parts)
     m, log_s = jnp.split(jax.nn.relu(x @ w1 + b1) @ w2 + b2, 2, axis=1)
     a = jax.nn.relu((m + jnp.exp(log_s) * e) @ w3 + b3) @ w4 + b4
     kl = 0.5 * (m * m + jnp.exp(2 * log_s) - 2 * log_s - 1).sum()

@@ -144,7 +144,7 @@ def test_a_peer_computes_the_same_loss(library, rng):
     else:
         import jax
 
-        value, slopes = jax.value_and_grad(gpu_step.jax_loss)(arrays, x, e)
+        value, slopes = jax.jit(jax.value_and_grad(gpu_step.jax_loss))(arrays, x, e)
         slopes = [slopes[name] for name in arrays]
     for ours, theirs in zip(expected, [value.item(), *slopes], strict=True):
         numpy.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-5)

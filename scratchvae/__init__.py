@@ -6,6 +6,9 @@
 >>> history = sv.fit(model, train.images[:256], epochs=1, progress=False)
 >>> model.sample(16).shape
 (16, 784)
+
+Docstrings name a source for their equations. "Deck" among them is Brooks Paige, "Variational autoencoders (and other
+deep generative models)", COMP0171, week 8, University College London: slides that are not published with this package.
 """
 
 from __future__ import annotations

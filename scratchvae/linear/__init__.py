@@ -1,5 +1,7 @@
-"""The first half of the course deck in scikit-learn's conventions: two classifiers, five models X ~ A B, and a
-mixture of Gaussians."""
+"""Linear models in scikit-learn's conventions: two classifiers, five models X ~ A B, and a mixture of Gaussians.
+
+They cover the first half of the course deck, which the docstring of `scratchvae` introduces.
+"""
 
 from scratchvae.linear.estimator import ConvergenceWarning
 from scratchvae.linear.factor_analysis import FactorAnalysis

@@ -14,7 +14,22 @@ from scratchvae.noise import Noise
 
 
 class ConvergenceWarning(UserWarning):
-    """An iteration ended because of max_iter, before its own criterion was met."""
+    """An iteration ended after max_iter steps, before it met its own criterion.
+
+    See Also
+    --------
+    GaussianMixture, FactorAnalysis, FastICA, LogisticRegression, NMF, PCA, PPCA : models that warn so.
+
+    Examples
+    --------
+    >>> import warnings, numpy, scratchvae as sv
+    >>> X = numpy.random.default_rng(0).random((5, 3))
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     model = sv.linear.NMF(max_iter=1).fit(X)
+    >>> caught[0].category.__name__
+    'ConvergenceWarning'
+    """
 
 
 class LinearModel(Estimator):
@@ -49,21 +64,24 @@ class LinearModel(Estimator):
 class Factorization(LinearModel, Transformer):
     """X ~ A B + mean: every x is the mean and a weighted sum of K dictionary elements.
 
-    A = transform(X), (N, K), has the weights; B = dictionary_, (K, D), has the elements in its rows. What the models
-    ask of the two is all that tells them apart:
+    A = transform(X), (N, K), has the weights; B = dictionary_, (K, D), has the elements in its rows. The models differ
+    only in their conditions on A and B:
 
         PCA               B B' = I, and the squared error is as small as can be
-        PPCA              rows a ~ Normal(0, I); what is left over, one variance in all directions
-        FactorAnalysis    rows a ~ Normal(0, I); what is left over, a variance of its own in every column
+        PPCA              rows a ~ Normal(0, I); the residual has one variance in all directions
+        FactorAnalysis    rows a ~ Normal(0, I); the residual has a separate variance in every column
         FastICA           columns of A independent, and none of them Gaussian
         NMF               A >= 0, B >= 0 and no mean: elements are added, never taken away
 
-    Attributes
-    ----------
-    dictionary_ : B, (K, D).   mean_ : (D,).
-
     Source: deck, "Learning linear latent variable models"; Hastie, Tibshirani & Friedman, "The elements of statistical
     learning" (2009), sections 14.5 to 14.7.
+
+    Attributes
+    ----------
+    dictionary_ : array (K, D)
+        B.
+    mean_ : array (D,)
+        The mean of the rows; zeros for NMF.
     """
 
     dictionary_: Any

@@ -15,8 +15,11 @@ from scratchvae.linear.linear_gaussian import LinearGaussian
 class FactorAnalysis(LinearGaussian):
     """p(z) = Normal(0, I),   p(x | z) = Normal(W z + mu, Psi),   Psi = diag(psi_1, ..., psi_D)
 
-    PPCA with a noise variance of its own for every column: W has what columns share, Psi what each has alone. Units do
-    not matter: a column times c has c times its row of W, and c^2 times its psi.
+    Factor analysis is PPCA with a separate noise variance for each column: W describes the variance that columns share,
+    Psi the rest. Units do not matter: if a column is multiplied by c, its row of W is multiplied by c, and its psi by
+    c^2.
+
+    Source: deck, "Learning linear latent variable models"; Bishop (2006), section 12.2.4.
 
     Parameters
     ----------
@@ -28,10 +31,29 @@ class FactorAnalysis(LinearGaussian):
 
     Attributes
     ----------
-    mean_ : mu, (D,).   weight_ : W, (D, K).   components_ : W', (K, D).   noise_variance_ : psi, (D,), where a column
-    is no more than what others say at least 1e-12 (in float32 1e-5) of its variance.   n_iter_ : steps of EM.
+    mean_ : array (D,)
+        mu.
+    weight_ : array (D, K)
+        W.
+    components_ : array (K, D)
+        W'.
+    noise_variance_ : array (D,)
+        psi. For a column that the others determine, psi is at least 1e-12 (in float32 1e-5) of the column's variance.
+    n_iter_ : int
+        The number of EM steps.
 
-    Source: deck, "Learning linear latent variable models"; Bishop (2006), section 12.2.4.
+    See Also
+    --------
+    PPCA : one noise variance for all columns.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.linear import FactorAnalysis
+    >>> X = numpy.random.default_rng(0).standard_normal((100, 3))
+    >>> model = FactorAnalysis(n_components=1).fit(X)
+    >>> model.transform(X).shape, model.noise_variance_.shape
+    ((100, 1), (3,))
     """
 
     def __init__(self, n_components: int = 2, tol: float = 1e-6, max_iter: int = 2000) -> None:

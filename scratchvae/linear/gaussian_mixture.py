@@ -18,25 +18,49 @@ from scratchvae.noise import Noise
 class GaussianMixture(LinearModel):
     """p(x) = sum over c of w_c Normal(x | m_c, S_c)
 
-    Maximum likelihood by EM, from groups around rows of X that are far apart (k-means++), with one covariance of all.
-    A part `ridge` of the mean variance is added to the diagonal of every S_c, so that no component shrinks onto one
-    row, where the likelihood would be infinite.
+    EM maximises the likelihood. It starts from groups around rows of X that are far apart (k-means++), with one
+    covariance for all components. The diagonal of every S_c is raised by `ridge` times the mean variance, so that no
+    component shrinks onto one row, where the likelihood would be infinite.
+
+    Source: Bishop (2006), "Pattern recognition and machine learning", section 9.2.2; Arthur & Vassilvitskii (2007),
+    "k-means++", for the start.
 
     Parameters
     ----------
     n_components : int
         C, at most the number of rows.
     ridge : float
-    tol, max_iter, seed
+        The share of the mean variance that is added to each diagonal.
+    tol, max_iter
         EM ends when a step raises the mean of log p(x) by no more than tol nats, or after max_iter steps with a
-        ConvergenceWarning; the seed draws the rows that it begins with.
+        ConvergenceWarning.
+    seed : int
+        Draws the rows from which EM starts.
 
     Attributes
     ----------
-    weights_ : w, (C,).   means_ : m, (C, D).   covariances_ : S, (C, D, D).   n_iter_ : steps of EM.
+    weights_ : array (C,)
+        w.
+    means_ : array (C, D)
+        m.
+    covariances_ : array (C, D, D)
+        S.
+    n_iter_ : int
+        The number of EM steps.
 
-    Source: Bishop (2006), "Pattern recognition and machine learning", section 9.2.2; Arthur & Vassilvitskii (2007),
-    "k-means++", for the start.
+    See Also
+    --------
+    GaussianNaiveBayes : Gaussians whose classes are known.
+    scratchvae.fit_codes : such a mixture of a VAE's codes.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.linear import GaussianMixture
+    >>> X = numpy.array([[0.0], [1.0], [10.0], [11.0]])
+    >>> model = GaussianMixture(n_components=2).fit(X)
+    >>> numpy.sort(model.means_.ravel()).round(2), model.weights_.round(2)
+    (array([ 0.5, 10.5]), array([0.5, 0.5]))
     """
 
     def __init__(

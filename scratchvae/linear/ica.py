@@ -16,26 +16,54 @@ from scratchvae.linear.estimator import Factorization, centre, power_of_two, pri
 class FastICA(Factorization):
     """x - mean = mixing s:   the K sources s are independent, none (but one) is Gaussian, each has variance 1
 
-    s = W K (x - mean). K whitens: the first principal components, each divided by its standard deviation. W turns, with
-    W W' = I, until the E[log cosh s_k] are far from that of a Gaussian: at a maximum or a saddle point of the sum over
-    k of c_k E[log cosh s_k], where c_k = +1 or -1 says on which side of the Gaussian the source is.
-    X = S mixing' is the frame X ~ A B with A = S and B = mixing'. Order and signs of the sources are arbitrary.
+    s = W K (x - mean). K whitens: its rows are the first principal components, each divided by its standard deviation.
+    W is a rotation, W W' = I, that moves the E[log cosh s_k] away from their value for a Gaussian: to a maximum or a
+    saddle point of the sum over k of c_k E[log cosh s_k], where c_k = +1 or -1 says on which side of the Gaussian the
+    source is. X = S mixing' is the frame X ~ A B with A = S and B = mixing'. The order and the signs of the sources are
+    arbitrary.
+
+    Source: deck, "Learning linear latent variable models"; Hyvarinen & Oja (2000), "Independent component analysis:
+    algorithms and applications", section 6.
 
     Parameters
     ----------
     n_components : int
         K, no more than the directions in which the rows vary.
-    tol, max_iter, seed
+    tol, max_iter
         The fixed-point iteration ends when no row of W turns by more than 1 - |cos| = tol in a step, or after max_iter
-        steps with a ConvergenceWarning; the seed draws the W that it begins with.
+        steps with a ConvergenceWarning.
+    seed : int
+        Draws the W from which the iteration starts.
 
     Attributes
     ----------
-    mean_ : (D,).   components_ : W K, (K, D), which unmixes.   mixing_ : (D, K), its pseudo-inverse.
-    dictionary_ : mixing', (K, D).   whitening_ : K, (K, D).   n_iter_ : steps.
+    mean_ : array (D,)
+        The mean of the rows.
+    components_ : array (K, D)
+        W K, the matrix that unmixes.
+    mixing_ : array (D, K)
+        The pseudo-inverse of `components_`.
+    dictionary_ : array (K, D)
+        mixing'.
+    whitening_ : array (K, D)
+        K.
+    n_iter_ : int
+        The number of steps.
 
-    Source: deck, "Learning linear latent variable models"; Hyvarinen & Oja (2000), "Independent component analysis:
-    algorithms and applications", section 6.
+    See Also
+    --------
+    PCA : uncorrelated directions, which need not be independent.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.linear import FastICA
+    >>> sources = numpy.random.default_rng(0).uniform(-1, 1, (500, 2))
+    >>> X = sources @ numpy.array([[1.0, 1.0], [0.0, 2.0]])
+    >>> S = FastICA(n_components=2).fit_transform(X)
+    >>> correlations = abs(numpy.corrcoef(S.T, sources.T)[:2, 2:])
+    >>> bool((correlations.max(axis=1) > 0.99).all())
+    True
     """
 
     def __init__(self, n_components: int = 2, tol: float = 1e-4, max_iter: int = 200, seed: int = 0) -> None:

@@ -17,11 +17,23 @@ class LinearGaussian(Factorization):
     The likelihood does not change when W is turned, W R with R R' = I. `fit` chooses the W with W' Psi^-1 W diagonal,
     which makes the posterior's covariance diagonal too: given x, the K latent variables are independent.
 
+    Source: deck, "Probabilistic PCA"; Bishop, "Pattern recognition and machine learning" (2006), section 12.2.
+
     Attributes
     ----------
-    mean_ : mu, (D,).   weight_ : W, (D, K).   noise_variance_ : Psi, a number or (D,).   dictionary_ : W', (K, D).
+    mean_ : array (D,)
+        mu.
+    weight_ : array (D, K)
+        W.
+    noise_variance_ : float, or array (D,)
+        The diagonal of Psi.
+    dictionary_ : array (K, D)
+        W'.
 
-    Source: deck, "Probabilistic PCA"; Bishop, "Pattern recognition and machine learning" (2006), section 12.2.
+    See Also
+    --------
+    PPCA : one noise variance.
+    FactorAnalysis : a noise variance for each column.
     """
 
     @property

@@ -14,10 +14,12 @@ from scratchvae.linear.estimator import LinearModel, centre, power_of_two, rises
 
 
 class LogisticRegression(LinearModel, Classifier):
-    """p(y = c | x) = exp(w_c'x + b_c) / sum over k of exp(w_k'x + b_k);   of two classes the first has w = 0 and b = 0
+    """p(y = c | x) = exp(w_c'x + b_c) / sum over k of exp(w_k'x + b_k);   of two classes the first has w = b = 0
 
-    Maximises the sum over i of log p(y_i | x_i) - ||w||^2 / (2 C), which is concave: its maximum is the only one. What
-    the data themselves look like, p(x), is left open.
+    `fit` maximises the sum over i of log p(y_i | x_i) - ||w||^2 / (2 C), which is concave, so its maximum is the only
+    one. The distribution p(x) of the data is not modelled.
+
+    Source: deck, "A tale of two binary linear classifiers"; Hastie, Tibshirani & Friedman (2009), section 4.4.1.
 
     Parameters
     ----------
@@ -29,10 +31,28 @@ class LogisticRegression(LinearModel, Classifier):
 
     Attributes
     ----------
-    classes_ : (C,).   coef_ : w, (C, D), for two classes that of the second, (1, D).   intercept_ : b, (C,) or (1,).
-    n_iter_ : steps of Newton's method.
+    classes_ : array (C,)
+        The classes, in rising order.
+    coef_ : array (C, D)
+        w; for two classes the weights of the second, (1, D).
+    intercept_ : array (C,) or (1,)
+        b.
+    n_iter_ : int
+        The number of steps of Newton's method.
 
-    Source: deck, "A tale of two binary linear classifiers"; Hastie, Tibshirani & Friedman (2009), section 4.4.1.
+    See Also
+    --------
+    GaussianNaiveBayes : a classifier that also models p(x | y).
+    scratchvae.latent_space.logistic_direction : a direction in a latent space by this model.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.linear import LogisticRegression
+    >>> X, y = numpy.array([[0.0], [1.0], [2.0], [3.0]]), numpy.array([0, 0, 1, 1])
+    >>> model = LogisticRegression().fit(X, y)
+    >>> model.predict(X), model.predict_proba(numpy.array([[1.5]])).round(6)
+    (array([0, 0, 1, 1]), array([[0.5, 0.5]]))
     """
 
     def __init__(self, C: float = 1.0, tol: float = 1e-12, max_iter: int = 100) -> None:

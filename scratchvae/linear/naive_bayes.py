@@ -16,26 +16,50 @@ from scratchvae.noise import Noise
 class GaussianNaiveBayes(LinearModel, Classifier):
     """p(y = c) = pi_c,   p(x | y = c) = product over d of Normal(x_d | theta_cd, var_cd);   p(y | x) by Bayes' rule
 
-    Maximum likelihood: pi is the share of each class, theta and var are means and variances (divided by N_c) of its
-    rows. Naive is that the columns are taken for independent, given the class. As a model of p(x, y) it can be drawn
-    from, and asked how likely an x is.
+    `fit` maximises the likelihood: pi is the share of each class, theta and var are the means and variances (divided by
+    N_c) of its rows. The model is called naive because it takes the columns for independent, given the class. As a
+    model of p(x, y) it also gives samples and log p(x).
+
+    Source: deck, "A tale of two binary linear classifiers"; Ng & Jordan (2002), "On discriminative vs. generative
+    classifiers".
 
     Parameters
     ----------
     shared_variance : bool
-        One variance in each column for all classes, their mean weighted by pi: then log p(y = 1 | x) / p(y = 0 | x) is
-        linear in x, as logistic regression has it, and the two differ only in what they maximise.
+        Whether all classes share one variance in each column, the mean of theirs weighted by pi. If so,
+        log p(y = 1 | x) / p(y = 0 | x) is linear in x, as in logistic regression; the two models differ only in their
+        objectives.
     var_smoothing : float
-        This part of the largest variance of any column is added to all, so that a column that is constant within a
-        class does not rule everything else out.
+        This share of the largest variance of any column is added to all variances, so that a column that is constant
+        within a class does not exclude every other value.
 
     Attributes
     ----------
-    classes_ : (C,).   class_prior_ : pi, (C,).   theta_, var_ : (C, D).   class_count_ : (C,).
-    epsilon_ : what has been added to the variances.
+    classes_ : array (C,)
+        The classes, in rising order.
+    class_prior_ : array (C,)
+        pi.
+    theta_ : array (C, D)
+        The means.
+    var_ : array (C, D)
+        The variances.
+    class_count_ : array (C,)
+        The number of rows of each class.
+    epsilon_ : float
+        The number that has been added to the variances.
 
-    Source: deck, "A tale of two binary linear classifiers"; Ng & Jordan (2002), "On discriminative vs. generative
-    classifiers".
+    See Also
+    --------
+    LogisticRegression : models p(y | x) alone.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.linear import GaussianNaiveBayes
+    >>> X, y = numpy.array([[0.0], [1.0], [4.0], [5.0]]), numpy.array([0, 0, 1, 1])
+    >>> model = GaussianNaiveBayes().fit(X, y)
+    >>> model.theta_.ravel(), model.predict(numpy.array([[0.6], [4.2]]))
+    (array([0.5, 4.5]), array([0, 1]))
     """
 
     def __init__(self, shared_variance: bool = False, var_smoothing: float = 1e-9) -> None:

@@ -16,28 +16,49 @@ from scratchvae.linear.estimator import Factorization, power_of_two, rises
 class NMF(Factorization):
     """argmin over A >= 0 and B >= 0 of ||X - A B||^2
 
-    Nothing can be taken away, so that the rows of B become parts and the rows of A say how much of each there is.
+    Elements are only added, so that the rows of B become parts, and the rows of A say how much of each part a row of X
+    has.
 
     A <- A (X B') / (A B B'),   B <- B (A'X) / (A'A B),   entry by entry
 
-    Neither step raises the error, and neither changes a sign. The problem is not convex: where the updates end depends
-    on where they begin.
+    Neither step raises the error or changes a sign. The problem is not convex: the result depends on the start.
+
+    Source: deck, "Learning linear latent variable models"; Lee & Seung (2001), "Algorithms for non-negative matrix
+    factorization", theorem 1.
 
     Parameters
     ----------
     n_components : int
         K, from 1 to the smaller of N and D.
-    tol, max_iter, seed
-        The updates end when one lowers the error by no more than tol ||X||^2, or after max_iter of them with a
-        ConvergenceWarning; the seed draws the A and B that they begin with.
+    tol, max_iter
+        The updates end when one lowers the error by no more than tol ||X||^2, or after max_iter updates with a
+        ConvergenceWarning.
+    seed : int
+        Draws the A and B from which the updates start.
 
     Attributes
     ----------
-    components_ : B, (K, D), the dictionary.   reconstruction_err_ : ||X - A B||, as in scikit-learn.   mean_ : zero.
-    n_iter_ : updates of A and B.
+    components_ : array (K, D)
+        B, the dictionary.
+    reconstruction_err_ : float
+        ||X - A B||, as in scikit-learn.
+    mean_ : array (D,)
+        Zeros.
+    n_iter_ : int
+        The number of updates of A and B.
 
-    Source: deck, "Learning linear latent variable models"; Lee & Seung (2001), "Algorithms for non-negative matrix
-    factorization", theorem 1.
+    See Also
+    --------
+    PCA : the smallest error without a condition on signs.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.linear import NMF
+    >>> X = numpy.outer([1.0, 2.0, 3.0], [1.0, 4.0])
+    >>> model = NMF(n_components=1).fit(X)
+    >>> bool(model.reconstruction_err_ < 1e-3), bool((model.components_ >= 0).all())
+    (True, True)
     """
 
     def __init__(self, n_components: int = 2, tol: float = 1e-6, max_iter: int = 2000, seed: int = 0) -> None:

@@ -14,25 +14,51 @@ from scratchvae.linear.estimator import Factorization, centre, power_of_two, pri
 class PCA(Factorization):
     """argmin over W, Z of ||X - Z W'||^2 = sum over i of ||x_i - W z_i||^2   with W'W = I,   for centred X
 
-    X = U diag(s) V' has the answer: W are the first K columns of V, Z = X W, and the error is the sum of the other s^2.
-    Alternating minimisation arrives at the same subspace, step by step; its W is then turned to the principal axes.
+    X = U diag(s) V' gives the solution: W is the first K columns of V, Z = X W, and the error is the sum of the other
+    s^2. Alternating minimisation arrives at the same subspace, step by step; its W is then turned to the principal
+    axes.
+
+    Source: deck, "PCA as reconstruction error minimization" and "Aside: finding a PCA solution".
 
     Parameters
     ----------
     n_components : int
         K, from 1 to the smaller of N and D.
     solver : "svd" or "alternating"
-    tol, max_iter, seed
-        Of alternating minimisation: it ends when a step lowers the error by no more than tol ||X||^2, or after max_iter
-        steps with a ConvergenceWarning; the seed draws the W that it begins with.
+        The singular value decomposition or alternating minimisation.
+    tol, max_iter
+        Alternating minimisation ends when a step lowers the error by no more than tol ||X||^2, or after max_iter steps
+        with a ConvergenceWarning.
+    seed : int
+        Draws the W from which alternating minimisation starts.
 
     Attributes
     ----------
-    mean_ : (D,).   components_ : W', (K, D), the dictionary; the entry of largest magnitude in each row is positive.
-    singular_values_ : s_1, ..., s_K.   explained_variance_ : s^2 / (N - 1), as in scikit-learn (PPCA's is s^2 / N).
-    explained_variance_ratio_ : s^2 / ||X||^2.   n_iter_ : steps of alternating minimisation, 1 for "svd".
+    mean_ : array (D,)
+        The mean of the rows.
+    components_ : array (K, D)
+        W', the dictionary; the entry of largest magnitude in each row is positive.
+    singular_values_ : array (K,)
+        s_1, ..., s_K.
+    explained_variance_ : array (K,)
+        s^2 / (N - 1), as in scikit-learn; that of PPCA is s^2 / N.
+    explained_variance_ratio_ : array (K,)
+        s^2 / ||X||^2.
+    n_iter_ : int
+        The number of steps of alternating minimisation, 1 for "svd".
 
-    Source: deck, "PCA as reconstruction error minimization" and "Aside: finding a PCA solution".
+    See Also
+    --------
+    PPCA : the same subspace from a model of p(x).
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.linear import PCA
+    >>> X = numpy.array([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
+    >>> model = PCA(n_components=1).fit(X)
+    >>> model.components_.round(6), bool(numpy.allclose(model.inverse_transform(model.transform(X)), X))
+    (array([[0.6, 0.8]]), True)
     """
 
     def __init__(

@@ -17,25 +17,54 @@ class PPCA(LinearGaussian):
 
     p(z | x) = Normal(M^-1 W'(x - mu), sigma2 M^-1),   M = W'W + sigma2 I
 
-    Maximum likelihood: with eigenvalues l_1 >= ... >= l_D of the covariance (divided by N) and eigenvectors U,
-    sigma2 = mean of l_(K+1), ..., l_D and W = U_K (diag(l_1, ..., l_K) - sigma2 I)^(1/2). The rotation that the
-    likelihood leaves free is the identity, which makes M, and with it the posterior's covariance, diagonal.
+    The maximum of the likelihood, for the eigenvalues l_1 >= ... >= l_D of the covariance (divided by N) and its
+    eigenvectors U, is at sigma2 = mean of l_(K+1), ..., l_D and W = U_K (diag(l_1, ..., l_K) - sigma2 I)^(1/2). The
+    rotation that the likelihood leaves free is the identity, which makes M, and with it the posterior's covariance,
+    diagonal.
+
+    Source: deck, "Probabilistic PCA"; Tipping & Bishop (1999), equations 5 to 8, and the appendices A and B.
 
     Parameters
     ----------
     n_components : int
         K, below the number of columns D.
     solver : "closed-form" or "em"
-    tol, max_iter, seed
-        Of EM: it ends when a step raises the mean of log p(x) by no more than tol nats, or after max_iter steps with a
-        ConvergenceWarning; the seed draws the W that it begins with.
+        The equations above, or expectation maximisation.
+    tol, max_iter
+        EM ends when a step raises the mean of log p(x) by no more than tol nats, or after max_iter steps with a
+        ConvergenceWarning.
+    seed : int
+        Draws the W from which EM starts.
 
     Attributes
     ----------
-    mean_ : mu, (D,).   weight_ : W, (D, K).   noise_variance_ : sigma2, a float.   components_ : U_K', (K, D).
-    explained_variance_ : l_1, ..., l_K, (K,), which is the diagonal of M.   n_iter_ : steps of EM, 1 for "closed-form".
+    mean_ : array (D,)
+        mu.
+    weight_ : array (D, K)
+        W.
+    noise_variance_ : float
+        sigma2.
+    components_ : array (K, D)
+        U_K'.
+    explained_variance_ : array (K,)
+        l_1, ..., l_K, the diagonal of M.
+    n_iter_ : int
+        The number of EM steps, 1 for "closed-form".
 
-    Source: deck, "Probabilistic PCA"; Tipping & Bishop (1999), equations 5 to 8, and the appendices A and B.
+    See Also
+    --------
+    PCA : the limit sigma2 = 0.
+    FactorAnalysis : a noise variance for each column.
+    scratchvae.VAE : a model whose mean of p(x | z) is a network instead of W z + mu.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.linear import PPCA
+    >>> X = numpy.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    >>> model = PPCA(n_components=1).fit(X)  # the covariance is diag(2, 1/2)
+    >>> model.noise_variance_, model.explained_variance_
+    (0.5, array([2.]))
     """
 
     def __init__(

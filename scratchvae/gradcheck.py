@@ -15,7 +15,25 @@ from scratchvae.errors import InputError
 
 
 class GradientError(AssertionError):
-    """A gradient differs from its central difference, or is not a number."""
+    """A gradient differs from its central difference, or is not a number.
+
+    See Also
+    --------
+    check_gradients : raises it.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> @sv.primitive
+    ... def square(x):
+    ...     return x * x
+    >>> square.defvjp(lambda g, y, x: g * x)  # 2 x is right
+    >>> try:
+    ...     sv.check_gradients(square, numpy.array([3.0]))
+    ... except sv.GradientError as error:
+    ...     print(str(error).partition(":")[0])
+    square
+    """
 
 
 def check_gradients(function: Callable[..., Any], *inputs: Any, order: int = 2, tolerance: float = 1e-6) -> float:

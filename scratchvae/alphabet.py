@@ -19,14 +19,35 @@ Split = Callable[[str], list[str]]
 
 
 class Alphabet:
-    """C symbols and the integers 1, ..., C that stand for them; 0 is the end of a sequence, and all that is behind it.
+    """C symbols stand for the integers 1, ..., C; 0 stands for the end of a sequence and the padding behind it.
 
     Parameters
     ----------
-    symbols : sequence of C different strings
-    split : function from a string to the list of its symbols
-        By default `split_smiles`, by which Cl is one symbol, as two would teach a model to write "Cr" and "(l)". Of
-        SELFIES, atoms in brackets alone, it makes the symbols as well.
+    symbols : sequence of str
+        C different strings.
+    split : callable
+        Maps a string to the list of its symbols. The default, `split_smiles`, takes Cl as one symbol: two symbols would
+        teach a model to write "Cr" and "(l)". It also splits SELFIES, which consist of atoms in brackets alone.
+
+    Attributes
+    ----------
+    symbols : tuple of str
+        The symbols.
+    split : callable
+        The function that splits a string.
+
+    See Also
+    --------
+    scratchvae.MoleculeVAE : a model of such strings.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> alphabet = sv.Alphabet.of(["CCl", "CO"])
+    >>> alphabet, alphabet.encode(["CCl", "O"]).tolist()
+    (Alphabet(['C', 'Cl', 'O']), [[1, 2, 0], [3, 0, 0]])
+    >>> alphabet.decode(alphabet.encode(["CCl", "O"]))
+    ['CCl', 'O']
     """
 
     def __init__(self, symbols: Sequence[str], split: Split = split_smiles) -> None:

@@ -30,15 +30,31 @@ LONGEST_DESCRIPTION = 24_000
 
 
 class Column(NamedTuple):
-    """A column of a table.
+    """A Column describes one column of a table. It is a tuple, whose entries are the parameters.
 
     Parameters
     ----------
     name : str
+        The name.
     kind : "number", "count" or "category"
-        Real numbers; whole numbers of at least 0; or levels, of which a row has one.
-    levels : the names of a category's levels; an entry k stands for levels[k]. The only one, for a column of one value
-    mean, std : of a column of numbers, by which the networks of a model standardise it: u = (x - mean) / std
+        "number" stands for real numbers, "count" for whole numbers of at least 0, and "category" for levels, one in
+        each row.
+    levels : sequence of str
+        The names of a category's levels; an entry k stands for levels[k]. For a column with a single value, that value.
+    mean, std : float
+        The mean and standard deviation of a column of numbers. The networks of a model read u = (x - mean) / std.
+
+    See Also
+    --------
+    scratchvae.TableVAE : a model of such columns.
+    scratchvae.data.as_table : finds the columns of a table.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> pet = sv.data.Column("pet", "category", ("cat", "dog"))
+    >>> pet.text(1.0), pet.reader()("cat")
+    ('dog', 0.0)
     """
 
     name: str

@@ -29,38 +29,60 @@ ROWS_AT_ONCE = 8192
 class VAEEstimator(Transformer):
     """p(u, z) = p(u | z) p(z),   u = (x - mean) / scale:   log p(x) = log p(u) - sum over the columns of log scale
 
-    A VAE of perceptrons for the rows of a table, (N, D), in scikit-learn's conventions. `transform` gives the means of
-    q(z | x), `score_samples` a lower bound of log p(x). Columns of real numbers are standardised inside, each by its
-    own mean and standard deviation, and all that comes out is in the units of X: reconstructions, draws, and the
-    density. So scores of models that standardise differently, or not, compare with one another and with those of
-    sv.linear.PPCA. Where X is float32 so is the model, which takes about half the time; else it is of float64.
+    VAEEstimator is a VAE of perceptrons for the rows of a table, (N, D), in scikit-learn's conventions. `transform`
+    gives the means of q(z | x), `score_samples` a lower bound of log p(x). Columns of real numbers are standardised
+    inside, each by its own mean and standard deviation, and all results are in the units of X: reconstructions, draws,
+    and the density. So scores of models that standardise differently, or not, compare with one another and with those
+    of sv.linear.PPCA. The model is float32 if X is, which takes about half the time, else float64.
+
+    Source: Kingma & Welling (2014), "Auto-encoding variational Bayes".
 
     Parameters
     ----------
     latent_size, hidden, activation, likelihood, std
-        As in `VAE.mlp`, but for the defaults: a Gaussian, the decoder of which gives every entry a standard deviation
-        of its own, as columns of a table differ in their noise. A column that hardly varies where the model is fitted
-        then makes a row that differs there very unlikely. "bernoulli" takes values in [0, 1] and "poisson" counts,
-        neither standardised.
+        As in `VAE.mlp`, but for the defaults: a Gaussian whose decoder gives every entry its own standard deviation, as
+        columns of a table differ in their noise. If a column hardly varies in the training data, a row that differs
+        there is very unlikely. "bernoulli" takes values in [0, 1] and "poisson" counts; neither is standardised.
     standardize : bool
-        False takes columns of real numbers as they are.
+        Whether columns of real numbers are standardised.
     epochs, batch_size, learning_rate, kl_weight, progress
-        As in `fit`, but no progress bar unless it is asked for.
+        As in `fit`, except that there is no progress bar by default.
     score_by : "elbo" or "importance"
         What `score_samples` gives: the ELBO; or log p(x) by importance sampling, the better bound and of no use where
         score_draws are few.
     score_draws : int
-        How many draws of z a score takes. All rows meet the same e in z = mu(x) + sigma(x) e, those of
+        The number of draws of z for a score. All rows meet the same e in z = mu(x) + sigma(x) e, those of
         Noise(seed), so that the score of a row does not depend on the rows beside it.
     seed : int
-        Of the weights, of training, and of scores.
+        The seed of the weights, of training, and of scores.
 
     Attributes
     ----------
-    model_ : the VAE of u.   history_ : what `fit` returned, one entry an epoch.   mean_, scale_ : (D,), zeros and ones
-    where nothing is standardised; the scale of a constant column is 1.   n_features_in_, feature_names_in_.
+    model_ : VAE
+        The VAE of u.
+    history_ : dict of lists of float
+        The result of `fit`, one entry an epoch.
+    mean_ : array (D,)
+        The means; zeros where nothing is standardised.
+    scale_ : array (D,)
+        The standard deviations; 1 for a constant column and where nothing is standardised.
+    n_features_in_ : int
+        D.
+    feature_names_in_ : array (D,)
+        The names of the columns, where the data had names that are strings.
 
-    Source: Kingma & Welling (2014), "Auto-encoding variational Bayes".
+    See Also
+    --------
+    VAEClassifier : the same with classes.
+    scratchvae.linear.PPCA : the linear model.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> X = numpy.random.default_rng(0).standard_normal((20, 3))
+    >>> model = sv.VAEEstimator(latent_size=1, hidden=(4,), epochs=1).fit(X)
+    >>> model.transform(X).shape, model.score_samples(X).shape
+    ((20, 1), (20,))
     """
 
     def __init__(
@@ -201,24 +223,40 @@ class VAEEstimator(Transformer):
 class VAEClassifier(Classifier, VAEEstimator):
     """p(u, y, z) = p(u | y, z) p(y) p(z),   q(y, z | u) = q(y | u) q(z | u, y):   a VAE that few labels teach
 
-    The semi-supervised model `SemiSupervisedVAE`, in scikit-learn's conventions. `fit` takes rows whose label is not
-    known, y = -1, as those of sklearn.semi_supervised do, and learns from them what x looks like. `predict` and
-    `predict_proba` are q(y | x). The rest is as in VAEEstimator: `transform` gives the means of q(z | x, y) at the most
-    probable class, `score_samples` the bound U(x) of log p(x); but `score` is the share of rows whose class is
-    predicted, among those whose label is known.
+    VAEClassifier is the semi-supervised model `SemiSupervisedVAE` in scikit-learn's conventions. `fit` takes rows with
+    an unknown label, y = -1, as the models of sklearn.semi_supervised do, and learns from them the distribution of x.
+    `predict` and `predict_proba` are q(y | x). The rest is as in VAEEstimator: `transform` gives the means of q(z | x,
+    y) at the most probable class, `score_samples` the bound U(x) of log p(x). The method `score`, however, is the share
+    of rows whose class is predicted, among those with a known label.
+
+    Source: deck, "Semi-supervised objective function"; Kingma, Mohamed, Rezende & Welling (2014).
 
     Parameters
     ----------
     alpha : number, optional
-        As in `fit`: multiplies the sum of log q(y | x) over the labelled rows; 0.1 N / N^s by default.
-    The others are those of VAEEstimator.
+        As in `fit`, the factor of the sum of log q(y | x) over the labelled rows; 0.1 N / N^s by default. The other
+        parameters are those of VAEEstimator.
 
     Attributes
     ----------
-    classes_ : the values of y but -1, (C,), in rising order.   model_ : the SemiSupervisedVAE of u; class k there is
-    classes_[k].   The others are those of VAEEstimator.
+    classes_ : array (C,)
+        The values of y but -1, in rising order.
+    model_ : SemiSupervisedVAE
+        The model of u; class k there is classes_[k]. The other attributes are those of VAEEstimator.
 
-    Source: deck, "Semi-supervised objective function"; Kingma, Mohamed, Rezende & Welling (2014).
+    See Also
+    --------
+    VAEEstimator : the same without classes.
+    scratchvae.SemiSupervisedVAE : the model itself.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> X = numpy.random.default_rng(0).standard_normal((20, 3))
+    >>> y = numpy.array([0, 1] * 2 + [-1] * 16)
+    >>> model = sv.VAEClassifier(latent_size=1, hidden=(4,), epochs=1).fit(X, y)
+    >>> model.classes_, model.predict(X).shape
+    (array([0, 1]), (20,))
     """
 
     def __init__(

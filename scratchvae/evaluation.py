@@ -26,15 +26,43 @@ GPU_CHUNK = 16
 def evaluate(
     model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000, same_draws: bool = False
 ) -> dict[str, Any]:
-    """Mean over the rows of x of L(x), E_q[log p(x | z)] and KL(q(z | x) || p(z)), in nats per datapoint.
+    """Means over the rows of x of L(x), E_q[log p(x | z)] and KL(q(z | x) || p(z)), in nats per datapoint.
 
-    The KL is by its formula, or for a prior that has none by the same draws of z as E_q[log p(x | z)].
-    same_draws: as in `elbo`.
+    The KL is by its formula; for a prior that has none, it is by the draws of z that E_q[log p(x | z)] takes.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+        A trained model.
+    x : array (N, ...)
+        Data as the model takes them.
+    n_samples : int
+        The number of draws of z for each row.
+    seed : int
+        The seed of these draws, and of those that binarise.
+    batch_size : int
+        The largest number of rows at a time; fewer where memory asks for it.
+    same_draws : bool
+        Whether all rows meet the same draws, as in `elbo`.
 
     Returns
     -------
-    dict with elbo, reconstruction, kl, elbo_standard_error (of the mean over datapoints), active_units, n and binarize.
-    `quantity` says what these figures are for such data: a bound or a cross-entropy.
+    dict
+        elbo, reconstruction, kl, elbo_standard_error (of the mean over datapoints), active_units, n and binarize.
+        `quantity` says what these figures are for such data: a bound or a cross-entropy.
+
+    See Also
+    --------
+    elbo : L(x) of every row.
+    log_likelihood : log p(x) of every row by importance sampling.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.VAE.mlp(input_size=6, latent_size=2, hidden=(4,))
+    >>> scores = sv.evaluate(model, numpy.ones((5, 6), numpy.float32))
+    >>> scores["n"], abs(scores["elbo"] - (scores["reconstruction"] - scores["kl"])) < 1e-6
+    (5, True)
     """
     n_samples = whole_number("evaluate", "n_samples", n_samples)
     batch_size = whole_number("evaluate", "batch_size", batch_size)
@@ -60,8 +88,13 @@ def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0, same_draws: bool
     The rows are checked, moved to the model's device and binarised as for every score, and the mean of the values is
     the elbo of `evaluate`. `model.elbo(x, noise)` is the equation alone, without checks: fast, and differentiable.
 
-    same_draws: every row meets the same draws of e in z = mu(x) + sigma(x) e, so that its score does not depend on the
-    rows beside it. Then the mean over the rows needs more samples, as their errors no longer average out.
+    Parameters
+    ----------
+    model, x, n_samples, seed
+        As in `evaluate`.
+    same_draws : bool
+        Whether every row meets the same draws of e in z = mu(x) + sigma(x) e, so that its score does not depend on the
+        rows beside it. If so, the mean over the rows needs more samples, as their errors no longer average out.
     """
     n_samples = whole_number("elbo", "n_samples", n_samples)
     x = prepared(model, x, seed)
@@ -99,16 +132,41 @@ def log_likelihood(
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """log p(x) ~ log (1/S) sum over s of w_s,   w_s = p(x, z_s) / q(z_s | x),   z_s ~ q(z | x),   in nats
 
+    Rows and samples are taken in chunks, so that memory stays bounded.
+
+    Source: Burda, Grosse & Salakhutdinov (2016), section 5; Owen (2013), "Monte Carlo theory, methods and examples",
+    section 9.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+        A trained model.
+    x : array (N, ...)
+        Data as the model takes them.
+    n_samples : int
+        S.
+    seed : int
+        The seed of the draws.
+    same_draws : bool
+        Whether all rows meet the same draws, as in `elbo`.
+
     Returns
     -------
     log_px, standard_error, effective_sample_size : arrays (N,), float64
         The standard error is Monte Carlo's, sqrt((mean w^2 / (mean w)^2 - 1) / (S - 1)), infinite for one sample; the
         effective sample size is (sum w)^2 / sum w^2, and one near 1 says that log_px is not to be trusted.
 
-    same_draws: as in `elbo`. Rows and samples are taken in chunks, so that memory stays bounded.
+    See Also
+    --------
+    evaluate : the ELBO, a lower bound.
 
-    Source: Burda, Grosse & Salakhutdinov (2016), section 5; Owen (2013), "Monte Carlo theory, methods and examples",
-    section 9.
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.VAE.mlp(input_size=6, latent_size=2, hidden=(4,))
+    >>> log_px, standard_error, size = sv.log_likelihood(model, numpy.ones((5, 6), numpy.float32), n_samples=10)
+    >>> log_px.shape, bool((size <= 10.001).all())
+    ((5,), True)
     """
     n_samples = whole_number("log_likelihood", "n_samples", n_samples)
     x = prepared(model, x, seed)

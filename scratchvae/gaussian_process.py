@@ -26,7 +26,13 @@ class GaussianProcess:
     kernel      k(z, z') = s^2 exp(-1/2 sum_d (z_d - z'_d)^2 / l_d^2)
     posterior   f(z) | y ~ Normal(m + k(z, Z) C^-1 (y - m),   k(z, z) - k(z, Z) C^-1 k(Z, z)),   C = k(Z, Z) + n^2 I
 
-    Computed on the CPU in float64, whatever the types and the device of what is handed in; N points take O(N^3).
+    All arithmetic is done on the CPU in float64, whatever the types and devices of the arguments; N points take O(N^3).
+
+    Raises ShapeError and DataError for data that do not fit, InputError for hyperparameters that are not positive and
+    for a C that is numerically singular.
+
+    Source: Rasmussen & Williams (2006), "Gaussian processes for machine learning", algorithm 2.1 and
+    equations 5.8 and 5.9.
 
     Parameters
     ----------
@@ -37,12 +43,34 @@ class GaussianProcess:
     length_scale : float, or array (K,)
         l, one for all dimensions or one for each.
     mean : float, optional
-        m; by default the most probable one, 1'C^-1 y / 1'C^-1 1. Its own uncertainty is not counted in the posterior.
+        m; by default the most probable one, 1'C^-1 y / 1'C^-1 1. The posterior does not count its uncertainty.
 
-    Raises ShapeError and DataError for data that do not fit, InputError for hyperparameters that are not positive and
-    for a C that is numerically singular.
-    Source: Rasmussen & Williams (2006), "Gaussian processes for machine learning", algorithm 2.1 and
-    equations 5.8 and 5.9.
+    Attributes
+    ----------
+    z, y : arrays (N, K) and (N,)
+        The data, in float64.
+    std, noise, mean : float
+        s, n and m.
+    length_scale : array (1,) or (K,)
+        l.
+    factor : array (N, N)
+        The lower Cholesky factor of C.
+    weights : array (N,)
+        C^-1 (y - m).
+
+    See Also
+    --------
+    scratchvae.latent_search.propose : chooses points by their expected improvement.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.latent_search import GaussianProcess
+    >>> z, y = numpy.array([[0.0], [1.0]]), numpy.array([1.0, 3.0])
+    >>> process = GaussianProcess(z, y, noise=0.001)
+    >>> mean, std = process.predict(z)
+    >>> mean.round(3), bool((std < 0.01).all())
+    (array([1., 3.]), True)
     """
 
     def __init__(

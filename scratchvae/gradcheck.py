@@ -15,7 +15,25 @@ from scratchvae.errors import InputError
 
 
 class GradientError(AssertionError):
-    """A gradient differs from its central difference, or is not a number."""
+    """A gradient differs from its central difference, or is not a number.
+
+    See Also
+    --------
+    check_gradients : raises it.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> @sv.primitive
+    ... def square(x):
+    ...     return x * x
+    >>> square.defvjp(lambda g, y, x: g * x)  # 2 x is right
+    >>> try:
+    ...     sv.check_gradients(square, numpy.array([3.0]))
+    ... except sv.GradientError as error:
+    ...     print(str(error).partition(":")[0])
+    square
+    """
 
 
 def check_gradients(function: Callable[..., Any], *inputs: Any, order: int = 2, tolerance: float = 1e-6) -> float:
@@ -25,7 +43,7 @@ def check_gradients(function: Callable[..., Any], *inputs: Any, order: int = 2, 
     ----------
     function : callable
         Takes the inputs as Tensors and returns a Tensor of any shape, which is contracted with a random cotangent.
-    inputs : float64 arrays or leaf Tensors
+    *inputs : float64 arrays or leaf Tensors
         A leaf, such as a model's parameter, is perturbed in place and restored.
     order : int
         With 2, the gradient, contracted with random vectors, is itself differentiated and checked, and so on.
@@ -34,12 +52,21 @@ def check_gradients(function: Callable[..., Any], *inputs: Any, order: int = 2, 
 
     Returns
     -------
-    The largest such error, over all entries and orders.
+    float
+        The largest such error, over all entries and orders.
 
     Raises
     ------
-    GradientError : names the function, the input, its worst entry, and what was expected and received there.
-    InputError : if an input is not float64, or the output does not depend on a Tensor.
+    GradientError
+        Its message names the function, the input, its worst entry, and what was expected and received there.
+    InputError
+        If an input is not float64, or the output does not depend on a Tensor.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> sv.check_gradients(sv.ops.tanh, numpy.array([-1.0, 0.5])) < 1e-6
+    True
     """
     if not isinstance(order, int) or order < 1:
         raise InputError("check_gradients", "order of at least 1", repr(order))

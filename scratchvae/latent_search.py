@@ -45,14 +45,47 @@ def ascend(
 
     Parameters
     ----------
-    objective : f, a function of a Tensor (N, K) whose value (N,) has in row i what depends on row i of z alone
-        `lambda z: model.property_decoder(z).mean[..., 0]`, say.
-    prior : p(z), `model.prior`
-    prior_weight : lambda
-        Keeps z where the model has seen data: of f(z) = a'z and p(z) = Normal(0, I) the maximum is at a / lambda.
+    objective : callable
+        f, a function of a Tensor (N, K) whose value (N,) depends in row i on row i of z alone, such as
+        `lambda z: model.property_decoder(z).mean[..., 0]`.
+    z : array (N, K)
+        The start.
+    prior : Normal
+        p(z), such as `model.prior`.
+    steps : int
+        The number of steps.
+    rate : float
+        The length of a step, as a factor of the gradient.
+    prior_weight : float
+        lambda. It keeps z where the model has seen data: for f(z) = a'z and p(z) = Normal(0, I) the maximum is a /
+        lambda.
 
-    Raises InputError for a rate or a prior_weight that is negative or not finite, ShapeError for an objective of
-    another shape, and DataError if z leaves the finite numbers.
+    Returns
+    -------
+    array (N, K)
+        The points after the last step.
+
+    Raises
+    ------
+    InputError
+        For a rate or a prior_weight that is negative or not finite.
+    ShapeError
+        For an objective of another shape.
+    DataError
+        If z leaves the finite numbers.
+
+    See Also
+    --------
+    propose : points by a Gaussian process, for an objective without gradients.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.distributions import Normal
+    >>> from scratchvae.latent_search import ascend
+    >>> prior = Normal(numpy.zeros(1), numpy.zeros(1))
+    >>> ascend(lambda z: 3 * z[:, 0], numpy.zeros((1, 1)), prior, steps=200).round(6)
+    array([[3.]])
     """
     steps = whole_number("ascend", "steps", steps, 0)
     for name, value in (("rate", rate), ("prior_weight", prior_weight)):
@@ -131,18 +164,47 @@ def _log_improvement(mean: Any, std: Any, best: float) -> tuple[Any, Any, Any]:
 def propose(process: GaussianProcess, starts: Any, q: int, radius: float) -> numpy.ndarray:
     """q points z = argmax E[max(f(z) - b, 0)], b = max(y), one after another; after each its mean is believed.   (q, K)
 
-    L-BFGS climbs the logarithm of the expected improvement from the five starts where it is highest, by its gradient,
-    and stays within `radius` of its start in every coordinate: far from all data an improvement is expected that a
-    decoder does not keep. A start that has led to a point leads to no other: where the noise is large, a believed point
-    would soon be proposed again, and a decoder writes the same there.
+    L-BFGS climbs the logarithm of the expected improvement by its gradient, from the five starts where it is highest.
+    It stays within `radius` of its start in every coordinate: a point far from all data has an expected improvement
+    that a decoder does not keep. A start that has led to a point leads to no other: where the noise is large, a
+    believed point would soon be proposed again, and a decoder writes the same there.
+
+    Source: Jones et al. (1998); batches by the kriging believer of Ginsbourger et al. (2010).
 
     Parameters
     ----------
+    process : GaussianProcess
+        f given y.
     starts : array (N, K)
-        At least q perturbations of the best points, say.
+        At least q points, such as perturbations of the best ones.
+    q : int
+        The number of points.
+    radius : float
+        The largest distance from a start in each coordinate.
 
-    Raises InputError for a q that is not from 1 to N and a radius that is not positive.
-    Source: Jones et al. (1998); batches by the kriging believer of Ginsbourger et al. (2010).
+    Returns
+    -------
+    array (q, K)
+        The points, the first with the largest expected improvement.
+
+    Raises
+    ------
+    InputError
+        For a q that is not from 1 to N and a radius that is not positive.
+
+    See Also
+    --------
+    choose : the same where only given points can be evaluated.
+    perturb : makes starts.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.latent_search import GaussianProcess, propose
+    >>> z = numpy.array([[0.0], [1.0], [2.0]])
+    >>> process = GaussianProcess(z, z[:, 0], noise=0.01)
+    >>> bool(propose(process, z, q=1, radius=1.0)[0, 0] > 2)  # where f seems to rise
+    True
     """
     starts = as_points("propose", starts, process.z.shape[1])
     q = whole_number("propose", "q", q, largest=len(starts))

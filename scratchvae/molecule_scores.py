@@ -27,23 +27,35 @@ LIMITS = f"{UNSEEN}; molecules that differ in stereochemistry alone count as one
 class StringScores:
     """The shares of n strings that are valid, of these the distinct molecules, and of these the novel ones.
 
+    `LIMITS` says what these shares leave open. The parameters are attributes too.
+
     Parameters
     ----------
     n : int
+        The number of strings.
     valid : float
-        The share that `read_smiles` takes for molecules: by syntax, valences and aromatic rings.
+        The share of strings that `read_smiles` accepts as molecules: by syntax, valences and aromatic rings.
     valid_by_rdkit : float or None
         The share that RDKit reads; None where it is not installed.
     distinct : float
-        The number of different canonical keys, divided by that of the valid strings that have one; NaN if none has.
+        The number of different canonical keys, divided by the number of valid strings that have a key; NaN if none has.
     novel : float or None
         The share of those keys that no known molecule has, NaN without a key; None where no molecules are known.
     agreement : float or None
         The share of strings on which RDKit and `read_smiles` agree; None where RDKit is not installed.
     too_large : int
-        How many valid strings have no key, because `canonical_key` takes no molecule of more than 200 atoms.
+        The number of valid strings without a key, because `canonical_key` takes no molecule of more than 200 atoms.
 
-    `LIMITS` says what these shares do not.
+    See Also
+    --------
+    scratchvae.MoleculeVAE : a model that writes such strings.
+
+    Examples
+    --------
+    >>> from scratchvae.molecule_scores import score_strings
+    >>> scores = score_strings(["CCO", "OCC", "C(", "CN"], known=["CN"])
+    >>> scores.valid, round(scores.distinct, 4), scores.novel
+    (0.75, 0.6667, 0.5)
     """
 
     n: int

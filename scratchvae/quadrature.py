@@ -28,8 +28,32 @@ CHUNK_ENTRIES = 2**22  # of points x pixels that are decoded at a time
 class ExactPosterior:
     """p(z | x) = p(x, z) / p(x) for one x, on a grid of equal cells around all modes that were found.
 
-    axes: K arrays (n,).   log_joint: log p(x, z) in nats, (n,) or (n, n).   log_px: log p(x), the log of the sum of
-    p(x, z) times the cell's size, in nats.   error: how far the grid of every second point is from that, in nats.
+    The parameters are attributes too.
+
+    Parameters
+    ----------
+    axes : tuple of arrays (n,)
+        The grid's points along each of K axes.
+    log_joint : array (n,) or (n, n)
+        log p(x, z), in nats.
+    log_px : float
+        log p(x), the log of the sum of p(x, z) times the cell's size, in nats.
+    error : float
+        The absolute difference between log_px and its value on the grid of every second point, in nats.
+
+    See Also
+    --------
+    exact_posterior : computes one.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> from scratchvae.quadrature import exact_posterior
+    >>> model = sv.VAE.mlp(input_size=3, latent_size=1, hidden=(2,), activation="tanh").to(dtype=numpy.float64)
+    >>> posterior = exact_posterior(model, numpy.ones((1, 3)))
+    >>> (axis,) = posterior.axes
+    >>> round(float(posterior.density.sum() * (axis[1] - axis[0])), 6)
+    1.0
     """
 
     axes: tuple[numpy.ndarray, ...]

@@ -47,19 +47,39 @@ class MoleculeVAE(VAE):
     properties  z (N, K) -> Normal(f(z), diag(s^2)), s learned; NaN: not known         p(t | z)
 
     Data are strings, or integers (N, T) as `alphabet.encode` makes them. q does not see t, so that one encoder serves
-    for both. A decoder that sees all symbols before the one that it scores can do without z, and ignores it unless
-    `fit` weighs the KL by less than 1 or has a kl_floor.
-
-    Parameters
-    ----------
-    encoder, decoder, latent_size : as in VAE
-    alphabet : Alphabet
-    property_decoder : PropertyDecoder, optional
-    longest : int
-        The most symbols of a string, of data and of those drawn.
+    with and without properties. A decoder that sees all symbols before the one that it scores can do without z, and
+    ignores it unless `fit` weighs the KL by less than 1 or has a kl_floor.
 
     Source: deck, "Sequence model for molecules"; Gomez-Bombarelli et al. (2018), "Automatic chemical design using a
     data-driven continuous representation of molecules".
+
+    Parameters
+    ----------
+    encoder, decoder, latent_size
+        As in VAE.
+    alphabet : Alphabet
+        The symbols of the strings.
+    property_decoder : PropertyDecoder, optional
+        p(t | z).
+    longest : int
+        The largest number of symbols in a string, of data and of those drawn.
+
+    Attributes
+    ----------
+    alphabet, property_decoder, longest
+        The parameters of these names. The others are those of VAE.
+
+    See Also
+    --------
+    scratchvae.Alphabet : the symbols.
+    scratchvae.latent_search : the search for molecules of a wanted property.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> model = sv.MoleculeVAE.gru(["C", "N", "O"], longest=8, latent_size=2, hidden_size=4, encoder="recurrent")
+    >>> model.encode(["CCO", "CN"]).mean.shape, len(model.reconstruct(["CCO", "CN"]))
+    ((2, 2), 2)
     """
 
     objectives: ClassVar = {"elbo": with_properties, "iwae": importance_weighted}

@@ -26,14 +26,42 @@ PSEUDO_MEAN, PSEUDO_STD = 0.05, 0.01  # of the values that pseudo-inputs start f
 class VampPrior(Module):
     """p(z) = (1/C) sum over c of q(z | u_c):   the aggregate posterior of C pseudo-inputs u_c, which are learned
 
-    encoder : the Module of q(z | x), the VAE's own, which the prior then trains too. A network that drops out does not
-        do so here.
-    pseudo_inputs : array, (C, *observed_shape)
-        What the u_c start from: rows of training data, say.
-    bounds : (lowest, highest) value of data; u_c is clipped to them, and an entry outside has no gradient.
+    A step takes longer with more u_c, as each passes through the encoder.
 
-    The more u_c there are, the longer a step takes: each passes through the encoder.
     Source: Tomczak & Welling (2018), "VAE with a VampPrior"; the authors' code, for clipping.
+
+    Parameters
+    ----------
+    encoder : Module
+        q(z | x), the VAE's own encoder, which the prior then trains too. The prior calls it without the noise by which
+        a network drops out.
+    pseudo_inputs : array (C, *observed_shape)
+        The initial u_c, such as rows of training data.
+    bounds : (float, float)
+        The lowest and the highest value of data. u_c is clipped to them, and an entry outside has no gradient.
+
+    Attributes
+    ----------
+    encoder : Module
+        q(z | x).
+    pseudo_inputs : Tensor (C, *observed_shape)
+        u.
+    bounds : (float, float)
+        The lowest and the highest value.
+    shape : tuple
+        (K,).
+
+    See Also -------- scratchvae.distributions.NormalMixture : a mixture of C Gaussians, whose means and deviations are
+    learned themselves.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.models import VAE, VampPrior
+    >>> encoder = VAE.mlp(input_size=6, latent_size=2, hidden=(4,)).encoder
+    >>> prior = VampPrior(encoder, numpy.zeros((3, 6), numpy.float32), bounds=(0, 1))
+    >>> prior.log_prob(numpy.zeros((5, 2), numpy.float32)).shape
+    (5,)
     """
 
     def __init__(self, encoder: Any, pseudo_inputs: Any, bounds: tuple[float, float] = (-math.inf, math.inf)) -> None:

@@ -169,16 +169,35 @@ class SemiSupervisedVAE(SemiSupervisedModel):
 
     Networks see a class as its indicator, (..., C), methods as an integer from 0 to C - 1.
 
+    Source: deck, "Defining a joint generative model" to "Semi-supervised objective function"; Kingma, Mohamed, Rezende
+    & Welling (2014), sections 2 and 3.1.
+
     Parameters
     ----------
     classifier, encoder, decoder : Module
-        Called with arrays or Tensors, they return distributions; the decoder with y and z side by side. The rest is as
-        in VAE.
+        Called with arrays or Tensors, they return distributions; the decoder takes y and z side by side.
     n_classes, latent_size : int
         C and K.
+    observed_shape, binarize
+        As in VAE.
 
-    Source: deck, "Defining a joint generative model" to "Semi-supervised objective function"; Kingma, Mohamed, Rezende
-    & Welling (2014), sections 2 and 3.1.
+    Attributes
+    ----------
+    classifier, encoder, decoder, class_prior, prior
+        The five distributions above.
+
+    See Also
+    --------
+    StackedVAE : this model on the latent units of a VAE.
+    scratchvae.VAEClassifier : this model in scikit-learn's conventions.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.SemiSupervisedVAE.mlp(input_size=6, n_classes=3, latent_size=2, hidden=(4,))
+    >>> x, y = numpy.ones((5, 6), numpy.float32), numpy.zeros(5, int)
+    >>> model.classify(x).shape, model.encode(x, y).mean.shape
+    ((5,), (5, 2))
     """
 
     classifier: Any

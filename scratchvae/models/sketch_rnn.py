@@ -37,11 +37,13 @@ class SketchRNN(VAE):
     The densities are those of x as given, whatever its unit. A decoder that sees all rows before the one that it
     scores can do without z, and ignores it unless `fit` has a kl_floor. K = 0 is that decoder alone: p(x) = p(x | z).
 
+    Source: deck, "A sequence model: SketchRNN"; Ha & Eck (2017), "A neural representation of sketch drawings".
+
     Parameters
     ----------
-    encoder, decoder, latent_size : as in VAE
-        The decoder has a buffer `scale`, the unit of its offsets: the standard deviation of those of the training data.
-        In training alone, both have a second argument, the noise by which they drop out.
+    encoder, decoder, latent_size
+        As in VAE. The decoder has a buffer `scale`, the unit of its offsets: the standard deviation of those of the
+        training data. In training alone, both take a second argument, the noise by which they drop out.
     random_scale : float
         In training dx and dy of a sketch are multiplied by draws from Uniform(1 - random_scale, 1 + random_scale).
     drop_points : float
@@ -49,7 +51,22 @@ class SketchRNN(VAE):
     dequantize : bool
         Whether offsets are whole numbers, to which `dequantize_sketches` adds noise, in scores too.
 
-    Source: deck, "A sequence model: SketchRNN"; Ha & Eck (2017), "A neural representation of sketch drawings".
+    Attributes
+    ----------
+    random_scale, drop_points, dequantize
+        The parameters of these names. The others are those of VAE.
+
+    See Also
+    --------
+    SketchEncoder, SketchDecoder : the networks of `SketchRNN.lstm`.
+    scratchvae.data.dequantize_sketches : the noise.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> model = sv.SketchRNN.lstm(latent_size=2, encoder_size=4, decoder_size=4, mixtures=2)
+    >>> model.latent_size, model.decoder.head.mixtures
+    (2, 2)
     """
 
     smallest_latent_size = 0

@@ -22,23 +22,47 @@ from scratchvae.models.vae import VAE
 class StackedVAE(SemiSupervisedModel):
     """p(x, z1, y, z2) = p(x | z1) p(z1 | y, z2) p(y) p(z2),   q(z1, y, z2 | x) = q(z1 | x) q(y | z1) q(z2 | z1, y).
 
-    first   p(x | z1) and q(z1 | x): a VAE that was trained before and stays as it is, known as M1
-    second  all else: a SemiSupervisedVAE whose data are units of z1, known as M2
+    first   p(x | z1) and q(z1 | x): a VAE that was trained before and does not change, known as M1
+    second  the other factors: a SemiSupervisedVAE whose data are units of z1, known as M2
 
-    Of the units of z1 that M2 does not take, the prior remains Normal(0, I). A step of `fit` draws z1 anew and changes
-    M2 alone; methods that draw nothing take z1 at its mean. "z" in the methods of SemiSupervisedModel is z2 here;
-    the classifier and the encoder are `second.classifier` and `second.encoder`, of z1.
+    The units of z1 that M2 does not model keep the prior Normal(0, I). A step of `fit` draws z1 anew and changes M2
+    alone; methods that draw nothing take z1 at its mean. "z" in the methods of SemiSupervisedModel is z2 here; the
+    classifier and the encoder are `second.classifier` and `second.encoder`, of z1.
+
+    Source: deck, "How good is the classifier?"; Kingma, Mohamed, Rezende & Welling (2014), section 2, "Stacked
+    generative semi-supervised model (M1+M2)", and section 4.1.
 
     Parameters
     ----------
     first : VAE
+        M1.
     second : SemiSupervisedVAE
-        Its rows have as many entries as there are units, any real numbers. It moves to the first's device and type.
+        M2. Its rows have as many entries as there are units, any real numbers. It moves to the first's device and type.
     units : sequence of int
-        The units of z1 that M2 takes, such as `sv.active_units(first, x)`.
+        The units of z1 that M2 models, such as `sv.active_units(first, x)`.
 
-    Source: deck, "How good is the classifier?"; Kingma, Mohamed, Rezende & Welling (2014), section 2, "Stacked
-    generative semi-supervised model (M1+M2)", and section 4.1.
+    Attributes
+    ----------
+    first : VAE
+        M1.
+    second : SemiSupervisedVAE
+        M2.
+    units : array of int
+        The units of z1 that M2 models.
+
+    See Also
+    --------
+    SemiSupervisedVAE : M2 of the data themselves.
+    VAE : M1.
+    scratchvae.active_units : finds the units that carry information.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> first = sv.VAE.mlp(input_size=6, latent_size=4, hidden=(5,))
+    >>> model = sv.StackedVAE.mlp(first, units=[0, 2], n_classes=3, latent_size=2, hidden=(5,))
+    >>> model.classify(numpy.ones((5, 6), numpy.float32)).shape
+    (5,)
     """
 
     def __init__(self, first: VAE, second: SemiSupervisedVAE, units: Sequence[int]) -> None:

@@ -29,6 +29,37 @@ class ConvolutionalSymbolEncoder(Module):
     h_0 = a row of 64 numbers for each symbol,   h_i = relu(conv(h_(i-1))): width 5, stride 2, 64, 128, 128 channels
 
     All rows from the end on are set to zero in every layer, so that padding changes nothing.
+
+    Parameters
+    ----------
+    n_symbols : int
+        The size of the alphabet.
+    longest : int
+        The largest number of symbols in a string.
+    latent_size : int
+        K.
+    noise : Noise
+        The source of the initial weights.
+
+    Attributes
+    ----------
+    table : Tensor
+        The rows h_0.
+    layers : list of Module
+        The convolutions.
+    linear : Linear
+        The affine map from h_3 to mu and log sigma.
+
+    See Also
+    --------
+    RecurrentSymbolEncoder : GRUs in place of convolutions.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> encoder = sv.models.ConvolutionalSymbolEncoder(3, 8, 2, sv.Noise(0))
+    >>> encoder(numpy.array([[1, 2, 0], [3, 0, 0]])).mean.shape
+    (2, 2)
     """
 
     def __init__(self, n_symbols: int, longest: int, latent_size: int, noise: Noise) -> None:
@@ -68,7 +99,36 @@ class ConvolutionalSymbolEncoder(Module):
 class RecurrentSymbolEncoder(Module):
     """q(z | x) = Normal(mu, diag(sigma^2)),   mu and log sigma affine in the last h of two GRUs.   (N, T) -> (N, K)
 
-    One reads the symbols of x forwards, the other backwards; the end and what is behind it are not read.
+    One GRU reads the symbols of x forwards, the other backwards. Neither reads the end or the padding behind it.
+
+    Parameters
+    ----------
+    n_symbols : int
+        The size of the alphabet.
+    hidden_size : int
+        The units of each GRU.
+    latent_size : int
+        K.
+    noise : Noise
+        The source of the initial weights.
+
+    Attributes
+    ----------
+    gru : Bidirectional
+        The two GRUs.
+    linear : Linear
+        The affine map from their last h to mu and log sigma.
+
+    See Also
+    --------
+    ConvolutionalSymbolEncoder : convolutions in place of GRUs.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> encoder = sv.models.RecurrentSymbolEncoder(3, 4, 2, sv.Noise(0))
+    >>> encoder(numpy.array([[1, 2, 0], [3, 0, 0]])).mean.shape
+    (2, 2)
     """
 
     def __init__(self, n_symbols: int, hidden_size: int, latent_size: int, noise: Noise) -> None:
@@ -85,9 +145,43 @@ class RecurrentSymbolEncoder(Module):
 
 
 class SymbolDecoder(Module):
-    """p(x | z): the gru starts from h_0 = tanh(z W_0 + b_0), and every step adds z V.   (..., N, K) -> SymbolSequence
+    """p(x | z): the GRU starts from h_0 = tanh(z W_0 + b_0), and every step adds z V.   (..., N, K) -> SymbolSequence
 
     Source: deck, "Sequence model for molecules"; Gomez-Bombarelli et al. (2018).
+
+    Parameters
+    ----------
+    n_symbols : int
+        The size of the alphabet.
+    latent_size : int
+        K.
+    hidden_size : int
+        The units of the GRU.
+    noise : Noise
+        The source of the initial weights.
+
+    Attributes
+    ----------
+    gru : GRU
+        The recurrent layer.
+    initial : Linear
+        W_0 and b_0.
+    constant_weight : Tensor
+        V.
+    head : Linear
+        The affine map from h to the logits of the symbols and the end.
+
+    See Also
+    --------
+    scratchvae.distributions.SymbolSequence : the distribution that it returns.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> decoder = sv.models.SymbolDecoder(3, 2, 4, sv.Noise(0))
+    >>> p = decoder(numpy.zeros((5, 2), numpy.float32))
+    >>> p.log_prob(numpy.array([[1, 2, 0]] * 5)).shape
+    (5,)
     """
 
     likelihood = SymbolSequence
@@ -109,9 +203,44 @@ class SymbolDecoder(Module):
 class PropertyDecoder(Module):
     """p(t | z) = product over the properties of Normal(t_p; m_p + u_p f_p(z), (u_p s_p)^2).   (..., K) -> (..., P)
 
-    f is a perceptron with a hidden layer of tanh; s is learned, one number for each property, and starts at 1; m and u,
+    f is a perceptron with a hidden layer of tanh. s is learned, one number for each property, and starts at 1. m and u,
     the means and standard deviations of the training data, are buffers. A squared error with weight w in a loss is this
     density with s^2 = 1 / (2 w).
+
+    Parameters
+    ----------
+    latent_size : int
+        K.
+    names : sequence of str
+        The names of the P properties.
+    means, stds : sequences of float
+        m and u.
+    noise : Noise
+        The source of the initial weights.
+    hidden_size : int
+        The hidden units of f.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The names of the properties.
+    network : MLP
+        f.
+    log_std : Tensor (P,)
+        log s.
+    centre, unit : arrays (P,)
+        m and u.
+
+    See Also
+    --------
+    MoleculeVAE : the model that p(t | z) is a factor of.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> decoder = sv.models.PropertyDecoder(2, ["logP"], [1.5], [0.5], sv.Noise(0))
+    >>> decoder(numpy.zeros((5, 2), numpy.float32)).mean.shape
+    (5, 1)
     """
 
     def __init__(

@@ -33,14 +33,41 @@ from scratchvae.noise import Noise
 class TableVAE(VAE):
     """p(x, z) = p(z) product over the columns of p_d(x_d | z),   x a row of a table, (D,)
 
-    Rows are float64 arrays in the table's own units, as `scratchvae.columns` describes them; wherever rows are taken, a
-    DataFrame, or a dict of columns, is taken too. The networks see standardised numbers: mean and std of every column
-    are part of the model, and so is the way back to the table's units.
-
-    columns : D of them, tuple of Column
+    Rows are float64 arrays in the table's own units, as `scratchvae.columns` describes them. All methods that take rows
+    also take a DataFrame or a dict of columns. The networks see standardised numbers; the model holds the mean and
+    standard deviation of every column, and converts its results back to the table's units.
 
     Source: Nazabal, Olmos, Ghahramani & Valera (2020), "Handling incomplete heterogeneous data using VAEs", with the
     prior Normal(0, I).
+
+    Parameters
+    ----------
+    encoder, decoder : Module
+        As in VAE, such as a GaussianEncoder of a RowReader, and a RowDecoder.
+    columns : sequence of Column
+        D of them.
+    latent_size, missing
+        As in VAE.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        The D columns. The others are those of VAE.
+
+    See Also
+    --------
+    VAE : the model of data whose entries are all of one kind.
+    scratchvae.data.as_table : a Dataset with its columns from a DataFrame.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> columns = [("height", "number", (), 170.0, 10.0), ("pet", "category", ("cat", "dog"))]
+    >>> model = sv.TableVAE.mlp(columns, latent_size=2, hidden=(4,))
+    >>> model.encode({"height": [165.0, 180.0], "pet": ["cat", "dog"]}).mean.shape
+    (2, 2)
+    >>> sorted(model.table(model.sample(3)))
+    ['height', 'pet']
     """
 
     def __init__(

@@ -35,7 +35,9 @@ class VAE(LatentVariableModel):
     encoder  x (N, D) -> Normal over z (N, K)           q(z | x)
     decoder  z (N, K) -> distribution over x (N, D)     p(x | z)
 
-    For x of another shape, images (N, H, W, C) say, read that in place of (N, D).
+    (N, D) stands for the shape of any data, such as that of images, (N, H, W, C).
+
+    Source: deck, "Variational Auto-Encoders" to "Summary"; Kingma & Welling (2014), sections 2.1 to 2.4.
 
     Parameters
     ----------
@@ -47,15 +49,37 @@ class VAE(LatentVariableModel):
     observed_shape : tuple, optional
         The shape of one x as the encoder takes it. Rows of data with as many entries are reshaped to it.
     binarize : "none", "threshold", "static" or "dynamic"
-        How grey values become Bernoulli data: not at all, x > 1/2, drawn once, or drawn anew at every step.
+        How grey values become Bernoulli data: not at all, by x > 1/2, by one draw, or by a new draw at every step.
     missing : bool
         Whether entries of x may be NaN, for missing. The encoder then has to take NaN, as OfKnownEntries does, and the
-        decoder is a DecoderOfKnownEntries: all bounds are bounds of log p(x_o), of the known entries x_o alone.
+        decoder is a DecoderOfKnownEntries: all bounds are bounds of log p(x_o), where x_o are the known entries.
     prior : Module, optional
-        Another p(z) than Normal(0, I), such as a NormalMixture of Tensors or a VampPrior, which are trained along. It
+        A p(z) other than Normal(0, I), such as a NormalMixture of Tensors or a VampPrior; `fit` trains it too. It
         has shape (K,), log_prob(z), and sample(uniform, normal), where uniform noise chooses the component.
 
-    Source: deck, "Variational Auto-Encoders" to "Summary"; Kingma & Welling (2014), sections 2.1 to 2.4.
+    Attributes
+    ----------
+    encoder, decoder, prior : Module or Distribution
+        q(z | x), p(x | z) and p(z).
+    latent_size : int
+        K.
+    observed_shape, binarize, missing
+        The parameters of these names.
+
+    See Also
+    --------
+    SemiSupervisedVAE : a model with classes, few of which are known.
+    TableVAE : a VAE of tables with columns of several kinds.
+    scratchvae.fit : trains a model.
+    scratchvae.evaluate : scores a model.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.VAE.mlp(input_size=6, latent_size=2, hidden=(4,))
+    >>> x = numpy.ones((5, 6), numpy.float32)
+    >>> model.encode(x).mean.shape, model.reconstruct(x).shape, model.sample(3).shape
+    ((5, 2), (5, 6), (3, 6))
     """
 
     objectives: ClassVar = {"elbo": elbo, "iwae": importance_weighted}

@@ -22,26 +22,53 @@ LARGEST_EXACT = 2**53  # up to here float64 holds every integer
 
 
 class EntryTypeError(DataError, TypeError):
-    """An entry of the data is no number: a TypeError, too, as Python's own float() raises it."""
+    """An entry of the data is no number. The error is a TypeError too, as the one of Python's own float() is.
+
+    See Also
+    --------
+    scratchvae.errors.DataError : its base class.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> try:
+    ...     sv.linear.PCA(1).fit([[{}, 1.0], [1.0, 2.0]])
+    ... except TypeError as error:
+    ...     print(type(error).__name__)
+    EntryTypeError
+    """
 
 
 class Estimator:
-    """A model in scikit-learn's conventions, without scikit-learn.
+    """An Estimator is a model in scikit-learn's conventions, without scikit-learn.
 
-    The constructor only stores its parameters; `fit` checks them and the data, returns the model, and leaves what it
-    found in attributes whose names end in "_". Data are (N, D), one row for each x: an array of NumPy or CuPy, or what
-    converts to one of NumPy's, such as a table of pandas or polars. What comes out is an array of the same kind, of
-    float32 where X is, else of float64: integers become float64. Nothing that is handed in is changed. scikit-learn's
-    pipelines, searches and scorers take an estimator as it is, and know a classifier as one; `check_estimator` passes.
-
-    Attributes
-    ----------
-    n_features_in_ : D, the number of columns of the data that `fit` saw.
-    feature_names_in_ : their names, (D,), where the data had names that are strings; else the attribute is not there.
+    The constructor only stores its parameters; `fit` checks them and the data, returns the model, and stores its
+    results in attributes whose names end in "_". Data are (N, D), one row for each x: an array of NumPy or CuPy, or an
+    object that converts to one of NumPy's, such as a table of pandas or polars. Results are arrays of the same kind, of
+    float32 where X is, else of float64: integers become float64. No argument is changed. scikit-learn's pipelines,
+    searches and scorers take an estimator as it is, and know a classifier as one; `check_estimator` passes.
 
     Raises InputError for parameters out of range and for use before `fit` (a NotFittedError, too, where scikit-learn is
     loaded), ShapeError for other than (N, D), and DataError for entries that are no numbers, not finite, too large to
-    be squared and added up, or so small that what the model finds is outside the range of their type.
+    be squared and added up, or so small that the results are outside the range of their type.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        D, the number of columns of the data that `fit` saw.
+    feature_names_in_ : array (D,)
+        Their names; the attribute exists only where the data had names that are strings.
+
+    See Also
+    --------
+    Transformer, Classifier : the two kinds of estimators.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> model = sv.linear.PCA(n_components=3)
+    >>> model.get_params()["n_components"], model.set_params(n_components=2).n_components
+    (3, 2)
     """
 
     n_features_in_: int
@@ -145,7 +172,19 @@ def tabulated(transform: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Transformer(Estimator):
-    """An estimator that makes other rows of the rows of X, (N, D) -> (N, K), of the same type."""
+    """A Transformer is an estimator that maps the rows of X to other rows, (N, D) -> (N, K), of the same type.
+
+    See Also
+    --------
+    scratchvae.linear.PCA, scratchvae.VAEEstimator : two of them.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.linear.PCA(n_components=1).fit(numpy.eye(3))
+    >>> model.get_feature_names_out()
+    array(['pca0'], dtype=object)
+    """
 
     def __sklearn_tags__(self) -> Any:
         """An estimator's, and that rows become other rows of the same type."""
@@ -217,11 +256,24 @@ class Transformer(Estimator):
 
 
 class Classifier(Estimator):
-    """p(y | x) = exp(s_y(x)) / sum over c of exp(s_c(x)),   for scores s that each model has its own of
+    """p(y | x) = exp(s_y(x)) / sum over c of exp(s_c(x)),   where each model defines its own scores s
 
     Attributes
     ----------
-    classes_ : the values of y, (C,), in rising order; columns of what has C columns stand in this order.
+    classes_ : array (C,)
+        The values of y, in rising order; the columns of a result with C columns are in this order.
+
+    See Also
+    --------
+    scratchvae.linear.LogisticRegression, scratchvae.VAEClassifier : two classifiers.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> X, y = numpy.array([[0.0], [1.0], [4.0], [5.0]]), numpy.array(["a", "a", "b", "b"])
+    >>> model = sv.linear.LogisticRegression().fit(X, y)
+    >>> model.classes_.tolist(), model.score(X, y)
+    (['a', 'b'], 1.0)
     """
 
     classes_: Any

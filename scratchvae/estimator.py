@@ -60,7 +60,7 @@ class VAEEstimator(Transformer):
     ----------
     model_ : VAE
         The VAE of u.
-    history_ : History
+    history_ : dict of lists of float
         The result of `fit`, one entry an epoch.
     mean_ : array (D,)
         The means; zeros where nothing is standardised.

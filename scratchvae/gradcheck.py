@@ -43,7 +43,7 @@ def check_gradients(function: Callable[..., Any], *inputs: Any, order: int = 2, 
     ----------
     function : callable
         Takes the inputs as Tensors and returns a Tensor of any shape, which is contracted with a random cotangent.
-    inputs : float64 arrays or leaf Tensors
+    *inputs : float64 arrays or leaf Tensors
         A leaf, such as a model's parameter, is perturbed in place and restored.
     order : int
         With 2, the gradient, contracted with random vectors, is itself differentiated and checked, and so on.
@@ -52,12 +52,21 @@ def check_gradients(function: Callable[..., Any], *inputs: Any, order: int = 2, 
 
     Returns
     -------
-    The largest such error, over all entries and orders.
+    float
+        The largest such error, over all entries and orders.
 
     Raises
     ------
-    GradientError : names the function, the input, its worst entry, and what was expected and received there.
-    InputError : if an input is not float64, or the output does not depend on a Tensor.
+    GradientError
+        Its message names the function, the input, its worst entry, and what was expected and received there.
+    InputError
+        If an input is not float64, or the output does not depend on a Tensor.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> sv.check_gradients(sv.ops.tanh, numpy.array([-1.0, 0.5])) < 1e-6
+    True
     """
     if not isinstance(order, int) or order < 1:
         raise InputError("check_gradients", "order of at least 1", repr(order))

@@ -27,7 +27,27 @@ class SketchHead(Module):
 
     log s = log s_min + log(1 + exp(raw - log s_min)) > log s_min;   r = 4 tanh(raw / 4),   |rho| < tanh 4
 
-    smallest_std: s_min, in the unit of the head.   Source: Ha & Eck (2017), equations 3 to 7, where s has no bound.
+    Source: Ha & Eck (2017), equations 3 to 7, where s has no bound.
+
+    Parameters
+    ----------
+    hidden_size, mixtures : int
+        H and M.
+    noise : Noise
+        The source of the initial weights.
+    smallest_std : float
+        s_min, in the unit of the head.
+
+    Attributes
+    ----------
+    linear : Linear
+        The affine function.
+    mixtures, smallest_std
+        The parameters of these names.
+
+    See Also
+    --------
+    SketchDecoder : applies it to every step.
     """
 
     def __init__(self, hidden_size: int, mixtures: int, noise: Noise, smallest_std: float = 0.01) -> None:
@@ -52,10 +72,39 @@ class SketchHead(Module):
 class SketchEncoder(Module):
     """q(z | x) = Normal(mu, diag(sigma^2)),   mu and log sigma affine in the last h of two LSTMs.   (N, T, 5) -> (N, K)
 
-    One reads the points of x forwards, the other backwards; the end and the padding are not read. The arguments are
-    those of LSTM; scale: the unit of offsets, a buffer. With noise the LSTMs drop out.
+    One LSTM reads the points of x forwards, the other backwards. Neither reads the end or the padding.
 
     Source: Ha & Eck (2017), equations 1 and 2.
+
+    Parameters
+    ----------
+    latent_size : int
+        K.
+    hidden_size, noise, layer_norm, keep
+        As in LSTM. Calls with noise drop out.
+    scale : float
+        The unit of offsets.
+
+    Attributes
+    ----------
+    lstm : Bidirectional
+        The two LSTMs.
+    linear : Linear
+        The affine map from their last h to mu and log sigma.
+    scale : array
+        The unit of offsets, a buffer.
+
+    See Also
+    --------
+    SketchDecoder : p(x | z).
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> encoder = sv.models.SketchEncoder(2, 4, sv.Noise(0))
+    >>> x = numpy.array([[[1, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 1]]], numpy.float32)
+    >>> encoder(x).mean.shape
+    (1, 2)
     """
 
     def __init__(
@@ -83,7 +132,12 @@ class SketchEncoder(Module):
 
 
 class NoEncoder(Module):
-    """q(z | x) of no latent variables, for a decoder alone.   (N, ...) -> Normal over (N, 0)"""
+    """q(z | x) of no latent variables, for a decoder alone.   (N, ...) -> Normal over (N, 0)
+
+    See Also
+    --------
+    SketchEncoder : the encoder where there are latent variables.
+    """
 
     def __call__(self, x: Any, noise: Noise | None = None) -> Normal:
         nothing = array_module(x).zeros((len(x), 0), dtype=x.dtype)
@@ -94,13 +148,48 @@ class NoEncoder(Module):
 
 
 class SketchDecoder(Module):
-    """p(x | z): the lstm starts from h_0, c_0 = tanh(z W_0 + b_0), and every step adds z V.   (..., N, K) -> p(x | z)
+    """p(x | z): the LSTM starts from h_0, c_0 = tanh(z W_0 + b_0), and every step adds z V.   (..., N, K) -> p(x | z)
 
-    z V is what z contributes where it is appended to each row, as in the paper. The arguments are those of LSTM and
-    SketchHead; scale: the unit of offsets, a buffer.   latent_size 0: no z, an unconditional p(x), for z (..., N, 0).
-    With noise the log_prob of what it returns drops out.
+    In the paper z is appended to each row; z V is its contribution there. With latent_size 0 there is no z, and p(x) is
+    unconditional, for z (..., N, 0). Given noise, a decoder returns a distribution whose log_prob drops out.
 
     Source: deck, "A sequence model: SketchRNN"; Ha & Eck (2017), section 3.2.
+
+    Parameters
+    ----------
+    latent_size : int
+        K.
+    hidden_size, noise, layer_norm, keep
+        As in LSTM.
+    mixtures, smallest_std
+        As in SketchHead.
+    scale : float
+        The unit of offsets.
+
+    Attributes
+    ----------
+    lstm : LSTM
+        The recurrent layer.
+    initial_weight, initial_bias : Tensor
+        W_0 and b_0.
+    constant_weight : Tensor
+        V.
+    head : SketchHead
+        The map from h to the parameters of a row.
+    scale : array
+        The unit of offsets, a buffer.
+
+    See Also
+    --------
+    SketchEncoder : q(z | x).
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> decoder = sv.models.SketchDecoder(2, 4, 3, sv.Noise(0))
+    >>> x = numpy.array([[[1, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 1]]], numpy.float32)
+    >>> decoder(numpy.zeros((1, 2), numpy.float32)).log_prob(x).shape
+    (1,)
     """
 
     likelihood = SketchDistribution

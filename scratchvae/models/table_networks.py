@@ -18,10 +18,36 @@ from scratchvae.nn import Module
 
 
 class RowReader(Module):
-    """f(numbers standardised, log(1 + counts), one indicator for each level; what is missing as 0)   (N, D) -> output
+    """f(numbers standardised, log(1 + counts), one indicator for each level; missing entries as 0)   (N, D) -> output
 
     A category of two levels has one indicator, of its second level. With `missing` an indicator for every column says
     that its entry is known; the sources of both are those of OfKnownEntries.
+
+    Parameters
+    ----------
+    network : Module
+        f.
+    columns : sequence of Column
+        D of them.
+    missing : bool
+        Whether entries may be NaN.
+
+    Attributes
+    ----------
+    network, columns, missing
+        The parameters of these names.
+
+    See Also
+    --------
+    RowDecoder : the way back.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> columns = [sv.data.Column("height", "number", (), 170.0, 10.0), sv.data.Column("cats", "count")]
+    >>> reader = sv.models.RowReader(sv.nn.Linear(2, 3, sv.Noise(0)), columns, missing=False)
+    >>> reader(numpy.array([[165.0, 2.0]])).shape
+    (1, 3)
     """
 
     def __init__(self, network: Any, columns: Sequence[Column], missing: bool) -> None:
@@ -52,8 +78,35 @@ def inputs_of(columns: Sequence[Column], missing: bool) -> int:
 class RowDecoder(Module):
     """p(x | z) = Columns(f(z), sigma),   sigma learned, one for each column of numbers, in units of its deviation
 
-    sigma is about 1 at first, and bounded from below, smoothly, as in RealDecoder; so are rates from above, as in
-    PoissonDecoder.   network: (N, K) -> (N, P)
+    sigma starts near 1. It is bounded from below, smoothly, as in RealDecoder, and rates are bounded from above as in
+    PoissonDecoder.
+
+    Parameters
+    ----------
+    network : Module
+        f, (N, K) -> (N, P).
+    columns : sequence of Column
+        D of them.
+
+    Attributes
+    ----------
+    network, columns
+        The parameters of these names.
+    raw_log_std : Tensor
+        The numbers that sigma is computed from.
+
+    See Also
+    --------
+    RowReader : the way in.
+    scratchvae.distributions.Columns : the distribution.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> columns = [sv.data.Column("height", "number", (), 170.0, 10.0), sv.data.Column("cats", "count")]
+    >>> decoder = sv.models.RowDecoder(sv.nn.Linear(2, 2, sv.Noise(0)), columns)
+    >>> decoder(numpy.zeros((1, 2), numpy.float32)).log_prob(numpy.array([[165.0, 2.0]])).shape
+    (1,)
     """
 
     likelihood: type[Distribution] = Columns

@@ -250,10 +250,10 @@ class NegativeBinomialDecoder(Decoder):
 class RealDecoder(Decoder):
     """p(x | z) of mean f(z) and standard deviation sigma, x of real numbers: Gaussian, Laplace, Student-t
 
-    std: sigma as a number; "learned" for one learned number, 0.3 at first; "decoder" for one per pixel, near 1 at first,
-    where the network, (N, K) -> (N, 2 D) or (N, H, W, 2 C), gives mean and raw log std side by side on the last axis. What is
-    learned is bounded from below, smoothly: log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, so that
-    sigma > s.
+    std: sigma as a number; "learned" for one learned number, 0.3 at first; "decoder" for one per pixel, near 1 at
+    first, where the network, (N, K) -> (N, 2 D) or (N, H, W, 2 C), gives mean and raw log std side by side on the last
+    axis. A learned sigma is bounded from below, smoothly: log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3,
+    so that sigma > s.
     """
 
     def __init__(self, network: Any, std: float | str = 0.1, event_ndim: int = 1) -> None:

@@ -22,14 +22,14 @@ LARGEST_HEADER = 2**18  # bytes, four a character; a run's takes about two thous
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a model's parameters and buffers, and the configuration of a built-in constructor, to an .npz file."""
+    """Writes a model's parameters and buffers, and the configuration of a built-in constructor, to an .npz file."""
     write(path, {"configuration": getattr(model, "configuration", None)}, model_arrays(model))
 
 
 def export(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a model's parameters and buffers for other programs: to a .safetensors file, or to an .npz as `save` does.
+    """Writes a model's parameters and buffers for other programs: to a .safetensors file, or to an .npz as `save` does.
 
-    docs/layout.md says what stands where. Raises InputError for another suffix, and where safetensors is not installed.
+    docs/layout.md describes the contents. Raises InputError for another suffix, and where safetensors is not installed.
     """
     suffix = Path(path).suffix
     if suffix == ".npz":
@@ -50,11 +50,13 @@ def export(model: Any, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str], into: Any = None) -> Any:
-    """The model of a file that `save` or a run wrote: built anew by its constructor, or copied `into` a user's own.
+    """Returns the model in a file that `save` or a run wrote.
 
-    path: of the file, or of a run directory, whose last checkpoint is loaded.
+    Its constructor builds it anew; a model of a user's own networks is passed as `into` and gets the arrays.
+    path: the file, or a run directory, whose last checkpoint is loaded.
 
-    Raises DataError for a file that is missing, torn or foreign, and ShapeError if `into` does not fit.
+    Raises DataError for a file that is missing, torn or foreign, and for arrays that do not fit the model, and
+    InputError for a model of a user's own networks without `into`.
     """
     path = Path(path) / "last.npz" if Path(path).is_dir() else path
     header, arrays = read(path)
@@ -80,24 +82,24 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 
 
 def model_arrays(model: Any) -> dict[str, numpy.ndarray]:
-    """The model's state under the names that a file gives it."""
+    """Returns the model's state under the names in a file."""
     return {f"model/{name}": to_numpy(array) for name, array in model.state().items()}
 
 
 def write(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, numpy.ndarray]) -> None:
-    """Write a header of plain values, and arrays, to an .npz file."""
+    """Writes a header of plain values, and arrays, to an .npz file."""
     content = io.BytesIO()  # in memory first: a zip file that runs out of disk hides the cause behind errors of its own
     numpy.savez(content, header=numpy.array(as_json({"format": FORMAT} | header)), **arrays)
     replace(path, content.getbuffer())
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """JSON text of plain values, NumPy's numbers among them."""
+    """Returns the JSON text of plain values and of NumPy's numbers."""
     return json.dumps(value, indent=indent, default=lambda number: number.item())
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
-    """The header and the arrays of a file that `write` made. Raises DataError for any other."""
+    """Returns the header and the arrays of a file that `write` made. Raises DataError for any other."""
     try:
         with opened(path) as file:
             archive = Archive(file, methods=(zipfile.ZIP_STORED,))

@@ -34,11 +34,11 @@ def dequantize(images: Any, noise: Any) -> Any:
 def dequantize_sketches(sketches: Any, noise: Any) -> Any:
     """(dx, dy) in whole pixels -> (dx, dy) + u,   u ~ Uniform(-1/2, 1/2)^2: the same shape and type, (N, T, 5)
 
-    The pen's states stay as they are, and so do the rows from the end on. The mean of a density over the cell of a
-    lattice point is its probability, so that the expectation over u of log p(x) is at most the log probability of the
-    sketch, and no model gains by spikes at whole numbers: minus an ELBO of these data, divided by log 2, is in bits.
+    The pen's states do not change, nor do the rows from the end on. The mean of a density over the cell of a lattice
+    point is its probability, so that the expectation over u of log p(x) is at most the log probability of the sketch,
+    and no model gains by spikes at whole numbers: minus an ELBO of these data, divided by log 2, is in bits.
 
-    Raises DataError for what is no sketches (N, T, 5) of floating-point numbers, and for offsets that are not whole.
+    Raises DataError unless the sketches are floating-point numbers (N, T, 5), and for offsets that are not whole.
     Source: as for `dequantize`.
     """
     shape = getattr(sketches, "shape", ())

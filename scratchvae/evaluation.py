@@ -225,9 +225,10 @@ def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.
 def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, seed: int = 0) -> float:
     """The share of the rows whose most probable class is not their label.
 
-    The class is that of the classifier q(y | x), which sees grey values as they are, also where the model was trained
-    on pixels drawn from them; with binarize="threshold" it sees black and white. With n_samples it is that of p(y | x),
-    by `log_joint` from so many draws of z, of pixels that are binarised as for every bound.
+    Without n_samples the class is the most probable one of the classifier q(y | x). The classifier reads grey values as
+    they are, even if the model was trained on pixels drawn from them; with binarize="threshold" it reads black and
+    white. With n_samples it is the most probable one of p(y | x), which `log_joint` estimates from that many draws of
+    z, on pixels binarised as for every bound.
     """
     _check_classes("classification_error", model)
     rows = observations(model, x)
@@ -242,7 +243,7 @@ def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, se
 
 
 def active_units(model: Any, x: Any) -> numpy.ndarray:
-    """The latent units that carry information: those with Var_x(E_q[z_k | x]) > 0.01 over the rows of x.   (active,)
+    """The latent units k with Var_x(E_q[z_k | x]) > 0.01 over the rows of x, which carry information.   (active,)
 
     Rows are taken in chunks, so that memory stays bounded. Source: Burda, Grosse & Salakhutdinov (2016), section 5.
     """

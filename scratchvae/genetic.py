@@ -20,9 +20,9 @@ def crossover(first: Sequence[str], second: Sequence[str], places: Sequence[floa
 
 
 def mutate(symbols: Sequence[str], alphabet: Sequence[str], draws: Sequence[float]) -> list[str]:
-    """The symbols with one of them replaced, one put in or one left out; three draws in [0, 1): what, where and which.
+    """Returns the symbols with one of them replaced, one inserted or one removed.
 
-    Nothing can be replaced in, or left out of, an empty list, which gets a symbol.
+    The three draws in [0, 1) choose the kind of mutation, its place and the new symbol. An empty list gets a symbol.
     """
     what, where = (int(3 * draws[0]), draws[1]) if symbols else (1, 0.0)
     i = int(where * (len(symbols) + (what == 1)))
@@ -31,10 +31,10 @@ def mutate(symbols: Sequence[str], alphabet: Sequence[str], draws: Sequence[floa
 
 
 def offspring(parents: Sequence[str], alphabet: Alphabet, n: int, mutation: float = 0.5, seed: int = 0) -> list[str]:
-    """n strings: each a crossover of two random parents, and with this probability one mutation of it.
+    """Returns n strings: each is a crossover of two random parents, and mutates once with probability `mutation`.
 
-    Strings are split as the alphabet splits, and symbols put in are its own. The caller says which of the
-    strings are valid molecules; few crossovers are, as they cut rings and branches, and some are empty.
+    The alphabet splits the strings, and inserted symbols are its own. The caller decides which of the strings are valid
+    molecules; few crossovers are, as they cut rings and branches, and some are empty.
 
     Raises InputError for no parents, an n below 1 and a mutation that is no probability.
     """

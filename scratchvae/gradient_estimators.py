@@ -30,7 +30,8 @@ def score_function(model: Any, x: Any, noise: Any, n_samples: int = 1) -> Any:
 def score_function_with_baseline(model: Any, x: Any, noise: Any, n_samples: int = 2) -> Any:
     """mean over draws of (f(z_s) - mean of the other draws' f) log q(z_s | x).   (N, D) -> (N,)
 
-    What is subtracted does not depend on z_s, so the mean stays; it takes most of f's size away. Needs two draws.
+    The subtracted mean does not depend on z_s, so the expectation of the gradient stays, while most of f's magnitude
+    cancels. At least two draws are needed.
     Source: Kool, van Hoof & Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!".
     """
     if n_samples < 2:
@@ -48,7 +49,7 @@ ESTIMATORS = {
 
 
 def _draws(model: Any, x: Any, noise: Any, n_samples: int) -> tuple[Any, Any, Any]:
-    """q(z | x), draws z of it, and f(z) = log p(x, z) - log q(z | x), the last two as arrays."""
+    """Returns q(z | x), draws z from it, and f(z) = log p(x, z) - log q(z | x); z and f are arrays."""
     x = model.rows(x)
     q = model.encoder(x)
     z = q.sample(noise.normal("z", (n_samples, *q.shape)))

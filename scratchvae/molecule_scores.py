@@ -110,7 +110,7 @@ def score_strings(strings: Sequence[str], known: Iterable[str] | None = None) ->
 
 
 def molecule_or_none(string: str) -> Molecule | None:
-    """The molecule that a string describes, None for a string that describes none."""
+    """Returns the molecule that a string describes, or None if it describes none."""
     try:
         return read_smiles(string)
     except SmilesError:
@@ -118,7 +118,7 @@ def molecule_or_none(string: str) -> Molecule | None:
 
 
 def key_or_none(molecule: Molecule) -> str | None:
-    """The canonical key of a molecule, None for one that is too large for it."""
+    """Returns the canonical key of a molecule, or None for a molecule that is too large."""
     try:
         return canonical_key(molecule)
     except TooLargeError:
@@ -126,7 +126,7 @@ def key_or_none(molecule: Molecule) -> str | None:
 
 
 def keys_with_letters(strings: Iterable[str], letters: set[tuple[str, ...]]) -> set[str | None]:
-    """The keys of those molecules whose letters of atoms are among these: only they can be the same molecules."""
+    """Returns the keys of those molecules whose letters of atoms are among these: no other can be the same molecule."""
     alike = (molecule_or_none(string) for string in strings if letters_of_atoms(string) in letters)
     return {key_or_none(molecule) for molecule in alike if molecule is not None}
 
@@ -144,7 +144,7 @@ def _letter(symbol: str) -> str:
 
 
 def read_by_rdkit(strings: Sequence[str]) -> list[bool] | None:
-    """Whether RDKit takes each string for a molecule, without a word in its log; None where it is not installed."""
+    """Returns whether RDKit reads each string as a molecule, with its log silenced; None where it is not installed."""
     if find_spec("rdkit") is None:
         return None
     read: Callable[[str], object] = import_module("rdkit.Chem").MolFromSmiles

@@ -19,9 +19,20 @@ Self = TypeVar("Self", bound="Operators")
 
 
 class Operators:
-    """The part of a Tensor that looks like an array: x * y is `ops.multiply(x, y)`, and so on.
+    """Operators is the part of a Tensor that looks like an array: x * y is `ops.multiply(x, y)`, and so on.
 
-    Inside `no_grad()` these return plain arrays, as every operation does; type checkers are told of the usual case.
+    Inside `no_grad()` these return plain arrays, as every operation does; their annotations describe the other case.
+
+    See Also
+    --------
+    scratchvae.Tensor : the class that inherits these.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> x = sv.Tensor(numpy.array([1.0, 2.0]))
+    >>> (x * x).data, x.shape
+    (array([1., 4.]), (2,))
     """
 
     __slots__ = ()

@@ -33,12 +33,12 @@ class ConvergenceWarning(UserWarning):
 
 
 class LinearModel(Estimator):
-    """An estimator whose `fit` iterates, or finds variances that the type of X has to hold."""
+    """An estimator whose `fit` iterates, or finds variances that must be within the range of X's type."""
 
     max_iter: int
 
     def _check_range(self, what: str, smallest: float, X: Any) -> None:
-        """Raise DataError if the smallest of what is found in X is below the normal numbers of X's type."""
+        """Raises DataError if the smallest of the numbers found in X is below the normal numbers of X's type."""
         tiny = float(array_module(X).finfo(X.dtype).tiny)
         if not smallest >= tiny:
             expected = f"rows whose {what} {X.dtype} can hold, at least {tiny:.2g}"
@@ -96,7 +96,7 @@ class Factorization(LinearModel, Transformer):
         return self._weights("inverse_transform", A) @ self.dictionary_ + self.mean_
 
     def _weights(self, method: str, A: Any) -> Any:
-        """A, if it is made of rows of K numbers."""
+        """Returns A, if its rows have K numbers."""
         operation, k = self._fitted(method), len(self.dictionary_)
         A = numbers(operation, A)
         if A.shape[-1:] != (k,):
@@ -104,12 +104,12 @@ class Factorization(LinearModel, Transformer):
         return A
 
     def _random_start(self, name: str, shape: tuple[int, ...], like: Any, kind: str = "normal") -> Any:
-        """Draws by the parameter `seed`, for iterations that have to begin somewhere."""
+        """Returns draws by the parameter `seed`, from which an iteration starts."""
         return getattr(Noise(self.seed, device=device_of(like)), kind)(name, shape).astype(like.dtype)
 
 
 def rises(steps: Iterable[tuple[Any, float]]) -> Iterator[tuple[Any, float]]:
-    """The state of every step (state, figure), and the rise of the figure; a fall, near the top, is rounding."""
+    """Yields the state of every step (state, figure) and the figure's rise; a fall, near the maximum, is rounding."""
     last = -math.inf
     for state, figure in steps:
         yield state, figure - last
@@ -117,7 +117,7 @@ def rises(steps: Iterable[tuple[Any, float]]) -> Iterator[tuple[Any, float]]:
 
 
 def centre(X: Any) -> tuple[Any, Any]:
-    """The mean of the rows, (D,), and X less it, (N, D)."""
+    """Returns the mean of the rows, (D,), and X - mean, (N, D)."""
     mean = X.mean(axis=0)
     mean += (X - mean).mean(axis=0)  # what float32 lost in adding up large numbers
     return mean, X - mean

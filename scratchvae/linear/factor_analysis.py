@@ -133,5 +133,5 @@ def expectation_maximisation(X: Any, k: int, floor: float) -> Iterator[tuple[tup
 
 
 def _places(columns: Any) -> str:
-    """The numbers of the columns that are marked."""
+    """Returns the numbers of the marked columns."""
     return "column " + ", ".join(str(i) for i in to_numpy(columns).nonzero()[0])

@@ -19,8 +19,8 @@ class FastICA(Factorization):
     s = W K (x - mean). K whitens: its rows are the first principal components, each divided by its standard deviation.
     W is an orthogonal matrix, W W' = I, that moves the E[log cosh s_k] away from their value for a Gaussian: to a
     maximum or a saddle point of the sum over k of c_k E[log cosh s_k], where c_k = +1 or -1 says on which side of the
-    Gaussian the source is. X = S mixing' is the frame X ~ A B with A = S and B = mixing'. The order and the signs of
-    the sources are arbitrary.
+    Gaussian the source is.
+    X = S mixing' is the frame X ~ A B with A = S and B = mixing'. The order and the signs of the sources are arbitrary.
 
     Source: deck, "Learning linear latent variable models"; Hyvarinen & Oja (2000), "Independent component analysis:
     algorithms and applications", section 6.

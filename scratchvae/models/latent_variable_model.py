@@ -23,11 +23,23 @@ from scratchvae.pixels import Pixels, as_numbers
 
 
 class LatentVariableModel(Configured):
-    """p(x, z) = p(x | z) p(z),   q(z | x) approximates p(z | x): what VAE, SemiSupervisedVAE and StackedVAE share.
+    """p(x, z) = p(x | z) p(z),   q(z | x) approximates p(z | x): the part that all models of the package share.
 
-    A derived class has `prior`, p(z); `decoder`, with an attribute `likelihood`; `observed_shape`, `binarize` and
-    `missing`, as in VAE; `elbo_terms` and `log_weights`, for `evaluate` and `log_likelihood`; and `objectives`, which
-    `fit` ascends.
+    A derived class defines the attributes below; `elbo_terms` and `log_weights`, for `evaluate` and `log_likelihood`;
+    and `objectives`, which `fit` ascends.
+
+    Attributes
+    ----------
+    prior : Distribution
+        p(z).
+    decoder : Module
+        p(x | z), with an attribute `likelihood`.
+    observed_shape, binarize, missing
+        As in VAE.
+
+    See Also
+    --------
+    VAE : the plain model.
     """
 
     prior: Any

@@ -37,9 +37,21 @@ SMALLEST_DISPERSION, LARGEST_DISPERSION = 1e-3, 1e6  # a variance of m + 1000 m^
 class GaussianEncoder(Module):
     """q(z | x) = Normal(mu(x), diag(sigma(x)^2)),   where the network gives mu and log sigma side by side
 
-    network: (N, D) -> (N, 2 K); one of more inputs, as ClassConditional, makes an encoder q(z | x, y) of as many.
+    A network with more inputs, such as ClassConditional, makes an encoder q(z | x, y) with as many.
 
     Source: deck, "Amortized inference networks".
+
+    Parameters
+    ----------
+    network : Module
+        (N, D) -> (N, 2 K).
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> encoder = sv.models.GaussianEncoder(sv.nn.MLP([6, 4, 4], sv.Noise(0)))
+    >>> encoder(numpy.zeros((5, 6), numpy.float32)).mean.shape
+    (5, 2)
     """
 
     def __init__(self, network: Any) -> None:
@@ -69,7 +81,7 @@ class Classifier(Module):
 
 
 class OfLogCounts(Module):
-    """f(log(1 + x)),   x counts: the network f sees their size on the scale on which a Poisson decoder gives it"""
+    """f(log(1 + x)),   x counts: f reads counts on the scale on which a Poisson decoder gives its rates"""
 
     def __init__(self, network: Any) -> None:
         self.network = network
@@ -82,7 +94,7 @@ class OfLogCounts(Module):
 
 
 class OfKnownEntries(Module):
-    """f(x with 0 for what is missing, and beside it 1 for every entry that is known, 0 for the others)
+    """f(x with 0 for missing entries, and beside it 1 for every known entry, 0 for the others)
 
     Without the indicators a missing entry would be one that is 0. network: (N, 2 D) -> (N, output), or of twice the
     channels.
@@ -104,7 +116,7 @@ class OfKnownEntries(Module):
 
 
 class DecoderOfKnownEntries(Module):
-    """p(x | z) of the known entries of x: those that are missing are integrated out, and leave the other factors
+    """p(x | z) of the known entries of x: an integral over the missing ones, which leaves the other factors
 
     decoder : one whose likelihood has independent entries
     """
@@ -148,7 +160,7 @@ class Decoder(Module):
     network: (N, K) -> (N, D), or to the event_ndim axes of one x, three for images. Where a likelihood takes two
     numbers for each entry of x, the network gives them side by side on the last axis.
 
-    A subclass names its class of distributions, which says what data it takes; `LIKELIHOODS` names the subclasses.
+    A subclass has its class of distributions in `likelihood`, which says what data it takes; `LIKELIHOODS` names them.
     """
 
     likelihood: type[Distribution]
@@ -163,12 +175,12 @@ class Decoder(Module):
 
     @classmethod
     def outputs_per_entry(cls, std: float | str) -> int:
-        """How many numbers the network gives for one entry of x."""
+        """Returns how many numbers the network gives for one entry of x."""
         return 1
 
     @staticmethod
     def reader(network: Any) -> Any:
-        """The network of an encoder or a classifier, as it reads data of this likelihood."""
+        """Returns the network of an encoder or a classifier, as it reads data of this likelihood."""
         return network
 
 
@@ -238,10 +250,10 @@ class NegativeBinomialDecoder(Decoder):
 class RealDecoder(Decoder):
     """p(x | z) of mean f(z) and standard deviation sigma, x of real numbers: Gaussian, Laplace, Student-t
 
-    std: sigma as a number; "learned": one learned number, 0.3 at first; "decoder": one per pixel, near 1 at first, and
-    the network, (N, K) -> (N, 2 D) or (N, H, W, 2 C), gives mean and raw log std side by side on the last axis. What is
-    learned is bounded from below, smoothly: log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3, so that
-    sigma > s.
+    std: sigma as a number; "learned" for one learned number, 0.3 at first; "decoder" for one per pixel, near 1 at
+    first, where the network, (N, K) -> (N, 2 D) or (N, H, W, 2 C), gives mean and raw log std side by side on the last
+    axis. A learned sigma is bounded from below, smoothly: log sigma = log s + log(1 + exp(raw - log s)) with s = 1e-3,
+    so that sigma > s.
     """
 
     def __init__(self, network: Any, std: float | str = 0.1, event_ndim: int = 1) -> None:

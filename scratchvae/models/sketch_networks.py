@@ -151,8 +151,7 @@ class SketchDecoder(Module):
     """p(x | z): the LSTM starts from h_0, c_0 = tanh(z W_0 + b_0), and every step adds z V.   (..., N, K) -> p(x | z)
 
     In the paper z is appended to each row; z V is its contribution there. With latent_size 0 there is no z, and p(x) is
-    unconditional, for z (..., N, 0). The log_prob of the distribution that a decoder returns drops out if it gets
-    noise.
+    unconditional, for z (..., N, 0). Given noise, a decoder returns a distribution whose log_prob drops out.
 
     Source: deck, "A sequence model: SketchRNN"; Ha & Eck (2017), section 3.2.
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy
 
 import scratchvae as sv
-from benchmarks.cases import convolutional
+from benchmarks.cases import convolutional, steps
 from benchmarks.rows import NotHere, Rows, peer, settings
 from scratchvae.backend import asarray, synchronize
 from scratchvae.binarization import binarize
@@ -41,11 +41,17 @@ class Step(NamedTuple):
 BATCHES = 10  # minibatches of the data
 
 
+def layers(w: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """The weight and the bias of every layer of `sv.VAE.mlp()`, from its parameters by name."""
+    names = [f"{part}.network.layers.{i}" for part in ("encoder", "decoder") for i in (0, 1)]
+    return [(w[f"{name}.weight"], w[f"{name}.bias"]) for name in names]
+
+
 def torch_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
-    """Minus the mean ELBO of `sv.VAE.mlp()`, from its parameters in their order.   x (M, 784), e (M, 20)"""
+    """Minus the mean ELBO of `sv.VAE.mlp()`.   x (M, 784), e (M, 20)"""
     from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
-    w1, b1, w2, b2, w3, b3, w4, b4 = w.values()
+    (w1, b1), (w2, b2), (w3, b3), (w4, b4) = layers(w)
     m, log_s = (relu(x @ w1 + b1) @ w2 + b2).chunk(2, dim=1)
     logits = relu((m + log_s.exp() * e) @ w3 + b3) @ w4 + b4
     kl = 0.5 * (m.square() + (2 * log_s).exp() - 2 * log_s - 1).sum()
@@ -54,18 +60,15 @@ def torch_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
 
 def torch_parameters(arrays: dict[str, numpy.ndarray]) -> dict[str, Any]:
     """Our parameters by name as PyTorch's."""
-    import torch
-
-    return {name: torch.nn.Parameter(torch.tensor(array)) for name, array in arrays.items()}
+    return {name: steps.torch_parameter(array) for name, array in arrays.items()}
 
 
 def jax_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
-    """The loss of `torch_loss` by JAX, which sorts the names of a dict."""
+    """The same by JAX."""
     import jax
     import jax.numpy as jnp
 
-    parts = [f"{part}.network.layers.{i}" for part in ("encoder", "decoder") for i in (0, 1)]
-    (w1, b1), (w2, b2), (w3, b3), (w4, b4) = ((w[f"{part}.weight"], w[f"{part}.bias"]) for part in parts)
+    (w1, b1), (w2, b2), (w3, b3), (w4, b4) = layers(w)
     m, log_s = jnp.split(jax.nn.relu(x @ w1 + b1) @ w2 + b2, 2, axis=1)
     a = jax.nn.relu((m + jnp.exp(log_s) * e) @ w3 + b3) @ w4 + b4
     kl = 0.5 * (m * m + jnp.exp(2 * log_s) - 2 * log_s - 1).sum()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from scratchvae.backend import array_module, device_of
+from scratchvae.backend import array_module
 from scratchvae.errors import InputError
 from scratchvae.kernels import Kernel
 from scratchvae.noise import Noise
@@ -35,7 +35,7 @@ def binarize(x: Any, mode: str, noise: Any, first_row: int = 0) -> Any:
         noise = Noise(0, device=noise.device)
     start = {"start": first_row * math.prod(x.shape[1:])} if first_row else {}
     u = noise.uniform("pixels", x.shape, **start)
-    compiled = COIN.on(x) if device_of(x) == "gpu" and u.dtype == x.dtype and x.size else None
+    compiled = COIN.on_gpu(x, u)
     if not compiled:
         return (u < x).astype(x.dtype)
     pixels = array_module(x).empty(x.shape, dtype=x.dtype)

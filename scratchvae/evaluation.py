@@ -139,16 +139,10 @@ def log_likelihood(
 
     Parameters
     ----------
-    model : LatentVariableModel
-        A trained model.
-    x : array (N, ...)
-        Data as the model takes them.
+    model, x, seed, same_draws
+        As in `evaluate`.
     n_samples : int
-        S.
-    seed : int
-        The seed of the draws.
-    same_draws : bool
-        Whether all rows meet the same draws, as in `elbo`.
+        S, the number of draws of z for each row.
 
     Returns
     -------

@@ -72,17 +72,22 @@ class Kernel:
     text: str
     preamble: str = ""
 
-    def on(self, x: Any) -> Callable[..., Any] | None:
+    def on(self, x: Any, *others: Any) -> Callable[..., Any] | None:
         """The kernel, compiled for where the array x lies, or None where the NumPy lines are to run.
 
+        These run for other types than T, and where one of the others, arrays too, has not the type of x.
         Called with the inputs and the outputs, which it fills; and with size=, if no array has an entry for each i.
         """
         xp = array_module(x)
-        if x.dtype.char not in FLOATS:
+        if x.dtype.char not in FLOATS or any(other.dtype != x.dtype for other in others):
             return None
         if xp is not numpy:
             return for_gpu(self, xp)
         return for_host(self, x.dtype.char) if on_host() else None
+
+    def on_gpu(self, x: Any, *others: Any) -> Callable[..., Any] | None:
+        """As `on`, but None on the CPU, where the NumPy lines are as fast."""
+        return None if array_module(x) is numpy else self.on(x, *others)
 
     def parameters(self) -> list[Parameter]:
         """Of the inputs, then of the outputs."""

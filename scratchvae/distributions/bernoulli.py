@@ -92,7 +92,7 @@ class Bernoulli(Distribution):
         -infinity does so with x = 0.
         """
         check_event("Bernoulli.log_prob", x, self)
-        if TERM.on(x) and x.dtype == self.logits.dtype:
+        if TERM.on(x, self.logits):
             return ops.bernoulli_log_prob(x, self.logits, event_ndim=self.event_ndim)
         if device_of(x) == "cpu":  # where a look at the result costs nothing
             with numpy.errstate(invalid="ignore"):

@@ -181,9 +181,7 @@ def _columns(
         for n, margin, k, s in zip((height, width), margins, kernel_size, stride, strict=True)
     )
     size = places * math.prod(kernel_size) * channels
-    compiled = None  # NumPy's copies are faster than such a loop
-    if device_of(x) == "gpu" and size < LARGEST_NUMERATOR:
-        compiled = IM2COL.on(x)
+    compiled = IM2COL.on_gpu(x) if size < LARGEST_NUMERATOR else None  # NumPy's copies are faster than such a loop
     windows = None if compiled else _windows(_with_margins(x, margins), kernel_size, stride)
     columns = None
     for block in _blocks(len(x), rows, size * x.dtype.itemsize, device_of(x)):

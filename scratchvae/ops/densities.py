@@ -56,7 +56,7 @@ def bernoulli_log_prob(x: Any, logits: Any, event_ndim: int = 1) -> Any:
     are compiled, a logit of infinity makes x = 1 certain, y = 0, and all else impossible, y = -infinity.
     """
     xp, dtype, shape, (x, logit) = _common(x, logits)
-    y, compiled = xp.empty(shape[: len(shape) - event_ndim], dtype=dtype), _compiled(TERM, x, logit)
+    y, compiled = xp.empty(shape[: len(shape) - event_ndim], dtype=dtype), TERM.on(x, logit)
     for block in _blocks(shape, event_ndim, device_of(y)):
         if compiled:
             term = xp.empty(logit[block].shape, dtype=dtype)
@@ -85,7 +85,7 @@ def _bernoulli_rule_logits(g: Any, y: Any, x: Any, logits: Any, event_ndim: int 
     if isinstance(g, Tensor):
         return sum_to(g * (x - sigmoid(logits)), logits.shape)
     xp, dtype, shape, (x, logit) = _common(x, logits)
-    slope, compiled = xp.empty(shape, dtype=dtype), _compiled(SLOPE, x, logit, g)
+    slope, compiled = xp.empty(shape, dtype=dtype), SLOPE.on(x, logit, g)
     g, weight = xp.broadcast_to(g, shape), g
     with numpy.errstate(over="ignore"):  # where e^-l is infinite, 1 / (1 + e^-l) is 0
         for block in _blocks(shape, event_ndim, device_of(slope)):
@@ -167,11 +167,6 @@ def _common(*arrays: Any) -> tuple[Any, Any, tuple[int, ...], list[Any]]:
     xp, dtype = array_module(*arrays), numpy.result_type(*(getattr(x, "dtype", x) for x in arrays))
     shape = numpy.broadcast_shapes(*(getattr(x, "shape", ()) for x in arrays))
     return xp, dtype, shape, [xp.broadcast_to(x, shape) for x in arrays]
-
-
-def _compiled(kernel: Kernel, *arrays: Any) -> Any:
-    """The kernel, where it is compiled and all arrays have one type."""
-    return kernel.on(arrays[0]) if len({x.dtype for x in arrays}) == 1 and arrays[0].size else None
 
 
 def _in_order(x: Any) -> Any:

@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from scratchvae.autodiff import Tensor, elementwise
-from scratchvae.backend import array_module, device_of
+from scratchvae.backend import array_module
 from scratchvae.kernels import Kernel
 
 
@@ -276,13 +276,12 @@ RELU_SLOPE = Kernel("relu_slope", "T g[i], T x[i]", "T slope[i]", "slope = x <= 
 
 
 def _relu_rule(g: Any, y: Any, x: Any) -> Any:
-    if not isinstance(g, Tensor) and device_of(g) == "gpu" and g.dtype == x.dtype and g.size:
-        compiled = RELU_SLOPE.on(g)
-        if compiled:
-            slope = array_module(g).empty(g.shape, dtype=g.dtype)
-            compiled(g, x, slope)
-            return slope
-    return g * ~(x <= 0)
+    compiled = None if isinstance(g, Tensor) else RELU_SLOPE.on_gpu(g, x)
+    if not compiled:
+        return g * ~(x <= 0)
+    slope = array_module(g).empty(g.shape, dtype=g.dtype)
+    compiled(g, x, slope)
+    return slope
 
 
 relu.defvjp(_relu_rule)

@@ -11,6 +11,8 @@ import pytest
 
 import scratchvae as sv
 from scratchvae import backend, ops
+from scratchvae.backend import asarray, sum_of_leading_axes, to_numpy
+from scratchvae.binarization import binarize
 from scratchvae.errors import DeviceError, InputError
 
 
@@ -316,3 +318,46 @@ def test_what_a_capture_takes(gpu, taken):
 def test_fresh_memory_of_the_stand_in_shows_where_it_is_read(strict, strict_gpu):
     assert numpy.isnan(strict_gpu.empty(3).get()).all() and numpy.isnan(strict_gpu.empty_like(strict).get()).all()
     assert (strict_gpu.empty(2, dtype=numpy.int8).get() == 127).all() and strict_gpu.empty(2, dtype=bool).get().all()
+
+
+# ---- operations that a GPU does at once
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_leading_axes_are_summed(n, rng, device):
+    x = rng.standard_normal((50, 3, 4), dtype=numpy.float32)
+    received = sum_of_leading_axes(asarray(x, device), n)
+    expected = x.sum(axis=tuple(range(n)), dtype=numpy.float64)
+    assert received.shape == x.shape[n:]
+    numpy.testing.assert_allclose(to_numpy(received), expected, atol=1e-4)
+    empty = sum_of_leading_axes(asarray(x[:0], device), n)
+    numpy.testing.assert_array_equal(to_numpy(empty), numpy.zeros(x.shape[n:]))
+
+
+@pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
+def test_relu_has_the_slopes_of_the_cpu(dtype, device):
+    """Also at 0, where it is 0, and for what is not finite: a NaN is never hidden."""
+    special = numpy.array([-2, -0.0, 0.0, 3, numpy.inf, -numpy.inf, numpy.nan], dtype)
+    x, g = (part.ravel() for part in numpy.meshgrid(special, special))
+
+    def slopes(device):
+        leaf = sv.Tensor(asarray(x, device))
+        with numpy.errstate(invalid="ignore"):
+            (slope,) = sv.grad(sv.ops.sum(sv.ops.relu(leaf) * asarray(g, device)), [leaf])
+        return to_numpy(slope)
+
+    received, expected = slopes(device), slopes("cpu")
+    assert received.dtype == dtype
+    numpy.testing.assert_array_equal(received, expected)
+    numpy.testing.assert_array_equal(numpy.signbit(received)[expected == 0], numpy.signbit(expected)[expected == 0])
+    numpy.testing.assert_array_equal(received[(g == 3) & numpy.isfinite(x)], numpy.array([0, 0, 0, 3], dtype))
+
+
+@pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
+def test_a_pixel_is_1_where_the_noise_is_below_it(dtype, device):
+    u, x = numpy.array([0.2, 0.5, 0.7, 0.0], numpy.float32), numpy.array([0.5, 0.5, 0.5, 0.0], dtype)
+    noise = asarray(u, device)
+    pixels = binarize(asarray(x, device), "dynamic", sv.noise.GivenNoise(noise))
+    assert pixels.dtype == dtype
+    numpy.testing.assert_array_equal(to_numpy(pixels), [1, 0, 0, 0])
+    numpy.testing.assert_array_equal(to_numpy(noise), u)  # given numbers stay as they are

@@ -189,6 +189,27 @@ def test_launches_are_counted(gpu):
         assert launches.of_a_step(smoke.EXAMPLES[name]) == kept[name]["captured"]
 
 
+def test_the_times_in_the_documents_are_those_of_the_summary():
+    summary = json.loads((ROOT / "benchmarks" / "results" / "gpu" / "summary.json").read_text())
+    (part,) = [part for part in summary["parts"] if part["name"] == "gpu_step"]
+    figures = {row["name"]: row["figures"] for row in part["rows"]}
+    page = (ROOT / "docs" / "gpu.md").read_text()
+    models = {
+        "MLP, batch 100": "MLP VAE 784-400-20, batch 100",
+        "MLP, batch 1000": "MLP VAE 784-400-20, batch 1000",
+        "convolutional, batch 64": "convolutional VAE 64 x 64 x 3, batch 64",
+    }
+    for case, model in models.items():
+        ours = figures[f"{case}: scratchvae"]["milliseconds"]
+        graph, overhead, eager = (
+            figures[f"{case}: PyTorch {name}"]
+            for name in ("compiled, one CUDA graph", "reduce-overhead, fused Adam", "eager")
+        )
+        captured = [f"{x:.3f}" if x < 1 else f"{x:.2f}" for x in (ours, graph["milliseconds"])]
+        others = [f"{other['milliseconds']:.2f}" for other in (overhead, eager)]
+        assert f"| {' | '.join([model, *captured, format(graph['ours / theirs'], '.2f'), *others])} |" in page
+
+
 # ---- the runner
 
 

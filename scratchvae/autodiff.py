@@ -162,9 +162,9 @@ def no_grad() -> Iterator[None]:
 
 
 def grad(
-    loss: Tensor, wanted: Sequence[Tensor], out: Sequence[Array] | None = None, create_graph: bool = False
+    loss: Tensor, wanted: Sequence[Tensor], out: Sequence[Array] | None = None, create_graph: bool = False, g: float = 1
 ) -> list[Any]:
-    """d loss / d x for each x in wanted.   loss: scalar Tensor; wanted: leaves or intermediate results
+    """g d loss / d x for each x in wanted.   loss: scalar Tensor; wanted: leaves or intermediate results; g: a number
 
     Returns fresh arrays in the order of wanted; zeros for an x that the loss does not reach. With `out`, arrays of the
     same shapes, the gradients are written there instead. With `create_graph=True` the gradients are Tensors that can be
@@ -181,8 +181,8 @@ def grad(
     if out is not None and [x.shape for x in out] != [x.shape for x in wanted]:
         raise ShapeError("grad", f"out of shapes {[x.shape for x in wanted]}", f"{[x.shape for x in out]}")
 
-    ones = array_module(loss.data).ones_like(loss.data)
-    cotangents = {id(loss): Tensor(ones) if create_graph else ones}
+    first = array_module(loss.data).full_like(loss.data, g)
+    cotangents = {id(loss): Tensor(first) if create_graph else first}
     ours = set()  # whose cotangent is an array of our own, so that later contributions may be added in place
     if out is None:
         out = [] if create_graph else [array_module(x.data).empty_like(x.data) for x in wanted]

@@ -182,6 +182,7 @@ class Products:
             "d": (self.library.cublasDgemm_v2, ctypes.c_double),
         }
         self.handle, self.workspace = ctypes.c_void_p(), cupy.empty(WORKSPACE_BYTES, dtype=cupy.uint8)
+        self._ones: dict[Any, Any] = {}
         self._call(self.library.cublasCreate_v2, ctypes.byref(self.handle))
         self._call(self.library.cublasSetStream_v2, self.handle, ctypes.c_void_p(stream.ptr))  # resets the workspace
         place, size = ctypes.c_void_p(self.workspace.data.ptr), ctypes.c_size_t(WORKSPACE_BYTES)
@@ -192,6 +193,12 @@ class Products:
     def close(self) -> None:
         """Gives the handle back."""
         self._call(self.library.cublasDestroy_v2, self.handle)
+
+    def ones(self, n: int, dtype: Any) -> Any:
+        """A row of n ones, (1, n), which is kept: a graph reads it at every launch."""
+        if (n, dtype) not in self._ones:
+            self._ones[n, dtype] = gpu_module().ones((1, n), dtype=dtype)
+        return self._ones[n, dtype]
 
     def __call__(self, x: Any, y: Any, out: Any = None) -> Any:
         """x y, as `backend.product`. Leading axes of x are rows, and stacks of matrices are multiplied one by one.

@@ -93,7 +93,7 @@ class Steps:
             i = run.step % len(run.terms)
             run.terms[i] = self.latest
             self.check(i + 1)
-        grad(-value, run.optimizer.parameters, out=run.optimizer.gradients)
+        grad(value, run.optimizer.parameters, out=run.optimizer.gradients, g=-1)
         self.world.add(run.optimizer._gradient)
         run.optimizer.apply(numbers[len(scheduled) :])
 

@@ -113,7 +113,8 @@ def reduction_rows(
 ) -> list[Case]:
     """Returns rows for a function that takes axis and keepdims."""
     rows = []
-    for shape, axis in [((3, 4), None), ((3, 4), 0), ((2, 3, 2), -1), ((2, 3, 2), (0, 2)), ((), None)]:
+    axes = [((3, 4), None), ((3, 4), 0), ((2, 3, 2), -1), ((2, 3, 2), (0, 2)), ((), None), ((1, 4), 0)]
+    for shape, axis in axes:
         for keepdims in (False, True):
             options = {"axis": axis, "keepdims": keepdims}
             rows.append(row(_with(function, **options), _with(reference, **options), domain(*shape)))
@@ -290,6 +291,17 @@ def _normal_reference(event_ndim: int) -> Callable[..., Any]:
     return lambda x, m, log_s: (-(((x - m) / numpy.exp(log_s)) ** 2) / 2 - log_s - numpy.log(2 * numpy.pi) / 2).sum(
         axis=event
     )
+
+
+def _normal_kl_reference(event_ndim: int) -> Callable[..., Any]:
+    """log s_p / s + ((s^2 + (m - m_p)^2) / s_p^2 - 1) / 2, summed over the event"""
+
+    def divergence(m: Any, log_s: Any, m_p: Any, log_s_p: Any) -> Any:
+        variance, prior_variance = numpy.exp(log_s) ** 2, numpy.exp(log_s_p) ** 2
+        terms = numpy.log(prior_variance / variance) / 2 + (variance + (m - m_p) ** 2) / (2 * prior_variance) - 1 / 2
+        return terms.sum(axis=tuple(range(-event_ndim, 0)))
+
+    return divergence
 
 
 def _lstm_rows() -> list[Case]:
@@ -495,6 +507,26 @@ CASES: dict[str, list[Case]] = {
     ],
     "multiply": [*broadcast_rows(ops.multiply, numpy.multiply), row(lambda x: 3 * x, lambda x: 3 * x, real(3))],
     "negative": entry_rows(ops.negative, numpy.negative, real),
+    "normal_draw": [
+        row(ops.normal_draw, lambda m, log_s, e: m + numpy.exp(log_s) * e, real(*mean), real(*log_std), real(*noise))
+        for mean, log_std, noise in [
+            ((3, 4), (3, 4), (3, 4)),
+            ((3, 4), (3, 4), (1, 3, 4)),
+            ((3, 4), (3, 4), (2, 3, 4)),
+            ((3, 4), (), (3, 4)),
+            ((4,), (3, 1), (2, 3, 4)),
+        ]
+    ],
+    "normal_kl": [
+        row(partial(ops.normal_kl, event_ndim=n), _normal_kl_reference(n), *(real(*shape) for shape in shapes))
+        for *shapes, n in [
+            ((3, 4), (3, 4), (3, 4), (3, 4), 1),
+            ((3, 4), (3, 4), (4,), (4,), 1),
+            ((2, 3, 4), (4,), (3, 4), (), 1),
+            ((4,), (4,), (2, 3, 4), (3, 1), 2),
+            ((3, 4), (3, 4), (3, 4), (3, 4), 0),
+        ]
+    ],
     "normal_log_prob": [
         row(partial(ops.normal_log_prob, event_ndim=n), _normal_reference(n), real(*x), real(*mean), real(*log_std))
         for x, mean, log_std, n in [
@@ -615,6 +647,9 @@ ADJOINT_PAIRS: dict[str, AdjointPair] = {
         lambda x: ops.getitem(x, _beside(x, numpy.array([2, 0, 2]))),
         lambda y: ops.scatter_add(y, _beside(y, numpy.array([2, 0, 2])), (3, 4)),
         *((3, 4), (3, 4)),
+    ),
+    "getitem, scatter_add of a half": AdjointPair(
+        _with(ops.getitem, (..., slice(2, None))), _with(ops.scatter_add, (..., slice(2, None)), (3, 4)), (3, 4), (3, 2)
     ),
     "getitem, scatter_add by a slice": AdjointPair(
         _with(ops.getitem, (slice(None, None, 2), None, -1)),

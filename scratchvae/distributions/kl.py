@@ -78,9 +78,7 @@ def kl_normal_normal(q: Normal, p: Normal) -> Any:
 
     For p = Normal(0, I) this is the formula of Kingma & Welling (2014), appendix B, with the opposite sign.
     """
-    log_ratio = q.log_std - p.log_std
-    distance = (q.mean - p.mean) * ops.exp(-p.log_std)
-    return sum_event(0.5 * (ops.exp(2 * log_ratio) + ops.square(distance) - 1) - log_ratio, q)
+    return ops.normal_kl(q.mean, q.log_std, p.mean, p.log_std, event_ndim=q.event_ndim)
 
 
 @register_kl(Laplace, Laplace)

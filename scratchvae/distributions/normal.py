@@ -39,7 +39,7 @@ class Normal(Distribution):
 
         Source: deck, "Reparameterization trick for the encoder"; Kingma & Welling (2014), section 2.4.
         """
-        return self.mean + self.std * noise
+        return ops.normal_draw(self.mean, self.log_std, noise)
 
     def sample(self, noise: Any) -> Any:
         """The same draw as an array, not to be differentiated."""

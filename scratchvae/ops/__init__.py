@@ -5,7 +5,7 @@ import sys
 from scratchvae import operators
 from scratchvae.autodiff import broadcast_to, sum_to
 from scratchvae.ops.convolution import conv2d, conv2d_kernel, conv_transpose2d, upsample2d
-from scratchvae.ops.densities import bernoulli_log_prob, normal_log_prob
+from scratchvae.ops.densities import bernoulli_log_prob, normal_draw, normal_kl, normal_log_prob
 from scratchvae.ops.elementwise import (
     abs,
     add,
@@ -83,6 +83,8 @@ __all__ = [
     "minimum",
     "multiply",
     "negative",
+    "normal_draw",
+    "normal_kl",
     "normal_log_prob",
     "pad",
     "power",

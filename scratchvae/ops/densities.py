@@ -7,7 +7,7 @@ formula; those of Tensors, which can be differentiated again, are composed of ot
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy
@@ -15,7 +15,7 @@ import numpy
 from scratchvae.autodiff import Tensor, broadcast_to, primitive, sum_to
 from scratchvae.backend import array_module, device_of
 from scratchvae.kernels import Kernel
-from scratchvae.ops.elementwise import as_real, exp, negative, sigmoid, square
+from scratchvae.ops.elementwise import as_real, exp, negative, sigmoid, square, subtract
 from scratchvae.ops.structure import reshape
 
 BLOCK = {"cpu": 2**15, "gpu": 2**62}
@@ -61,7 +61,7 @@ def bernoulli_log_prob(x: Any, logits: Any, event_ndim: int = 1) -> Any:
         if compiled:
             term = xp.empty(logit[block].shape, dtype=dtype)
             compiled(_in_order(x[block]), _in_order(logit[block]), term)
-            y[block] = _sum_event(term, event_ndim)
+            _sum_event(term, event_ndim, y[block])
             continue
         softplus = xp.abs(logit[block], out=xp.empty(logit[block].shape, dtype=dtype))
         xp.negative(softplus, out=softplus)
@@ -71,7 +71,7 @@ def bernoulli_log_prob(x: Any, logits: Any, event_ndim: int = 1) -> Any:
         softplus += term
         xp.multiply(x[block], logit[block], out=term)
         term -= softplus
-        y[block] = _sum_event(term, event_ndim)
+        _sum_event(term, event_ndim, y[block])
     return y
 
 
@@ -120,7 +120,7 @@ def normal_log_prob(x: Any, mean: Any, log_std: Any, event_ndim: int = 1) -> Any
         u = xp.subtract(x[block], m[block], dtype=dtype)
         u *= precision[block]
         u *= u
-        y[block] = _sum_event(u, event_ndim)
+        _sum_event(u, event_ndim, y[block])
     y *= -0.5
     y -= _log_volume(log_std, shape, event_ndim)
     return y
@@ -160,13 +160,128 @@ def _normal_rule(wanted: list[int], g: Any, y: Any, x: Any, mean: Any, log_std: 
 
 normal_log_prob.defvjp_together(_normal_rule)
 
+DIVERGENCE = Kernel(
+    "normal_kl",
+    "T m[i], T log_s[i], T m_p[i], T log_s_p[i]",
+    "T term[i]",
+    """
+    const T r = log_s - log_s_p, d = (m - m_p) * exp(-log_s_p);
+    term = T(0.5) * (exp(T(2) * r) + d * d - T(1)) - r;
+    """,
+)
+"""The terms of `normal_kl`, in one operation of a GPU."""
+
+DIVERGENCE_SLOPES = Kernel(
+    "normal_kl_slopes",
+    "T g[row], T m[i], T log_s[i], T m_p[i], T log_s_p[i]",
+    "T d_mean[i], T d_log_std[i]",
+    """
+    const T precision = exp(-log_s_p);
+    d_mean = g * ((m - m_p) * precision) * precision;
+    d_log_std = g * exp(T(2) * (log_s - log_s_p)) - g;
+    """,
+)
+"""The rule of `normal_kl` for m and log s, likewise."""
+
+
+@primitive
+def normal_kl(mean: Any, log_std: Any, prior_mean: Any, prior_log_std: Any, event_ndim: int = 1) -> Any:
+    """y = sum over the event of (e^2r + d^2 - 1) / 2 - r,   r = log s - log s_p,   d = (m - m_p) / s_p
+
+    :Rule: dm = g d / s_p, d log s = g (e^2r - 1), dm_p = -dm, d log s_p = g (1 - e^2r - d^2)
+    :Domain: all numbers
+
+    shape: (..., N, *event) four times -> (..., N); axes broadcast, so that a prior may have the shape of one event.
+    """
+    xp, dtype, shape, arrays = _common(mean, log_std, prior_mean, prior_log_std)
+    compiled = DIVERGENCE.on_gpu(*arrays)
+    if compiled:
+        terms = xp.empty(shape, dtype=dtype)
+        compiled(*arrays, terms)
+    else:
+        log_ratio, _, distance = _compared(mean, log_std, prior_mean, prior_log_std)
+        terms = xp.broadcast_to(0.5 * (xp.exp(2 * log_ratio) + distance * distance - 1) - log_ratio, shape)
+    return _sum_event(terms, event_ndim)
+
+
+def _compared(mean: Any, log_std: Any, prior_mean: Any, prior_log_std: Any) -> tuple[Any, Any, Any]:
+    """r, 1 / s_p and d, as in `normal_kl`."""
+    precision = exp(negative(prior_log_std))
+    return subtract(log_std, prior_log_std), precision, subtract(mean, prior_mean) * precision
+
+
+def _kl_rule(wanted: list[int], g: Any, y: Any, *arguments: Any, event_ndim: int = 1) -> list[Any]:
+    g, shape = _expand(g, event_ndim), _shape(arguments)
+    compiled = None if isinstance(g, Tensor) else DIVERGENCE_SLOPES.on_gpu(g, *arguments)
+    if compiled:
+        d_mean, d_log_std = (array_module(g).empty(shape, dtype=g.dtype) for _ in range(2))
+        compiled(g, *arguments, d_mean, d_log_std)
+    else:
+        log_ratio, precision, distance = _compared(*arguments)
+        d_mean, d_log_std = g * distance * precision, g * exp(2 * log_ratio) - g
+    slopes = {0: d_mean, 1: d_log_std}
+    if 2 in wanted:
+        slopes[2] = negative(d_mean)
+    if 3 in wanted:
+        slopes[3] = negative(d_mean * subtract(arguments[0], arguments[2])) - d_log_std
+    return [sum_to(broadcast_to(slopes[i], shape), arguments[i].shape) for i in wanted]
+
+
+normal_kl.defvjp_together(_kl_rule)
+
+DRAW = Kernel("normal_draw", "T m[i], T log_s[i], T e[i]", "T z[i]", "z = m + exp(log_s) * e;")
+"""The line of `normal_draw`, in one operation of a GPU."""
+
+DRAW_SLOPE = Kernel("normal_draw_slope", "T g[i], T log_s[i], T e[i]", "T slope[i]", "slope = g * e * exp(log_s);")
+"""The rule of `normal_draw` for log s, likewise."""
+
+
+@primitive
+def normal_draw(mean: Any, log_std: Any, noise: Any) -> Any:
+    """z = m + s e,   log s = log_std, e the noise
+
+    :Rule: dm = g, d log s = g e s, de = g s
+    :Domain: all numbers
+
+    shape: axes broadcast, so that noise of shape (S, N, K) makes S draws of each of N rows.
+    """
+    xp, dtype, shape, arrays = _common(mean, log_std, noise)
+    compiled = DRAW.on_gpu(*arrays)
+    if not compiled:
+        return mean + exp.function(log_std) * noise
+    z = xp.empty(shape, dtype=dtype)
+    compiled(*arrays, z)
+    return z
+
+
+def _draw_rule(wanted: list[int], g: Any, z: Any, mean: Any, log_std: Any, noise: Any) -> list[Any]:
+    slopes = {0: g}
+    if 1 in wanted:
+        compiled = None if isinstance(g, Tensor) else DRAW_SLOPE.on_gpu(g, log_std, noise)
+        if compiled:
+            slopes[1] = array_module(g).empty(g.shape, dtype=g.dtype)
+            compiled(g, log_std, noise, slopes[1])
+        else:
+            slopes[1] = sum_to(g * noise, log_std.shape) * exp(log_std)
+    if 2 in wanted:
+        slopes[2] = g * exp(log_std)
+    return [sum_to(slopes[i], (mean, log_std, noise)[i].shape) for i in wanted]
+
+
+normal_draw.defvjp_together(_draw_rule)
+
 
 def _common(*arrays: Any) -> tuple[Any, Any, tuple[int, ...], list[Any]]:
     """The module, type and shape of a result of these arrays, and the arrays broadcast to that shape."""
     arrays = as_real(*arrays)
     xp, dtype = array_module(*arrays), numpy.result_type(*(getattr(x, "dtype", x) for x in arrays))
-    shape = numpy.broadcast_shapes(*(getattr(x, "shape", ()) for x in arrays))
+    shape = _shape(arrays)
     return xp, dtype, shape, [xp.broadcast_to(x, shape) for x in arrays]
+
+
+def _shape(arrays: Iterable[Any]) -> tuple[int, ...]:
+    """The shape to which arrays, Tensors and numbers broadcast."""
+    return numpy.broadcast_shapes(*(getattr(x, "shape", ()) for x in arrays))
 
 
 def _in_order(x: Any) -> Any:
@@ -186,13 +301,17 @@ def _blocks(shape: tuple[int, ...], event_ndim: int, device: str) -> Iterator[tu
         yield from ((i, *rest) for i in range(shape[0]) for rest in _blocks(shape[1:], event_ndim, device))
 
 
-def _sum_event(values: Any, event_ndim: int) -> Any:
+def _sum_event(values: Any, event_ndim: int, out: Any = None) -> Any:
     """(..., *event) -> (...); float16 by way of float32, as 2048 + 1 is 2048 there"""
     batch, event = values.shape[: values.ndim - event_ndim], values.shape[values.ndim - event_ndim :]
     rows = values.reshape(*batch, math.prod(event))
-    if values.dtype.char == "e":
-        return rows.sum(axis=-1, dtype="float32").astype("float16")
-    return rows.sum(axis=-1)
+    if values.dtype.char != "e":
+        return rows.sum(axis=-1, out=out)
+    total = rows.sum(axis=-1, dtype="float32").astype("float16")
+    if out is None:
+        return total
+    out[...] = total
+    return out
 
 
 def _expand(g: Any, event_ndim: int) -> Any:

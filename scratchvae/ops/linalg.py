@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from scratchvae.autodiff import primitive, sum_to
-from scratchvae.backend import array_module, product
+from scratchvae.backend import array_module, product, sum_of_leading_axes
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.ops.elementwise import as_real
 from scratchvae.ops.structure import expand_dims, reshape, swapaxes
@@ -73,11 +73,19 @@ def _affine_rule_weight_into(out: Any, g: Any, y: Any, x: Any, weight: Any, bias
     return product(_rows(x).swapaxes(0, 1), _rows(g), out)
 
 
-_affine_rule_weight.into = _affine_rule_weight_into
+def _affine_rule_bias(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
+    return sum_to(g, bias.shape)
+
+
+def _affine_rule_bias_into(out: Any, g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
+    return sum_of_leading_axes(g, g.ndim - 1, out)
+
+
+_affine_rule_weight.into, _affine_rule_bias.into = _affine_rule_weight_into, _affine_rule_bias_into
 affine.defvjp(
     lambda g, y, x, weight, bias: reshape(matmul(_rows(g), swapaxes(weight, 0, 1)), x.shape),
     _affine_rule_weight,
-    lambda g, y, x, weight, bias: sum_to(g, bias.shape),
+    _affine_rule_bias,
 )
 
 

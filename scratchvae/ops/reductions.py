@@ -40,14 +40,21 @@ def mean(x: Value, axis: Axis = None, keepdims: bool = False) -> Value:
     :Rule: dx = broadcast_to(g / n, x.shape)
     :Domain: all numbers, n at least 1; ShapeError otherwise
     """
-    if not _count(x, axis):
+    n = _count(x, axis)
+    if not n:
         raise ShapeError("mean", "entries to take the mean of", f"shape {x.shape}")
+    if n == 1:  # of one draw, say: the entries themselves, without an operation
+        (x,) = as_real(x)
+        return x if keepdims else x.squeeze(axis)
     return x.mean(axis=axis, keepdims=keepdims)
 
 
-mean.defvjp(
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_unreduce(g, x, axis) / _count(x, axis), x.shape),
-)
+def _mean_rule(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    n, g = _count(x, axis), _unreduce(g, x, axis)
+    return broadcast_to(g if n == 1 else g / n, x.shape)
+
+
+mean.defvjp(_mean_rule)
 
 
 @primitive

@@ -10,6 +10,7 @@ from scratchvae.arrays import is_cupy
 from scratchvae.autodiff import primitive
 from scratchvae.backend import array_module
 from scratchvae.errors import ShapeError
+from scratchvae.kernels import Kernel
 from scratchvae.ops.elementwise import as_real
 
 Value = TypeVar("Value")  # an array of an array, a Tensor of a Tensor
@@ -134,6 +135,18 @@ def getitem(x: Any, index: Any) -> Any:
     return x[index]
 
 
+AMONG_ZEROS = Kernel(
+    "among_zeros",
+    "T x[], int32 start, int32 width, int32 length",
+    "T y[i]",
+    """
+    const int column = (int)(i % length) - start;
+    y = column >= 0 && column < width ? x[i / length * width + column] : T(0);
+    """,
+)
+"""`scatter_add` to a part of the last axis, in one operation of a GPU."""
+
+
 @primitive
 def scatter_add(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """y = zeros of the shape, then y[index] += x; repeated indices add up
@@ -144,12 +157,26 @@ def scatter_add(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
     _check_bounds(index, shape)
     (x,) = as_real(x)
     xp = array_module(x)
+    columns = _columns(index, shape)
+    compiled = columns and AMONG_ZEROS.on_gpu(x)
+    if compiled:
+        y = xp.empty(shape, dtype=x.dtype)
+        compiled(x, columns.start, len(columns), shape[-1], y)
+        return y
     y = xp.zeros(shape, dtype=x.dtype)
     if all(part is None or part is ... or isinstance(part, (int, slice)) for part in _parts(index)):
         y[index] = x  # such an index meets each entry once
     else:
         xp.add.at(y, index, x)
     return y
+
+
+def _columns(index: Any, shape: tuple[int, ...]) -> range | None:
+    """Returns the range of the last axis that an index such as (..., slice(0, 20)) stands for; None for another one."""
+    if not (isinstance(index, tuple) and len(index) == 2 and index[0] is ... and isinstance(index[1], slice)):
+        return None
+    columns = range(*index[1].indices(shape[-1]))
+    return columns if columns.step == 1 else None
 
 
 def _parts(index: Any) -> tuple[Any, ...]:

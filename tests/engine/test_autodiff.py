@@ -83,6 +83,14 @@ def test_out_is_written_into(x, y):
     numpy.testing.assert_array_equal(buffer.reshape(2, 3, 4), expected)
 
 
+def test_g_scales_the_gradient(x, y):
+    loss = ops.sum(x * x * y)
+    for create_graph in (False, True):
+        received = grad(loss, [x, y], create_graph=create_graph, g=-3)
+        for ours, once in zip(received, grad(loss, [x, y]), strict=True):
+            numpy.testing.assert_allclose(sv.to_numpy(ours), -3 * once)
+
+
 def test_out_of_other_shapes_is_refused(x):
     """Broadcasting into a larger array would hide the mistake."""
     for out in ([numpy.zeros((2, 3, 4))], [numpy.zeros(12)], [], [numpy.zeros((3, 4))] * 2):
@@ -642,10 +650,11 @@ def test_logsumexp_of_no_probability_at_all_is_minus_infinity_without_a_warning(
 def test_a_rule_that_writes_into_the_target_gives_the_same_gradient(rng):
     x, w, b = rng.standard_normal((2, 5, 3)), Tensor(rng.standard_normal((3, 4))), Tensor(rng.standard_normal(4))
     loss = ops.sum(ops.square(ops.affine(x, w, b)))
-    written = numpy.full((3, 4), numpy.nan)
-    (same,) = grad(loss, [w], out=[written])
-    assert same is written
-    numpy.testing.assert_allclose(written, grad(loss, [w], create_graph=True)[0].data, rtol=1e-14)
+    targets = [numpy.full((3, 4), numpy.nan), numpy.full(4, numpy.nan)]
+    same = grad(loss, [w, b], out=targets)
+    for written, returned, right in zip(targets, same, grad(loss, [w, b], create_graph=True), strict=True):
+        assert returned is written
+        numpy.testing.assert_allclose(written, right.data, rtol=1e-14)
 
 
 def test_a_weight_that_is_used_twice_adds_up_in_its_target(rng):

@@ -11,10 +11,11 @@ import pytest
 import scratchvae as sv
 from scratchvae import compiler, kernels, ops
 from scratchvae.backend import asarray
+from scratchvae.binarization import COIN
 from scratchvae.distributions import Bernoulli
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
-from scratchvae.ops import densities
+from scratchvae.ops import densities, elementwise, structure
 from scratchvae.optim import ADAM, BLOCK, Adam
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
@@ -176,6 +177,43 @@ def test_arrays_that_do_not_fit_are_refused(host, x, y, z):
 
 def test_other_types_are_left_to_numpy(host):
     assert ADAM.on(numpy.zeros(1, numpy.float16)) is None and ADAM.on(numpy.zeros(1, int)) is None
+
+
+LINES = {
+    densities.DIVERGENCE: lambda m, log_s, m_p, log_s_p: [
+        log_s_p - log_s + (numpy.exp(2 * log_s) + (m - m_p) ** 2) / (2 * numpy.exp(2 * log_s_p)) - 1 / 2
+    ],
+    densities.DIVERGENCE_SLOPES: lambda g, m, log_s, m_p, log_s_p: [
+        g * (m - m_p) / numpy.exp(2 * log_s_p),
+        g * (numpy.exp(2 * log_s - 2 * log_s_p) - 1),
+    ],
+    densities.DRAW: lambda m, log_s, e: [m + numpy.exp(log_s) * e],
+    densities.DRAW_SLOPE: lambda g, log_s, e: [g * e * numpy.exp(log_s)],
+    elementwise.RELU_SLOPE: lambda g, x: [g * (x > 0)],
+    COIN: lambda u, x: [u < x],
+}
+"""What kernels of a GPU alone compute, one array of entries for each output, for arrays of one for each input."""
+
+
+@needs_compiler
+@pytest.mark.parametrize("kernel", LINES, ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
+def test_a_kernel_of_the_gpu_computes_its_lines(host, rng, kernel, dtype):
+    shapes = [(5, 1) if p.form == "[row]" else (5, 7) for p in kernel.parameters() if not p.is_output]
+    inputs = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    expected = LINES[kernel](*(x.astype(numpy.float64) for x in inputs))
+    outputs = [numpy.full((5, 7), numpy.nan, dtype) for _ in expected]
+    kernel.on(outputs[0])(*inputs, *outputs)
+    tolerance = 100 * numpy.finfo(dtype).eps
+    for received, right in zip(outputs, expected, strict=True):
+        numpy.testing.assert_allclose(received, right, rtol=tolerance, atol=tolerance)
+
+
+@needs_compiler
+def test_a_part_of_the_last_axis_among_zeros(host, rng):
+    x, y = rng.standard_normal((3, 2)), numpy.full((3, 5), numpy.nan)
+    structure.AMONG_ZEROS.on(y)(x, 1, 2, 5, y)
+    numpy.testing.assert_array_equal(y, numpy.pad(x, ((0, 0), (1, 2))))
 
 
 # ---- who asks, and what is in the way

@@ -43,6 +43,7 @@ LEFT_OUT = {
 SQUARES_PASS_THE_RANGE = {"float16", "float16, largest", "float32, 1e25", "float32, 1e38", "float32, -1e38"}
 LEFT_OUT |= dict.fromkeys(("lstm", "lstm_step"), SQUARES_PASS_THE_RANGE)  # those of the normalisation
 LEFT_OUT |= {"normal_log_prob": SQUARES_PASS_THE_RANGE | {"float32, -infinity"}}
+LEFT_OUT |= {"normal_kl": SQUARES_PASS_THE_RANGE | {"float32, 1e4"}}  # as e^2r does
 LEFT_OUT |= dict.fromkeys(("gru", "gru_step"), {"float32, -1e38"})  # h U is infinite, and r is 0
 PRODUCTS_PASS_THE_RANGE = {"float16, largest", "float32, 1e25", "float32, 1e38"}
 LEFT_OUT_OF_GRADIENTS = {
@@ -51,6 +52,8 @@ LEFT_OUT_OF_GRADIENTS = {
     "lstm_step": {"float32, 100"},
     "gru": PRODUCTS_PASS_THE_RANGE | {"float16", "float32, -infinity"},  # an infinite h U times a slope of 0; rounding
     "gru_step": PRODUCTS_PASS_THE_RANGE,
+    "normal_kl": {"float16, smallest"},  # 1 is taken from e^2r
+    "normal_draw": {"float32, -1e38"},  # a sum over draws passes the range, and s is 0
 }
 OPERATORS = {"add", "subtract", "multiply", "divide"}  # whose rows of one argument are NumPy's own, 3 * x, on arrays
 SOFTMAX = {"logsumexp", "log_softmax", "softmax"}  # rounding there is relative to the largest |x|
@@ -124,6 +127,7 @@ def check_value(name, dtype, values):
             received = numpy.asarray(case.function(*inputs))
         assert received.dtype == dtype or dtype not in FLOATS
         summands = [expected, *doubles] if name in SOFTMAX else [expected]
+        summands += [numpy.ones(1)] if name == "normal_kl" else []  # e^2r - 1
         assert_close(received, expected, 0.0 if is_elementwise(name) else largest(*summands))
 
 

@@ -158,6 +158,18 @@ PEERS = {
     "minimum": (ops.minimum, torch.minimum, [real(3, 4), real(3, 1)]),
     "multiply": (ops.multiply, torch.multiply, [real(3, 4), real(2, 1, 4)]),
     "negative": (ops.negative, torch.negative, [real(3, 4)]),
+    "normal_draw": (
+        ops.normal_draw,
+        lambda m, s, e: m + torch.exp(s) * e,
+        [real(3, 4), real(3, 4), real(2, 3, 4)],
+    ),
+    "normal_kl": (
+        ops.normal_kl,
+        lambda m, s, m_p, s_p: torch.distributions.kl_divergence(
+            torch.distributions.Normal(m, s.exp()), torch.distributions.Normal(m_p, s_p.exp())
+        ).sum(-1),
+        [real(3, 4), real(3, 4), real(3, 4), real(3, 4)],
+    ),
     "normal_log_prob": (
         lambda x, m, s: ops.normal_log_prob(x, m, s),
         lambda x, m, s: torch.distributions.Independent(torch.distributions.Normal(m, s.exp()), 1).log_prob(x),

@@ -146,6 +146,11 @@ def gpu_versions() -> dict[str, str]:
     return {"cupy": cupy.__version__, "cuda": str(runtime.runtimeGetVersion()), "card": card}
 
 
+def free_gpu_memory() -> int:
+    """How many bytes of the GPU's memory nobody uses."""
+    return gpu_module().cuda.Device().mem_info[0]
+
+
 def synchronize(device: str) -> None:
     """Wait until the device has finished what it was given; what a timer needs before it is read."""
     if device == "gpu":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from scratchvae.arrays import as_array
-from scratchvae.backend import array_module, asarray, device_of, to_numpy
+from scratchvae.backend import array_module, asarray, device_of, free_gpu_memory, to_numpy
 from scratchvae.errors import DataError, InputError, ShapeError
 
 CHUNK_BYTES = 2**22
@@ -102,6 +102,12 @@ class Pixels:
     def astype(self, dtype: Any) -> Pixels:
         """The same pixels, as floats of another type."""
         return Pixels(self.array, self._rows, dtype)
+
+    def to(self, device: str) -> Pixels:
+        """The same rows, with their bytes on the device. What exceeds half of a GPU's free memory stays on the host."""
+        if device_of(self.array) == device or device == "gpu" and self.size > free_gpu_memory() // 2:
+            return self
+        return Pixels(asarray(self.bytes(), device), None, self.dtype)
 
     def bytes(self) -> Any:
         """The bytes k of all rows: an array of uint8, read now."""

@@ -440,6 +440,7 @@ cuda = SimpleNamespace(
         runtimeGetVersion=lambda: 13000,
     ),
     get_current_stream=lambda: SimpleNamespace(synchronize=_wait),
+    Device=lambda: SimpleNamespace(mem_info=(2**30, 2**30)),
     Stream=Stream,
     MemoryPool=lambda: SimpleNamespace(malloc=None),
     using_allocator=contextlib.nullcontext,

@@ -10,7 +10,7 @@ import pytest
 from builders import assert_same_run
 
 import scratchvae as sv
-from scratchvae import quadrature
+from scratchvae import pixels, quadrature
 from scratchvae.backend import to_numpy
 from scratchvae.binarization import MODES
 from scratchvae.distributions import Bernoulli
@@ -194,6 +194,15 @@ def test_bytes_on_the_gpu_and_on_the_host_give_the_bits_of_floats(gpu):
     with pytest.raises(DeviceError, match="received one on cpu"):
         model.encode(BYTES)
     sv.fit(model, Pixels(BYTES[:50]), 1, progress=False)
+
+
+def test_bytes_are_moved_to_the_gpu_where_they_fit(gpu, monkeypatch):
+    some = Pixels(BYTES)[3:9].to("gpu")
+    assert isinstance(some.array, gpu.ndarray) and to_numpy(some.bytes()).tolist() == BYTES[3:9].tolist()
+    monkeypatch.setattr(pixels, "free_gpu_memory", lambda: 2 * BYTES.size - 1)
+    large = Pixels(BYTES)
+    assert large.to("gpu") is large and to_numpy(some.to("cpu").array).tolist() == BYTES[3:9].tolist()
+    assert isinstance(large[3:9].to("gpu").array, gpu.ndarray)
 
 
 def test_rows_are_scored_by_the_draws_that_all_rows_get():

@@ -202,10 +202,11 @@ class LatentVariableModel(Configured):
     def prepare_data(self, x: Any, noise: Any) -> Any:
         """Data as they stay for all of training: binarised, unless pixels are drawn anew at every step.
 
-        Pixels stay bytes, and are binarised minibatch by minibatch; static ones now, to 0 and 255.
+        Pixels stay bytes, on the model's device if they fit, and are binarised minibatch by minibatch; static ones now,
+        to 0 and 255.
         """
         if isinstance(x, Pixels):
-            return self._drawn_once(x, noise) if self.binarize == "static" else x
+            return (self._drawn_once(x, noise) if self.binarize == "static" else x).to(self.device)
         return x if self.binarize == "dynamic" else self._binarized(x, self.binarize, noise)
 
     def prepare_batch(self, x: Any, noise: Any) -> Any:

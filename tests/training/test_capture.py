@@ -23,6 +23,7 @@ MODELS = {
     "m2": (lambda: sv.SemiSupervisedVAE.mlp(16, 3, 2, (9,), binarize="dynamic"), {"labels": LABELS}),
     "convolutional": (lambda: sv.VAE.convolutional((4, 4, 1), 2, (3,)), {}),
     "sgd": (lambda: sv.VAE.mlp(16, 2, (9,)), {"optimizer": SGD}),
+    "pixels": (lambda: sv.VAE.mlp(16, 2, (9,), binarize="dynamic"), {}),
     "adamw": (lambda: sv.VAE.mlp(16, 2, (9,)), {"optimizer": AdamW}),
 }
 
@@ -40,6 +41,7 @@ def train(name, monkeypatch, choice="", **options):
     monkeypatch.setenv("SCRATCHVAE_CAPTURE", choice)
     make, settings = MODELS[name]
     model, x = make(), numpy.random.default_rng(0).random((N, 16), dtype=numpy.float32)
+    x = (255 * x).astype(numpy.uint8) if name == "pixels" else x
     schedules = {"learning_rate": sv.optim.LinearSchedule(1e-2, 1e-3, 9), "kl_weight": sv.optim.LinearSchedule(0, 1, 9)}
     options = {"epochs": EPOCHS} | schedules | settings | options
     history = sv.fit(model, x, batch_size=M, device="gpu", progress=False, **options)

@@ -101,7 +101,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=EXAMPLES, help="these models alone")
     chosen = parser.parse_args(arguments)
     rows = Rows(chosen.out)
-    without = mock.patch.object(Kernel, "on", lambda self, x: None) if chosen.plain else nullcontext()
+    without = mock.patch.object(Kernel, "on", lambda self, x, *others: None) if chosen.plain else nullcontext()
     with without, warnings.catch_warnings():
         warnings.simplefilter("ignore", sv.PosteriorCollapseWarning)  # a few steps teach no model
         for name in chosen.only or EXAMPLES:

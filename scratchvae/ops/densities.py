@@ -172,19 +172,23 @@ def _normal_rule(wanted: list[int], g: Any, y: Any, x: Any, mean: Any, log_std: 
         terms = {0: negative(slope), 1: slope, 2: g * (square(u) - 1.0)}
         return [sum_to(terms[i], argument.shape) for i, argument in enumerate((x, mean, log_std)) if i in wanted]
     xp, dtype, shape, arrays = _common(x, mean, log_std)
-    g = _expand(g, event_ndim)
+    g, d_mean = _expand(g, event_ndim), xp.empty(shape, dtype=dtype)
     compiled = DENSITY_SLOPES.on_gpu(g, *arrays)
+    d_log_std = xp.empty(shape, dtype=dtype) if compiled or 2 in wanted else None
     if compiled:
-        d_mean, d_log_std = xp.empty(shape, dtype=dtype), xp.empty(shape, dtype=dtype)
         compiled(g, *arrays, d_mean, d_log_std)
-        terms = (-d_mean if 0 in wanted else None, d_mean, d_log_std)
-        return [sum_to(terms[i], (x, mean, log_std)[i].shape) for i in wanted]
-    _, _, _, (x_, m, precision) = _common(x, mean, exp.function(negative.function(log_std)))
+    else:
+        _write_slopes(d_mean, d_log_std, g, x, mean, log_std, event_ndim)
+    terms = (-d_mean if 0 in wanted else None, d_mean, d_log_std)
+    return [sum_to(terms[i], (x, mean, log_std)[i].shape) for i in wanted]
+
+
+def _write_slopes(d_mean: Any, d_log_std: Any, g: Any, x: Any, mean: Any, log_std: Any, event_ndim: int) -> None:
+    """The rule of `normal_log_prob`, block by block; d_log_std is None where nobody wants it."""
+    xp, _, shape, (x, m, precision) = _common(x, mean, exp.function(negative.function(log_std)))
     g = xp.broadcast_to(g, shape)
-    d_mean = xp.empty(shape, dtype=dtype)
-    d_log_std = xp.empty(shape, dtype=dtype) if 2 in wanted else None
     for block in _blocks(shape, event_ndim, device_of(d_mean)):
-        u = xp.subtract(x_[block], m[block], out=d_mean[block])
+        u = xp.subtract(x[block], m[block], out=d_mean[block])
         u *= precision[block]
         if d_log_std is not None:
             excess = xp.multiply(u, u, out=d_log_std[block])
@@ -192,8 +196,6 @@ def _normal_rule(wanted: list[int], g: Any, y: Any, x: Any, mean: Any, log_std: 
             excess *= g[block]
         u *= precision[block]
         u *= g[block]
-    terms = (-d_mean if 0 in wanted else None, d_mean, d_log_std)
-    return [sum_to(terms[i], (x, mean, log_std)[i].shape) for i in wanted]
 
 
 normal_log_prob.defvjp_together(_normal_rule)

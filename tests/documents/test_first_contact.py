@@ -178,7 +178,8 @@ def test_launches_are_counted(gpu):
     page = (ROOT / "docs" / "gpu.md").read_text()
     assert rows.keys() == smoke.EXAMPLES.keys()
     for name, row in rows.items():
-        captured = f"{row['captured']:.0f}" if kept[name]["captured"]["graphs"] else "not captured"
+        graph = kept[name]["captured"]
+        captured = f"{row['captured']:.0f} | {graph['nodes']}" if graph["graphs"] else "not captured |"
         assert f"| {name} | {row[BY_NUMPY]:.0f} | {row['one by one']:.0f} | {captured} |" in page
     if gpu is strict_array or launches.counts_of_the_runtime() is None:
         return

@@ -1,4 +1,4 @@
-"""encode, impute, explore and export: what a trained model leaves for other programs."""
+"""The commands encode, impute, explore and export, which write files for other programs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from scratchvae.evaluation import observations
 from scratchvae.replacement import replace, write_text
 
 ROWS_AT_ONCE = 1000
+"""The number of rows that are encoded at a time, so that memory stays bounded."""
 
 
 def encode(arguments: argparse.Namespace) -> None:
@@ -53,11 +54,11 @@ def encode(arguments: argparse.Namespace) -> None:
         rows = ([*map(repr, row), *label] for row, label in zip_longest(codes.tolist(), labels, fillvalue=[]))
         csv.writer(content, lineterminator="\n").writerows([names, *rows])
         write_text(path, content.getvalue())
-    print(f"{path}: the means of q(z | x) of {len(codes):,} rows ({part}), {codes.shape[1]} each")
+    print(f"{path}: the means of q(z | x) for {len(codes):,} rows ({part}), {codes.shape[1]} units each")
 
 
 def impute(arguments: argparse.Namespace) -> None:
-    """Writes a copy of a file with its missing entries filled in."""
+    """Writes a copy of a file in which the missing entries are filled in."""
     kind, model, _ = kind_and_model(arguments)
     refuse_others("impute", kind, lambda kind: kind.imputes)
     if not Path(arguments.file).is_file():

@@ -77,8 +77,9 @@ def test_evaluate_prints_what_the_definitions_give(run, digits, capsys):
     assert capsys.readouterr().out.splitlines() == [
         f"test: ELBO {values.mean():.2f} +- {values.std(ddof=1) / n**0.5:.2f} = {reconstruction.mean():.2f}"
         f" - KL {kl.mean():.2f}, {n_active} of 2 units active, mean of 5 {words}",
-        f"log p(x) {log_px.mean():.2f} +- {log_px.std(ddof=1) / n**0.5:.2f} by 20 importance samples, Monte Carlo's "
-        f"standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f} {words}",
+        f"log p(x) {log_px.mean():.2f} +- {log_px.std(ddof=1) / n**0.5:.2f} from 20 importance samples per "
+        f"image, whose Monte Carlo standard error is {error.mean():.2f} and effective sample size "
+        f"{effective.mean():.0f}, on average {words}",
     ]
 
 
@@ -219,7 +220,7 @@ REFUSED = {
     "no file of faces": (["data", "faces", "--data-dir", "."], "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
     "no file of svhn": (["train", "--data", "svhn", "--data-dir", "."], "http://ufldl.stanford.edu/housenumbers/"),
     "no run": (["evaluate", "nowhere"], "expected a file"),
-    "no run to resume": (["train", "--resume", "nowhere"], "none with options in config.json"),
+    "no run to resume": (["train", "--resume", "nowhere"], "no options in config.json"),
     "gpu": (["train", "--device", "gpu"], 'device="gpu": expected CuPy'),
     "gpu to check": (["check", "--device", "gpu"], 'device="gpu": expected CuPy'),
     "std": (
@@ -488,7 +489,7 @@ def sorted_digits(tmp_path_factory):
 def test_three_parts_and_the_score_is_of_the_one_that_chose_nothing(sorted_digits, tmp_path, capsys):
     assert train(str(sorted_digits / "digits.npz"), tmp_path / "run", "--no-pictures") == 0
     out = capsys.readouterr().out
-    assert "81 to train with, 9 to choose best.npz by, 10 to test with" in out and "mean of 10 " in out
+    assert "81 training rows, 9 for validation, 10 for the test" in out and "mean of 10 " in out
     rows = {
         part: images.images
         for part, images in zip(
@@ -509,7 +510,7 @@ def test_three_parts_and_the_score_is_of_the_one_that_chose_nothing(sorted_digit
 def test_the_test_part_may_choose_best_as_in_older_runs(sorted_digits, tmp_path, capsys):
     options = ["--no-pictures", "--validation", "test", "--split", "last"]
     assert train(str(sorted_digits / "digits.npz"), tmp_path / "run", *options) == 0
-    assert "90 to train with, 10 to choose best.npz by and to test with" in capsys.readouterr().out
+    assert "90 training rows, 10 for validation and test" in capsys.readouterr().out
 
 
 def test_a_held_out_file_is_scored_as_a_whole(sorted_digits, tmp_path, capsys):

@@ -95,7 +95,7 @@ def test_scores_of_own_and_of_other_data(run, folder, capsys):
     assert f"{scores['elbo'] / symbols:.3f} by symbol, {scores['elbo'] / (numpy.mean([*map(len, x)]) + 1):.3f}" in out
     error = abs(t - model.predict(x)["logP"]).mean()
     assert f"logP: mean absolute error {error:.3g}, predicting the mean" in out
-    assert "1,000 from the prior: " in out and "not in the training part" in out
+    assert "1,000 samples from the prior: " in out and "not in the training part" in out
     for name, scored in (("a.csv", True), ("a.smi", False)):
         more = ["--data", str(folder / name), "--limit", "9", "--importance-samples", "2"]
         assert main(["evaluate", str(run), *more]) == 0
@@ -135,7 +135,7 @@ def test_samples_as_texts_tables_and_pictures(run, tmp_path, capsys):
     [
         (["--near", "CC[Se]C"], "received '[Se]' in row 0, 'CC[Se]C'"),
         (["--near", "C" * 300], "symbols in each, received 300 in row 0"),
-        (["--near", ""], "expected a name, received ''"),
+        (["--near", ""], "expected a text that is not empty, received ''"),
         (["--near", "C", "--spread", "1e300"], "a spread as a number from 0 to 1e+06, received 1e+300"),
         (["--spread", "1"], "expected --near with --spread, received none"),
         (["--maximize", "QED"], "expected --maximize with a property among logP, received 'QED'"),
@@ -260,7 +260,7 @@ def test_selfies_are_learned_and_count_as_invalid(tmp_path, capsys):
     (tmp_path / "a.txt").write_text("\n".join(rows))
     assert train(tmp_path / "a.txt", tmp_path / "run", pictures=True) == 0
     assert set(sv.load(tmp_path / "run").alphabet.symbols) == set(parts)
-    assert "near data, at draws of q(z | x): " in capsys.readouterr().out
+    assert "decoded from draws of q(z | x): " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("symbols", [[], ["C", "C"], "CN", [1, 2], ["C" * 10**5] * 9, [""], {"C": 1}, None])

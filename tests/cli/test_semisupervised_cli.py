@@ -95,12 +95,15 @@ def test_pictures_of_the_other_kind_are_refused_with_a_sentence(path, run, tmp_p
     assert "manifold" not in capsys.readouterr().out
     for kind in ("manifold", "traversal"):
         assert main(["plot", kind, str(tmp_path / "flat")]) == 2
-        assert "received a SemiSupervisedVAE" in capsys.readouterr().err
+        assert (
+            f"of a SemiSupervisedVAE: latent, reconstructions, samples, curves, classes, analogies, received '{kind}'"
+            in (capsys.readouterr().err)
+        )
     assert main(["train", "--data", path, "--epochs", "1", "--quiet", "--run-dir", str(tmp_path / "vae")]) == 0
     assert "classes" not in capsys.readouterr().out
     for kind in ("classes", "analogies"):
         assert main(["plot", kind, str(tmp_path / "vae")]) == 2
-        assert f"plot {kind}: expected a picture among latent, " in capsys.readouterr().err
+        assert "plot: expected one of the pictures of a VAE: latent, " in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ class Explorer:
         self.page = page
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the page to a file. Raises WriteError, an InputError, if the file cannot be written.
+        """Writes the page to a file. Raises OSError if the file cannot be written; an older file then stays intact.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""VAE and importance-weighted VAE on MNIST after Burda, Grosse & Salakhutdinov (2016), beside PyTorch's.
+"""VAE and importance-weighted VAE on MNIST, after Burda, Grosse & Salakhutdinov (2016), compared with PyTorch.
 
 usage: python -m benchmarks iwae [--data-dir DIR] [--rows NAME ...] [--seeds SEED ...] [--stages I] [--runs DIR]
                                  [--device cpu|gpu] [--out FILE]
@@ -41,7 +41,7 @@ IMPORTANCE_SAMPLES = 5000
 
 
 def main(arguments: list[str]) -> None:
-    """Train and score the rows that are asked for."""
+    """Trains and scores the chosen rows."""
     parser = options_of("iwae", __doc__, "iwae.json")
     parser.add_argument("--data-dir")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(TABLE))
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
 
 
 def job(row: str, stages: int, seed: int, device: str = "cpu") -> Job:
-    """One training and its scores."""
+    """Returns the description of a job: one training and its scores."""
     described = {"row": row, "seed": seed, "epochs": epochs(stages)}
     arguments = ["--rows", row, "--stages", stages, "--seeds", seed, *(["--device", device] if device != "cpu" else [])]
     return described | {"command": command(PROGRAM, arguments)}
@@ -69,7 +69,7 @@ def job(row: str, stages: int, seed: int, device: str = "cpu") -> Job:
 def measure(
     row: str, stages: int, seed: int, train: numpy.ndarray, test: numpy.ndarray, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Train, keep the model beside the results, and score it."""
+    """Trains a model, saves it beside the results, and scores it."""
     framework, objective, k = ROWS[row]
     start = time.perf_counter()
     model, name = initial_model(train, seed), row.replace(" ", "-")
@@ -84,18 +84,18 @@ def measure(
 
 
 def epochs(stages: int) -> int:
-    """1 + 3 + 9 + ..., so many terms."""
+    """n = 1 + 3 + 9 + ... + 3^(stages - 1)"""
     return (3**stages - 1) // 2
 
 
 def learning_rate(step: int, steps_per_epoch: int) -> float:
-    """1e-3 * 10^(-i/7) in stage i, which lasts 3^i epochs."""
+    """rate = 1e-3 * 10^(-i/7) in stage i, which lasts 3^i epochs"""
     stage = next(i for i in range(100) if step < epochs(i + 1) * steps_per_epoch)
     return 1e-3 * 10 ** (-stage / 7)
 
 
 def initial_model(train: numpy.ndarray, seed: int) -> sv.VAE:
-    """Glorot uniform weights and zero biases, but for the output's: the logit of the mean of the training images."""
+    """Returns a model with Glorot uniform weights and zero biases; the output's bias is the logit of the mean image."""
     model = sv.VAE.mlp(784, 50, (200, 200), "tanh", binarize="dynamic", seed=seed)
     mean = train.mean(axis=0, dtype=numpy.float64).clip(0.001, 0.999)
     model.decoder.network.layers[-1].bias.data[...] = numpy.log(mean / (1 - mean))
@@ -105,7 +105,7 @@ def initial_model(train: numpy.ndarray, seed: int) -> sv.VAE:
 def fit(
     model: sv.VAE, train: numpy.ndarray, objective: str, k: int, stages: int, seed: int, run_dir: Path | None = None
 ) -> sv.VAE:
-    """Train by `scratchvae.fit`, from the last checkpoint of the run directory."""
+    """Trains by `scratchvae.fit`, from the last checkpoint of the run directory."""
     rate = partial(learning_rate, steps_per_epoch=math.ceil(len(train) / BATCH_SIZE))
     optimizer = partial(sv.optim.Adam, eps=EPS)
     options = {"learning_rate": rate, "optimizer": optimizer, "n_samples": k, "objective": objective}
@@ -115,7 +115,7 @@ def fit(
 
 
 def fit_by_pytorch(model: sv.VAE, train: numpy.ndarray, objective: str, k: int, stages: int, seed: int) -> sv.VAE:
-    """Train the same model by PyTorch, from the same initial values on the same batches, with its own noise."""
+    """Trains the same model by PyTorch, from the same initial values on the same batches, with its own noise."""
     import torch
     from torch.distributions import Normal, kl_divergence
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -153,7 +153,7 @@ def fit_by_pytorch(model: sv.VAE, train: numpy.ndarray, objective: str, k: int, 
 
 
 def score(model: sv.VAE, test: numpy.ndarray) -> dict[str, Any]:
-    """Mean over the test set of log p(x), with its standard error over images, and the ELBO."""
+    """Returns the mean of log p(x) over the test set, with its standard error over images, and the ELBO."""
     start = time.perf_counter()
     log_px, error, effective = sv.log_likelihood(model, test, IMPORTANCE_SAMPLES)
     seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""MoleculeVAE on ZINC: a KL weight of 0.2, and one of 1 beside it, at which the posterior collapses.
+"""MoleculeVAE on ZINC with a KL weight of 0.2, and with a weight of 1, at which the posterior collapses.
 
 usage: python -m benchmarks molecules FILE [--runs DIR] [--out FILE] [--figures DIR] [--quick]
 
@@ -78,7 +78,7 @@ def trained(
     latent_size: int,
     hidden: int,
 ) -> sv.MoleculeVAE:
-    """A model of these molecules and their properties; the learning rate falls to a fiftieth, in a straight line."""
+    """Trains a model of these molecules and their properties; the learning rate falls linearly to a fiftieth."""
     units = [
         [float(f"{value:.6g}") for value in values]
         for values in zip(*map(unit, train.properties.values()), strict=True)
@@ -110,7 +110,7 @@ def trained(
 
 
 def unit(values: numpy.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation."""
+    """Returns the mean and the standard deviation."""
     return values.mean(), values.std()
 
 
@@ -150,7 +150,7 @@ def scores(model: sv.MoleculeVAE, train: Any, test: Any, n: int) -> dict[str, An
 
 
 def fitted_draws(q: Any, n: int) -> numpy.ndarray:
-    """n draws of the Gaussian that has the mean and the covariance of z ~ q(z | x), x one of the molecules.   (n, K)
+    """Returns n draws of the Gaussian with the mean and the covariance of z ~ q(z | x) for random molecules x.   (n, K)
 
     Cov(z) = Cov(E[z | x]) + E[Cov(z | x)]
     """
@@ -161,7 +161,7 @@ def fitted_draws(q: Any, n: int) -> numpy.ndarray:
 
 
 def shares(strings: list[str], train: Any) -> dict[str, Any]:
-    """The scores of strings by name."""
+    """Returns the scores of strings by name."""
     return {
         key: value if value is None or key == "n" else round(value, 4)
         for key, value in vars(score_strings(strings, train.molecules)).items()

@@ -38,7 +38,7 @@ MILLISECONDS = "milliseconds per step"
 
 
 def main(arguments: list[str]) -> None:
-    """Draw the pictures that the results allow, and print their files."""
+    """Draws the pictures that the results allow, and prints their files."""
     options = parser("plots", __doc__, "plots", "folder of the pictures")
     options.add_argument("results", type=Path, metavar="FILE", help="what `step --out FILE` left")
     settings = options.parse_args(arguments)
@@ -75,7 +75,7 @@ def growth(results: list[Result], group: str, label: str, title: str) -> Figure 
 
 
 def nats(results: list[Result]) -> Figure | None:
-    """The mean loss of each turn against the seconds of all turns so far."""
+    """Draws the mean loss of each turn against the seconds of all turns so far."""
 
     def draw(axes: Axes, rows: list[Result]) -> None:
         for name in peers(rows):
@@ -131,7 +131,7 @@ PICTURES: dict[str, Callable[[list[Result]], Figure | None]] = {
 
 
 def by_threads(results: list[Result], draw: Callable[[Axes, list[Result]], None], title: str) -> Figure | None:
-    """A panel for each number of threads, below a title; None of no results."""
+    """Returns a figure with a panel for each number of threads, below a title, or None without results."""
     counts = sorted({row["threads"] for row in results})
     if not counts:
         return None
@@ -149,10 +149,10 @@ def by_threads(results: list[Result], draw: Callable[[Axes, list[Result]], None]
 
 
 def peers(rows: list[Result]) -> list[str]:
-    """The peers of the results that have a colour, in its order."""
+    """Returns the peers of the results that have a colour, in the order of the colours."""
     return [name for name in LOOKS if any(name in row["peers"] for row in rows)]
 
 
 def size(result: Result) -> int:
-    """The number behind the colon of a case."""
+    """Returns the number after the colon in the name of a case."""
     return int(result["case"].split(":")[1])

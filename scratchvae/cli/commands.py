@@ -345,14 +345,12 @@ def data(arguments: argparse.Namespace) -> None:
         path = plotting.picture_path(arguments.out)
     form = folder_form(*(option.read(getattr(arguments, option.name), option.flag) for option in FOLDER))
     train, test = sv.data.load(arguments.data, arguments.data_dir, **form)
+    if arguments.out:
+        DRAWN[train.name_of_rows](path, train)
     if arguments.json:
         print_json({"data": arguments.data, "note": train.note, "train": _facts(train), "test": _facts(test)})
     else:
-        print("\n".join(_lines(train, test)))
-    if arguments.out:
-        DRAWN[train.name_of_rows](path, train)
-        if not arguments.json:
-            print(path)
+        print("\n".join([*_lines(train, test), *([str(path)] if arguments.out else [])]))
 
 
 def _lines(train: Dataset, test: Dataset) -> list[str]:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 
 import scratchvae as sv
+from scratchvae.cli.arguments import UsageError
 from scratchvae.cli.commands import CheckFailed
-from scratchvae.cli.parser import UsageError, parser
+from scratchvae.cli.parser import parser
 from scratchvae.cli.train import train
 from scratchvae.errors import InputError
 from scratchvae.ranks import Alone, ranks

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import scratchvae as sv
 from scratchvae.cli import commands, results
+from scratchvae.cli.arguments import Parser, add_data_files, add_json, add_out, add_run, converted, form_of, help_of
 from scratchvae.cli.runs import runs
-from scratchvae.cli.settings import options_by_name, takers
+from scratchvae.cli.settings import options_by_name
 from scratchvae.cli.train import train
-from scratchvae.kinds import KINDS, Option
+from scratchvae.kinds import KINDS
 from scratchvae.kinds.option import COUNT, FROM_ZERO, POSITIVE, name
-from scratchvae.kinds.shared_options import DATA, DATA_DIR, DATA_LABELS, FOLDER
-
-RUN_HELP = "run directory or checkpoint file"
-
-
-class UsageError(Exception):
-    """UsageError tells that the command line has a form that the parser refuses."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """A _Parser raises UsageError with one sentence, where argparse would print the usage and exit."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see {self.prog} --help)")
+from scratchvae.kinds.shared_options import DATA, DATA_DIR, FOLDER
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands; each command sets `command` to the function that runs it."""
-    root = _Parser(
+    root = Parser(
         prog="scratchvae",
         description="Variational autoencoders from scratch, on NumPy and CuPy. ELBO, KL and log p(x) are in nats.",
         epilog="`scratchvae COMMAND --help` describes a command and its options. Without options, `scratchvae train` "
@@ -52,33 +39,6 @@ def _command(added: Any, name: str, function: Any, summary: str, description: st
     return command
 
 
-def _add_run(command: argparse.ArgumentParser, help: str = RUN_HELP) -> None:
-    """Adds the arguments of every command that reads a trained model."""
-    command.add_argument("run", help=help)
-    command.add_argument(
-        "--checkpoint",
-        choices=["last", "best"],
-        help="checkpoint of the run directory to read: last.npz, or best.npz, that of the epoch with the best "
-        "validation ELBO (default: last)",
-    )
-
-
-def _add_json(command: argparse.ArgumentParser, help: str = "print the figures as one line of JSON") -> None:
-    command.add_argument("--json", action="store_true", help=help)
-
-
-def _converted(conversion: Callable[[Any], Any]) -> Callable[[str], Any]:
-    """Returns a conversion in the form that argparse expects."""
-
-    def convert(text: str) -> Any:
-        try:
-            return conversion(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"expected {error}, received {text!r}") from None
-
-    return convert
-
-
 def _add_train(added: Any) -> None:
     command = _command(
         added,
@@ -94,9 +54,9 @@ def _add_train(added: Any) -> None:
     usual = f"default: {first}, or table if --data is a table"
     group.add_argument("--model", choices=list(KINDS), help=f"kind of model: {summaries} ({usual})")
     for option in options_by_name().values():
-        group.add_argument(option.flag, default=argparse.SUPPRESS, help=_help(option), **_form(option))
+        group.add_argument(option.flag, default=argparse.SUPPRESS, help=help_of(option), **form_of(option))
     where = command.add_mutually_exclusive_group()
-    directory = {"metavar": "DIR", "type": _converted(name)}
+    directory = {"metavar": "DIR", "type": converted(name)}
     where.add_argument(
         "--run-dir",
         help="run directory to create (default: the first of runs/DATA-1, runs/DATA-2, ... that does not exist)",
@@ -107,31 +67,7 @@ def _add_train(added: Any) -> None:
     )
     command.add_argument("--no-pictures", action="store_true", help="draw no pictures")
     command.add_argument("--quiet", action="store_true", help="show no progress bar")
-    _add_json(command, "also print the figures as one line of JSON, the last line of the output")
-
-
-def _form(option: Option) -> dict[str, Any]:
-    """Returns the number of values of an option and its placeholder in the help, in the form that argparse expects."""
-    if option.is_switch:
-        return {"action": "store_true"}
-    metavar = option.metavar or (f"{{{','.join(option.choices)}}}" if option.choices else option.name.upper())
-    return {"metavar": metavar} | ({"nargs": option.several} if option.several else {})
-
-
-def _help(option: Option) -> str:
-    """Describes an option: its meaning, the kinds that take it, and its default."""
-    kinds = takers(option.name)
-    notes = [f"only for --model {', '.join(kinds)}"] if len(kinds) < len(KINDS) else []
-    shown = " ".join(map(str, option.default)) if isinstance(option.default, list) else option.default
-    if option.usual or (shown is not None and not option.is_switch):
-        notes.append(f"default: {option.usual or shown}")
-    for kind in KINDS.values():
-        notes += [
-            f"{own.default if own.usual == option.usual else own.usual} for --model {kind.name}"
-            for own in kind.options
-            if own.name == option.name and own.default != option.default and kinds == list(KINDS)
-        ]
-    return option.help + (f" ({'; '.join(notes)})" if notes else "")
+    add_json(command, "also print the figures as one line of JSON, the last line of the output")
 
 
 def _add_evaluate(added: Any) -> None:
@@ -144,26 +80,25 @@ def _add_evaluate(added: Any) -> None:
         "test part, all rows are scored.",
     )
     argument = command.add_argument
-    _add_run(command)
-    argument("--data", help=f"{DATA.help} (default: the data of the run)")
-    argument("--data-labels", metavar="FILE", help=_help(DATA_LABELS))
-    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
+    add_run(command)
+    argument("--data", type=converted(name), help=f"{DATA.help} (default: the data of the run)")
+    add_data_files(command)
     argument(
         "--samples",
-        type=_converted(COUNT),
+        type=converted(COUNT),
         default=1,
         metavar="S",
         help="number of samples of z per row for the ELBO (default: 1)",
     )
     argument(
         "--importance-samples",
-        type=_converted(COUNT),
+        type=converted(COUNT),
         metavar="S",
         help="also estimate log p(x) from S importance samples of z per row (default: no estimate)",
     )
-    argument("--limit", type=_converted(COUNT), metavar="N", help="score the first N rows alone (default: all rows)")
-    argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the noise (default: 0)")
-    _add_json(command)
+    argument("--limit", type=converted(COUNT), metavar="N", help="score the first N rows alone (default: all rows)")
+    argument("--seed", type=converted(FROM_ZERO), default=0, help="seed of the noise (default: 0)")
+    add_json(command)
 
 
 def _add_sample(added: Any) -> None:
@@ -177,9 +112,9 @@ def _add_sample(added: Any) -> None:
         "above 0.",
     )
     argument = command.add_argument
-    _add_run(command)
-    argument("--n", type=_converted(COUNT), default=100, metavar="N", help="number of samples (default: 100)")
-    argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the samples (default: 0)")
+    add_run(command)
+    argument("--n", type=converted(COUNT), default=100, metavar="N", help="number of samples (default: 100)")
+    argument("--seed", type=converted(FROM_ZERO), default=0, help="seed of the samples (default: 0)")
     for option in commands.sampling_options().values():
         own = {kind.name: each.default for kind in KINDS.values() for each in kind.sampling if each.name == option.name}
         numbers = {kind: default for kind, default in own.items() if default is not None and not option.is_switch}
@@ -187,12 +122,12 @@ def _add_sample(added: Any) -> None:
         note = f"only for runs with --model {', '.join(own)}" + (f"; default: {usual}" if usual else "")
         form = {"action": "store_true"} if option.is_switch else {"metavar": option.metavar}
         argument(option.flag, default=argparse.SUPPRESS, help=f"{option.help} ({note})", **form)
-    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
-    argument(
-        "--out",
-        default="samples.png",
-        help="file to write: a .png, .pdf or .svg picture, or an .npy array; for molecules a picture, .smi, .txt or "
-        ".csv; for tables .csv or .npy (default: %(default)s)",
+    argument("--data-dir", type=converted(name), metavar="DIR", help=help_of(DATA_DIR))
+    add_out(
+        command,
+        "file to write: a .png, .pdf or .svg picture, or an .npy array; for molecules a picture, .smi, .txt or .csv; "
+        "for tables .csv or .npy",
+        "samples.png",
     )
 
 
@@ -206,11 +141,10 @@ def _add_explore(added: Any) -> None:
         "decoder, which runs in the page as z is moved. At most 2,000 rows are shown.",
     )
     argument = command.add_argument
-    _add_run(command)
-    argument("--out", default="page.html", metavar="FILE", help="file to write (default: %(default)s)")
-    argument("--data", help=f"{DATA.help} (default: the data of the run)")
-    argument("--data-labels", metavar="FILE", help=_help(DATA_LABELS))
-    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
+    add_run(command)
+    add_out(command, "file to write", "page.html")
+    argument("--data", type=converted(name), help=f"{DATA.help} (default: the data of the run)")
+    add_data_files(command)
     argument(
         "--thumbnails",
         action=argparse.BooleanOptionalAction,
@@ -230,24 +164,28 @@ def _add_complete(added: Any) -> None:
         "effective sample size of the draws of z. It needs a run with --model sketch.",
     )
     argument = command.add_argument
-    _add_run(command)
-    argument("drawing", help="file with sketches, as for train --data, in the same unit as the data of the run")
+    add_run(command)
+    argument(
+        "drawing",
+        type=converted(name),
+        help="file with sketches, as for train --data, in the same unit as the data of the run",
+    )
     argument(
         "--row",
-        type=_converted(FROM_ZERO),
+        type=converted(FROM_ZERO),
         default=0,
         metavar="N",
         help="number of the sketch in the file, from 0 (default: 0)",
     )
-    argument("--n", type=_converted(COUNT), default=9, metavar="N", help="number of completions (default: 9)")
-    argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the draws (default: 0)")
+    argument("--n", type=converted(COUNT), default=9, metavar="N", help="number of completions (default: 9)")
+    argument("--seed", type=converted(FROM_ZERO), default=0, help="seed of the draws (default: 0)")
     argument(
         "--temperature",
-        type=_converted(POSITIVE),
+        type=converted(POSITIVE),
         metavar="T",
         help="temperature of the completions; the lower, the closer they are to the most probable ones (default: 0.3)",
     )
-    argument("--out", default="completions.svg", help="picture to write: .svg, .png or .pdf (default: %(default)s)")
+    add_out(command, "picture to write: .svg, .png or .pdf", "completions.svg")
 
 
 def _add_encode(added: Any) -> None:
@@ -259,19 +197,21 @@ def _add_encode(added: Any) -> None:
         "Write the means of q(z | x), one row for each row of the data. Grey values are encoded without binarization.",
     )
     argument = command.add_argument
-    _add_run(command)
-    argument("data", nargs="?", help="data set to encode, as for evaluate --data (default: the data of the run)")
+    add_run(command)
+    argument(
+        "data",
+        nargs="?",
+        type=converted(name),
+        help="data set to encode, as for evaluate --data (default: the data of the run)",
+    )
     argument(
         "--part",
         choices=["train", "validation", "test"],
         default="test",
         help="part of the run's own data to encode (default: test)",
     )
-    argument("--data-labels", metavar="FILE", help=_help(DATA_LABELS))
-    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
-    argument(
-        "--out", default="codes.npy", help="file to write: .npy, or .csv with the labels, if any (default: %(default)s)"
-    )
+    add_data_files(command)
+    add_out(command, "file to write: .npy, or .csv with the labels, if any", "codes.npy")
 
 
 def _add_export(added: Any) -> None:
@@ -282,10 +222,8 @@ def _add_export(added: Any) -> None:
         "write the weights for other programs",
         "Write the weights of a model; docs/layout.md describes their names and shapes.",
     )
-    _add_run(command)
-    command.add_argument(
-        "--out", default="weights.npz", help="file to write: .safetensors or .npz (default: %(default)s)"
-    )
+    add_run(command)
+    add_out(command, "file to write: .safetensors or .npz", "weights.npz")
 
 
 def _add_runs(added: Any) -> None:
@@ -299,12 +237,14 @@ def _add_runs(added: Any) -> None:
         "differ.",
     )
     command.add_argument(
-        "folder", nargs="?", default="runs", help="folder with runs, or one run directory (default: %(default)s)"
+        "folder",
+        nargs="?",
+        type=converted(name),
+        default="runs",
+        help="folder with runs, or one run directory (default: %(default)s)",
     )
-    command.add_argument(
-        "--out", metavar="FILE", help="picture to write with the curves of all runs: .png, .pdf or .svg (default: none)"
-    )
-    _add_json(command)
+    add_out(command, "picture to write with the curves of all runs: .png, .pdf or .svg (default: none)")
+    add_json(command)
 
 
 def _add_impute(added: Any) -> None:
@@ -318,9 +258,13 @@ def _add_impute(added: Any) -> None:
         "--missing.",
     )
     argument = command.add_argument
-    _add_run(command)
-    argument("file", help="table with the columns of the run's data, or .npy array with NaN for missing entries")
-    argument("--out", metavar="FILE", required=True, help="file to write, with the suffix of the input file")
+    add_run(command)
+    argument(
+        "file",
+        type=converted(name),
+        help="table with the columns of the run's data, or .npy array with NaN for missing entries",
+    )
+    add_out(command, "file to write, with the suffix of the input file", required=True)
     argument(
         "--draw",
         action="store_true",
@@ -328,13 +272,13 @@ def _add_impute(added: Any) -> None:
     )
     argument(
         "--samples",
-        type=_converted(COUNT),
+        type=converted(COUNT),
         default=1000,
         metavar="S",
         help="number of samples of z per row (default: 1000)",
     )
-    argument("--seed", type=_converted(FROM_ZERO), default=0, help="seed of the samples (default: 0)")
-    _add_json(command)
+    argument("--seed", type=converted(FROM_ZERO), default=0, help="seed of the samples (default: 0)")
+    add_json(command)
 
 
 def _add_plot(added: Any) -> None:
@@ -348,9 +292,9 @@ def _add_plot(added: Any) -> None:
     names = dict.fromkeys(picture.name for kind in KINDS.values() for picture in kind.pictures)
     argument = command.add_argument
     argument("picture", choices=["all", *names], help="picture to draw; manifold needs a 2-D latent space")
-    _add_run(command, "run directory")
-    argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
-    argument("--out", metavar="FILE", help="file to write instead: .png, .pdf or .svg (not with all)")
+    add_run(command, "run directory")
+    argument("--data-dir", type=converted(name), metavar="DIR", help=help_of(DATA_DIR))
+    add_out(command, "file to write instead: .png, .pdf or .svg (not with all)")
 
 
 def _add_check(added: Any) -> None:
@@ -363,7 +307,7 @@ def _add_check(added: Any) -> None:
         "exactly. The command prints a table of errors and tolerances; its exit status is 1 if a check fails.",
     )
     command.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="device to compute on (default: cpu)")
-    _add_json(command)
+    add_json(command)
 
 
 def _add_data(added: Any) -> None:
@@ -374,13 +318,11 @@ def _add_data(added: Any) -> None:
         "describe a data set and draw some of its rows",
         "Load a data set, describe its parts and, with --out, draw some of its training rows.",
     )
-    command.add_argument("data", nargs="?", default=DATA.default, help=f"{DATA.help} (default: {DATA.default})")
-    command.add_argument("--data-dir", metavar="DIR", help=_help(DATA_DIR))
-    for option in FOLDER:
-        command.add_argument(option.flag, help=f"{option.help} (default: {option.usual})", **_form(option))
     command.add_argument(
-        "--out",
-        metavar="FILE",
-        help="picture to write with the first training images, sketches or molecules (default: none)",
+        "data", nargs="?", type=converted(name), default=DATA.default, help=f"{DATA.help} (default: {DATA.default})"
     )
-    _add_json(command)
+    command.add_argument("--data-dir", type=converted(name), metavar="DIR", help=help_of(DATA_DIR))
+    for option in FOLDER:
+        command.add_argument(option.flag, help=f"{option.help} (default: {option.usual})", **form_of(option))
+    add_out(command, "picture to write with the first training images, sketches or molecules (default: none)")
+    add_json(command)

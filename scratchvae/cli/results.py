@@ -61,6 +61,8 @@ def impute(arguments: argparse.Namespace) -> None:
     """Writes a copy of a file in which the missing entries are filled in."""
     kind, model, _ = kind_and_model(arguments)
     refuse_others("impute", kind, lambda kind: kind.imputes)
+    if not model.missing:
+        raise InputError("impute", "a run that was trained with --missing", "one without")
     if not Path(arguments.file).is_file():
         raise InputError("impute", "the path of a file", repr(arguments.file))
     out, n_samples = Path(arguments.out), arguments.samples
@@ -76,6 +78,7 @@ def explore(arguments: argparse.Namespace) -> None:
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
         raise InputError("explore", "--data, as the run does not say what to show", "none")
+    refuse_others("explore", kind, lambda kind: kind.rows != "records")
     test = chosen_data("explore", kind, model, arguments, options)[1]
     name, numbers = arguments.data or options["data"], test.factors | test.properties
     page = sv.explorer(

@@ -41,17 +41,17 @@ def runs(arguments: argparse.Namespace) -> None:
     if not found:
         raise DataError("runs", f"a run directory in {folder}", f"{len(others)} folders without a run")
     options = differing([run["options"] for run in found if "error" not in run])
+    if path is not None:
+        histories = {run["name"]: run["history"] for run in found if run.get("history")}
+        sv.plotting.save_figure(sv.plotting.run_curves(histories), path)
     if arguments.json:
         print_json({"runs": found, "differing": options, "others": others})
     else:
         print("\n".join(_table(found, options)))
         if others:
             print(f"folders without a run: {', '.join(others)}")
-    if path is not None:
-        histories = {run["name"]: run["history"] for run in found if run.get("history")}
-        sv.plotting.save_figure(sv.plotting.run_curves(histories), path)
-        if not arguments.json:
-            print(path)
+    if path is not None and not arguments.json:
+        print(path)
 
 
 def differing(options: list[dict[str, Any]]) -> list[str]:

@@ -250,7 +250,7 @@ class Kind:
         """
         if out.suffix != ".npy":
             raise InputError("impute", "--out with the suffix .npy", repr(str(out)))
-        x = sv.data.read(source, missing=True)["train"].images
+        x = self.observations(sv.data.read(source, missing=True)["train"])
         content = io.BytesIO()
         numpy.save(content, sv.to_numpy(self.imputed(model, x, n_samples, seed, draw)))
         write(out, content.getbuffer())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 
 from scratchvae.backend import to_numpy
 from scratchvae.errors import InputError, ShapeError
+from scratchvae.replacement import replace
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#606060"
 """Colours of lines that colour-blind readers tell apart (Okabe & Ito), and a grey for secondary lines."""
@@ -45,11 +47,11 @@ NUMBERED = "viridis"
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Writes a figure in the format of the path's suffix, creates missing folders, and returns the file's path.
 
-    Raises InputError as `picture_path` does.
+    Raises InputError as `picture_path` does, and OSError if the file cannot be written; an older file stays intact.
     """
-    path = picture_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    path, content = picture_path(path), io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:].lower())
+    replace(path, content.getbuffer())
     return path
 
 

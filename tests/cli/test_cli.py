@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy
 import pytest
@@ -442,10 +443,43 @@ def test_metrics_that_no_run_wrote(value, run, tmp_path, capsys):
     assert "metrics.jsonl" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("out", [".", "/", ""])
+@pytest.mark.parametrize("out", [".", "/"])
 def test_a_directory_is_no_name_for_a_picture(out, run, capsys):
     assert main(["sample", str(run), "--n", "4", "--out", out]) == 2
     assert "save_figure: expected the name of a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "after", ["evaluate", "evaluate RUN --data", "encode RUN", "plot all", "sample RUN --out", "complete RUN", "runs"]
+)
+def test_an_empty_name_is_not_the_current_folder(after, run, monkeypatch, capsys):
+    monkeypatch.chdir(run)  # whose last.npz is not what an unset variable of the shell stands for
+    assert main([str(run) if word == "RUN" else word for word in after.split()] + [""]) == 2
+    shown = capsys.readouterr()
+    assert "expected a text that is not empty, received ''" in shown.err and shown.out == ""
+
+
+def test_a_picture_below_a_file_is_refused_and_an_older_picture_stays(run, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("")
+    assert main(["sample", str(run), "--n", "4", "--out", str(tmp_path / "file" / "a.png")]) == 2
+    assert capsys.readouterr().err == f"scratchvae: cannot write {tmp_path / 'file' / 'a.png'}: Not a directory\n"
+    older = tmp_path / "a.png"
+    older.write_bytes(b"older")
+    monkeypatch.setattr("os.replace", mock.Mock(side_effect=OSError(28, "No space left on device")))
+    assert main(["sample", str(run), "--n", "4", "--out", str(older)]) == 2
+    assert "No space left on device" in capsys.readouterr().err and older.read_bytes() == b"older"
+
+
+def test_what_cannot_be_drawn_is_refused_before_anything_is_printed(tmp_path, capsys):
+    (tmp_path / "table.csv").write_text("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(40)))
+    assert main(["data", str(tmp_path / "table.csv"), "--out", str(tmp_path / "a.png")]) == 2
+    shown = capsys.readouterr()
+    assert "expected images, sketches or molecules to draw with --out, received a table" in shown.err and not shown.out
+
+
+def test_a_run_without_missing_imputes_nothing(run, digits, tmp_path, capsys):
+    assert main(["impute", str(run), str(digits), "--out", str(tmp_path / "a.npy")]) == 2
+    assert "impute: expected a run that was trained with --missing, received one without" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the shell of POSIX")

@@ -6,8 +6,8 @@ RUN is estimated: log p(rest | prefix) = log E[p(rest | prefix, z)] over p(z | p
     sum of w_s p(rest | prefix, z_s) / sum of w_s,    w_s = p(prefix | z_s) p(z_s) / q(z_s)
 
 estimates the expectation. Draws of the prior, and of the encoder, which reads the prefix as a whole drawing, are also
-used without weights. Leaves a table with the mean over the drawings, in nats, and its standard error; the same of the
-differences from the fitted q; and the median effective sample size. Two and a half minutes on one core.
+used without weights. The table has the mean over the drawings, in nats, with its standard error; the same for the
+differences from the fitted q; and the median effective sample size. It takes two and a half minutes on one core.
 
 The proposals: the prior p(z); the encoder's q(z | prefix); both, with the mean of both densities as q; and the q that
 `SketchRNN.complete` fits to the prefix, with its 400 draws.

@@ -3,10 +3,11 @@
 usage: python -m benchmarks directions [--epochs N] [--model FILE] [--images N] [--out FILE]
 
 A convolutional VAE learns the drawn faces without their attributes, and a classifier, a convolutional network with one
-logit per attribute, learns to read these from the images. The direction v of an attribute is the mean difference of
-encoded training images, or the logistic direction. Then test images are encoded, moved along v towards the other value
-of the attribute, and decoded. The classifier, which never saw a decoded image, reads each of them before and after the
-move, and the table counts where its answers differ. The picture beside it moves one test face, along each direction.
+logit per attribute, learns to predict the attributes from the images. The direction v of an attribute is the mean
+difference of encoded training images, or the logistic direction. Test images are then encoded, moved along v towards
+the other value of the attribute, and decoded. The classifier, which was not trained on decoded images, classifies each
+of them before and after the move, and the table counts the answers that differ. The picture shows one test face, moved
+along each direction.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from scratchvae.nn import ConvolutionalNetwork
 from scratchvae.plotting.canvas import show_rows
 
 AMOUNTS = (0.5, 1.0, 1.5, 2.0)
-AMOUNTS_SHOWN = (0.5, 1.0)  # by the picture: v is the distance between the two means
+AMOUNTS_SHOWN = (0.5, 1.0)  # in the picture; v is the difference of the two means
 SHOWN = ("smiling", "long_hair")
 """The attributes of the test face in the picture, or of the face that comes nearest."""
 
@@ -36,7 +37,9 @@ DIRECTIONS = {"mean difference": mean_difference, "logistic direction": logistic
 def main(arguments: list[str]) -> None:
     """Trains both networks, and prints and writes the table of changes."""
     parser = options_of("directions", __doc__, "directions.json")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument(
+        "--epochs", type=int, default=20, help="number of passes over the training images (default: 20)"
+    )
     parser.add_argument("--model", help="VAE that an earlier run of this command saved (without it, one is trained)")
     parser.add_argument("--images", type=int, default=None, help="use the first N images of both parts (default: all)")
     options = parser.parse_args(arguments)
@@ -75,7 +78,9 @@ def main(arguments: list[str]) -> None:
     directions = {name: mean_difference(codes, has) for name, has in attributes.items()}
     figure = moved_face(model, z[shown], directions, dict(zip(attributes, truth[shown], strict=True)))
     plotting.save_figure(figure, out.with_suffix(".png"))
-    print(f"percent of {len(z):,} decoded test images in which the classifier sees an attribute (column) changed")
+    print(
+        f"percent of {len(z):,} decoded test images for which the classifier's answer on an attribute (column) changes"
+    )
     for kind, rows in results["changed"].items():
         print(f"{kind:20}{'amount':>8}" + "".join(f"{name:>13}" for name in attributes))
         for name, row in rows.items():

@@ -30,8 +30,8 @@ def main(arguments: list[str]) -> None:
     """Trains by PyTorch, scores both models, and writes the results. Needs torch (extra `bench`)."""
     parser = options_of("faces", __doc__, "faces.json")
     parser.add_argument("--model", required=True, help="file that examples/faces.py saves, faces.npz")
-    parser.add_argument("--data", default="faces")
-    parser.add_argument("--data-dir")
+    parser.add_argument("--data", default="faces", help="name of a data set with photographs of faces (default: faces)")
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
     parser.add_argument("--images", type=int, default=None, help="use the first N images of both parts (default: all)")
     options = parser.parse_args(arguments)
     train, test = sv.data.load(options.data, options.data_dir)

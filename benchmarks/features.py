@@ -52,8 +52,10 @@ def main(arguments: list[str]) -> None:
     parser = options_of("features", __doc__, "features.json")
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES), metavar="NAME")
     parser.add_argument("--marks", type=int, default=1, help="number of marks of each candidate (default: %(default)s)")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--runs", type=Path, default=Path("runs/features"))
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/features"), help="folder of the run directories (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     train, _ = sv.data.load("mnist", options.data_dir)
     results = Results(options.out)

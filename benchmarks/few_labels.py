@@ -1,7 +1,7 @@
 """Methods of the table of test errors with few labels that are not a command of `scratchvae train`.
 
 Each takes the training and the test set, the number of labels, the seed that draws them, and the options of
-`python -m benchmarks reproduce`, and returns the test error in percent with what else is worth keeping.
+`python -m benchmarks reproduce`, and returns the test error in percent with further figures.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from benchmarks.rows import Row, in_words, plain
 from scratchvae.replacement import write_text
 
 ROOT = Path(__file__).parents[1]
-GRACE = 4  # seconds between the interrupt of a part that has used up its limit, and its end
+GRACE = 4  # the seconds between the interrupt of a part that passed its limit and its end
 CUB_OFF = {"CUPY_ACCELERATORS": ""}
 """Without CUB, whose reductions take long to compile: `machine`, `gpu_step` and `ceilings` use it, as users do."""
 
@@ -89,7 +89,7 @@ def parts(device: str, quick: bool) -> list[Part]:
         return Part(name, limit, [sys.executable, "-m", "benchmarks", name, *options], environment=environment)
 
     tests = ["-n", str(min(8, os.cpu_count() or 1))]
-    # whatever the machine has: a file that cannot be imported, and what newer libraries deprecate, hide no result
+    # files that cannot be imported, and deprecation warnings of newer libraries, must not hide results
     tests += ["-m", "gpu and not slow", "-rfE", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
     tests += ["-W", "default::DeprecationWarning", "-W", "default::PendingDeprecationWarning"]
     tests += ["tests/engine/test_backend.py"] if quick else []

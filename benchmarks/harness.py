@@ -32,10 +32,13 @@ MODULES = (
     "mlp importance_weighted convolutional semi_supervised sketch molecules linear"
     " convolution recurrent operation engine".split()
 )
-CHECKED, TOLERANCE = 5, 2e-4  # steps whose losses are compared, and their largest relative difference
-STARTS, LONG_START = 3, 10.0  # processes of which the start is timed; one only where it takes more seconds
-PATIENCE = 30.0  # seconds that a process has to end
-QUIET, QUIET_LOAD = 0.1, 0.5  # of a quiet machine: the most cores in use by others; where not known, the most load
+CHECKED, TOLERANCE = 5, 2e-4  # the number of steps whose losses are compared, and their largest relative difference
+STARTS, LONG_START = (
+    3,
+    10.0,
+)  # the number of timed starts of a peer; a start of more seconds than the second is timed once
+PATIENCE = 30.0  # the seconds within which a process must end
+QUIET, QUIET_LOAD = 0.1, 0.5  # the most cores that others use on a quiet machine or, if unknown, the most load
 PACKAGES = "numpy scipy torch jax jaxlib scikit-learn autograd".split()
 Result = dict[str, Any]
 

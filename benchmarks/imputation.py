@@ -3,15 +3,15 @@
 Entries are hidden at random, in training rows and in test rows. Three methods fill in the hidden entries of the test
 rows, which are then compared with the true ones:
 
-    column means             of the known entries of the training rows
-    PPCA                     E[x_m | x_o], the exact conditional means, of the K with the least error on the test rows;
-                             its W, mu and s^2 by EM on the known entries; levels are columns of 0 and 1 to it
-    VAE                      `impute`, means of 1,000 weighted draws, of a VAE that was trained with missing=True
+    column means             the means of the known entries of the training rows
+    PPCA                     E[x_m | x_o], the exact conditional means, for the K with the least error on the test rows;
+                             W, mu and s^2 by EM on the known entries; levels become columns of 0 and 1
+    VAE                      `impute`, means of 1,000 weighted draws, by a VAE that was trained with missing=True
 
-On a table: 12 columns of numbers that are functions of two latent numbers, bent, with noise, and two columns of
-categories, whose accuracy is given; and on digits, MNIST's where their files are there, else drawn ones, of 14 x 14
-pixels, of which half are hidden. Errors are root mean squares, of the table in standard deviations of a column, of the
-digits in grey values from 0 to 1; the standard errors are over test rows. Two minutes on one core.
+The table has 12 columns of numbers, which are curved functions of two latent numbers with noise, and two columns of
+categories, for which the accuracy is given. The digits are MNIST's if their files are found, else drawn ones, of 14 x
+14 pixels with half of them hidden. Errors are root mean squares, of the table in standard deviations of a column, of
+the digits in grey values from 0 to 1; the standard errors are over test rows. It takes two minutes on one core.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from scratchvae.errors import InputError
 
 def main(arguments: list[str]) -> None:
     options = parser("imputation", "missing entries, filled in three ways", "imputation.json")
-    options.add_argument("--quick", action="store_true", help="few rows and steps, for the tests")
-    options.add_argument("--data-dir", help="folder with MNIST's files ($SCRATCHVAE_DATA)")
+    options.add_argument("--quick", action="store_true", help="use few rows and steps, to see that it works")
+    options.add_argument("--data-dir", help="folder with MNIST's files (default: $SCRATCHVAE_DATA)")
     options = options.parse_args(arguments)
     results = {"table": on_a_table(options.quick), "digits": on_digits(options.quick, options.data_dir)}
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,10 @@
 usage: python -m benchmarks iwae [--data-dir DIR] [--rows NAME ...] [--seeds SEED ...] [--stages I] [--runs DIR]
                                  [--device cpu|gpu] [--out FILE]
 
-784-200-200-50 tanh, pixels binarised anew at every step, batches of 20, stage i = 0, 1, 2, ... at the learning rate
-1e-3 * 10^(-i/7) for 3^i epochs. Every model is scored by scratchvae, with 5,000 importance samples on one binarised
-test set; each result is written as soon as it is there, with its model beside it, and not measured again. A training by
-scratchvae leaves a run directory in --runs, where it goes on if it was stopped, or for more stages.
+The model is 784-200-200-50 tanh, with pixels binarised anew at every step and batches of 20; stage i = 0, 1, 2, ... has
+the learning rate 1e-3 * 10^(-i/7) for 3^i epochs. scratchvae scores every model, with 5,000 importance samples on one
+binarised test set. Each result is written to its file at once, with its model beside it, and not measured again. A
+training by scratchvae leaves a run directory in --runs, from which it resumes after a stop, or for more stages.
 """
 
 from __future__ import annotations
@@ -43,12 +43,19 @@ IMPORTANCE_SAMPLES = 5000
 def main(arguments: list[str]) -> None:
     """Trains and scores the chosen rows."""
     parser = options_of("iwae", __doc__, "iwae.json")
-    parser.add_argument("--data-dir")
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(TABLE))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--stages", type=int, default=3, help="1, 2, 3, ... for 1, 4, 13, 40, ... epochs (default: 3)")
-    parser.add_argument("--runs", default="runs/iwae")
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="of scratchvae's rows (default: cpu)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="seeds of the trainings (default: 0)")
+    parser.add_argument(
+        "--stages",
+        type=int,
+        default=3,
+        help="number of stages; 1, 2, 3, 4, ... stages have 1, 4, 13, 40, ... epochs (default: 3)",
+    )
+    parser.add_argument("--runs", default="runs/iwae", help="folder of the run directories (default: %(default)s)")
+    parser.add_argument(
+        "--device", choices=["cpu", "gpu"], default="cpu", help="device for the rows of scratchvae (default: cpu)"
+    )
     options = parser.parse_args(arguments)
     train, test = (part.images.reshape(-1, 784) for part in sv.data.load("mnist", options.data_dir))
     results = Results(options.out)

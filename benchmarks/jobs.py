@@ -1,4 +1,4 @@
-"""Jobs that are run once, and the files that keep their results.
+"""Jobs that are run once, and the files with their results.
 
 A job is identified by its description (row, seed, epochs, command, ...); changing any of these makes it a new job. Its
 result is the description with the device, the seconds and the figures. A results file is a list of results, one a line.

@@ -1,12 +1,12 @@
 """The number of launches on a GPU for one step of `fit`, for every kind of model.
 
-A row has the kernels (products of cuBLAS among them), copies, fills and graphs of a step, and the nodes that were
-recorded in a graph. It is the difference between two trainings, one of which takes more steps, so that what an epoch
-costs besides is left out; where batches differ in length it is a mean. --plain counts without this package's kernels;
+A row has the kernels (including products by cuBLAS), copies, fills and graphs of a step, and the nodes recorded in a
+graph. It is the difference between two trainings with different numbers of steps, which leaves out the other launches
+of an epoch; for batches of different lengths it is a mean. --plain counts without this package's kernels, and
 SCRATCHVAE_CAPTURE=off in the environment counts without graphs.
 
-The counts come from the CUDA runtime where that counts, as one in host memory does, else from PyTorch's profiler, which
-sees the kernels inside of graphs.
+The counts come from the CUDA runtime if it counts, as an emulated one in host memory does, else from PyTorch's
+profiler, which also sees the kernels inside graphs.
 """
 
 from __future__ import annotations
@@ -97,8 +97,12 @@ def of_a_step(make: Callable[[int], Example], batch_size: int = 20) -> Counts:
 def main(arguments: list[str]) -> None:
     """Prints a row for every kind of model. The exit status is 1 if one fails."""
     parser = options_of("launches", __doc__)
-    parser.add_argument("--plain", action="store_true", help="NumPy's lines alone, operation by operation")
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=EXAMPLES, help="these models alone")
+    parser.add_argument(
+        "--plain", action="store_true", help="count without the package's kernels, one launch for each operation"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", choices=EXAMPLES, help="count these models alone (default: all)"
+    )
     chosen = parser.parse_args(arguments)
     rows = Rows(chosen.out)
     without = mock.patch.object(Kernel, "on", lambda self, x: None) if chosen.plain else nullcontext()

@@ -25,9 +25,7 @@ Classifier = Callable[[numpy.ndarray], numpy.ndarray]  # images (N, 28, 28, 1) -
 def main(arguments: list[str]) -> None:
     """Prints the classifier's answers for each checkpoint."""
     parser = options_of("manifold", __doc__)
-    parser.add_argument(
-        "checkpoints", nargs="+", metavar="CHECKPOINT", help="an .npz file of a 2-D VAE of 28 x 28 images"
-    )
+    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help=".npz file of a 2-D VAE of 28 x 28 images")
     options = parser.parse_args(arguments)
     train, test = sv.data.load("drawn-digits")
     say("manifold: a classifier is trained on drawn digits")

@@ -30,9 +30,9 @@ EPOCHS = 10
 def main(arguments: list[str]) -> None:
     """Trains and scores the chosen rows."""
     parser = options_of("mnist", __doc__, "mnist.json")
-    parser.add_argument("--data-dir")
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="seeds of the trainings (default: 0)")
     options = parser.parse_args(arguments)
     train, test = sv.data.load("mnist", options.data_dir)
     results = Results(options.out)

@@ -7,19 +7,19 @@ RUN is the run directory of a MoleculeVAE with the property qed, trained on mole
 `sv.data.load(MOLECULES.csv)`, as `python -m benchmarks molecules` trains one: its validation part comes out of that
 part, and the test parts are the same. The file, which may be compressed (.gz), has the columns smiles, qed, SAS.
 
-ascent: from the 100 held-out molecules of lowest QED, z climbs predicted QED + lambda log p(z). True QED of what is
-    decoded there, and of three controls: see `ascent`.
-search: 5 QED - SAS. Each method knows the scores of 800 training molecules, the best ones or random ones, and may
-    evaluate 250 more in five rounds of 50. An evaluation is spent on a valid molecule, by RDKit, that is not known yet;
-    writing strings, and reading whether they are valid, costs nothing, and the table has how many were written.
-    Percentiles are among the scores of all training molecules; novel are molecules that are not among them.
+ascent: from the 100 held-out molecules of lowest QED, z ascends predicted QED + lambda log p(z). The result is the true
+    QED of the decoded molecules, and of three controls: see `ascent`.
+search: the score is 5 QED - SAS. Each method knows the scores of 800 training molecules, the best ones or random ones,
+    and may evaluate 250 more in five rounds of 50. Each evaluation is of a molecule that is valid by RDKit and not yet
+    known; decoding strings and checking their validity cost nothing, and the table has the number of decoded strings.
+    Percentiles are among the scores of all training molecules; novel molecules are not among these.
 
     prior                 decoded draws of p(z)
-    perturb S             decoded perturbations of the z of the best 40 that are known, of standard deviation S
+    perturb S             decoded perturbations, with standard deviation S, of the z of the best 40 known molecules
     genetic               crossovers and mutations of the strings of the best 40
-    predicted             of 1,000 such perturbations, S 0.1 and 0.2, those whose score the model predicts highest
+    predicted             the 50 of 1,000 such perturbations, S 0.1 and 0.2, with the highest predicted score
     process of z          the same, by the expected improvement of a Gaussian process on z, fitted anew in each round
-    process of predictions  the same, by one on the properties that the model predicts, a length scale for each
+    process of predictions  the same, by a process on the predicted properties, with a length scale for each
     process, climbing     decoded maxima of the expected improvement over z, by L-BFGS
 """
 
@@ -42,8 +42,8 @@ from scratchvae.genetic import offspring
 from scratchvae.latent_search import GaussianProcess, ascend, choose, perturb, propose
 
 N_KNOWN, BEST, ROUNDS, EVALUATIONS = 800, 40, 5, 50
-POOL = 20  # strings written for each evaluation, where a model chooses among them
-MOST_BLOCKS, MOST_CLIMBS = 40, 3  # of strings, before a method that finds nothing new gives up its round
+POOL = 20  # the number of strings decoded for each evaluation if a model chooses among them
+MOST_BLOCKS, MOST_CLIMBS = 40, 3  # the most blocks of strings, and climbs, of a round in which nothing new is found
 STEPS, RATE, PRIOR_WEIGHT = 60, 0.1, 0.1
 SPREADS = (0.1, 0.2, 0.4)
 POOL_SPREADS = (0.1, 0.2)
@@ -53,13 +53,17 @@ PROPERTIES = ("qed", "SAS")
 def main(arguments: list[str]) -> None:
     parser = options_of("molecule_search", __doc__, "molecule_search.json")
     parser.add_argument("run", type=Path, help="run directory of a MoleculeVAE")
-    parser.add_argument("molecules", type=Path, help="a .csv or .csv.gz with the columns smiles, qed and SAS")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the search (0 1 2)")
+    parser.add_argument("molecules", type=Path, help=".csv or .csv.gz file with the columns smiles, qed and SAS")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of the search (default: 0 1 2)")
     parser.add_argument("--part", nargs="+", choices=("ascent", "search"), default=["ascent", "search"])
     parser.add_argument("--known", nargs="+", choices=("random", "best"), default=["random", "best"])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="of the search (all)")
-    parser.add_argument("--figure", type=Path, help="picture of the best molecules of the search (none)")
-    parser.add_argument("--quick", action="store_true", help="a few molecules: to see that it works")
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=list(METHODS), help="methods of the search (default: all)"
+    )
+    parser.add_argument(
+        "--figure", type=Path, help="picture to write with the best molecules of the search (default: none)"
+    )
+    parser.add_argument("--quick", action="store_true", help="use a few molecules, to see that it works")
     options = parser.parse_args(arguments)
     chemistry = Chemistry()
     train, test = molecules(options.molecules)

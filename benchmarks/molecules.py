@@ -2,10 +2,10 @@
 
 usage: python -m benchmarks molecules FILE [--runs DIR] [--out FILE] [--figures DIR] [--quick]
 
-FILE: a .csv of molecules with the columns smiles, logP, qed and SAS. A tenth of its rows is the test part; two percent
-of the others choose nothing, and are scored after every epoch. Each model's run in DIR is resumed if it is there. All
-figures are of held-out molecules and without any weight: nats of the whole test part, strings of 1,000 of its molecules
-and 1,000 from the prior, and from a Gaussian that is fitted to the codes.
+FILE is a .csv of molecules with the columns smiles, logP, qed and SAS. A tenth of its rows is the test part; two
+percent of the others are scored after every epoch, and decide nothing. A run of a model that exists in DIR is resumed.
+All figures are for held-out molecules, with the KL at its full weight: nats of the whole test part, reconstructions of
+1,000 of its molecules, and 1,000 strings from the prior and from a Gaussian fitted to the codes.
 """
 
 from __future__ import annotations
@@ -38,10 +38,15 @@ IBUPROFEN, PARACETAMOL = "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "CC(=O)Nc1ccc(O)cc1"
 
 def main(arguments: list[str]) -> None:
     parser = options_of("molecules", __doc__, "molecules.json")
-    parser.add_argument("data", help="a .csv of molecules with logP, qed and SAS, such as ZINC's 250,000")
-    parser.add_argument("--runs", type=Path, default=Path("runs/molecules"), help="folder of the runs (runs/molecules)")
-    parser.add_argument("--figures", type=Path, help="folder for pictures of the first model (none)")
-    parser.add_argument("--quick", action="store_true", help="a small model for one epoch: to see that it works")
+    parser.add_argument("data", help=".csv file of molecules with logP, qed and SAS, such as ZINC's 250,000")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs/molecules"),
+        help="folder of the run directories (default: runs/molecules)",
+    )
+    parser.add_argument("--figures", type=Path, help="folder for pictures of the first model (default: none)")
+    parser.add_argument("--quick", action="store_true", help="train a small model for one epoch, to see that it works")
     options = parser.parse_args(arguments)
 
     train, validation, test = sv.data.load(options.data, validation=0.02)

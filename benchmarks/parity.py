@@ -1,7 +1,7 @@
 """A device compared with the CPU: 20 training steps of every kind of model, with the same values, batches and noise.
 
-In float64 the parameters and the objective must agree closely. In float32 the objective must: a gradient of rounding
-errors alone moves a parameter by as much as any other under Adam, which divides it by its own size.
+In float64, the parameters and the objective must agree closely; in float32, only the objective must. Adam divides a
+gradient by its own size, so a gradient that consists of rounding errors moves a parameter as much as any other.
 """
 
 from __future__ import annotations

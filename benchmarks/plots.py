@@ -1,6 +1,6 @@
-"""Pictures of what `python -m benchmarks step --out FILE` measured: how cost grows, and where a training gets when.
+"""Pictures of the results of `python -m benchmarks step --out FILE`: cost by size, and loss by seconds of training.
 
-FILE gives, as far as it has these cases, batch.png and width.png (milliseconds of a step by the size of the minibatch,
+If FILE has these cases, the pictures are batch.png and width.png (milliseconds of a step by the size of the minibatch,
 and by the width of the hidden layer: cases batch and width), nats.png (the loss of training against seconds: case nats)
 and threads.png (milliseconds of each case with each number of threads).
 """
@@ -40,7 +40,7 @@ MILLISECONDS = "milliseconds per step"
 def main(arguments: list[str]) -> None:
     """Draws the pictures that the results allow, and prints their files."""
     options = parser("plots", __doc__, "plots", "folder of the pictures")
-    options.add_argument("results", type=Path, metavar="FILE", help="what `step --out FILE` left")
+    options.add_argument("results", type=Path, metavar="FILE", help="results file of `python -m benchmarks step`")
     settings = options.parse_args(arguments)
     results = read(settings.results)
     figures = {name: draw(results) for name, draw in PICTURES.items()}

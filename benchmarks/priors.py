@@ -28,9 +28,13 @@ SCORED, IMPORTANCE_SAMPLES = 500, 1000
 def main(arguments: list[str]) -> None:
     """Trains and scores a model with each chosen prior."""
     options = parser("priors", __doc__, "priors.json")
-    options.add_argument("--data-dir", metavar="DIR", help="folder with MNIST's files ($SCRATCHVAE_DATA)")
-    options.add_argument("--rows", nargs="+", choices=PRIORS, default=list(PRIORS), help="priors (default: all)")
-    options.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="(default: 0)")
+    options.add_argument("--data-dir", metavar="DIR", help="folder with MNIST's files (default: $SCRATCHVAE_DATA)")
+    options.add_argument(
+        "--rows", nargs="+", choices=PRIORS, default=list(PRIORS), help="priors to measure (default: all)"
+    )
+    options.add_argument(
+        "--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="seeds of the trainings (default: 0)"
+    )
     options = options.parse_args(arguments)
     train, test = (part.images.reshape(-1, 784) for part in sv.data.load("mnist", options.data_dir))
     results = Results(options.out)

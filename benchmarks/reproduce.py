@@ -165,7 +165,7 @@ def _run(arguments: list[str], epochs: list[str], directory: Path, options: argp
     arguments += ["--data-dir", options.data_dir] if options.data_dir else []
     print(command("scratchvae", arguments), flush=True)
     if status := scratchvae(arguments):
-        raise SystemExit(status)  # which has said why, and how to go on
+        raise SystemExit(status)  # the command has printed the reason
     return directory
 
 
@@ -274,14 +274,24 @@ def main(arguments: list[str]) -> None:
     """Runs the chosen jobs that have no result, and prints the tables."""
     parser = options_of("reproduce", __doc__, "semi_supervised.json", "file of the results; others lie beside it")
     parser.add_argument("--rows", nargs="+", choices=[*ROWS, *LIKELIHOODS], default=[*ROWS, *LIKELIHOODS])
-    parser.add_argument("--labels", nargs="+", type=int, help=f"default: {' '.join(map(str, LABELS))}")
-    parser.add_argument("--draws", type=int, help=f"of the labelled images (default: the row's, {DRAWS} or 5)")
-    parser.add_argument("--epochs", type=int, help="of the commands of `scratchvae train` (default: the row's)")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "gpu"], help="of the same (default: cpu)")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--runs", default="runs/reproduce")
-    parser.add_argument("--figure", help="also draw the test errors into this file")
-    parser.add_argument("--list", action="store_true")
+    parser.add_argument(
+        "--labels", nargs="+", type=int, help=f"numbers of labels (default: {' '.join(map(str, LABELS))})"
+    )
+    parser.add_argument(
+        "--draws", type=int, help=f"number of draws of the labelled images (default: that of the row, {DRAWS} or 5)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, help="epochs of the `scratchvae train` commands (default: those of the row)"
+    )
+    parser.add_argument(
+        "--device", default="cpu", choices=["cpu", "gpu"], help="device of these commands (default: cpu)"
+    )
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
+    parser.add_argument("--runs", default="runs/reproduce", help="folder of the run directories (default: %(default)s)")
+    parser.add_argument("--figure", help="picture to write with the test errors (default: none)")
+    parser.add_argument(
+        "--list", action="store_true", help="run nothing; estimate the remaining time and print the tables"
+    )
     options = parser.parse_args(arguments)
     if options.list:
         for line in left(options):

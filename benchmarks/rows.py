@@ -33,7 +33,7 @@ def peer(name: str) -> ModuleType:
 def settings(name: str, description: str | None, arguments: list[str]) -> Namespace:
     """Returns the options that every part takes: device, quick and out, a path or None."""
     parser = options_of(name, description, what="a file to which every row is appended as JSON")
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="gpu", help="where to compute (default: gpu)")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="gpu", help="device to compute on (default: gpu)")
     parser.add_argument(
         "--quick", action="store_true", help="use tiny sizes, to see that everything runs; the times then mean nothing"
     )

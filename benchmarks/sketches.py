@@ -2,11 +2,11 @@
 
 usage: python -m benchmarks sketches [--epochs N] [--runs DIR] [--out FILE] [--quick]
 
-Each model is trained with the settings of `scratchvae train --model sketch`; its run in DIR is resumed if it is there.
+Each model is trained with the settings of `scratchvae train --model sketch`; an existing run in DIR is resumed.
 A classifier that does not see strokes, the five nearest neighbours among 28 x 28 pictures of 4,000 training drawings,
-reads reconstructions of 500 test drawings, at three temperatures, and samples, at five. Of the former the table has the
-share that is read as the digit of the input, of the latter the share for which all five neighbours agree, beside the
-same figures for the test drawings themselves; and the share of samples that end by themselves within 250 points.
+classifies reconstructions of 500 test drawings, at three temperatures, and samples, at five. The table has the share of
+reconstructions with the digit of the input, the share of samples for which all five neighbours agree, the same figures
+for the test drawings themselves, and the share of samples that end by themselves within 250 points.
 """
 
 from __future__ import annotations
@@ -32,9 +32,18 @@ READ_AT, SAMPLED_AT = (0.2, 0.5, 1.0), (0.2, 0.4, 0.6, 0.8, 1.0)
 
 def main(arguments: list[str]) -> None:
     parser = options_of("sketches", __doc__, "sketches.json")
-    parser.add_argument("--epochs", type=int, default=28, help="passes over the training drawings (28)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/sketches"), help="folder of the runs (runs/sketches)")
-    parser.add_argument("--quick", action="store_true", help="a few drawings and small models: to see that it works")
+    parser.add_argument(
+        "--epochs", type=int, default=28, help="number of passes over the training drawings (default: 28)"
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs/sketches"),
+        help="folder of the run directories (default: runs/sketches)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="use a few drawings and small models, to see that it works"
+    )
     options = parser.parse_args(arguments)
     n_train, n_test, n_known, n_scored = (200, 20, 100, 5) if options.quick else (None, 500, 4000, 200)
 

@@ -143,7 +143,7 @@ def main(arguments: list[str]) -> None:
     rows, (n, batch_size) = Rows(chosen.out), (40, 20) if chosen.quick else (512, 128)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sv.PosteriorCollapseWarning)  # a few steps teach no model
-        warnings.simplefilter("default", CaptureWarning)  # some models cannot be captured, and say so
+        warnings.simplefilter("default", CaptureWarning)  # some models cannot be captured
         for name, make in EXAMPLES.items():
             rows.attempt(name, partial(trained, make, chosen.device, n, batch_size))
         rows.attempt("resumed run", partial(resumed, chosen.device, n, batch_size))

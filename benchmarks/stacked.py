@@ -3,8 +3,8 @@
 usage: python -m benchmarks stacked [--settings NAME ...] [--labels N ...] [--seeds SEED ...] [--data-dir DIR]
                                     [--runs DIR] [--out FILE]
 
-As `python -m benchmarks features`, which trains M1: 50,000 images of MNIST are trained on, 10,000 held out, and a job
-that is interrupted goes on from its run directory. The test errors of the settings that are chosen here are rows of
+As in `python -m benchmarks features`, which trains M1, the models are trained on 50,000 images of MNIST, 10,000 are
+held out, and an interrupted job resumes from its run directory. The test errors of the best settings are rows of
 `python -m benchmarks reproduce`.
 """
 
@@ -61,10 +61,14 @@ def main(arguments: list[str]) -> None:
     """Trains and scores the chosen settings."""
     parser = options_of("stacked", __doc__, "stacked.json")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="NAME")
-    parser.add_argument("--labels", nargs="+", type=int, default=[100, 3000])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[10], help="of the labels (default: 10)")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--runs", type=Path, default=Path("runs/features"))
+    parser.add_argument(
+        "--labels", nargs="+", type=int, default=[100, 3000], help="numbers of labels (default: 100 3000)"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[10], help="seeds of the labels (default: 10)")
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/features"), help="folder of the run directories (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     train, _ = sv.data.load("mnist", options.data_dir)
     results = Results(options.out)

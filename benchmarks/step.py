@@ -30,27 +30,34 @@ def main(arguments: list[str]) -> None:
     every = list(dict.fromkeys(name for case in known.values() for name in case.content.PEERS))
     options = parser("step", f"{__doc__}\ncases: {', '.join(known)}\npeers: {', '.join(every)}")
     options.add_argument(
-        "--cases", type=names, default=names(DEFAULT), help=f"default: {DEFAULT}; GROUP: all GROUP:NAME"
+        "--cases",
+        type=names,
+        default=names(DEFAULT),
+        help=f"cases to measure; GROUP stands for all GROUP:NAME (default: {DEFAULT})",
     )
-    options.add_argument("--peers", type=names, help="default: all that a case has")
+    options.add_argument("--peers", type=names, help="libraries to measure (default: all that a case has)")
     options.add_argument(
-        "--threads", type=whole_numbers, default=[1], metavar="N,...", help="of each process (default: 1)"
+        "--threads", type=whole_numbers, default=[1], metavar="N,...", help="threads of each process (default: 1)"
     )
-    options.add_argument("--rounds", type=int, default=10, metavar="N", help="turns of each peer (default: 10)")
-    options.add_argument("--starts", type=int, default=STARTS, metavar="N", help=f"timed starts of a peer ({STARTS})")
     options.add_argument(
-        "--data", metavar="FILE", help="molecules, a .csv of SMILES and properties (default: drawn ones)"
+        "--rounds", type=int, default=10, metavar="N", help="number of turns of each peer (default: 10)"
+    )
+    options.add_argument(
+        "--starts", type=int, default=STARTS, metavar="N", help=f"number of timed starts of a peer (default: {STARTS})"
+    )
+    options.add_argument(
+        "--data", metavar="FILE", help="molecules, a .csv file of SMILES and properties (default: drawn molecules)"
     )
     settings = options.parse_args(arguments)
     if min(settings.rounds, settings.starts) < 1:
         options.error("--rounds and --starts are at least 1")
     cores = machine()["cores"]
     if max(settings.threads) > cores:
-        raise InputError("step --threads", f"at most {cores}, the cores that there are", str(max(settings.threads)))
+        raise InputError("step --threads", f"at most {cores}, the number of cores", str(max(settings.threads)))
     wanted = chosen("step --cases", settings.cases, list(known))
     peers = None if settings.peers is None else chosen("step --peers", settings.peers, every)
     if settings.out is not None:
-        read(settings.out)  # what cannot be read is not written over, and nothing is measured in vain
+        read(settings.out)  # an unreadable file is refused before anything is measured
     failed = False
     for name in wanted:
         for threads in settings.threads:

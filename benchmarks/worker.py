@@ -19,14 +19,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-UNTIMED, TIMED, SECONDS = 2, 3, 0.25  # steps before a turn; the least number of steps of a turn, and its least seconds
-PAUSE = 0.3  # seconds before a turn: the threads of the process before wait for work that long
+UNTIMED, TIMED, SECONDS = 2, 3, 0.25  # the steps before a turn, and the fewest steps and seconds of a turn
+PAUSE = 0.3  # the seconds before a turn, for which threads of the last process may still wait for work
 
 
 def main(module: str, case: str, peer: str, path: str) -> None:
     """Makes the step of a peer, and answers until the standard input ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # the output of a library is no answer
 
     def answer(**facts: Any) -> None:
         answers.write(json.dumps(facts) + "\n")

@@ -33,7 +33,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Prints the scores of a trained model on the test part of its data."""
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
-        raise InputError("evaluate", "--data, as the run does not say what to score", "none")
+        raise InputError("evaluate", "--data, as the run does not name its data", "none")
     part, test, train = chosen_data("evaluate", kind, model, arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)

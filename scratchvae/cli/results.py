@@ -30,7 +30,7 @@ def encode(arguments: argparse.Namespace) -> None:
         raise InputError("encode", "--out with the suffix .npy or .csv", repr(arguments.out))
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
-        raise InputError("encode", "DATA, as the run does not say what to encode", "none")
+        raise InputError("encode", "DATA, as the run does not name its data", "none")
     if arguments.part != "test" and arguments.data is not None:
         raise InputError("encode", "--part with the run's own data", f"--part {arguments.part} and {arguments.data}")
     if arguments.part == "test":
@@ -77,7 +77,7 @@ def explore(arguments: argparse.Namespace) -> None:
     """Writes a page on which the latent space of a trained model can be explored."""
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
-        raise InputError("explore", "--data, as the run does not say what to show", "none")
+        raise InputError("explore", "--data, as the run does not name its data", "none")
     refuse_others("explore", kind, lambda kind: kind.rows != "records")
     test = chosen_data("explore", kind, model, arguments, options)[1]
     name, numbers = arguments.data or options["data"], test.factors | test.properties

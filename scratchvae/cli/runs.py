@@ -39,7 +39,7 @@ def runs(arguments: argparse.Namespace) -> None:
     found = [_described(place) for place in places if _is_run(place)]
     others = [place.name for place in places if not _is_run(place) and not place.name.startswith(".")]
     if not found:
-        raise DataError("runs", f"a run directory in {folder}", f"{len(others)} folders without a run")
+        raise DataError("runs", f"a run directory in {folder}", f"none among {len(others)} folders")
     options = differing([run["options"] for run in found if "error" not in run])
     if path is not None:
         histories = {run["name"]: run["history"] for run in found if run.get("history")}

@@ -241,8 +241,10 @@ class Molecules(Kind):
             with numpy.errstate(over="ignore"):
                 differ = len(known) > 0 and 0 < known.std() < numpy.inf
             if not differ:
-                received = f"{known.min():g} to {known.max():g}" if len(known) else "none that is known"
-                raise DataError(f"property {name}", "numbers in training that differ, and not by 1e150", received)
+                received = f"{known.min():g} to {known.max():g}" if len(known) else "no known number"
+                raise DataError(
+                    f"property {name}", "different numbers in the training part, less than 1e150 apart", received
+                )
             means.append(float(f"{known.mean():.6g}"))
             stds.append(float(f"{known.std():.6g}"))
         return sv.MoleculeVAE.gru(

@@ -166,7 +166,7 @@ class M1M2(SemiSupervisedKind):
         given = [option for option in self.options if option.name in settings.given]
         changed = ", ".join(f"{option.flag} {settings[option.name]}" for option in given if option in (M1, M1_EPOCHS))
         if settings.begun and changed:
-            raise InputError("train", "the M1 of the run, in which M2 has begun", changed, "--epochs may grow")
+            raise InputError("train", "M1 unchanged, as the run trains M2 already", changed, "--epochs may grow")
         refused = ", ".join(option.flag for option in given if option.name in OF_M1)
         if settings["m1"] is not None and refused:
             raise InputError("train", "either --m1 or options of an M1 to train", f"--m1 and {refused}")
@@ -210,7 +210,8 @@ class M1M2(SemiSupervisedKind):
 def labels(settings: Settings, train: Dataset) -> numpy.ndarray:
     """Returns the labels of the training images, -1 for images whose label is not used."""
     if train.labels is None:
-        raise DataError(f"labels of {settings['data']}", "a label for each image", "none", "an .npz may hold labels")
+        hint = "--data-labels names a file of labels, and an .npz file may contain them"
+        raise DataError(f"labels of {settings['data']}", "a label for each image", "none", hint)
     return sv.data.label_subset(train.labels, settings["labels"], settings["seed"])
 
 

@@ -207,7 +207,7 @@ class Sketch(Kind):
         """Builds SketchRNN.lstm with the scale of the training data; data of whole numbers are dequantised."""
         facts = sv.data.describe_sketches(train.sketches)
         if not facts["scale"] > 0:
-            raise InputError("train", "sketches with offsets that differ", "all of them equal")
+            raise InputError("train", "sketches with different offsets", "offsets that are all equal")
         scale = float(f"{facts['scale']:.4g}")
         return sv.SketchRNN.lstm(**self._arguments(settings), scale=scale, dequantize=facts["whole_numbers"])
 

@@ -100,8 +100,10 @@ class Table(Kind):
         missing = numpy.isnan(numpy.concatenate([train.records, test.records])).sum(axis=0)
         if missing.any() and not settings["missing"]:
             names = [f"{c.name}: {n}" for c, n in zip(train.columns, missing, strict=True) if n]
-            hint = "--missing learns from the entries that are known"
-            raise DataError(f"{settings['data']}", "an entry in every cell", f"missing ones, {', '.join(names)}", hint)
+            hint = "--missing learns from the known entries"
+            raise DataError(
+                f"{settings['data']}", "an entry in every cell", f"missing entries ({', '.join(names)})", hint
+            )
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.TableVAE:
         """Builds TableVAE.mlp for these columns."""

@@ -143,7 +143,9 @@ class VAEKind(ImageKind):
     def refuse(self, settings: Settings) -> None:
         """Raises InputError also for --components of a normal prior, and for --free-bits with another prior."""
         if settings.get("free_bits") and settings.get("prior", "normal") != "normal":
-            raise InputError("train", "--free-bits with --prior normal", f"--prior {settings['prior']}", "--kl-floor")
+            raise InputError(
+                "train", "--free-bits with --prior normal", f"--prior {settings['prior']}", "--kl-floor takes any"
+            )
         if "components" in settings.given and settings["prior"] == "normal":
             raise InputError("train", "--components with --prior mixture or vamp", "--prior normal")
         super().refuse(settings)

@@ -74,7 +74,7 @@ def decoder_manifold(
 
     if model.latent_size != 2 or hasattr(model, "n_classes"):
         received = f"a {model.latent_size}-D one" + (" with classes" if hasattr(model, "n_classes") else "")
-        raise InputError("decoder_manifold", "a 2-D latent space", received, "samples shows any")
+        raise InputError("decoder_manifold", "a 2-D latent space", received, "plotting.samples draws any")
     standard = model.has_standard_prior
     z, extent = (latent_grid(n), (0, 1, 0, 1)) if standard else _even_grid(model, n)
     means = as_images(model.decode(asarray(z.reshape(-1, 2), model.device)).mean, image_shape)

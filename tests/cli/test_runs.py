@@ -228,7 +228,7 @@ def test_what_cannot_be_encoded_or_exported_gets_one_sentence(folder, digits, tm
             ["encode", run, "--out", "codes.txt"],
             "encode: expected --out with the suffix .npy or .csv, received 'codes.txt",
         ),
-        (["encode", run + "/last.npz"], "encode: expected DATA, as the run does not say what to encode"),
+        (["encode", run + "/last.npz"], "encode: expected DATA, as the run does not name its data"),
         (["encode", run, digits, "--part", "train"], "expected --part with the run's own data"),
         (["export", run, "--out", str(tmp_path / "w.pt")], "export: expected the suffix .safetensors or .npz"),
         (["export", str(tmp_path)], "last.npz: expected a file, received nothing there"),

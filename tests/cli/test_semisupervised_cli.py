@@ -170,7 +170,7 @@ def test_bad_input_gives_one_sentence_and_status_2(name, path, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({}, "a label for each image, received none (an .npz may hold labels)"),
+        ({}, "a label for each image, received none (--data-labels names a file of labels, and an .npz"),
         ({"labels": numpy.zeros(200)}, "integers of shape (200,), a label for each image"),
         ({"labels": numpy.arange(200) // 100 - 1}, "classes from 0 on, received the label -1"),
         ({"labels": numpy.repeat([0, 1, 3], [90, 90, 20])}, "classes from 0 to 1, received classes from 3 to 3"),

@@ -173,7 +173,7 @@ def test_data_describes_a_table(folder, capsys):
     "file, more, message",
     [
         ("t.csv", [], "an identifier? ignored leaves the column out"),
-        ("t.csv", USES, "(--missing learns from the entries that are known)"),
+        ("t.csv", USES, "(--missing learns from the known entries)"),
         ("t.csv", [*USES, "--ignored", "none"], "received 'none'"),
         ("t.csv", [*USES, "--model", "mlp"], "--ignored with --model table, received --model mlp"),
         (

@@ -173,7 +173,7 @@ REFUSED = {
     "two columns": ("a.csv", TABLE.replace("weight", "logP"), ["--properties", "logP"], "'logP', 2 columns"),
     "words": ("a.csv", column("yes"), ["--properties", "p"], "in the column p, received 'yes' in row 2"),
     "commas": ("a.csv", column('"1,5"'), ["--properties", "p"], "in the column p, received '1,5' in row 2"),
-    "constant": ("a.csv", column("2"), [], "property p: expected different numbers in the training part that differ"),
+    "constant": ("a.csv", column("2"), [], "property p: expected different numbers in the training part, less than"),
     "unknown": (
         "a.csv",
         column(""),

@@ -45,7 +45,7 @@ def add_data_files(command: argparse.ArgumentParser) -> None:
 def add_out(command: argparse.ArgumentParser, help: str, default: str | None = None, required: bool = False) -> None:
     """Adds the option that names the file to write."""
     usual = "" if default is None else f" (default: {default})"
-    form = {"metavar": "FILE", "default": default, "required": required, "type": converted(name)}
+    form: dict[str, Any] = {"metavar": "FILE", "default": default, "required": required, "type": converted(name)}
     command.add_argument("--out", help=help + usual, **form)
 
 

@@ -180,7 +180,12 @@ REFUSED = {
         ["--properties", "p"],
         "in the training part, less than 1e150 apart, received no known number",
     ),
-    "too large": ("a.csv", column("2") + "C,1e300\nO,1e300\nN,1e300\n", [], "property p: expected different numbers in the training part"),
+    "too large": (
+        "a.csv",
+        column("2") + "C,1e300\nO,1e300\nN,1e300\n",
+        [],
+        "property p: expected different numbers in the training part",
+    ),
     "one": ("a.smi", "CCO\n", [], "expected at least two, one to train with and one to test with, received one"),
     "two": ("a.smi", "CCO\nCCN\n", [], "expected at least two to train with and to choose a model by"),
     "three": ("a.smi", "CCO\nCCN\nCCS\n", [], "in each part molecules of symbols that occur 1 times"),

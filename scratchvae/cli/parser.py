@@ -138,7 +138,8 @@ def _add_explore(added: Any) -> None:
         results.explore,
         "write a page for the browser that shows the latent space",
         "Write one file for the browser that needs no network: a map of the test part in the latent space, and the "
-        "decoder, which runs in the page as z is moved. At most 2,000 rows are shown.",
+        "decoder, which runs in the page as z is moved. At most 2,000 rows are shown. There is "
+        "no page for runs with --model table.",
     )
     argument = command.add_argument
     add_run(command)

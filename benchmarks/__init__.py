@@ -1,1 +1,1 @@
-"""Honest tables: ratios within one interleaved run."""
+"""Benchmarks whose tables show ratios within one interleaved run."""

@@ -1,6 +1,6 @@
 """python -m benchmarks NAME [options]
 
-A name is that of a module in this folder, which says what it measures: `python -m benchmarks NAME --help`.
+NAME is a module of this folder; `python -m benchmarks NAME --help` says what it measures.
 """
 
 import sys

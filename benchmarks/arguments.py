@@ -1,4 +1,4 @@
-"""The command line of every benchmark, and what a run says while it runs."""
+"""The command line that all benchmarks share, and their messages while they run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ RESULTS = Path(__file__).parent / "results"
 def parser(
     name: str, description: str | None, out: str | None = None, what: str = "file of the results"
 ) -> ArgumentParser:
-    """The options of a benchmark, --help and --out among them.
+    """Returns a parser with the options --help and --out.
 
-    out: where the results go by default, a file in benchmarks/results; None: nowhere. what: how --help explains it.
+    out: the default file of the results, in benchmarks/results, or None.   what: the explanation of --out in the help.
     """
     made = ArgumentParser(
         prog=f"python -m benchmarks {name}", description=description, formatter_class=RawDescriptionHelpFormatter
@@ -28,12 +28,12 @@ def parser(
 
 
 def names(text: str) -> list[str]:
-    """What commas separate."""
+    """Returns the names in a text, which commas separate."""
     return [name for name in text.split(",") if name]
 
 
 def whole_numbers(text: str) -> list[int]:
-    """Whole numbers of at least 1, between commas."""
+    """Returns the whole numbers of at least 1 in a text, which commas separate."""
     try:
         numbers = [int(name) for name in names(text)]
     except ValueError:
@@ -44,9 +44,9 @@ def whole_numbers(text: str) -> list[int]:
 
 
 def chosen(operation: str, wanted: list[str], known: list[str]) -> list[str]:
-    """The known names that are wanted, each by its name or, for names GROUP:NAME, its group.
+    """Returns the known names that are wanted; GROUP stands for all names of the form GROUP:NAME.
 
-    Raises InputError for a name that is not known.
+    Raises InputError for an unknown name.
     """
     groups = {name.split(":")[0] for name in known if ":" in name}
     for name in wanted:
@@ -57,5 +57,5 @@ def chosen(operation: str, wanted: list[str], known: list[str]) -> list[str]:
 
 
 def say(text: str) -> None:
-    """Tell on standard error what a run does."""
+    """Prints a message on standard error."""
     print(text, file=sys.stderr, flush=True)

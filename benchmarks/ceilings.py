@@ -1,4 +1,4 @@
-"""What bounds a step on a device: the rate of copies, that of float32 products, and the cost of one launch."""
+"""The bounds of a step on a device: the rate of copies, the rate of float32 products, and the cost of a launch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scratchvae.backend import device_module, synchronize
 
 
 def copy(device: str, n: int) -> dict[str, Any]:
-    """Terabytes a second, read and written, of a copy of n float32 numbers."""
+    """Measures terabytes per second, read and written, of a copy of n float32 numbers."""
     xp = device_module(device)
     x = xp.sin(xp.arange(n, dtype=xp.float32))
     y = xp.empty_like(x)
@@ -22,7 +22,7 @@ def copy(device: str, n: int) -> dict[str, Any]:
 
 
 def product(device: str, n: int) -> dict[str, Any]:
-    """Teraflops of the product of two matrices n x n."""
+    """Measures the teraflops of the product of two n x n matrices."""
     xp = device_module(device)
     x = xp.sin(xp.arange(n * n, dtype=xp.float32)).reshape(n, n)
     y = xp.empty_like(x)
@@ -32,7 +32,7 @@ def product(device: str, n: int) -> dict[str, Any]:
 
 
 def launch(device: str, n: int) -> dict[str, Any]:
-    """Microseconds of an operation on one number: what Python, the array library and the driver cost."""
+    """Measures microseconds of an operation on one number, the cost of Python, the array library and the driver."""
     xp = device_module(device)
     x = xp.zeros(1, dtype=xp.float32)
     step = Step(lambda: xp.add(x, 1, out=x), partial(synchronize, device))
@@ -41,7 +41,7 @@ def launch(device: str, n: int) -> dict[str, Any]:
 
 
 def node(device: str, n: int) -> dict[str, Any]:
-    """Microseconds of one such operation in a CUDA graph, a chain of a hundred."""
+    """Measures microseconds of one such operation in a CUDA graph of a hundred in a chain."""
     if device == "cpu":
         raise NotHere("CUDA graphs need a GPU")
     cupy = device_module(device)
@@ -63,9 +63,9 @@ def node(device: str, n: int) -> dict[str, Any]:
 
 
 def launches(device: str, batch: int) -> dict[str, Any]:
-    """What one step of the VAE launches, and for how long the device is busy with it.
+    """Counts the launches of one step of the VAE, and the time for which they keep the device busy.
 
-    PyTorch's profiler counts; it sees every library of the process.
+    PyTorch's profiler counts, since it sees the launches of every library in the process.
     """
     if device == "cpu":
         raise NotHere("NumPy launches nothing")
@@ -74,7 +74,7 @@ def launches(device: str, batch: int) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print the rates, the cost of a launch and of a node of a graph, a step and what it launches."""
+    """Prints the rates, the cost of a launch and of a node of a graph, and a step with its launches."""
     chosen = settings("ceilings", __doc__, arguments)
     device, rows, batch = chosen.device, Rows(chosen.out), 20 if chosen.quick else 100
     size, side, n = (2**16, 64, 10) if chosen.quick else (2**28, 8192, 1000) if device == "gpu" else (2**24, 1024, 1000)

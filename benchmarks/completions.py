@@ -1,13 +1,13 @@
 """Which draws of z complete a drawing?   python -m benchmarks completions RUN [--n N] [--out FILE]
 
-The first half of the points of N test drawings is given, and what SketchRNN in RUN thinks of the true second half is
-estimated: log p(rest | prefix) = log E[p(rest | prefix, z)] over p(z | prefix). With draws z_s of a proposal q,
+Given the first half of the points of each of N test drawings, the probability of the true second half by SketchRNN in
+RUN is estimated: log p(rest | prefix) = log E[p(rest | prefix, z)] over p(z | prefix). With draws z_s of a proposal q,
 
     sum of w_s p(rest | prefix, z_s) / sum of w_s,    w_s = p(prefix | z_s) p(z_s) / q(z_s)
 
-estimates the expectation. Draws of the prior, and of the encoder, which reads the prefix as if it were all, are also
-taken without weights. Leaves a table with the mean over the drawings, in nats, and its standard error; the same of the
-differences from the fitted q; and the median effective sample size. Two and a half minutes on one core.
+estimates the expectation. Draws of the prior, and of the encoder, which reads the prefix as a whole drawing, are also
+used without weights. The table has the mean over the drawings, in nats, with its standard error; the same for the
+differences from the fitted q; and the median effective sample size. It takes two and a half minutes on one core.
 
 The proposals: the prior p(z); the encoder's q(z | prefix); both, with the mean of both densities as q; and the q that
 `SketchRNN.complete` fits to the prefix, with its 400 draws.
@@ -33,9 +33,11 @@ DECODED_AT_ONCE = 1000  # draws
 
 def main(arguments: list[str]) -> None:
     parser = options_of("completions", __doc__, "completions.json")
-    parser.add_argument("run", help="a run of --model sketch on drawn-sketches, or its checkpoint")
-    parser.add_argument("--n", type=int, default=100, help="test drawings (100)")
-    parser.add_argument("--draws", type=int, default=5000, help="of the prior, and of the encoder (5000)")
+    parser.add_argument("run", help="run with --model sketch on drawn-sketches, or its checkpoint")
+    parser.add_argument("--n", type=int, default=100, help="number of test drawings (100)")
+    parser.add_argument(
+        "--draws", type=int, default=5000, help="number of draws of the prior, and of the encoder (5000)"
+    )
     options = parser.parse_args(arguments)
     model = sv.load(options.run)
     if not isinstance(model, sv.SketchRNN) or model.latent_size == 0:
@@ -48,7 +50,7 @@ def main(arguments: list[str]) -> None:
 
 
 def table(model: sv.SketchRNN, x: numpy.ndarray, n_draws: int) -> dict[str, dict[str, float]]:
-    """Proposal -> its figures.   x (N, T, 5)"""
+    """Returns a dict from each proposal to its figures.   x (N, T, 5)"""
     rows = [estimates(model, drawing[: int(n_points(drawing)) + 1], n_draws, seed) for seed, drawing in enumerate(x)]
     results = {}
     for name in rows[0]:
@@ -61,7 +63,7 @@ def table(model: sv.SketchRNN, x: numpy.ndarray, n_draws: int) -> dict[str, dict
 
 
 def estimates(model: sv.SketchRNN, drawing: numpy.ndarray, n_draws: int, seed: int) -> dict[str, tuple[float, float]]:
-    """Proposal -> (log p(rest | first half), effective sample size) of one drawing (T, 5) with its end."""
+    """Returns log p(rest | first half) and the effective sample size by proposal, for a drawing (T, 5) with its end."""
     prefix, noise = drawing[: (len(drawing) - 1) // 2], sv.Noise(seed)
     q = model.encode(numpy.concatenate([prefix, END])[None])
     drawn = {
@@ -88,7 +90,7 @@ def estimates(model: sv.SketchRNN, drawing: numpy.ndarray, n_draws: int, seed: i
 
 
 def estimate(log_rest: numpy.ndarray, log_w: numpy.ndarray) -> tuple[float, float]:
-    """The log of the weighted mean of p(rest | prefix, z_s), and the effective sample size.   (S,), (S,)"""
+    """Returns the log of the weighted mean of p(rest | prefix, z_s), and the effective sample size.   (S,), (S,)"""
     log_sum, log_square = numpy.logaddexp.reduce(log_w), numpy.logaddexp.reduce(2 * log_w)
     return numpy.logaddexp.reduce(log_w + log_rest) - log_sum, numpy.exp(2 * log_sum - log_square)
 
@@ -101,5 +103,5 @@ def log_density(model: sv.SketchRNN, rows: numpy.ndarray, z: Any) -> numpy.ndarr
 
 
 def error(values: numpy.ndarray) -> float:
-    """The standard error of the mean."""
+    """Returns the standard error of the mean."""
     return values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else numpy.inf

@@ -3,10 +3,11 @@
 usage: python -m benchmarks directions [--epochs N] [--model FILE] [--images N] [--out FILE]
 
 A convolutional VAE learns the drawn faces without their attributes, and a classifier, a convolutional network with one
-logit per attribute, learns to read these from the images. The direction v of an attribute is the mean difference of
-encoded training images, or the logistic direction. Then test images are encoded, moved along v towards the other value
-of the attribute, and decoded. The classifier, which never saw a decoded image, reads each of them before and after the
-move, and the table counts where its answers differ. The picture beside it moves one test face, along each direction.
+logit per attribute, learns to predict the attributes from the images. The direction v of an attribute is the mean
+difference of encoded training images, or the logistic direction. Test images are then encoded, moved along v towards
+the other value of the attribute, and decoded. The classifier, which was not trained on decoded images, classifies each
+of them before and after the move, and the table counts the answers that differ. The picture shows one test face, moved
+along each direction.
 """
 
 from __future__ import annotations
@@ -26,19 +27,21 @@ from scratchvae.nn import ConvolutionalNetwork
 from scratchvae.plotting.canvas import show_rows
 
 AMOUNTS = (0.5, 1.0, 1.5, 2.0)
-AMOUNTS_SHOWN = (0.5, 1.0)  # by the picture: v is the distance between the two means
+AMOUNTS_SHOWN = (0.5, 1.0)  # in the picture; v is the difference of the two means
 SHOWN = ("smiling", "long_hair")
-"""What the test face of the picture has, or the one that comes nearest to that."""
+"""The attributes of the test face in the picture, or of the face that comes nearest."""
 
 DIRECTIONS = {"mean difference": mean_difference, "logistic direction": logistic_direction}
 
 
 def main(arguments: list[str]) -> None:
-    """Train both networks, and print and write the table of changes."""
+    """Trains both networks, and prints and writes the table of changes."""
     parser = options_of("directions", __doc__, "directions.json")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--model", help="a VAE that this command left, instead of training one")
-    parser.add_argument("--images", type=int, default=None, help="the first N images of both parts (default: all)")
+    parser.add_argument(
+        "--epochs", type=int, default=20, help="number of passes over the training images (default: 20)"
+    )
+    parser.add_argument("--model", help="VAE that an earlier run of this command saved (without it, one is trained)")
+    parser.add_argument("--images", type=int, default=None, help="use the first N images of both parts (default: all)")
     options = parser.parse_args(arguments)
     train, test = sv.data.load("drawn-faces")
     x, x_test = train.images[: options.images], test.images[: options.images]
@@ -75,7 +78,9 @@ def main(arguments: list[str]) -> None:
     directions = {name: mean_difference(codes, has) for name, has in attributes.items()}
     figure = moved_face(model, z[shown], directions, dict(zip(attributes, truth[shown], strict=True)))
     plotting.save_figure(figure, out.with_suffix(".png"))
-    print(f"percent of {len(z):,} decoded test images in which the classifier sees an attribute (column) changed")
+    print(
+        f"percent of {len(z):,} decoded test images for which the classifier's answer on an attribute (column) changes"
+    )
     for kind, rows in results["changed"].items():
         print(f"{kind:20}{'amount':>8}" + "".join(f"{name:>13}" for name in attributes))
         for name, row in rows.items():
@@ -86,9 +91,9 @@ def main(arguments: list[str]) -> None:
 
 
 def moved_face(model: sv.VAE, z: numpy.ndarray, directions: dict[str, numpy.ndarray], has: dict[str, bool]) -> Figure:
-    """The mean of p(x | z + a v) in two columns of rows, a direction each, towards the other value of its attribute.
+    """Draws the mean of p(x | z + a v), with a row for each direction, towards the other value of its attribute.
 
-    directions, has: by attribute, v, and whether the face of z has it, so that -v takes it away.
+    directions: attribute -> v;   has: attribute -> whether the face of z has it, so that -v removes it.
     """
     amounts = numpy.array([0, *AMOUNTS_SHOWN], dtype=numpy.float32)
     columns = ["$z$", *(f"$z \\pm {amount:g}\\,v$" for amount in AMOUNTS_SHOWN)]
@@ -108,7 +113,7 @@ def moved_face(model: sv.VAE, z: numpy.ndarray, directions: dict[str, numpy.ndar
 
 
 def trained_classifier(x: numpy.ndarray, labels: numpy.ndarray, epochs: int = 3) -> ConvolutionalNetwork:
-    """A network (N, 64, 64, 3) -> (N, A) whose logits maximise the mean log probability of the labels, (N, A)."""
+    """Trains a network (N, 64, 64, 3) -> (N, A) by the mean log probability of the labels, (N, A), given its logits."""
     network = ConvolutionalNetwork(x.shape[1:], (16, 32, 64), labels.shape[1], sv.Noise(1))
     optimizer = sv.optim.Adam(network.parameters())
     for epoch in range(epochs):
@@ -120,26 +125,26 @@ def trained_classifier(x: numpy.ndarray, labels: numpy.ndarray, epochs: int = 3)
 
 
 def encoded(model: sv.VAE, x: numpy.ndarray) -> numpy.ndarray:
-    """Means of q(z | x).   (N, 64, 64, 3) -> (N, K)"""
+    """Returns the means of q(z | x).   (N, 64, 64, 3) -> (N, K)"""
     return in_parts(lambda part: model.encode(part).mean, x)
 
 
 def decoded(model: sv.VAE, z: numpy.ndarray) -> numpy.ndarray:
-    """Means of p(x | z).   (N, K) -> (N, 64, 64, 3)"""
+    """Returns the means of p(x | z).   (N, K) -> (N, 64, 64, 3)"""
     return in_parts(lambda part: model.decode(part).mean, z)
 
 
 def read(network: ConvolutionalNetwork, x: numpy.ndarray) -> numpy.ndarray:
-    """Which attributes the classifier sees.   (N, 64, 64, 3) -> bool (N, A)"""
+    """Returns the attributes that the classifier sees.   (N, 64, 64, 3) -> bool (N, A)"""
     with sv.no_grad():
         return in_parts(network, x) > 0
 
 
 def in_parts(function, x: numpy.ndarray, n: int = 250) -> numpy.ndarray:
-    """The function of x, a few rows at a time."""
+    """Returns function(x), computed for a few rows at a time."""
     return numpy.concatenate([function(x[i : i + n]) for i in range(0, len(x), n)])
 
 
 def percent(values: numpy.ndarray) -> list[float]:
-    """How many rows of each column are true, in percent.   bool (N, A) -> A numbers"""
+    """Returns the percentage of true rows in each column.   bool (N, A) -> A numbers"""
     return [round(100 * float(share), 1) for share in values.mean(axis=0)]

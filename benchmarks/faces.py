@@ -1,9 +1,9 @@
-"""The VAE of examples/faces.py beside the same in PyTorch: the same initial values, batches and epochs, its own noise.
+"""The VAE of examples/faces.py compared with PyTorch's, from the same initial values, on the same batches.
 
 usage: python -m benchmarks faces --model figures/faces.npz [--data NAME] [--data-dir DIR] [--out FILE]
 
-The model is what the example left; its file faces.json beside it says for how many epochs it was trained. PyTorch's
-parameters are copied back, and both are scored by scratchvae on the same test images.
+The model is the file that the example saves; faces.json beside it has the number of epochs. PyTorch trains the same
+model, its parameters are copied back, and scratchvae scores both on the same test images.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ OUR_AXES, THEIR_AXES = (2, 3, 1, 0), (3, 2, 0, 1)
 
 
 def main(arguments: list[str]) -> None:
-    """Train by PyTorch, score both, and write the results. Needs torch (extra `bench`)."""
+    """Trains by PyTorch, scores both models, and writes the results. Needs torch (extra `bench`)."""
     parser = options_of("faces", __doc__, "faces.json")
-    parser.add_argument("--model", required=True, help="what examples/faces.py left, faces.npz")
-    parser.add_argument("--data", default="faces")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--images", type=int, default=None, help="the first N images of both parts")
+    parser.add_argument("--model", required=True, help="file that examples/faces.py saves, faces.npz")
+    parser.add_argument("--data", default="faces", help="name of a data set with photographs of faces (default: faces)")
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
+    parser.add_argument("--images", type=int, default=None, help="use the first N images of both parts (default: all)")
     options = parser.parse_args(arguments)
     train, test = sv.data.load(options.data, options.data_dir)
     x, x_test = (
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
 
 
 def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, seed: int = 0) -> sv.VAE:
-    """Train a convolutional model with one learned sigma by PyTorch, as `fit` does, and put the parameters back."""
+    """Trains a convolutional model with one learned sigma by PyTorch, as `fit` does, and copies the parameters back."""
     import torch
     from torch.distributions import Normal, kl_divergence
     from torch.nn import functional
@@ -108,5 +108,5 @@ def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, seed: int = 0) 
 
 
 def _turned(array: numpy.ndarray, axes: tuple[int, ...]) -> numpy.ndarray:
-    """A kernel in the other layout; weights and biases as they are."""
+    """Returns a kernel in the other layout, and weights and biases unchanged."""
     return numpy.ascontiguousarray(array.transpose(axes)) if array.ndim == 4 else array

@@ -1,10 +1,10 @@
-"""Which VAE's latent variables separate the digits: candidates for M1, compared on training images that are held out.
+"""Candidates for M1, compared by how well their latent variables separate the digits on held-out training images.
 
 usage: python -m benchmarks features [--candidates NAME ...] [--marks N] [--data-dir DIR] [--runs DIR] [--out FILE]
 
-A candidate is trained on the first 50,000 images of MNIST and read on the other 10,000; the test set is not touched. A
-job is a candidate at a number of epochs. Its training leaves a run directory in --runs, from which the next mark goes
-on. Every result is written to its file at once, with its command, and is not measured again.
+A candidate is trained on the first 50,000 images of MNIST and scored on the other 10,000; the test set is not used. A
+mark is a number of epochs, and a job is a candidate at a mark. Its training leaves a run directory in --runs, from
+which the next mark continues. Each result is written to its file at once, with its command, and is not measured again.
 """
 
 from __future__ import annotations
@@ -48,12 +48,14 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 
 
 def main(arguments: list[str]) -> None:
-    """Train and read the candidates that are asked for, up to a mark."""
+    """Trains and scores the chosen candidates, up to a mark."""
     parser = options_of("features", __doc__, "features.json")
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES), metavar="NAME")
-    parser.add_argument("--marks", type=int, default=1, help="how many of a candidate's marks (default: %(default)s)")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--runs", type=Path, default=Path("runs/features"))
+    parser.add_argument("--marks", type=int, default=1, help="number of marks of each candidate (default: %(default)s)")
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/features"), help="folder of the run directories (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     train, _ = sv.data.load("mnist", options.data_dir)
     results = Results(options.out)
@@ -65,7 +67,7 @@ def main(arguments: list[str]) -> None:
 
 
 def table(results: list[Job]) -> list[str]:
-    """Active units, ELBO and errors in percent of every result, as lines of Markdown."""
+    """Returns active units, ELBO and errors in percent of every result, as lines of Markdown."""
     errors = ("logistic_error_few", "logistic_error_more", "neighbour_error", "clusters_error")
     lines = ["| M1 | epochs | active units | ELBO, nats | logistic, 100 | 3,000 | neighbour, 3,000 | ten Gaussians |"]
     lines.append("|---" * 8 + "|")
@@ -77,20 +79,20 @@ def table(results: list[Job]) -> list[str]:
 
 
 def job(candidate: str, mark: int) -> Job:
-    """One training up to a mark, and what is read from its features."""
+    """Returns the description of a job: one training up to a mark, and the scores of its features."""
     described = {"candidate": candidate, "epochs": CANDIDATES[candidate]["marks"][mark]}
     return described | {"command": command(PROGRAM, ["--candidates", candidate, "--marks", mark + 1])}
 
 
 def measure(name: str, mark: int, train: sv.data.Dataset, options: argparse.Namespace) -> dict[str, Any]:
-    """Train a candidate, and score its features."""
+    """Trains a candidate, and scores its features."""
     started = time.process_time()
     model = first_of(name, CANDIDATES[name]["marks"][mark], train.images[:N], options.runs)
     return {"cpu_seconds": round(time.process_time() - started, 1)} | scores(model, train)
 
 
 def first_of(name: str, epochs: int, images: numpy.ndarray, runs: Path) -> sv.VAE:
-    """A candidate after a number of epochs, which is kept in its run directory; an earlier one goes on from there."""
+    """Returns a candidate after a number of epochs, from the file in its run directory or by further training."""
     directory = runs / name.replace(",", "").replace(" ", "-")
     path = directory / f"{epochs}-epochs.npz"
     if not path.exists():
@@ -99,7 +101,7 @@ def first_of(name: str, epochs: int, images: numpy.ndarray, runs: Path) -> sv.VA
 
 
 def trained(name: str, epochs: int, images: numpy.ndarray, directory: Path) -> sv.VAE:
-    """A candidate after a number of epochs, from the last checkpoint of its run directory."""
+    """Trains a candidate for a number of epochs, from the last checkpoint of its run directory."""
     settings = {"batch_size": 200, "decay": 1.0, "warm_up": 0, "kl_weight": 1.0, "weight_prior": False}
     settings |= CANDIDATES[name]
     named = {key: settings[key] for key in ("hidden", "channels", "activation", "binarize") if key in settings}
@@ -118,7 +120,7 @@ def trained(name: str, epochs: int, images: numpy.ndarray, directory: Path) -> s
 
 
 def with_weight_prior(model: sv.VAE, n: int) -> sv.objectives.Objective:
-    """(1/N) sum of the ELBO - (1/2N) sum of w^2 over all parameters w: the log of a prior Normal(0, 1) of each, too."""
+    """L = (1/N) sum of the ELBO - (1/2N) sum of w^2 over all parameters w, which have the prior Normal(0, 1)"""
 
     def equation(x: Any, noise: Any, n_samples: int, kl_weight: float, record: Any) -> Any:
         squares = sum(ops.sum(w * w) for w in model.parameters())
@@ -128,7 +130,7 @@ def with_weight_prior(model: sv.VAE, n: int) -> sv.objectives.Objective:
 
 
 def scores(model: sv.VAE, train: sv.data.Dataset) -> dict[str, Any]:
-    """Active units, the ELBO of held-out images, and errors in percent of what reads the means of those units."""
+    """Returns active units, the ELBO of held-out images, and errors in percent of classifiers of the units' means."""
     units = sv.active_units(model, train.images[:N])
     features = numpy.concatenate([model.encode(train.images[i : i + 1000]).mean for i in range(0, N + HELD_OUT, 1000)])
     features = features[:, units]
@@ -148,7 +150,7 @@ def scores(model: sv.VAE, train: sv.data.Dataset) -> dict[str, Any]:
 
 
 def clusters_error(x: numpy.ndarray, held: numpy.ndarray, held_y: numpy.ndarray) -> float:
-    """The error of ten Gaussians by EM, the most likely of three starts, each named by the class that suits it best."""
+    """Returns the error of ten Gaussians by EM, the best of three starts, each with the class that suits it best."""
     mixtures = [
         sv.linear.GaussianMixture(10, ridge=1e-3, seed=seed, tol=1e-3, max_iter=2000).fit(x) for seed in range(3)
     ]

@@ -1,7 +1,7 @@
 """Methods of the table of test errors with few labels that are not a command of `scratchvae train`.
 
 Each takes the training and the test set, the number of labels, the seed that draws them, and the options of
-`python -m benchmarks reproduce`, and returns the test error in percent with what else is worth keeping.
+`python -m benchmarks reproduce`, and returns the test error in percent with further figures.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEPS_OF_ALL = (6000, 12_000, 18_000)
 def network(
     data: Any, n_labels: int, draw: int, options: argparse.Namespace, hidden: tuple[int, ...] = (500,)
 ) -> dict[str, Any]:
-    """A classifier 784-500-10 softplus, trained on the labelled images alone, by Adam 1e-3 in batches of 100."""
+    """Trains a classifier 784-500-10 softplus on the labelled images alone, by Adam 1e-3 in batches of 100."""
     train, test = (sv.data.Dataset(part.images.reshape(-1, 784), part.labels) for part in data)
     steps, held_out = STEPS, {}
     if n_labels == len(train):
@@ -46,7 +46,7 @@ def _part(dataset: sv.data.Dataset, rows: numpy.ndarray) -> sv.data.Dataset:
 def steps_of_training(
     train: sv.data.Dataset, seed: int, hidden: tuple[int, ...]
 ) -> Iterator[tuple[int, sv.models.Classifier]]:
-    """A classifier after one step, after two, and so on without end."""
+    """Yields a classifier after one step, after two steps, and so on without end."""
     classifier = sv.models.Classifier(sv.nn.MLP([784, *hidden, 10], sv.Noise(seed), "softplus"))
     optimizer = sv.optim.Adam(classifier.parameters(), learning_rate=1e-3)
     while True:
@@ -58,7 +58,7 @@ def steps_of_training(
 
 
 def error_after(fitted: Iterator[tuple[int, sv.models.Classifier]], steps: int, test: sv.data.Dataset) -> float:
-    """The error in percent of a classifier after n steps."""
+    """Returns the error in percent of a classifier after n steps."""
     classifier = next(classifier for step, classifier in fitted if step == steps)
     with sv.no_grad():
         return 100 * float((classifier(test.images).logits.argmax(axis=1) != test.labels).mean())
@@ -67,7 +67,7 @@ def error_after(fitted: Iterator[tuple[int, sv.models.Classifier]], steps: int, 
 def m1_m2(
     data: Any, n_labels: int, draw: int, options: argparse.Namespace, settings: str, n_samples: int = 0
 ) -> dict[str, Any]:
-    """M1+M2, of labels among the first 50,000 images: the class by q(y | x), or with samples by p(y | x)."""
+    """Returns the test error of M1+M2 by q(y | x), or with samples by p(y | x), in percent, and its units."""
     started = time.perf_counter()
     model = stacked.fitted(settings, n_labels, draw, data[0], Path(options.runs))
     seconds = {} if n_samples else {"seconds": round(time.perf_counter() - started, 1)}
@@ -76,7 +76,7 @@ def m1_m2(
 
 
 def nearest_neighbour(data: Any, n_labels: int, draw: int, options: argparse.Namespace) -> dict[str, Any]:
-    """The label of the nearest labelled image, by Euclidean distance of pixels."""
+    """Returns the test error of the nearest labelled image, by Euclidean distance of pixels, in percent."""
     train, test = data
     known = sv.data.label_subset(train.labels, n_labels, draw)
     rows = numpy.flatnonzero(known >= 0)

@@ -1,7 +1,7 @@
-"""All that only a GPU can show, in less than ten minutes: parts with a limit each, the most telling ones first.
+"""All benchmarks that need a GPU, in less than ten minutes: parts with a limit each, the most important ones first.
 
-Leaves summary.json and summary.md, rewritten after every part, and log.txt with all that was printed. What fails, or
-takes longer than its limit, does not stop the parts behind it.
+It writes summary.json and summary.md, anew after every part, and log.txt with everything that was printed. A part that
+fails, or takes longer than its limit, does not stop the parts after it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from benchmarks.rows import Row, in_words, plain
 from scratchvae.replacement import write_text
 
 ROOT = Path(__file__).parents[1]
-GRACE = 4  # seconds between the interrupt of a part that has used up its limit, and its end
+GRACE = 4  # the seconds between the interrupt of a part that passed its limit and its end
 CUB_OFF = {"CUPY_ACCELERATORS": ""}
 """Without CUB, whose reductions take long to compile: `machine`, `gpu_step` and `ceilings` use it, as users do."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part: what it shows, its limit in seconds, its command, and further variables of its environment.
+    """A Part is a command with a name, a limit in seconds, and further variables of its environment.
 
-    read: makes rows of all that the command printed; without it the command appends them to the file of its option
-    --out.
+    read: a function from the command's output to rows; without it, the command itself appends rows to the file of its
+    option --out.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Part:
 
 
 def rows_of_pytest(printed: str) -> list[Row]:
-    """A row for the tests together, and one for each that failed."""
+    """Returns a row for all tests together, and one for each test that failed."""
     ends = re.findall(r"^=*\s*((?:\d+ \w+(?:, )?)+) in [\d.]+s", printed, re.MULTILINE)
     counts = {name.rstrip("s"): int(n) for n, name in re.findall(r"(\d+) (\w+)", ends[-1])} if ends else {}
     bad = counts.get("failed", 0) + counts.get("error", 0)
@@ -62,7 +62,7 @@ def rows_of_pytest(printed: str) -> list[Row]:
 
 
 def rows_of_check(printed: str) -> list[Row]:
-    """A row for the checks together, and one for each that failed."""
+    """Returns a row for all checks together, and one for each check that failed."""
     end = re.search(r"^(\d+) checks on the \w+, (\d+) failed", printed, re.MULTILINE)
     n = len(re.findall(r"  (?:ok|FAILED.*)$", printed, re.MULTILINE))
     figures = {"checks": int(end[1]), "failed": int(end[2])} if end else {"checks": n}
@@ -82,14 +82,14 @@ def _failed(name: str, reason: str) -> Row:
 
 
 def parts(device: str, quick: bool) -> list[Part]:
-    """The parts in their order. Their limits add up to 560 seconds; what one leaves unused is the next one's."""
+    """Returns the parts in their order. Their limits add up to 560 seconds; unused time passes to the next part."""
     options = ["--device", device, *(["--quick"] if quick else [])]
 
     def benchmark(name: str, limit: float, environment: dict[str, str] | None = None) -> Part:
         return Part(name, limit, [sys.executable, "-m", "benchmarks", name, *options], environment=environment)
 
     tests = ["-n", str(min(8, os.cpu_count() or 1))]
-    # whatever the machine has: a file that cannot be imported, and what newer libraries deprecate, hide no result
+    # files that cannot be imported, and deprecation warnings of newer libraries, must not hide results
     tests += ["-m", "gpu and not slow", "-rfE", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
     tests += ["-W", "default::DeprecationWarning", "-W", "default::PendingDeprecationWarning"]
     tests += ["tests/engine/test_backend.py"] if quick else []
@@ -106,7 +106,7 @@ def parts(device: str, quick: bool) -> list[Part]:
 
 
 def run(part: Part, limit: float, folder: Path, log: Path) -> dict[str, Any]:
-    """Run one part for at most `limit` seconds, and GRACE; its result: name, status, seconds, limit, reason, rows.
+    """Runs one part for at most `limit` seconds plus GRACE. Returns its name, status, seconds, limit, reason and rows.
 
     status: "ran", "failed" (the process, or a row), "over its limit".
     """
@@ -153,7 +153,7 @@ def run(part: Part, limit: float, folder: Path, log: Path) -> dict[str, Any]:
 
 
 def _ended(process: subprocess.Popen[bytes], limit: float) -> tuple[int | None, bool]:
-    """The exit status, and whether the limit was passed: the process is then interrupted, and killed after GRACE."""
+    """Returns the exit status, and whether the limit passed, which interrupts the process, and after GRACE kills it."""
     try:
         return process.wait(limit), False
     except subprocess.TimeoutExpired:
@@ -171,7 +171,7 @@ def _ended(process: subprocess.Popen[bytes], limit: float) -> tuple[int | None, 
 
 
 def failures(results: Iterable[dict[str, Any]]) -> list[str]:
-    """A line for everything that failed, was not reached, or took too long."""
+    """Returns a line for each part and row that failed, was not reached, or took too long."""
     lines = []
     for result in results:
         bad = [row for row in result["rows"] if row["status"] == "failed"]
@@ -182,7 +182,7 @@ def failures(results: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def markdown(summary: dict[str, Any]) -> str:
-    """The summary as a document: what failed, what was not run, and a table for every part."""
+    """Returns the summary as a document: failures, rows that were not run, and a table for every part."""
     results, card = summary["parts"], next(iter(_rows_named(summary["parts"], "card")), None)
     title = card["figures"]["name"] if card and card["figures"] else f"no GPU, device {summary['device']}"
     text = [f"# First contact: {title}", ""]
@@ -210,7 +210,7 @@ def _cell(text: str) -> str:
 
 
 def commit() -> str:
-    """The commit of this checkout, with "+" if files differ from it; "unknown" outside of one."""
+    """Returns the commit of this checkout, with "+" if files differ from it, or "unknown" outside of a checkout."""
     try:
         command = ["git", "-C", str(ROOT), "describe", "--always", "--exclude=*", "--dirty=+"]
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
@@ -219,7 +219,7 @@ def commit() -> str:
 
 
 def run_all(todo: Sequence[Part], out: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Run the parts, and write the summary before each and at the end. What one leaves unused is the next one's."""
+    """Runs the parts, and writes the summary before each and at the end. Unused time passes to the next part."""
     out.mkdir(parents=True, exist_ok=True)
     log = out / "log.txt"
     log.write_bytes(b"")
@@ -245,11 +245,15 @@ def _write(out: Path, summary: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the parts on a device; print the summary; exit status 1 if anything failed."""
+    """Runs the parts on a device and prints the summary. The exit status is 1 if anything failed."""
     parser = options_of("first_contact", __doc__, "gpu", "folder of summary.json, summary.md and log.txt")
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="gpu", help="cpu: a rehearsal (default: gpu)")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
-    parser.add_argument("--parts", nargs="+", metavar="NAME", help="these parts alone")
+    parser.add_argument(
+        "--device", choices=["cpu", "gpu"], default="gpu", help="device; cpu is a rehearsal (default: gpu)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="use tiny sizes, to see that everything runs; the times then mean nothing"
+    )
+    parser.add_argument("--parts", nargs="+", metavar="NAME", help="run these parts alone")
     chosen = parser.parse_args(arguments)
     todo = parts(chosen.device, chosen.quick)
     names = [part.name for part in todo]

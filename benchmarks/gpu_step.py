@@ -1,4 +1,4 @@
-"""Whole training steps of a VAE, float32, beside PyTorch and JAX on the same device: of an MLP and of convolutions.
+"""Whole training steps of a VAE with an MLP or convolutions, float32, compared with PyTorch and JAX on the same device.
 
 784-400-20 relu: a step takes the next minibatch of the data by an order of rows, draws its pixels and z anew, and
 updates by Adam. The convolutional VAE is that of `benchmarks.cases.convolutional`: images 64 x 64 x 3, batch 64.
@@ -31,7 +31,7 @@ def nothing() -> None:
 
 
 class Step(NamedTuple):
-    """A training step; finish() waits until the device has done all of them, and close() gives back what they hold."""
+    """A Step is a training step; finish() waits until the device has done all steps, and close() frees their memory."""
 
     run: Callable[[], object]
     finish: Callable[[], object]
@@ -42,7 +42,7 @@ BATCHES = 10  # minibatches of the data
 
 
 def layers(w: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """The weight and the bias of every layer of `sv.VAE.mlp()`, from its parameters by name."""
+    """Returns the weight and the bias of every layer of `sv.VAE.mlp()`, from its parameters by name."""
     names = [f"{part}.network.layers.{i}" for part in ("encoder", "decoder") for i in (0, 1)]
     return [(w[f"{name}.weight"], w[f"{name}.bias"]) for name in names]
 
@@ -59,12 +59,12 @@ def torch_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
 
 
 def torch_parameters(arrays: dict[str, numpy.ndarray]) -> dict[str, Any]:
-    """Our parameters by name as PyTorch's."""
+    """Returns our parameters by name as PyTorch's."""
     return {name: steps.torch_parameter(array) for name, array in arrays.items()}
 
 
 def jax_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
-    """The same by JAX."""
+    """Returns the same step by JAX."""
     import jax
     import jax.numpy as jnp
 
@@ -77,7 +77,7 @@ def jax_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
 
 @dataclass(frozen=True)
 class Case:
-    """A model and its minibatches, and the same by PyTorch and JAX, from its parameters by name.
+    """A Case has a model and its minibatches, and the same model by PyTorch and JAX, from the parameters by name.
 
     mode : how a step makes pixels of the data, as in `binarize`
     channels_first : whether PyTorch's images are (M, C, H, W)
@@ -93,11 +93,11 @@ class Case:
     channels_first: bool = False
 
     def parameters(self) -> dict[str, numpy.ndarray]:
-        """The initial parameters."""
+        """Returns the initial parameters."""
         return {name: sv.to_numpy(x.data) for name, x in self.model().named_parameters().items()}
 
     def data(self, batch: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """BATCHES minibatches of numbers in [0, 1), and an order of their rows."""
+        """Returns BATCHES minibatches of numbers in [0, 1), and an order of their rows."""
         rng, n = numpy.random.default_rng(0), BATCHES * batch
         return rng.random((n, *self.shape), dtype=numpy.float32), rng.permutation(n)
 
@@ -116,7 +116,7 @@ CONVOLUTIONAL = Case(
 
 
 def ours(case: Case, batch: int, device: str) -> Step:
-    """The step of `fit`."""
+    """Returns the step of `fit`."""
     model = case.model().to(device)
     optimizer = sv.optim.Adam(model.parameters())
     x, order = (asarray(array, device) for array in case.data(batch))
@@ -134,7 +134,7 @@ def ours(case: Case, batch: int, device: str) -> Step:
 
 
 def ours_captured(case: Case, batch: int, device: str) -> Step:
-    """The same step as `fit` takes it on a GPU, one CUDA graph, once it has been captured."""
+    """Returns the step of `fit` on a GPU, one CUDA graph after it has been captured."""
     if device == "cpu":
         raise NotHere("CUDA graphs need a GPU")
     model = case.model().to(device)
@@ -161,7 +161,7 @@ def ours_captured(case: Case, batch: int, device: str) -> Step:
 
 
 class Torch:
-    """The loss of the next minibatch, its parameters, and the number of the step, on a device of PyTorch's."""
+    """A Torch has the loss of the next minibatch, the parameters, and the number of the step, on PyTorch's device."""
 
     def __init__(self, case: Case, batch: int, device: str, layout: str = "contiguous_format") -> None:
         self.torch, self.where = peer("torch"), {"gpu": "cuda", "cpu": "cpu"}[device]
@@ -199,13 +199,13 @@ class Torch:
 
 
 def torch_eager(case: Case, batch: int, device: str) -> Step:
-    """PyTorch, operation by operation, with its default Adam."""
+    """Returns PyTorch's step, operation by operation, with its default Adam."""
     twin = Torch(case, batch, device)
     return Step(twin.step(twin.loss, twin.torch.optim.Adam(twin.parameters)), twin.finish)
 
 
 def torch_reduce_overhead(case: Case, batch: int, device: str) -> Step:
-    """Forward and backward compiled, each replayed as a CUDA graph; Adam is one kernel."""
+    """Returns PyTorch's step with forward and backward compiled, each replayed as a CUDA graph; Adam is one kernel."""
     if device == "cpu":
         raise NotHere("CUDA graphs need a GPU")
     twin = Torch(case, batch, device)
@@ -214,7 +214,7 @@ def torch_reduce_overhead(case: Case, batch: int, device: str) -> Step:
 
 
 def torch_graph(case: Case, batch: int, device: str, layout: str = "contiguous_format") -> Step:
-    """Forward and backward compiled, and with Adam recorded as one CUDA graph: one launch a step."""
+    """Returns PyTorch's step, compiled and recorded with Adam as one CUDA graph: one launch per step."""
     if device == "cpu":
         raise NotHere("CUDA graphs need a GPU")
     twin = Torch(case, batch, device, layout)
@@ -237,7 +237,7 @@ def torch_graph(case: Case, batch: int, device: str, layout: str = "contiguous_f
 
 
 def jax_jit(case: Case, batch: int, device: str) -> Step:
-    """A whole step as one jitted function, whose arguments give their memory to its results."""
+    """Returns JAX's step as one jitted function, whose arguments give their memory to its results."""
     jax = peer("jax")
     jnp, tree = jax.numpy, jax.tree.map
     jax.config.update("jax_default_matmul_precision", "highest")
@@ -282,7 +282,7 @@ CHANNELS_LAST = {"PyTorch compiled, one CUDA graph, channels last": partial(torc
 
 
 def seconds(step: Step, n: int) -> float:
-    """Seconds per step of n, between two moments at which the device has nothing left to do."""
+    """Returns the seconds per step of n steps, between two moments at which the device is idle."""
     step.finish()
     started = time.perf_counter()
     for _ in range(n):
@@ -292,7 +292,7 @@ def seconds(step: Step, n: int) -> float:
 
 
 def ready(make: Maker, case: Case, batch: int, device: str) -> tuple[Step, float]:
-    """A step that has run, and the seconds that it took to get there."""
+    """Returns a step that has run once, and the seconds up to the end of that run."""
     started = time.perf_counter()
     step = make(case, batch, device)
     seconds(step, 3)
@@ -318,7 +318,7 @@ def alone(step: Step, rounds: int, n: int) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print milliseconds of our step, captured where that can be, and of every peer beside it."""
+    """Prints milliseconds of our step, captured if possible, and of every peer beside it."""
     chosen = settings("gpu_step", __doc__, arguments)
     device, rows, (rounds, n) = chosen.device, Rows(chosen.out), (2, 1) if chosen.quick else (7, 100)
     cases = [("MLP", MLP, 20)] if chosen.quick else [("MLP", MLP, 100), ("MLP", MLP, 1000)]

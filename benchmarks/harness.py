@@ -1,7 +1,7 @@
-"""Whole steps of several libraries at the same work, each in a process of its own, in turns.
+"""Whole steps of several libraries that do the same work in turns, each in a process of its own.
 
-First all take the same steps: a library whose losses are not ours computes something else, and is not timed. Then each
-has a turn in every round, while the others sleep, and is compared with the reference in the same round.
+First all libraries take the same steps: one whose losses differ from ours computes something else, and is not timed.
+Then each has a turn in every round, while the others sleep, and is compared with the reference in the same round.
 """
 
 from __future__ import annotations
@@ -32,37 +32,40 @@ MODULES = (
     "mlp importance_weighted convolutional semi_supervised sketch molecules linear"
     " convolution recurrent operation engine".split()
 )
-CHECKED, TOLERANCE = 5, 2e-4  # steps whose losses are compared, and their largest relative difference
-STARTS, LONG_START = 3, 10.0  # processes of which the start is timed; one only where it takes more seconds
-PATIENCE = 30.0  # seconds that a process has to end
-QUIET, QUIET_LOAD = 0.1, 0.5  # of a quiet machine: the most cores in use by others; where not known, the most load
+CHECKED, TOLERANCE = 5, 2e-4  # the number of steps whose losses are compared, and their largest relative difference
+STARTS, LONG_START = (
+    3,
+    10.0,
+)  # the number of timed starts of a peer; a start of more seconds than the second is timed once
+PATIENCE = 30.0  # the seconds within which a process must end
+QUIET, QUIET_LOAD = 0.1, 0.5  # the most cores that others use on a quiet machine or, if unknown, the most load
 PACKAGES = "numpy scipy torch jax jaxlib scikit-learn autograd".split()
 Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of work: its name, the module that says what it is, the sizes there."""
+    """A Case is a kind of work: a name in the table CASES of a module of benchmarks/cases."""
 
     name: str
     module: str
 
     @property
     def content(self) -> Any:
-        """The module."""
+        """Returns the module."""
         return import_module(self.module)
 
 
 def cases() -> dict[str, Case]:
-    """All cases by name."""
+    """Returns all cases by name."""
     modules = [import_module(f"benchmarks.cases.{name}") for name in MODULES]
     return {name: Case(name, module.__name__) for module in modules for name in module.CASES}
 
 
 class Peer:
-    """A library in a process of its own, with threads of a fixed number, that answers requests.
+    """A Peer is a library in a process of its own, with a fixed number of threads, that answers requests.
 
-    start: its answer to the start; first: the seconds from there to the end of the first step, with Python's own start
+    start: its first answer;   first: the seconds from its start, with Python's own, to the end of its first step
     """
 
     def __init__(self, case: Case, name: str, problem: Path, threads: int) -> None:
@@ -82,7 +85,7 @@ class Peer:
         self.first = time.perf_counter() - begun
 
     def ask(self, request: str) -> Result:
-        """The answer to a request; of a peer that has taken no step, why."""
+        """Returns the answer to a request; a peer that has taken no step answers why."""
         if "losses" not in self.start:
             return self.start
         with suppress(BrokenPipeError):
@@ -91,7 +94,7 @@ class Peer:
         return self._answer()
 
     def end(self) -> None:
-        """End the process: it has nothing more to read."""
+        """Ends the process by closing its input."""
         with suppress(BrokenPipeError):
             self.process.stdin.close()
         try:
@@ -113,7 +116,7 @@ class Peer:
 def measure(
     case: Case, peers: list[str] | None, threads: int, rounds: int, starts: int = STARTS, data: str | None = None
 ) -> Result:
-    """All figures of a case for these peers, or all that it has; `left out` says what was not measured, and why."""
+    """Returns all figures of a case for these peers, or for all; `left out` says which peers have none, and why."""
     content = case.content
     size = content.CASES[case.name]
     result: Result = {"case": case.name, "what": str(size), "threads": threads, "date": now(), "load before": load()}
@@ -148,13 +151,13 @@ def measure(
 
 
 def environment(threads: int, folder: str) -> dict[str, str]:
-    """The variables of a peer's process, which libraries read as they are loaded; compiled code goes to the folder."""
+    """Returns the environment of a peer's process, which libraries read on import; compiled code goes to the folder."""
     fixed = dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"], str(threads))
     return os.environ | fixed | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "TORCHINDUCTOR_CACHE_DIR": folder}
 
 
 def started(case: Case, name: str, problem: Path, threads: int, starts: int) -> Peer:
-    """A peer that has taken its first step, for which it needed the median of the seconds of several starts."""
+    """Returns a peer that has taken its first step; `first` is the median over several starts."""
     seconds: list[float] = []
     while True:
         peer = Peer(case, name, problem, threads)
@@ -168,7 +171,7 @@ def started(case: Case, name: str, problem: Path, threads: int, starts: int) -> 
 
 
 def different(answers: dict[str, Result]) -> dict[str, str]:
-    """Those whose losses in the same steps are not ours, or who have none, and why. Without ours, the first one's."""
+    """Returns the peers without losses, or with losses unlike ours (without ours, the first peer's), and why."""
     losses = {name: numpy.array(answer["losses"]) for name, answer in answers.items() if "losses" in answer}
     reasons = {name: reason(answer) for name, answer in answers.items() if name not in losses}
     ours = next(iter(losses), None)
@@ -180,9 +183,9 @@ def different(answers: dict[str, Result]) -> dict[str, str]:
 
 
 def in_turns(peers: dict[str, Peer], rounds: int, case: Case) -> tuple[list[dict[str, Result]], float | None]:
-    """The turns of all peers in each round, and how many cores other processes used meanwhile.
+    """Returns the turns of all peers in each round, and the number of cores that other processes used meanwhile.
 
-    Every second round goes backwards. A peer that fails has no further turns.
+    Every second round runs backwards. A peer that fails has no further turns.
     """
     turns: list[dict[str, Result]] = []
     begun, everyone, before = time.perf_counter(), busy_seconds(), processor_seconds(peers)
@@ -201,17 +204,17 @@ def in_turns(peers: dict[str, Peer], rounds: int, case: Case) -> tuple[list[dict
 
 
 def processor_seconds(peers: dict[str, Peer]) -> dict[str, float]:
-    """CPU seconds of each process so far, by asking for the losses that are known."""
+    """Returns the CPU seconds of each process so far, from its answer to a check."""
     return {name: peer.ask(f"check {CHECKED}").get("processor", 0.0) for name, peer in peers.items()}
 
 
 def reason(answer: Result) -> str:
-    """Why a peer has no figures: what is missing is no failure."""
+    """Returns why a peer has no figures; a missing library is no failure."""
     return answer["missing"] if "missing" in answer else f"failed: {answer.get('failed')}"
 
 
 def summary(turns: list[Result], reference: list[Result | None]) -> Result:
-    """Medians over rounds, with the 10th and 90th percentile of the time; ratios are those within a round."""
+    """Returns medians over rounds, with the 10th and 90th percentile of the time; ratios are taken within a round."""
     times = [1e3 * turn["seconds"] for turn in turns]
     low, middle, high = numpy.percentile(times, [10, 50, 90]).tolist()
     result: Result = {"milliseconds": middle, "10th percentile": low, "90th percentile": high}
@@ -230,17 +233,17 @@ def summary(turns: list[Result], reference: list[Result | None]) -> Result:
 
 
 def now() -> str:
-    """The date and time, UTC."""
+    """Returns the date and time, UTC."""
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime())
 
 
 def load() -> float:
-    """The mean number of running processes in the last minute; 0 where the system does not tell."""
+    """Returns the mean number of running processes in the last minute, or 0 if the system does not tell."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0
 
 
 def busy_seconds() -> float | None:
-    """CPU seconds of all processes of this machine since its start; None where the system does not tell."""
+    """Returns the CPU seconds of all processes since the machine's start, or None if the system does not tell."""
     try:
         user, nice, system, _, _, *interrupts = Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
     except (OSError, ValueError):
@@ -249,7 +252,7 @@ def busy_seconds() -> float | None:
 
 
 def machine() -> dict[str, Any]:
-    """The processor, how many cores this process may use, the memory and the system."""
+    """Returns the processor, the number of cores that this process may use, the memory and the system."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     facts: dict[str, Any] = {"processor": platform.processor() or platform.machine(), "cores": cores}
     facts["system"] = f"{platform.system()} {platform.release()}"
@@ -263,7 +266,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that are installed."""
+    """Returns the versions of Python and of the installed packages."""
     found = {"python": platform.python_version(), "scratchvae": sv.__version__}
     for name in PACKAGES:
         with suppress(PackageNotFoundError):

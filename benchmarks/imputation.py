@@ -1,17 +1,17 @@
 """How well are missing entries filled in?   python -m benchmarks imputation [--quick] [--data-dir DIR] [--out FILE]
 
-Entries are hidden at random, in training rows and in test rows; what is filled in for those of the test rows is
-compared with what was there. Three ways:
+Entries are hidden at random, in training rows and in test rows. Three methods fill in the hidden entries of the test
+rows, which are then compared with the true ones:
 
-    column means             of the known entries of the training rows
-    PPCA                     E[x_m | x_o], the exact conditional means, of the K with the least error on the test rows;
-                             its W, mu and s^2 by EM on the known entries; levels are columns of 0 and 1 to it
-    VAE                      `impute`, means of 1,000 weighted draws, of a VAE that was trained with missing=True
+    column means             the means of the known entries of the training rows
+    PPCA                     E[x_m | x_o], the exact conditional means, for the K with the least error on the test rows;
+                             W, mu and s^2 by EM on the known entries; levels become columns of 0 and 1
+    VAE                      `impute`, means of 1,000 weighted draws, by a VAE that was trained with missing=True
 
-On a table: 12 columns of numbers that are functions of two latent numbers, bent, with noise, and two columns of
-categories, whose accuracy is given; and on digits, MNIST's where their files are there, else drawn ones, of 14 x 14
-pixels, of which half are hidden. Errors are root mean squares, of the table in standard deviations of a column, of the
-digits in grey values from 0 to 1; the standard errors are over test rows. Two minutes on one core.
+The table has 12 columns of numbers, which are curved functions of two latent numbers with noise, and two columns of
+categories, for which the accuracy is given. The digits are MNIST's if their files are found, else drawn ones, of 14 x
+14 pixels with half of them hidden. Errors are root mean squares, of the table in standard deviations of a column, of
+the digits in grey values from 0 to 1; the standard errors are over test rows. It takes two minutes on one core.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from scratchvae.errors import InputError
 
 def main(arguments: list[str]) -> None:
     options = parser("imputation", "missing entries, filled in three ways", "imputation.json")
-    options.add_argument("--quick", action="store_true", help="few rows and steps, for the tests")
-    options.add_argument("--data-dir", help="folder with MNIST's files ($SCRATCHVAE_DATA)")
+    options.add_argument("--quick", action="store_true", help="use few rows and steps, to see that it works")
+    options.add_argument("--data-dir", help="folder with MNIST's files (default: $SCRATCHVAE_DATA)")
     options = options.parse_args(arguments)
     results = {"table": on_a_table(options.quick), "digits": on_digits(options.quick, options.data_dir)}
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
 
 
 def bent_table(n: int, seed: int = 0) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Rows of 12 numbers, standardised, and of two categories, of three and of two levels.   (N, 12), (N, 2)"""
+    """Returns rows of 12 standardised numbers and of two categories, with three and two levels.   (N, 12), (N, 2)"""
     rng = numpy.random.default_rng(seed)
     a, b = rng.uniform(-1, 1, (2, n, 1))
     slopes, shifts = numpy.linspace(1, 4, 6), numpy.linspace(0, 3, 6)
@@ -53,7 +53,7 @@ def bent_table(n: int, seed: int = 0) -> tuple[numpy.ndarray, numpy.ndarray]:
 
 
 def with_indicators(x: numpy.ndarray) -> numpy.ndarray:
-    """The numbers of such a table, and columns of 0 and 2, a deviation of about 1, for three levels and for two.
+    """Returns the numbers of such a table with columns of 0 and 2, whose deviation is about 1, for the levels.
 
     (N, 14) -> (N, 16)
     """
@@ -63,7 +63,7 @@ def with_indicators(x: numpy.ndarray) -> numpy.ndarray:
 
 
 def hide(x: numpy.ndarray, share: float, seed: int) -> numpy.ndarray:
-    """x with a random share of its entries NaN."""
+    """Returns x with a random share of its entries NaN."""
     return numpy.where(numpy.random.default_rng(seed).random(x.shape) < share, numpy.nan, x)
 
 
@@ -71,14 +71,14 @@ def hide(x: numpy.ndarray, share: float, seed: int) -> numpy.ndarray:
 
 
 def column_means(train: numpy.ndarray, test: numpy.ndarray) -> numpy.ndarray:
-    """test with the means of the known entries of train."""
+    """Returns test with its NaN replaced by the means of the known entries of train."""
     known = ~numpy.isnan(train)
     means = numpy.where(known, train, 0).sum(axis=0) / numpy.maximum(known.sum(axis=0), 1)
     return numpy.where(numpy.isnan(test), means, test)
 
 
 class PPCAOfKnown:
-    """PPCA of known entries by EM.
+    """PPCAOfKnown fits PPCA to known entries by EM.
 
     E: G_i = (I + W_o'W_o / s^2)^-1, m_i = G_i W_o'(x_o - mu_o) / s^2 for the known entries o of row i
     M: w_d = (sum of m_i m_i' + G_i)^-1 sum of m_i (x_id - mu_d) over the rows i where d is known, s^2 the mean over the
@@ -105,7 +105,7 @@ class PPCAOfKnown:
             self.mean = self.mean + rest.sum(axis=0) / n_known
 
     def posterior(self, x: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """m and G of every row.   (N, K), (N, K, K)"""
+        """Returns m and G of every row.   (N, K), (N, K, K)"""
         known, (d, k) = ~numpy.isnan(x), self.weight.shape
         squares = (self.weight[:, :, None] * self.weight[:, None, :]).reshape(d, k * k)
         precision = numpy.eye(k) + (known.astype(float) @ squares).reshape(-1, k, k) / self.variance
@@ -114,7 +114,7 @@ class PPCAOfKnown:
         return (covariance @ projected[..., None])[..., 0], covariance
 
     def impute(self, x: numpy.ndarray) -> numpy.ndarray:
-        """x with E[x_m | x_o]."""
+        """Returns x with E[x_m | x_o] in place of its NaN."""
         return numpy.where(numpy.isnan(x), self.posterior(x)[0] @ self.weight.T + self.mean, x)
 
 
@@ -122,7 +122,7 @@ class PPCAOfKnown:
 
 
 def on_a_table(quick: bool) -> dict[str, Any]:
-    """The errors on the table: 4,000 rows to learn from, 1,000 to test with, 30 % of the entries hidden."""
+    """Returns the errors on the table, with 4,000 training rows, 1,000 test rows, and 30 % of the entries hidden."""
     n = 400 if quick else 5000
     x, levels = bent_table(n)
     whole = numpy.concatenate([x, levels], axis=1)
@@ -149,7 +149,7 @@ def on_a_table(quick: bool) -> dict[str, Any]:
 
 
 def on_digits(quick: bool, data_dir: str | None) -> dict[str, Any]:
-    """The errors on digits, of which half of the pixels are hidden."""
+    """Returns the errors on digits with half of the pixels hidden."""
     started = time.perf_counter()
     try:
         name = "mnist" if not quick else "drawn-digits"
@@ -172,7 +172,7 @@ def on_digits(quick: bool, data_dir: str | None) -> dict[str, Any]:
 
 
 def train_vae(model: Any, train: numpy.ndarray, epochs: int) -> None:
-    """Train with a learning rate that falls to a tenth."""
+    """Trains a VAE with a learning rate that falls to a tenth."""
     steps = epochs * -(-len(train) // 128)
     rate = sv.optim.ExponentialSchedule(2e-3, 0.1 ** (1 / steps))
     sv.fit(model, train, epochs, learning_rate=rate, progress=False)
@@ -186,7 +186,7 @@ def best_ppca(
     quick: bool,
     scored: slice = slice(None),
 ) -> dict[str, numpy.ndarray]:
-    """{"PPCA, K = ...": test filled in}, of the K that is best on the hidden entries of the scored columns."""
+    """Returns {"PPCA, K = ...": test filled in} for the K that is best on the hidden entries of the scored columns."""
     filled = {}
     for k in sizes[:2] if quick else sizes:
         ppca = PPCAOfKnown(numpy.asarray(train, dtype=numpy.float64), k, steps=5 if quick else 40)
@@ -199,7 +199,7 @@ def best_ppca(
 
 
 def errors(filled: numpy.ndarray, whole: numpy.ndarray, test: numpy.ndarray) -> dict[str, float]:
-    """The root mean square over hidden entries, and its standard error over rows."""
+    """Returns the root mean square error over hidden entries, and its standard error over rows."""
     lost = numpy.isnan(test)
     squares, counts = (numpy.where(lost, filled - whole, 0) ** 2).sum(axis=1), lost.sum(axis=1)
     mean = squares.sum() / counts.sum()

@@ -1,12 +1,12 @@
-"""VAE and importance-weighted VAE on MNIST after Burda, Grosse & Salakhutdinov (2016), beside PyTorch's.
+"""VAE and importance-weighted VAE on MNIST, after Burda, Grosse & Salakhutdinov (2016), compared with PyTorch.
 
 usage: python -m benchmarks iwae [--data-dir DIR] [--rows NAME ...] [--seeds SEED ...] [--stages I] [--runs DIR]
                                  [--device cpu|gpu] [--out FILE]
 
-784-200-200-50 tanh, pixels binarised anew at every step, batches of 20, stage i = 0, 1, 2, ... at the learning rate
-1e-3 * 10^(-i/7) for 3^i epochs. Every model is scored by scratchvae, with 5,000 importance samples on one binarised
-test set; each result is written as soon as it is there, with its model beside it, and not measured again. A training by
-scratchvae leaves a run directory in --runs, where it goes on if it was stopped, or for more stages.
+The model is 784-200-200-50 tanh, with pixels binarised anew at every step and batches of 20; stage i = 0, 1, 2, ... has
+the learning rate 1e-3 * 10^(-i/7) for 3^i epochs. scratchvae scores every model, with 5,000 importance samples on one
+binarised test set. Each result is written to its file at once, with its model beside it, and not measured again. A
+training by scratchvae leaves a run directory in --runs, from which it resumes after a stop, or for more stages.
 """
 
 from __future__ import annotations
@@ -41,14 +41,21 @@ IMPORTANCE_SAMPLES = 5000
 
 
 def main(arguments: list[str]) -> None:
-    """Train and score the rows that are asked for."""
+    """Trains and scores the chosen rows."""
     parser = options_of("iwae", __doc__, "iwae.json")
-    parser.add_argument("--data-dir")
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(TABLE))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--stages", type=int, default=3, help="1, 2, 3, ... for 1, 4, 13, 40, ... epochs (default: 3)")
-    parser.add_argument("--runs", default="runs/iwae")
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="of scratchvae's rows (default: cpu)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="seeds of the trainings (default: 0)")
+    parser.add_argument(
+        "--stages",
+        type=int,
+        default=3,
+        help="number of stages; 1, 2, 3, 4, ... stages have 1, 4, 13, 40, ... epochs (default: 3)",
+    )
+    parser.add_argument("--runs", default="runs/iwae", help="folder of the run directories (default: %(default)s)")
+    parser.add_argument(
+        "--device", choices=["cpu", "gpu"], default="cpu", help="device for the rows of scratchvae (default: cpu)"
+    )
     options = parser.parse_args(arguments)
     train, test = (part.images.reshape(-1, 784) for part in sv.data.load("mnist", options.data_dir))
     results = Results(options.out)
@@ -60,7 +67,7 @@ def main(arguments: list[str]) -> None:
 
 
 def job(row: str, stages: int, seed: int, device: str = "cpu") -> Job:
-    """One training and its scores."""
+    """Returns the description of a job: one training and its scores."""
     described = {"row": row, "seed": seed, "epochs": epochs(stages)}
     arguments = ["--rows", row, "--stages", stages, "--seeds", seed, *(["--device", device] if device != "cpu" else [])]
     return described | {"command": command(PROGRAM, arguments)}
@@ -69,7 +76,7 @@ def job(row: str, stages: int, seed: int, device: str = "cpu") -> Job:
 def measure(
     row: str, stages: int, seed: int, train: numpy.ndarray, test: numpy.ndarray, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Train, keep the model beside the results, and score it."""
+    """Trains a model, saves it beside the results, and scores it."""
     framework, objective, k = ROWS[row]
     start = time.perf_counter()
     model, name = initial_model(train, seed), row.replace(" ", "-")
@@ -84,18 +91,18 @@ def measure(
 
 
 def epochs(stages: int) -> int:
-    """1 + 3 + 9 + ..., so many terms."""
+    """n = 1 + 3 + 9 + ... + 3^(stages - 1)"""
     return (3**stages - 1) // 2
 
 
 def learning_rate(step: int, steps_per_epoch: int) -> float:
-    """1e-3 * 10^(-i/7) in stage i, which lasts 3^i epochs."""
+    """rate = 1e-3 * 10^(-i/7) in stage i, which lasts 3^i epochs"""
     stage = next(i for i in range(100) if step < epochs(i + 1) * steps_per_epoch)
     return 1e-3 * 10 ** (-stage / 7)
 
 
 def initial_model(train: numpy.ndarray, seed: int) -> sv.VAE:
-    """Glorot uniform weights and zero biases, but for the output's: the logit of the mean of the training images."""
+    """Returns a model with Glorot uniform weights and zero biases; the output's bias is the logit of the mean image."""
     model = sv.VAE.mlp(784, 50, (200, 200), "tanh", binarize="dynamic", seed=seed)
     mean = train.mean(axis=0, dtype=numpy.float64).clip(0.001, 0.999)
     model.decoder.network.layers[-1].bias.data[...] = numpy.log(mean / (1 - mean))
@@ -105,7 +112,7 @@ def initial_model(train: numpy.ndarray, seed: int) -> sv.VAE:
 def fit(
     model: sv.VAE, train: numpy.ndarray, objective: str, k: int, stages: int, seed: int, run_dir: Path | None = None
 ) -> sv.VAE:
-    """Train by `scratchvae.fit`, from the last checkpoint of the run directory."""
+    """Trains by `scratchvae.fit`, from the last checkpoint of the run directory."""
     rate = partial(learning_rate, steps_per_epoch=math.ceil(len(train) / BATCH_SIZE))
     optimizer = partial(sv.optim.Adam, eps=EPS)
     options = {"learning_rate": rate, "optimizer": optimizer, "n_samples": k, "objective": objective}
@@ -115,7 +122,7 @@ def fit(
 
 
 def fit_by_pytorch(model: sv.VAE, train: numpy.ndarray, objective: str, k: int, stages: int, seed: int) -> sv.VAE:
-    """Train the same model by PyTorch, from the same initial values on the same batches, with its own noise."""
+    """Trains the same model by PyTorch, from the same initial values on the same batches, with its own noise."""
     import torch
     from torch.distributions import Normal, kl_divergence
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -153,7 +160,7 @@ def fit_by_pytorch(model: sv.VAE, train: numpy.ndarray, objective: str, k: int, 
 
 
 def score(model: sv.VAE, test: numpy.ndarray) -> dict[str, Any]:
-    """Mean over the test set of log p(x), with its standard error over images, and the ELBO."""
+    """Returns the mean of log p(x) over the test set, with its standard error over images, and the ELBO."""
     start = time.perf_counter()
     log_px, error, effective = sv.log_likelihood(model, test, IMPORTANCE_SAMPLES)
     seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Jobs that are run once, and the files that keep their results.
+"""Jobs that are run once, and the files with their results.
 
 A job is identified by its description (row, seed, epochs, command, ...); changing any of these makes it a new job. Its
 result is the description with the device, the seconds and the figures. A results file is a list of results, one a line.
@@ -20,21 +20,21 @@ Job = dict[str, Any]
 
 
 class Results:
-    """The results in a file of results."""
+    """Results hold the results in a file, each with its job."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def all(self) -> list[Job]:
-        """Every result; none without the file."""
+        """Returns every result, or none if there is no file."""
         return json.loads(self.path.read_text()) if self.path.exists() else []
 
     def of(self, job: Job) -> Job | None:
-        """The result of a job, or None."""
+        """Returns the result of a job, or None."""
         return next((result for result in self.all() if job.items() <= result.items()), None)
 
     def measure(self, job: Job, function: Callable[[], dict[str, Any]], device: str = "cpu") -> Job:
-        """The result of a job, whose figures the function returns; it is called only if the file has none."""
+        """Returns the result of a job; the function, which returns its figures, is called only if the file has none."""
         result = self.of(job)
         if result is None:
             say(f"{self.path.name}: {job.get('command', job)}")
@@ -48,10 +48,10 @@ class Results:
 
 
 def command(program: str, arguments: Iterable[Any]) -> str:
-    """A program and its arguments as one line for a shell."""
+    """Returns a program and its arguments as one line for a shell."""
     return f"{program} {shlex.join(map(str, arguments))}"
 
 
 def arguments_of(command: str, program: str) -> list[str]:
-    """The arguments in such a line."""
+    """Returns the arguments in such a line."""
     return shlex.split(command.removeprefix(program))

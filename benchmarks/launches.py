@@ -1,12 +1,12 @@
-"""What Python launches on a GPU for one step of `fit`, for every kind of model: counted, not timed.
+"""The number of launches on a GPU for one step of `fit`, for every kind of model.
 
-A row has the kernels (products of cuBLAS among them), copies, fills and graphs of a step, and the nodes that were
-recorded in a graph. It is the difference between two trainings, one of which takes more steps, so that what an epoch
-costs besides is left out; where batches differ in length it is a mean. --plain counts without this package's kernels;
+A row has the kernels (including products by cuBLAS), copies, fills and graphs of a step, and the nodes recorded in a
+graph. It is the difference between two trainings with different numbers of steps, which leaves out the other launches
+of an epoch; for batches of different lengths it is a mean. --plain counts without this package's kernels, and
 SCRATCHVAE_CAPTURE=off in the environment counts without graphs.
 
-The counts come from the CUDA runtime where that counts, as one in host memory does, else from PyTorch's profiler, which
-sees the kernels inside of graphs.
+The counts come from the CUDA runtime if it counts, as an emulated one in host memory does, else from PyTorch's
+profiler, which also sees the kernels inside graphs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RUNTIME = {"kernels": (0, 7), "copies": (1,), "fills": (2,), "graphs": (5,), "no
 
 
 def counted(run: Callable[[], object]) -> Counts:
-    """What run() has the device do: kernels, copies, fills; from a runtime that counts also graphs and their nodes."""
+    """Counts the kernels, copies and fills during run() and, if the runtime counts, graphs and their nodes."""
     before = counts_of_the_runtime()
     if before is None:
         return counts_of_the_profiler(run)
@@ -47,7 +47,7 @@ def counted(run: Callable[[], object]) -> Counts:
 
 
 def counts_of_the_runtime() -> Counts | None:
-    """All that the CUDA runtime of this process has done, or None for one that does not count."""
+    """Returns the counts of the CUDA runtime of this process so far, or None if it does not count."""
     library = ctypes.CDLL("libcuda.so.1")
     if not hasattr(library, "emu_counts"):
         return None
@@ -57,7 +57,7 @@ def counts_of_the_runtime() -> Counts | None:
 
 
 def counts_of_the_profiler(run: Callable[[], object]) -> Counts:
-    """Kernels, copies and fills while run() is under way, and microseconds of them all."""
+    """Counts kernels, copies and fills during run(), and the microseconds of all of them."""
     torch = peer("torch")
     with tempfile.TemporaryDirectory() as folder:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
@@ -68,7 +68,7 @@ def counts_of_the_profiler(run: Callable[[], object]) -> Counts:
 
 
 def counts_of_a_trace(trace: dict[str, Any]) -> Counts:
-    """Kernels, copies and fills in a trace, and microseconds of all. Raises ArithmeticError if it has no kernel."""
+    """Counts kernels, copies, fills and their microseconds in a trace. Raises ArithmeticError if it has no kernel."""
     events = [event for event in trace["traceEvents"] if event.get("cat") in CATEGORIES]
     kinds = [CATEGORIES[event["cat"]] for event in events]
     if "kernels" not in kinds:
@@ -78,7 +78,7 @@ def counts_of_a_trace(trace: dict[str, Any]) -> Counts:
 
 
 def of_a_step(make: Callable[[int], Example], batch_size: int = 20) -> Counts:
-    """What Python launches for one step of `fit`, a mean over those by which two trainings of one epoch differ."""
+    """Returns the launches of one step of `fit`, the mean over the steps by which two trainings of one epoch differ."""
 
     def train(n: int) -> tuple[Counts, int]:
         model, x, options = make(n)
@@ -95,10 +95,14 @@ def of_a_step(make: Callable[[int], Example], batch_size: int = 20) -> Counts:
 
 
 def main(arguments: list[str]) -> None:
-    """Print a row for every kind of model; exit status 1 if one fails."""
+    """Prints a row for every kind of model. The exit status is 1 if one fails."""
     parser = options_of("launches", __doc__)
-    parser.add_argument("--plain", action="store_true", help="NumPy's lines alone, operation by operation")
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=EXAMPLES, help="these models alone")
+    parser.add_argument(
+        "--plain", action="store_true", help="count without the package's kernels, one launch for each operation"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", choices=EXAMPLES, help="count these models alone (default: all)"
+    )
     chosen = parser.parse_args(arguments)
     rows = Rows(chosen.out)
     without = mock.patch.object(Kernel, "on", lambda self, x, *others: None) if chosen.plain else nullcontext()

@@ -1,4 +1,4 @@
-"""The machine: its GPU, the versions of what computes there, and whether its libraries agree with NumPy's."""
+"""The machine: its GPU, the versions of the libraries, and their agreement with NumPy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SWITCHES = "CUPY_TF32 CUPY_ACCELERATORS NVIDIA_TF32_OVERRIDE OPENBLAS_NUM_THREAD
 
 
 def card() -> dict[str, Any]:
-    """The name, the memory and the processors of the GPU."""
+    """Returns the name, the memory and the number of processors of the GPU."""
     facts = gpu_module().cuda.runtime.getDeviceProperties(0)
     return {
         "name": facts["name"].decode(),
@@ -33,7 +33,7 @@ def card() -> dict[str, Any]:
 
 
 def driver() -> dict[str, Any]:
-    """The version of the driver that nvidia-smi names."""
+    """Returns the version of the driver by nvidia-smi."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         printed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
@@ -43,7 +43,7 @@ def driver() -> dict[str, Any]:
 
 
 def cuda() -> dict[str, Any]:
-    """The versions of CUDA that the driver knows and CuPy was built for, and that of NVRTC."""
+    """Returns the versions of CUDA that the driver supports and that CuPy was built for, and the version of NVRTC."""
     cuda = gpu_module().cuda
     return {
         "driver": cuda.runtime.driverGetVersion(),
@@ -53,13 +53,13 @@ def cuda() -> dict[str, Any]:
 
 
 def cublas() -> dict[str, Any]:
-    """The version of cuBLAS that CuPy loads."""
+    """Returns the version of cuBLAS that CuPy loads."""
     cuda = gpu_module().cuda
     return {"version": cuda.cublas.getVersion(cuda.device.get_cublas_handle())}
 
 
 def package(*names: str) -> dict[str, Any]:
-    """The version of an installed package, the first that is there among those that hold the same module."""
+    """Returns the version of a package, the first installed one of several that contain the same module."""
     for name in names:
         with suppress(PackageNotFoundError):
             return {"version": version(name), **({} if len(names) == 1 else {"wheel": name})}
@@ -67,9 +67,9 @@ def package(*names: str) -> dict[str, Any]:
 
 
 def libraries(device: str) -> dict[str, Any]:
-    """The largest relative error, against NumPy in float64, of reductions, a sort, distinct values and linear algebra.
+    """Returns the largest relative errors of reductions, a sort, distinct values and linear algebra, against float64.
 
-    Raises ArithmeticError for one of more than 1e-3, and for a NaN.
+    Raises ArithmeticError for an error above 1e-3, and for NaN.
     """
     xp, here, errors = device_module(device), numpy.random.default_rng(0).random((100, 784), dtype=numpy.float32), {}
     square = here[:50, :50] + 9 * numpy.eye(50, dtype=numpy.float32)
@@ -94,7 +94,7 @@ def libraries(device: str) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print a row for the card, the driver, CUDA, cuBLAS, Python, the environment, each package, and the libraries."""
+    """Prints a row for the card, the driver, CUDA, cuBLAS, Python, the environment, each package, and the libraries."""
     chosen = settings("machine", __doc__, arguments)
     rows = Rows(chosen.out)
     if chosen.device == "gpu":

@@ -1,8 +1,8 @@
-"""The rows of the MNIST table of docs/results.md: what is trained, how it is scored, and how long it took.
+"""The rows of the MNIST table in docs/results.md: each trains a model, scores it, and measures the time.
 
 usage: python -m benchmarks mnist [--data-dir DIR] [--rows NAME ...] [--seeds SEED ...] [--out FILE]
 
-Each result is written to its file as soon as it is there, and not measured again.
+Each result is written to its file at once, and not measured again.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ EPOCHS = 10
 
 
 def main(arguments: list[str]) -> None:
-    """Train and score the rows that are asked for."""
+    """Trains and scores the chosen rows."""
     parser = options_of("mnist", __doc__, "mnist.json")
-    parser.add_argument("--data-dir")
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="seeds of the trainings (default: 0)")
     options = parser.parse_args(arguments)
     train, test = sv.data.load("mnist", options.data_dir)
     results = Results(options.out)
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
 
 
 def job(row: str, seed: int) -> Job:
-    """One training and its scores."""
+    """Returns the description of a job: one training and its scores."""
     described = {"row": row, "seed": seed, "epochs": EPOCHS}
     return described | {"command": command(PROGRAM, ["--rows", row, "--seeds", seed])}
 
@@ -52,7 +52,7 @@ def job(row: str, seed: int) -> Job:
 def scratchvae(
     train: numpy.ndarray, test: numpy.ndarray, seed: int, importance_samples: int | None = None, **settings: Any
 ) -> dict[str, Any]:
-    """784-400-20 relu, Glorot, batch 128, Adam 1e-3: test scores, in nats, and the seconds of the training."""
+    """Returns the test scores of 784-400-20 relu, Glorot, batch 128, Adam 1e-3, in nats, and the training's seconds."""
     model = sv.VAE.mlp(784, 20, (400,), "relu", seed=seed, **settings)
     start = time.perf_counter()
     sv.fit(model, train, epochs=EPOCHS, batch_size=128, learning_rate=1e-3, seed=seed, progress=False)
@@ -76,7 +76,7 @@ def scratchvae(
 
 
 def pytorch(train: numpy.ndarray, test: numpy.ndarray, seed: int) -> dict[str, Any]:
-    """The same model, initial values and batches by PyTorch, with its own noise."""
+    """Returns the same for PyTorch, with the same model, initial values and batches, but its own noise."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, linear, relu
 

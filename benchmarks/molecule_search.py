@@ -1,4 +1,4 @@
-"""Search in the latent space of molecules, beside the controls that it must beat; true scores are RDKit's.
+"""Search in the latent space of molecules, compared with controls that it must beat; RDKit computes the true scores.
 
 usage: python -m benchmarks molecule_search RUN MOLECULES.csv [--seeds N ...] [--known random best] [--out FILE]
                                             [--part ascent search] [--methods NAME ...] [--figure FILE] [--quick]
@@ -7,19 +7,19 @@ RUN is the run directory of a MoleculeVAE with the property qed, trained on mole
 `sv.data.load(MOLECULES.csv)`, as `python -m benchmarks molecules` trains one: its validation part comes out of that
 part, and the test parts are the same. The file, which may be compressed (.gz), has the columns smiles, qed, SAS.
 
-ascent: from the 100 held-out molecules of lowest QED, z climbs predicted QED + lambda log p(z). True QED of what is
-    decoded there, and of three controls: see `ascent`.
-search: 5 QED - SAS. Each method knows the scores of 800 training molecules, the best ones or random ones, and may
-    evaluate 250 more in five rounds of 50. An evaluation is spent on a valid molecule, by RDKit, that is not known yet;
-    writing strings, and reading whether they are valid, costs nothing, and the table has how many were written.
-    Percentiles are among the scores of all training molecules; novel are molecules that are not among them.
+ascent: from the 100 held-out molecules of lowest QED, z ascends predicted QED + lambda log p(z). The result is the true
+    QED of the decoded molecules, and of three controls: see `ascent`.
+search: the score is 5 QED - SAS. Each method knows the scores of 800 training molecules, the best ones or random ones,
+    and may evaluate 250 more in five rounds of 50. Each evaluation is of a molecule that is valid by RDKit and not yet
+    known; decoding strings and checking their validity cost nothing, and the table has the number of decoded strings.
+    Percentiles are among the scores of all training molecules; novel molecules are not among these.
 
     prior                 decoded draws of p(z)
-    perturb S             decoded perturbations of the z of the best 40 that are known, of standard deviation S
+    perturb S             decoded perturbations, with standard deviation S, of the z of the best 40 known molecules
     genetic               crossovers and mutations of the strings of the best 40
-    predicted             of 1,000 such perturbations, S 0.1 and 0.2, those whose score the model predicts highest
+    predicted             the 50 of 1,000 such perturbations, S 0.1 and 0.2, with the highest predicted score
     process of z          the same, by the expected improvement of a Gaussian process on z, fitted anew in each round
-    process of predictions  the same, by one on the properties that the model predicts, a length scale for each
+    process of predictions  the same, by a process on the predicted properties, with a length scale for each
     process, climbing     decoded maxima of the expected improvement over z, by L-BFGS
 """
 
@@ -42,8 +42,8 @@ from scratchvae.genetic import offspring
 from scratchvae.latent_search import GaussianProcess, ascend, choose, perturb, propose
 
 N_KNOWN, BEST, ROUNDS, EVALUATIONS = 800, 40, 5, 50
-POOL = 20  # strings written for each evaluation, where a model chooses among them
-MOST_BLOCKS, MOST_CLIMBS = 40, 3  # of strings, before a method that finds nothing new gives up its round
+POOL = 20  # the number of strings decoded for each evaluation if a model chooses among them
+MOST_BLOCKS, MOST_CLIMBS = 40, 3  # the most blocks of strings, and climbs, of a round in which nothing new is found
 STEPS, RATE, PRIOR_WEIGHT = 60, 0.1, 0.1
 SPREADS = (0.1, 0.2, 0.4)
 POOL_SPREADS = (0.1, 0.2)
@@ -53,13 +53,17 @@ PROPERTIES = ("qed", "SAS")
 def main(arguments: list[str]) -> None:
     parser = options_of("molecule_search", __doc__, "molecule_search.json")
     parser.add_argument("run", type=Path, help="run directory of a MoleculeVAE")
-    parser.add_argument("molecules", type=Path, help="a .csv or .csv.gz with the columns smiles, qed and SAS")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the search (0 1 2)")
+    parser.add_argument("molecules", type=Path, help=".csv or .csv.gz file with the columns smiles, qed and SAS")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of the search (default: 0 1 2)")
     parser.add_argument("--part", nargs="+", choices=("ascent", "search"), default=["ascent", "search"])
     parser.add_argument("--known", nargs="+", choices=("random", "best"), default=["random", "best"])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="of the search (all)")
-    parser.add_argument("--figure", type=Path, help="picture of the best molecules of the search (none)")
-    parser.add_argument("--quick", action="store_true", help="a few molecules: to see that it works")
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=list(METHODS), help="methods of the search (default: all)"
+    )
+    parser.add_argument(
+        "--figure", type=Path, help="picture to write with the best molecules of the search (default: none)"
+    )
+    parser.add_argument("--quick", action="store_true", help="use a few molecules, to see that it works")
     options = parser.parse_args(arguments)
     chemistry = Chemistry()
     train, test = molecules(options.molecules)
@@ -89,7 +93,7 @@ def main(arguments: list[str]) -> None:
 
 
 def best_molecules(results: dict[str, Any], n: int = 10) -> dict[str, float]:
-    """The n best molecules that a run of a search ended with, the best first, and their scores."""
+    """Returns the n best molecules at the end of a search, the best first, and their scores."""
     runs = [run for name, found in results.items() if name != "ascent" for run in found if run["evaluations"]]
     scores = {run["best_molecules"][0]: run["best"] for run in runs}
     spellings = {sv.chemistry.canonical_key(sv.chemistry.read_smiles(text)): text for text in scores}
@@ -97,21 +101,21 @@ def best_molecules(results: dict[str, Any], n: int = 10) -> dict[str, float]:
 
 
 def report(path: Path, results: dict[str, Any], name: str, row: dict[str, Any]) -> None:
-    """Write all results so far, and print one."""
+    """Writes all results so far, and prints one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n")
     print(f"{name}\n    " + "   ".join(f"{key} {value}" for key, value in row.items()), flush=True)
 
 
 def summary(found: list[dict[str, Any]]) -> dict[str, str]:
-    """Mean of each figure over the seeds, and the standard deviation."""
+    """Returns the mean of each figure over the seeds, and its standard deviation."""
     common = set.intersection(*map(set, found)) - {"best_molecules"}
     columns = {key: numpy.array([row[key] for row in found]) for key in found[0] if key in common}
     return {key: f"{x.mean():.4g} ± {x.std(ddof=min(1, len(x) - 1)):.2g}" for key, x in columns.items()}
 
 
 def molecules(path: Path) -> tuple[sv.data.Dataset, sv.data.Dataset]:
-    """The training and the test part of a file, with QED and SAS of each molecule."""
+    """Returns the training and the test part of a file, with QED and SAS of each molecule."""
     train, test = sv.data.load(path)
     if train.molecules is None:
         raise DataError(str(path), "molecules", train.name_of_rows)
@@ -124,7 +128,7 @@ def molecules(path: Path) -> tuple[sv.data.Dataset, sv.data.Dataset]:
 
 
 class Chemistry:
-    """RDKit's validity, canonical strings, QED and synthetic accessibility (SAS)."""
+    """Chemistry asks RDKit for validity, canonical strings, QED and synthetic accessibility (SAS)."""
 
     def __init__(self) -> None:
         try:
@@ -136,7 +140,7 @@ class Chemistry:
             raise InputError("molecule_search", "RDKit, for true scores", f"none: {error}", hint) from error
 
     def key(self, smiles: str) -> str:
-        """The canonical string of a molecule, "" of a string that is none."""
+        """Returns the canonical string of a molecule, or "" for a string that is none."""
         with self.block_logs():
             molecule = self.rdkit.MolFromSmiles(smiles) if smiles else None
         return "" if molecule is None else self.rdkit.MolToSmiles(molecule)
@@ -145,7 +149,7 @@ class Chemistry:
         return float(self._qed(self.rdkit.MolFromSmiles(smiles)))
 
     def score(self, smiles: str) -> float:
-        """5 QED - SAS"""
+        """score = 5 QED - SAS"""
         return 5 * self.qed(smiles) - float(self._sas(self.rdkit.MolFromSmiles(smiles)))
 
 
@@ -153,10 +157,11 @@ class Chemistry:
 
 
 def ascent(model: Any, chemistry: Chemistry, test: sv.data.Dataset, n: int) -> dict[str, Any]:
-    """True QED of the n molecules of lowest QED, at the end of the ascent, and of three controls.
+    """Returns the true QED of the n molecules of lowest QED after the ascent, and of three controls.
 
-    before: decoded without the ascent. at_its_distance: moved from there straight towards the origin, as far from it as
-    the ascent ends, since molecules near the origin are the usual ones. prior: ten times as many samples.
+    before: decoded without the ascent.   at_its_distance: decoded from a point on the line to the origin, at the
+    distance from the origin at which the ascent ends, since points near the origin decode to common molecules.
+    prior: ten times as many samples from the prior.
     """
     smiles, qed = test.molecules, test.properties["qed"]
     readable = readable_by(model, smiles)
@@ -184,7 +189,7 @@ def ascent(model: Any, chemistry: Chemistry, test: sv.data.Dataset, n: int) -> d
 
 
 def readable_by(model: Any, smiles: numpy.ndarray) -> numpy.ndarray:
-    """The numbers of the strings that have only symbols of the model, and not too many."""
+    """Returns the indices of the strings that have only symbols of the model, and not too many."""
     alphabet = model.alphabet
     fits = [alphabet.unknown(text) is None and 0 < len(alphabet.split(text)) <= model.longest for text in smiles]
     return numpy.flatnonzero(fits)
@@ -194,7 +199,7 @@ def readable_by(model: Any, smiles: numpy.ndarray) -> numpy.ndarray:
 
 
 class Search:
-    """What is known of a score: molecules, the means of their q(z | x), and their scores; and what was found."""
+    """A Search holds molecules, the means of their q(z | x) and their scores, and the molecules found so far."""
 
     def __init__(
         self,
@@ -220,7 +225,7 @@ class Search:
         self.process: GaussianProcess | None = None
 
     def run(self, method: Callable[..., list[str]], training: set[str]) -> dict[str, Any]:
-        """Five rounds, each of which learns from all before."""
+        """Runs five rounds, each of which learns from all rounds before."""
         rounds, evaluations = (2, 5) if self.quick else (ROUNDS, EVALUATIONS)
         percentiles = []
         for _ in range(rounds):
@@ -251,16 +256,16 @@ class Search:
         }
 
     def percentile(self, scores: numpy.ndarray) -> numpy.ndarray:
-        """The share of training molecules of a lower score, in percent."""
+        """Returns the percentage of training molecules with a lower score."""
         return 100 * numpy.searchsorted(self.ranks, scores) / len(self.ranks)
 
     @property
     def best(self) -> numpy.ndarray:
-        """The numbers of the best molecules that are known so far."""
+        """Returns the indices of the best molecules known so far."""
         return numpy.argsort(-self.scores, kind="stable")[:BEST]
 
     def next_seed(self) -> int:
-        """A number that no earlier call of this search had."""
+        """Returns a number that no earlier call of this search returned."""
         self.asked += 1
         return 10_000 * self.seed + self.asked
 
@@ -271,7 +276,7 @@ class Search:
         return self.model.write(z.astype(self.model.dtype))
 
     def fresh(self, strings: Sequence[str], taken: set[str]) -> list[str]:
-        """Those that are valid, that the model can read, and whose molecules are neither known nor taken."""
+        """Returns the valid strings that the model can read, and whose molecules are neither known nor taken."""
         self.written += len(strings)
         new = []
         for text, key in zip(strings, map(self.chemistry.key, strings), strict=True):
@@ -285,7 +290,7 @@ class Search:
 def first_of(
     write: Callable[[Search, int], Sequence[str]], search: Search, n: int, blocks: int = MOST_BLOCKS
 ) -> list[str]:
-    """The first n fresh strings among at most blocks x n that are written."""
+    """Returns the first n fresh strings among at most blocks x n decoded ones."""
     new: list[str] = []
     taken: set[str] = set()
     for _ in range(blocks):
@@ -309,32 +314,32 @@ def genetic(search: Search, n: int) -> list[str]:
 
 
 def pool(search: Search, n: int) -> list[str]:
-    """Fresh strings near the best known ones, half of them at each spread."""
+    """Returns fresh strings near the best known ones, half of them at each spread."""
     taken: set[str] = set()
     blocks = [near_the_best(spread, search, n * POOL // len(POOL_SPREADS)) for spread in POOL_SPREADS]
     return [text for block in blocks for text in search.fresh(block, taken)]
 
 
 def fitted(search: Search, points: numpy.ndarray, scales: str) -> GaussianProcess:
-    """The process of all that is known, its hyperparameters from those of the round before on."""
+    """Returns the Gaussian process of all known scores; its hyperparameters start from those of the round before."""
     search.process = GaussianProcess.fit(points, search.scores, scales, search.process)
     return search.process
 
 
 def latent(search: Search, z: numpy.ndarray) -> numpy.ndarray:
-    """z as it is."""
+    """Returns z unchanged."""
     return z
 
 
 def properties(search: Search, z: numpy.ndarray) -> numpy.ndarray:
-    """The model's own predictions, in standard deviations.   (N, K) -> (N, P)"""
+    """Returns the model's own predictions, in standard deviations.   (N, K) -> (N, P)"""
     head = search.model.property_decoder
     values = search.model.predict_at(z.astype(search.model.dtype))
     return numpy.stack([values[name] for name in head.names], axis=1).astype(numpy.float64) / head.unit
 
 
 def by_process(describe: Callable[[Search, numpy.ndarray], numpy.ndarray], search: Search, n: int) -> list[str]:
-    """Of a pool, those of the highest expected improvement by a process of these descriptions, one after another."""
+    """Returns the molecules of a pool with the highest expected improvement by a process, chosen one after another."""
     strings = pool(search, n)
     process = fitted(search, describe(search, search.z), "one" if describe is latent else "each")
     return [strings[i] for i in choose(process, describe(search, search.encode(strings)), n)] if strings else []
@@ -352,13 +357,13 @@ def by_climbing(search: Search, n: int, radius: float = 0.4) -> list[str]:
 
 
 def predicted(search: Search, z: numpy.ndarray) -> numpy.ndarray:
-    """5 QED - SAS of the model's own properties, which learned them from all training molecules."""
+    """Returns 5 QED - SAS by the model's own predictions, which were learned from all training molecules."""
     values = search.model.predict_at(z.astype(search.model.dtype))
     return 5 * values["qed"] - values["SAS"]
 
 
 def by_prediction(search: Search, n: int) -> list[str]:
-    """Of such a pool, those of the highest predicted score: without a process."""
+    """Returns the molecules of such a pool with the highest predicted score, without a process."""
     strings = pool(search, n)
     order = numpy.argsort(-predicted(search, search.encode(strings)), kind="stable") if strings else ()
     return [strings[i] for i in order[:n]]

@@ -1,11 +1,11 @@
-"""MoleculeVAE on ZINC: a KL weight of 0.2, and one of 1 beside it, at which the posterior collapses.
+"""MoleculeVAE on ZINC with a KL weight of 0.2, and with a weight of 1, at which the posterior collapses.
 
 usage: python -m benchmarks molecules FILE [--runs DIR] [--out FILE] [--figures DIR] [--quick]
 
-FILE: a .csv of molecules with the columns smiles, logP, qed and SAS. A tenth of its rows is the test part; two percent
-of the others choose nothing, and are scored after every epoch. Each model's run in DIR is resumed if it is there. All
-figures are of held-out molecules and without any weight: nats of the whole test part, strings of 1,000 of its molecules
-and 1,000 from the prior, and from a Gaussian that is fitted to the codes.
+FILE is a .csv of molecules with the columns smiles, logP, qed and SAS. A tenth of its rows is the test part; two
+percent of the others are scored after every epoch, and decide nothing. A run of a model that exists in DIR is resumed.
+All figures are for held-out molecules, with the KL at its full weight: nats of the whole test part, reconstructions of
+1,000 of its molecules, and 1,000 strings from the prior and from a Gaussian fitted to the codes.
 """
 
 from __future__ import annotations
@@ -38,10 +38,15 @@ IBUPROFEN, PARACETAMOL = "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "CC(=O)Nc1ccc(O)cc1"
 
 def main(arguments: list[str]) -> None:
     parser = options_of("molecules", __doc__, "molecules.json")
-    parser.add_argument("data", help="a .csv of molecules with logP, qed and SAS, such as ZINC's 250,000")
-    parser.add_argument("--runs", type=Path, default=Path("runs/molecules"), help="folder of the runs (runs/molecules)")
-    parser.add_argument("--figures", type=Path, help="folder for pictures of the first model (none)")
-    parser.add_argument("--quick", action="store_true", help="a small model for one epoch: to see that it works")
+    parser.add_argument("data", help=".csv file of molecules with logP, qed and SAS, such as ZINC's 250,000")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs/molecules"),
+        help="folder of the run directories (default: runs/molecules)",
+    )
+    parser.add_argument("--figures", type=Path, help="folder for pictures of the first model (default: none)")
+    parser.add_argument("--quick", action="store_true", help="train a small model for one epoch, to see that it works")
     options = parser.parse_args(arguments)
 
     train, validation, test = sv.data.load(options.data, validation=0.02)
@@ -78,7 +83,7 @@ def trained(
     latent_size: int,
     hidden: int,
 ) -> sv.MoleculeVAE:
-    """A model of these molecules and their properties; the learning rate falls to a fiftieth, in a straight line."""
+    """Trains a model of these molecules and their properties; the learning rate falls linearly to a fiftieth."""
     units = [
         [float(f"{value:.6g}") for value in values]
         for values in zip(*map(unit, train.properties.values()), strict=True)
@@ -110,7 +115,7 @@ def trained(
 
 
 def unit(values: numpy.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation."""
+    """Returns the mean and the standard deviation."""
     return values.mean(), values.std()
 
 
@@ -150,7 +155,7 @@ def scores(model: sv.MoleculeVAE, train: Any, test: Any, n: int) -> dict[str, An
 
 
 def fitted_draws(q: Any, n: int) -> numpy.ndarray:
-    """n draws of the Gaussian that has the mean and the covariance of z ~ q(z | x), x one of the molecules.   (n, K)
+    """Returns n draws of the Gaussian with the mean and the covariance of z ~ q(z | x) for random molecules x.   (n, K)
 
     Cov(z) = Cov(E[z | x]) + E[Cov(z | x)]
     """
@@ -161,7 +166,7 @@ def fitted_draws(q: Any, n: int) -> numpy.ndarray:
 
 
 def shares(strings: list[str], train: Any) -> dict[str, Any]:
-    """The scores of strings by name."""
+    """Returns the scores of strings by name."""
     return {
         key: value if value is None or key == "n" else round(value, 4)
         for key, value in vars(score_strings(strings, train.molecules)).items()

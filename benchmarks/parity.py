@@ -1,7 +1,7 @@
-"""A device against the CPU: 20 training steps from the same initial values, batches and noise, of every kind of model.
+"""A device compared with the CPU: 20 training steps of every kind of model, with the same values, batches and noise.
 
-In float64 the parameters and the objective must agree closely. In float32 the objective must: a gradient of rounding
-errors alone moves a parameter by as much as any other under Adam, which divides it by its own size.
+In float64, the parameters and the objective must agree closely; in float32, only the objective must. Adam divides a
+gradient by its own size, so a gradient that consists of rounding errors moves a parameter as much as any other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
 
 class NoiseOfTheCPU:
-    """The numbers of sv.Noise(seed, step) on the CPU, handed out on a device."""
+    """NoiseOfTheCPU gives the numbers of sv.Noise(seed, step) on the CPU as arrays on a device."""
 
     def __init__(self, noise: sv.Noise, device: str) -> None:
         self.noise, self.device, self.training = noise, device, noise.training
@@ -50,9 +50,9 @@ class NoiseOfTheCPU:
 def train(
     make: Callable[[int], Example], device: str, dtype: str, steps: int, batch_size: int
 ) -> tuple[list[float], list[numpy.ndarray]]:
-    """The objective at every step of the two epochs in which they are taken, and the final parameters.
+    """Returns the objective at every step of two epochs, and the final parameters.
 
-    The steps are those of `fit`; it would draw its noise on the device.
+    The steps are those of `fit`, but `fit` would draw its noise on the device.
     """
     model, x, options = make(steps // 2 * batch_size)
     model.to(device, dtype)
@@ -75,9 +75,9 @@ def train(
 def difference(
     make: Callable[[int], Example], device: str, dtype: str, steps: int = 20, batch_size: int = 64
 ) -> dict[str, Any]:
-    """The largest differences from the CPU, of the parameters and, as a fraction, of the objective.
+    """Returns the largest differences from the CPU: of the parameters, and of the objective as a fraction.
 
-    Raises ArithmeticError where one exceeds its tolerance, or is not finite.
+    Raises ArithmeticError if one exceeds its tolerance, or is not finite.
     """
     (expected, cpu), (received, there) = (train(make, where, dtype, steps, batch_size) for where in ("cpu", device))
     parameters = float(numpy.max([abs(a - b).max() for a, b in zip(cpu, there, strict=True)]))
@@ -90,7 +90,7 @@ def difference(
 
 
 def main(arguments: list[str]) -> None:
-    """Print the largest differences of every kind of model in float64 and in float32; exit status 1 if one fails."""
+    """Prints the largest differences of every kind of model in float64 and float32. Exit status 1 if one fails."""
     chosen = settings("parity", __doc__, arguments)
     rows, sizes = Rows(chosen.out), {"steps": 4, "batch_size": 10} if chosen.quick else {}
     for dtype in TOLERANCE:

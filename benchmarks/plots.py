@@ -1,6 +1,6 @@
-"""Pictures of what `python -m benchmarks step --out FILE` measured: how cost grows, and where a training gets when.
+"""Pictures of the results of `python -m benchmarks step --out FILE`: cost by size, and loss by seconds of training.
 
-FILE gives, as far as it has these cases, batch.png and width.png (milliseconds of a step by the size of the minibatch,
+If FILE has these cases, the pictures are batch.png and width.png (milliseconds of a step by the size of the minibatch,
 and by the width of the hidden layer: cases batch and width), nats.png (the loss of training against seconds: case nats)
 and threads.png (milliseconds of each case with each number of threads).
 """
@@ -38,9 +38,9 @@ MILLISECONDS = "milliseconds per step"
 
 
 def main(arguments: list[str]) -> None:
-    """Draw the pictures that the results allow, and print their files."""
+    """Draws the pictures that the results allow, and prints their files."""
     options = parser("plots", __doc__, "plots", "folder of the pictures")
-    options.add_argument("results", type=Path, metavar="FILE", help="what `step --out FILE` left")
+    options.add_argument("results", type=Path, metavar="FILE", help="results file of `python -m benchmarks step`")
     settings = options.parse_args(arguments)
     results = read(settings.results)
     figures = {name: draw(results) for name, draw in PICTURES.items()}
@@ -75,7 +75,7 @@ def growth(results: list[Result], group: str, label: str, title: str) -> Figure 
 
 
 def nats(results: list[Result]) -> Figure | None:
-    """The mean loss of each turn against the seconds of all turns so far."""
+    """Draws the mean loss of each turn against the seconds of all turns so far."""
 
     def draw(axes: Axes, rows: list[Result]) -> None:
         for name in peers(rows):
@@ -131,7 +131,7 @@ PICTURES: dict[str, Callable[[list[Result]], Figure | None]] = {
 
 
 def by_threads(results: list[Result], draw: Callable[[Axes, list[Result]], None], title: str) -> Figure | None:
-    """A panel for each number of threads, below a title; None of no results."""
+    """Returns a figure with a panel for each number of threads, below a title, or None without results."""
     counts = sorted({row["threads"] for row in results})
     if not counts:
         return None
@@ -149,10 +149,10 @@ def by_threads(results: list[Result], draw: Callable[[Axes, list[Result]], None]
 
 
 def peers(rows: list[Result]) -> list[str]:
-    """The peers of the results that have a colour, in its order."""
+    """Returns the peers of the results that have a colour, in the order of the colours."""
     return [name for name in LOOKS if any(name in row["peers"] for row in rows)]
 
 
 def size(result: Result) -> int:
-    """The number behind the colon of a case."""
+    """Returns the number after the colon in the name of a case."""
     return int(result["case"].split(":")[1])

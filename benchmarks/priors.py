@@ -1,8 +1,8 @@
-"""A VAE of MNIST with Normal(0, I), with a learned mixture of Gaussians and with VampPrior: one budget, two bounds.
+"""A VAE of MNIST with the priors Normal(0, I), a learned mixture of Gaussians and VampPrior, under one budget.
 
 784-300-40 relu, pixels binarised once, 20,000 rows for 10 epochs of batches of 100, the learning rate of Adam 1e-3; 100
 components or pseudo-inputs. Every model is scored by the ELBO on all 10,000 test images and by log p(x) on the first
-500, with 1,000 importance samples. Each result is written as soon as it is there, and not measured again.
+500, with 1,000 importance samples. Each result is written to its file at once, and not measured again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ SCORED, IMPORTANCE_SAMPLES = 500, 1000
 
 
 def main(arguments: list[str]) -> None:
-    """Train and score with the priors that are asked for."""
+    """Trains and scores a model with each chosen prior."""
     options = parser("priors", __doc__, "priors.json")
-    options.add_argument("--data-dir", metavar="DIR", help="folder with MNIST's files ($SCRATCHVAE_DATA)")
-    options.add_argument("--rows", nargs="+", choices=PRIORS, default=list(PRIORS), help="priors (default: all)")
-    options.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="(default: 0)")
+    options.add_argument("--data-dir", metavar="DIR", help="folder with MNIST's files (default: $SCRATCHVAE_DATA)")
+    options.add_argument(
+        "--rows", nargs="+", choices=PRIORS, default=list(PRIORS), help="priors to measure (default: all)"
+    )
+    options.add_argument(
+        "--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="seeds of the trainings (default: 0)"
+    )
     options = options.parse_args(arguments)
     train, test = (part.images.reshape(-1, 784) for part in sv.data.load("mnist", options.data_dir))
     results = Results(options.out)
@@ -41,13 +45,13 @@ def main(arguments: list[str]) -> None:
 
 
 def job(prior: str, seed: int) -> Job:
-    """One training and its scores."""
+    """Returns the description of a job: one training and its scores."""
     described = {"row": prior, "seed": seed, "rows": ROWS, "epochs": EPOCHS, "components": COMPONENTS}
     return described | {"command": command(PROGRAM, ["--rows", prior, "--seeds", seed])}
 
 
 def measure(prior: str, seed: int, train: numpy.ndarray, test: numpy.ndarray) -> dict[str, Any]:
-    """Train and score."""
+    """Trains and scores a model."""
     settings = {"binarize": "static", "prior": prior, "n_components": COMPONENTS, "seed": seed}
     model = sv.VAE.mlp(train.shape[1], LATENT, HIDDEN, **settings)
     start = time.perf_counter()

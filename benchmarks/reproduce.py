@@ -1,4 +1,4 @@
-"""The published tables of MNIST, row by row, as resumable jobs.
+"""Published tables of MNIST results, reproduced row by row by resumable jobs.
 
 usage: python -m benchmarks reproduce [--rows NAME ...] [--labels N ...] [--draws N] [--epochs N] [--device DEVICE]
                                       [--data-dir DIR] [--runs DIR] [--out FILE] [--figure FILE] [--list]
@@ -45,13 +45,13 @@ BATCH_SIZE = 50
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table of test errors, in percent.
+    """A Row is a row of the table of test errors, in percent.
 
     method : settings of `scratchvae train`, or a function of the data, the number of labels, the draw and the options
-    alpha : of a number of labels; without it what `train` takes
-    settings : of M1+M2, a name in benchmarks/stacked.py
-    draws : of the labels, unless --draws says how many
-    published : by the number of labels, with half of the 95 % interval where there is one
+    alpha : a function from the number of labels to alpha; without it, `train` chooses alpha
+    settings : the name of the settings of M1+M2 in benchmarks/stacked.py
+    draws : the number of draws of the labels, unless --draws gives it
+    published : number of labels -> the published error, with half of the 95 % interval if there is one
     """
 
     title: str
@@ -65,7 +65,7 @@ class Row:
 
 
 def large_alpha(n_labels: int) -> float:
-    """10 N / N^s, a hundred times the usual, so that labels name the classes before z can say everything."""
+    """alpha = 10 N / N^s, a hundred times the usual one, so that y learns the classes before z can describe all of x"""
     return 10 * N / n_labels
 
 
@@ -76,7 +76,7 @@ M2 = (
 
 
 def _m1_m2(first: str, published: dict[int, str]) -> dict[str, Row]:
-    """The rows of M1+M2 on one M1: its classifier, and importance samples of the same model."""
+    """Returns the rows of M1+M2 on one M1: its classifier, and importance samples of the same model."""
     settings = stacked.CHOSEN[first]
     by_q = partial(m1_m2, settings=settings)
     by_p = partial(m1_m2, settings=settings, n_samples=stacked.IMPORTANCE_SAMPLES)
@@ -118,7 +118,7 @@ ROWS = {
 
 
 def error_job(name: str, n_labels: int, draw: int, epochs: int | None = None) -> Job:
-    """One draw of a row."""
+    """Returns the description of a job: one draw of a row."""
     row, job = ROWS[name], {"row": name, "labels": n_labels, "seed": draw}
     if row.settings:
         job["settings"] = row.settings
@@ -142,9 +142,9 @@ def error_job(name: str, n_labels: int, draw: int, epochs: int | None = None) ->
 
 
 def trained(job: Job, test: sv.data.Dataset, options: argparse.Namespace) -> dict[str, Any]:
-    """The figures of a command of `scratchvae train`, whose run is resumed if it is there.
+    """Returns the figures of a `scratchvae train` command, whose run is resumed if it exists.
 
-    Its run directory is named by a checksum of its settings, too, so that another recipe does not go on with this run.
+    The name of its run directory has a checksum of the settings, so that other settings never resume this run.
     """
     arguments, epochs = arguments_of(job["command"], "scratchvae train"), ["--epochs", str(job["epochs"])]
     recipe = zlib.crc32(" ".join(arguments[: -len(epochs)]).encode())
@@ -155,7 +155,7 @@ def trained(job: Job, test: sv.data.Dataset, options: argparse.Namespace) -> dic
 
 
 def _run(arguments: list[str], epochs: list[str], directory: Path, options: argparse.Namespace) -> Path:
-    """The run directory of a command of `scratchvae train`, started, resumed, or left as it is if it is finished."""
+    """Starts or resumes the run of a `scratchvae train` command unless it is finished, and returns its directory."""
     if any(directory.rglob("config.json")):
         if (directory / "metrics.jsonl").exists() and len(read_history(directory)["epoch"]) == int(epochs[1]):
             return directory
@@ -165,12 +165,12 @@ def _run(arguments: list[str], epochs: list[str], directory: Path, options: argp
     arguments += ["--data-dir", options.data_dir] if options.data_dir else []
     print(command("scratchvae", arguments), flush=True)
     if status := scratchvae(arguments):
-        raise SystemExit(status)  # which has said why, and how to go on
+        raise SystemExit(status)  # the command has printed the reason
     return directory
 
 
 def errors(options: argparse.Namespace) -> Iterator[str]:
-    """The table of test errors: mean and half of the 95 % interval over draws, below it what was published."""
+    """Returns the table of test errors, mean and half of the 95 % interval over draws, above the published errors."""
     columns = options.labels or [*LABELS, N]
     shown = [f"all {n:,}" if n == N else f"{n:,}" for n in columns]
     yield _line(["test error, percent", f"{shown[0]} labels", *shown[1:]])
@@ -183,7 +183,7 @@ def errors(options: argparse.Namespace) -> Iterator[str]:
 
 
 def results_by_labels(name: str, options: argparse.Namespace) -> dict[int, list[Job | None]]:
-    """Number of labels -> the results of a row's draws, None where there is none yet."""
+    """Returns a dict from the number of labels to the results of a row's draws, None for a draw without a result."""
     results, found = Results(options.out), {}
     for job in jobs(name, options):
         found.setdefault(job["labels"], []).append(results.of(job))
@@ -191,7 +191,7 @@ def results_by_labels(name: str, options: argparse.Namespace) -> dict[int, list[
 
 
 def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The part of that table for a figure: mean and half of the 95 % interval, if there is one, for few labels."""
+    """Returns the part of that table for a figure: mean and half of the 95 % interval, if any, for few labels."""
     for name in (name for name in options.rows if name in ROWS):
         for n, found in results_by_labels(name, options).items():
             values = [result["error"] for result in found if result is not None]
@@ -205,7 +205,7 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """A row of the table of likelihoods: jobs of another benchmark, and the name of the figure that is shown."""
+    """A Likelihood is a row of the table of likelihoods: jobs of another benchmark, and the name of a figure."""
 
     title: str
     benchmark: ModuleType
@@ -243,7 +243,7 @@ LIKELIHOODS = {
 
 
 def likelihoods(options: argparse.Namespace) -> Iterator[str]:
-    """The table of likelihoods: mean and half of the 95 % interval over seeds."""
+    """Returns the table of likelihoods: mean and half of the 95 % interval over seeds."""
     yield _line(["log p(x) of the test set, nats", "epochs", "here", "published"])
     yield "|---" * 4 + "|"
     for name in (name for name in options.rows if name in LIKELIHOODS):
@@ -256,7 +256,7 @@ def likelihoods(options: argparse.Namespace) -> Iterator[str]:
 
 
 def jobs(name: str, options: argparse.Namespace) -> list[Job]:
-    """The jobs of a row that are asked for."""
+    """Returns the chosen jobs of a row."""
     if name in LIKELIHOODS:
         return LIKELIHOODS[name].jobs
     draws = range(options.draws or ROWS[name].draws)
@@ -264,24 +264,34 @@ def jobs(name: str, options: argparse.Namespace) -> list[Job]:
 
 
 def results_of(name: str, options: argparse.Namespace) -> Results:
-    """The file that keeps a row's results; that of another benchmark lies beside --out."""
+    """Returns the file of a row's results; the file of another benchmark is in the folder of --out."""
     if name in LIKELIHOODS:
         return Results(Path(options.out).with_name(f"{LIKELIHOODS[name].benchmark.__name__.split('.')[-1]}.json"))
     return Results(options.out)
 
 
 def main(arguments: list[str]) -> None:
-    """Run the jobs that are asked for and have not been run, and print the tables."""
+    """Runs the chosen jobs that have no result, and prints the tables."""
     parser = options_of("reproduce", __doc__, "semi_supervised.json", "file of the results; others lie beside it")
     parser.add_argument("--rows", nargs="+", choices=[*ROWS, *LIKELIHOODS], default=[*ROWS, *LIKELIHOODS])
-    parser.add_argument("--labels", nargs="+", type=int, help=f"default: {' '.join(map(str, LABELS))}")
-    parser.add_argument("--draws", type=int, help=f"of the labelled images (default: the row's, {DRAWS} or 5)")
-    parser.add_argument("--epochs", type=int, help="of the commands of `scratchvae train` (default: the row's)")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "gpu"], help="of the same (default: cpu)")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--runs", default="runs/reproduce")
-    parser.add_argument("--figure", help="also draw the test errors into this file")
-    parser.add_argument("--list", action="store_true")
+    parser.add_argument(
+        "--labels", nargs="+", type=int, help=f"numbers of labels (default: {' '.join(map(str, LABELS))})"
+    )
+    parser.add_argument(
+        "--draws", type=int, help=f"number of draws of the labelled images (default: that of the row, {DRAWS} or 5)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, help="epochs of the `scratchvae train` commands (default: those of the row)"
+    )
+    parser.add_argument(
+        "--device", default="cpu", choices=["cpu", "gpu"], help="device of these commands (default: cpu)"
+    )
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
+    parser.add_argument("--runs", default="runs/reproduce", help="folder of the run directories (default: %(default)s)")
+    parser.add_argument("--figure", help="picture to write with the test errors (default: none)")
+    parser.add_argument(
+        "--list", action="store_true", help="run nothing; estimate the remaining time and print the tables"
+    )
     options = parser.parse_args(arguments)
     if options.list:
         for line in left(options):
@@ -296,7 +306,7 @@ def main(arguments: list[str]) -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Run the jobs that have not been run."""
+    """Runs the jobs that have no result."""
     data = sv.data.load("mnist", options.data_dir)
     data_dir = ["--data-dir", options.data_dir] if options.data_dir else []
     for name in options.rows:
@@ -317,7 +327,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def left(options: argparse.Namespace) -> Iterator[str]:
-    """For each row, the jobs that have not been run, and the time that their commands would take on this machine."""
+    """Returns, for each row, the jobs without a result, and the time that they would take on this machine."""
     for name in options.rows:
         results = results_of(name, options)
         waiting = [job for job in jobs(name, options) if results.of(job) is None]
@@ -328,7 +338,7 @@ def left(options: argparse.Namespace) -> Iterator[str]:
 
 
 def projected_seconds(job: Job) -> float:
-    """The time that the training of a job would take on this machine; 0 for short ones."""
+    """Returns the time that the training of a job would take on this machine, 0 for short jobs."""
     if job["row"] in iwae.ROWS:
         return seconds_of_iwae(job["row"]) * job["epochs"] * -(-N // iwae.BATCH_SIZE)
     if job["row"].removesuffix(", alpha 0") == "m2":
@@ -339,7 +349,7 @@ def projected_seconds(job: Job) -> float:
 
 @cache
 def seconds_of_m2(n_labelled: int) -> float:
-    """A step of M2, a batch of images besides the labelled ones, all of noise."""
+    """Measures a step of M2 on a labelled and an unlabelled batch of noise."""
     model = sv.SemiSupervisedVAE.mlp(latent_size=5)
     rng = numpy.random.default_rng(0)
     x = rng.random((n_labelled + BATCH_SIZE, *model.observed_shape), dtype=numpy.float32)
@@ -351,7 +361,7 @@ def seconds_of_m2(n_labelled: int) -> float:
 
 @cache
 def seconds_of_iwae(row: str) -> float:
-    """A step of a row of benchmarks/iwae.py, on images of noise."""
+    """Measures a step of a row of benchmarks/iwae.py on images of noise."""
     x = numpy.random.default_rng(0).random((iwae.BATCH_SIZE, 784), dtype=numpy.float32)
     _, name, k = iwae.ROWS[row]
     model = iwae.initial_model(x, 0)
@@ -360,7 +370,7 @@ def seconds_of_iwae(row: str) -> float:
 
 
 def _seconds(model: Any, objective: Callable[..., Any], n: int = 3) -> float:
-    """The mean time of n steps after the first."""
+    """Returns the mean time of n steps after the first."""
     optimizer, finished = sv.optim.Adam(model.parameters()), []
     for step in range(n + 1):
         value, _ = objective(sv.Noise(0, step))
@@ -371,7 +381,7 @@ def _seconds(model: Any, objective: Callable[..., Any], n: int = 3) -> float:
 
 
 def _over_seeds(results: list[Job | None], figure: str) -> str:
-    """The mean and half of its 95 % interval over the results so far; empty without results."""
+    """Returns the mean and half of its 95 % interval over the results so far, or "" without results."""
     values = [result[figure] for result in results if result is not None]
     if not values:
         return "not run" if results else ""
@@ -382,7 +392,7 @@ def _over_seeds(results: list[Job | None], figure: str) -> str:
 
 
 def _half_of_interval(values: list[float]) -> float:
-    """Half of the 95 % interval of the mean, by Student's t."""
+    """Returns half of the 95 % interval of the mean, by Student's t."""
     return float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark of a device finds: rows of figures, each of which may fail without ending the others."""
+"""The results of a benchmark on a device: rows of figures, each of which may fail without ending the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 def peer(name: str) -> ModuleType:
-    """A library to compare with. Raises NotHere where it is not installed."""
+    """Returns a library to compare with. Raises NotHere if it is not installed."""
     try:
         return import_module(name)
     except ImportError:
@@ -31,24 +31,26 @@ def peer(name: str) -> ModuleType:
 
 
 def settings(name: str, description: str | None, arguments: list[str]) -> Namespace:
-    """The options that every part takes: device, quick and out, a path or None."""
+    """Returns the options that every part takes: device, quick and out, a path or None."""
     parser = options_of(name, description, what="a file to which every row is appended as JSON")
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="gpu", help="where to compute (default: gpu)")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="gpu", help="device to compute on (default: gpu)")
+    parser.add_argument(
+        "--quick", action="store_true", help="use tiny sizes, to see that everything runs; the times then mean nothing"
+    )
     return parser.parse_args(arguments)
 
 
 class Rows:
-    """The rows of one part; each is printed, and appended to the file, as soon as it is there.
+    """Rows are the rows of one part; each is printed, and appended to the file, as soon as it is measured.
 
-    So what was measured stays known if the process does not live to its end.
+    The rows measured so far are thus kept if the process is killed.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path, self.all = path, list[Row]()
 
     def attempt(self, name: str, measure: Callable[[], dict[str, Any]]) -> None:
-        """Add the row of the figures that measure() returns, or of what it raises."""
+        """Adds a row with the figures that measure() returns, or with the exception that it raises."""
         say(f"{name} ...")
         try:
             row = {"name": name, "status": "measured", "figures": measure(), "reason": ""}
@@ -64,13 +66,13 @@ class Rows:
                 file.write(json.dumps(row) + "\n")
 
     def finish(self) -> None:
-        """End the process with exit status 1 if a row failed."""
+        """Ends the process with exit status 1 if a row failed."""
         if any(row["status"] == "failed" for row in self.all):
             sys.exit(1)
 
 
 def in_words(row: Row) -> str:
-    """The figures of a row in one line, or why it has none."""
+    """Returns the figures of a row in one line, or why it has none."""
     figures = ", ".join(f"{name} {_short(value)}" for name, value in row["figures"].items())
     return figures if row["status"] == "measured" else f"{row['status']}: {row['reason']}"
 
@@ -80,7 +82,7 @@ def _short(value: Any) -> str:
 
 
 def plain(text: str) -> str:
-    """A text in one line of at most 300 characters, without the folders and the name of this machine."""
+    """Returns a text as one line of at most 300 characters, without the folders and the name of this machine."""
     text = re.sub(r"(?<![\w.:/])(?:/[\w.+@-]+)+/", "", " ".join(text.split()))
     if host := platform.node():
         text = re.sub(rf"\b{re.escape(host)}\b", "host", text)

@@ -1,12 +1,12 @@
-"""What a KL floor does to SketchRNN: drawn sketches, with a floor of 10 nats, without one, and the decoder alone.
+"""The effect of a KL floor on SketchRNN: drawn sketches with a floor of 10 nats, without a floor, and a decoder alone.
 
 usage: python -m benchmarks sketches [--epochs N] [--runs DIR] [--out FILE] [--quick]
 
-Each model is trained with the settings of `scratchvae train --model sketch`; its run in DIR is resumed if it is there.
-A reader that knows nothing of strokes, the five nearest neighbours among 28 x 28 pictures of 4,000 training drawings,
-reads reconstructions of 500 test drawings, at three temperatures, and samples, at five. Of the former the table has the
-share that is read as the digit of the input, of the latter the share for which all five neighbours agree, beside the
-same figures for the test drawings themselves; and the share of samples that end by themselves within 250 points.
+Each model is trained with the settings of `scratchvae train --model sketch`; an existing run in DIR is resumed.
+A classifier that does not see strokes, the five nearest neighbours among 28 x 28 pictures of 4,000 training drawings,
+classifies reconstructions of 500 test drawings, at three temperatures, and samples, at five. The table has the share of
+reconstructions with the digit of the input, the share of samples for which all five neighbours agree, the same figures
+for the test drawings themselves, and the share of samples that end by themselves within 250 points.
 """
 
 from __future__ import annotations
@@ -32,9 +32,18 @@ READ_AT, SAMPLED_AT = (0.2, 0.5, 1.0), (0.2, 0.4, 0.6, 0.8, 1.0)
 
 def main(arguments: list[str]) -> None:
     parser = options_of("sketches", __doc__, "sketches.json")
-    parser.add_argument("--epochs", type=int, default=28, help="passes over the training drawings (28)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/sketches"), help="folder of the runs (runs/sketches)")
-    parser.add_argument("--quick", action="store_true", help="a few drawings and small models: to see that it works")
+    parser.add_argument(
+        "--epochs", type=int, default=28, help="number of passes over the training drawings (default: 28)"
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs/sketches"),
+        help="folder of the run directories (default: runs/sketches)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="use a few drawings and small models, to see that it works"
+    )
     options = parser.parse_args(arguments)
     n_train, n_test, n_known, n_scored = (200, 20, 100, 5) if options.quick else (None, 500, 4000, 200)
 
@@ -65,7 +74,7 @@ def main(arguments: list[str]) -> None:
 
 
 def trained(x: numpy.ndarray, latent_size: int, kl_floor: float, epochs: int, run: Path, **sizes: int) -> sv.SketchRNN:
-    """A model of these sketches, with the settings of the kind."""
+    """Trains a model of these sketches with the settings of the kind."""
     settings = KINDS["sketch"].complete({option.name: option.default for option in KINDS["sketch"].options})
     model = sv.SketchRNN.lstm(latent_size, **sizes, scale=sv.data.describe_sketches(x)["scale"])
     sv.fit(
@@ -85,7 +94,7 @@ def trained(x: numpy.ndarray, latent_size: int, kl_floor: float, epochs: int, ru
 
 
 def pictures(x: numpy.ndarray) -> numpy.ndarray:
-    """Ink of each sketch, drawn with a soft pen three pixels wide in the middle of an image.   (N, T, 5) -> (N, 784)"""
+    """Draws each sketch with a soft pen three pixels wide in the middle of an image.   (N, T, 5) -> (N, 784)"""
     pen = numpy.full((1, 1), 3.0)
     images = []
     for lines in sv.data.to_lines(x):
@@ -96,7 +105,7 @@ def pictures(x: numpy.ndarray) -> numpy.ndarray:
 
 
 def reading(images: numpy.ndarray, known: numpy.ndarray, classes: numpy.ndarray) -> tuple[Any, Any]:
-    """The most frequent class among the nearest neighbours of each image, and whether all of them have it."""
+    """Returns the most frequent class among the nearest neighbours of each image, and whether all of them have it."""
     distances = (known**2).sum(axis=1) - 2 * images @ known.T
     nearest = classes[numpy.argpartition(distances, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]]
     votes = (nearest[:, :, None] == numpy.arange(10)).sum(axis=1)
@@ -104,5 +113,5 @@ def reading(images: numpy.ndarray, known: numpy.ndarray, classes: numpy.ndarray)
 
 
 def percent(truths: numpy.ndarray) -> float:
-    """The share of those that are true, in percent."""
+    """Returns the percentage of true values."""
     return round(100 * float(truths.mean()), 1)

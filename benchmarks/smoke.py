@@ -1,4 +1,4 @@
-"""Every kind of model trained for a few steps on a device, scored, sampled, saved and resumed: does it run at all?"""
+"""A smoke test: every kind of model is trained for a few steps on a device, scored, sampled, saved and resumed."""
 
 from __future__ import annotations
 
@@ -22,51 +22,51 @@ Example = tuple[Any, Any, dict[str, Any]]
 
 
 def _digits(n: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """n images, and the labels of half of them; -1 for the others."""
+    """Returns n images and the labels of half of them, -1 for the others."""
     drawn = sv.data.draw_digits(n)
     return drawn.images, numpy.where(numpy.arange(n) < n // 2, drawn.labels, -1)
 
 
 def multilayer(n: int) -> Example:
-    """The VAE 784-400-20 with pixels drawn anew at every step."""
+    """Returns the VAE 784-400-20 with pixels drawn anew at every step."""
     return sv.VAE.mlp(binarize="dynamic"), _digits(n)[0], {}
 
 
 def gaussian(n: int) -> Example:
-    """The same network with a Gaussian likelihood whose deviation the decoder gives, and a clipped gradient."""
+    """Returns the same network with a Gaussian likelihood whose deviation the decoder gives, and a clipped gradient."""
     return sv.VAE.mlp(likelihood="gaussian", std="decoder"), _digits(n)[0], {"clip_norm": 5.0, "kl_floor": 1.0}
 
 
 def convolutional(n: int) -> Example:
-    """The convolutional VAE of 28 x 28 images."""
+    """Returns the convolutional VAE of 28 x 28 images."""
     return sv.VAE.convolutional(), _digits(n)[0], {}
 
 
 def importance_weighted(n: int) -> Example:
-    """The multilayer VAE by the importance-weighted bound of five draws."""
+    """Returns the multilayer VAE with the importance-weighted bound of five draws."""
     return sv.VAE.mlp(), _digits(n)[0], {"objective": "iwae", "n_samples": 5}
 
 
 def m2(n: int) -> Example:
-    """M2 with the labels of half of the images."""
+    """Returns M2 with the labels of half of the images."""
     images, labels = _digits(n)
     return sv.SemiSupervisedVAE.mlp(binarize="dynamic"), images, {"labels": labels}
 
 
 def convolutional_m2(n: int) -> Example:
-    """M2 of convolutional networks."""
+    """Returns M2 with convolutional networks."""
     images, labels = _digits(n)
     return sv.SemiSupervisedVAE.convolutional(channels=(8, 16)), images, {"labels": labels}
 
 
 def m1_m2(n: int) -> Example:
-    """M2 on ten latent units of a VAE that has not been trained."""
+    """Returns M2 on ten latent units of an untrained VAE."""
     images, labels = _digits(n)
     return sv.StackedVAE.mlp(sv.VAE.mlp(), range(10)), images, {"labels": labels}
 
 
 def sketch(n: int) -> Example:
-    """SketchRNN with layer normalisation, dropout, and sketches that vary."""
+    """Returns SketchRNN with layer normalisation, dropout and augmented sketches."""
     x = sv.data.draw_sketches(n).sketches
     options = {"layer_norm": True, "keep": 0.9, "random_scale": 0.15, "drop_points": 0.1}
     model = sv.SketchRNN.lstm(scale=sv.data.describe_sketches(x)["scale"], **options)
@@ -74,7 +74,7 @@ def sketch(n: int) -> Example:
 
 
 def molecules(n: int, encoder: str = "convolutional") -> Example:
-    """MoleculeVAE with the number of oxygen atoms as a property, not known of every tenth string."""
+    """Returns MoleculeVAE with the number of oxygen atoms as a property, unknown for every tenth string."""
     strings = sv.data.draw_molecules(n)
     oxygens = numpy.array([string.upper().count("O") for string in strings], dtype=float)
     oxygens[::10] = numpy.nan
@@ -83,7 +83,7 @@ def molecules(n: int, encoder: str = "convolutional") -> Example:
 
 
 def table(n: int) -> Example:
-    """TableVAE of a number, a count and two categories, a fifth of the entries missing."""
+    """Returns TableVAE of a number, a count and two categories, with a fifth of the entries missing."""
     rng = numpy.random.default_rng(0)
     x = numpy.stack([rng.standard_normal(n), rng.poisson(3, n), rng.integers(0, 2, n), rng.integers(0, 3, n)], axis=1)
     x[rng.random(x.shape) < 0.2] = numpy.nan
@@ -108,7 +108,7 @@ EXAMPLES: dict[str, Callable[[int], Example]] = {
 
 
 def trained(make: Callable[[int], Example], device: str, n: int, batch_size: int) -> dict[str, Any]:
-    """Figures of `fit`, of `evaluate` and of a sample. Raises ArithmeticError for one that is not finite."""
+    """Returns figures of `fit`, `evaluate` and a sample. Raises ArithmeticError for a figure that is not finite."""
     model, x, options = make(n)
     started = time.perf_counter()
     history = sv.fit(model, x, 2, batch_size, device=device, progress=False, **options)
@@ -121,7 +121,7 @@ def trained(make: Callable[[int], Example], device: str, n: int, batch_size: int
 
 
 def resumed(device: str, n: int, batch_size: int) -> dict[str, Any]:
-    """How far a run of two epochs that went on after the first differs from one at once; and a checkpoint's home."""
+    """Returns the difference of a run resumed after its first epoch from a whole run, and a checkpoint's device."""
     x, parameters = _digits(n)[0], []
     with tempfile.TemporaryDirectory() as folder:
         for name, stages in (("at once", [2]), ("resumed", [1, 2])):
@@ -138,12 +138,12 @@ def resumed(device: str, n: int, batch_size: int) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Print a row for every example, and for a resumed run."""
+    """Prints a row for every example, and for a resumed run."""
     chosen = settings("smoke", __doc__, arguments)
     rows, (n, batch_size) = Rows(chosen.out), (40, 20) if chosen.quick else (512, 128)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sv.PosteriorCollapseWarning)  # a few steps teach no model
-        warnings.simplefilter("default", CaptureWarning)  # some models cannot be captured, and say so
+        warnings.simplefilter("default", CaptureWarning)  # some models cannot be captured
         for name, make in EXAMPLES.items():
             rows.attempt(name, partial(trained, make, chosen.device, n, batch_size))
         rows.attempt("resumed run", partial(resumed, chosen.device, n, batch_size))

@@ -1,10 +1,10 @@
-"""M1+M2 on MNIST: M2 on features of M1, compared on training images that are held out, and tested once it is chosen.
+"""M1+M2 on MNIST: settings of M2 on features of M1, compared on held-out training images.
 
 usage: python -m benchmarks stacked [--settings NAME ...] [--labels N ...] [--seeds SEED ...] [--data-dir DIR]
                                     [--runs DIR] [--out FILE]
 
-As `python -m benchmarks features`, which trains M1: 50,000 images of MNIST are trained on, 10,000 held out, and a job
-that is interrupted goes on from its run directory. The test errors of the settings that are chosen here are rows of
+As in `python -m benchmarks features`, which trains M1, the models are trained on 50,000 images of MNIST, 10,000 are
+held out, and an interrupted job resumes from its run directory. The test errors of the best settings are rows of
 `python -m benchmarks reproduce`.
 """
 
@@ -58,13 +58,17 @@ CHOSEN = {"perceptron": "perceptron, dynamic, warm-up", "convolutional": "convol
 
 
 def main(arguments: list[str]) -> None:
-    """Train and score the settings that are asked for."""
+    """Trains and scores the chosen settings."""
     parser = options_of("stacked", __doc__, "stacked.json")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="NAME")
-    parser.add_argument("--labels", nargs="+", type=int, default=[100, 3000])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[10], help="of the labels (default: 10)")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--runs", type=Path, default=Path("runs/features"))
+    parser.add_argument(
+        "--labels", nargs="+", type=int, default=[100, 3000], help="numbers of labels (default: 100 3000)"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[10], help="seeds of the labels (default: 10)")
+    parser.add_argument("--data-dir", help="folder with the files of the data set (default: $SCRATCHVAE_DATA)")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/features"), help="folder of the run directories (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     train, _ = sv.data.load("mnist", options.data_dir)
     results = Results(options.out)
@@ -77,7 +81,7 @@ def main(arguments: list[str]) -> None:
 
 
 def table(results: list[Job]) -> list[str]:
-    """Held-out errors in percent of every setting, the mean over its seeds, as lines of Markdown."""
+    """Returns the held-out errors in percent of every setting, the mean over its seeds, as lines of Markdown."""
     lines = ["| settings | epochs | 100 labels | 3,000 |", "|---" * 4 + "|"]
     for name in dict.fromkeys(result["settings"] for result in results):
         of_name = [result for result in results if result["settings"] == name]
@@ -88,14 +92,14 @@ def table(results: list[Job]) -> list[str]:
 
 
 def job(settings: str, n_labels: int, seed: int) -> Job:
-    """One choice of the labels."""
+    """Returns the description of a job: one choice of the labels."""
     described = {"settings": settings, "labels": n_labels, "seed": seed, "epochs": SETTINGS[settings]["epochs"]}
     arguments = ["--settings", settings, "--labels", n_labels, "--seeds", seed]
     return described | {"command": command(PROGRAM, arguments)}
 
 
 def held_out_error(name: str, n_labels: int, seed: int, train: sv.data.Dataset, runs: Path) -> dict[str, Any]:
-    """The error in percent of q(y | x) on the training images that are held out."""
+    """Returns the error in percent of q(y | x) on the held-out training images."""
     started = time.process_time()
     model = fitted(name, n_labels, seed, train, runs)
     seconds, error = time.process_time() - started, sv.classification_error(model, train.images[N:], train.labels[N:])
@@ -103,9 +107,9 @@ def held_out_error(name: str, n_labels: int, seed: int, train: sv.data.Dataset, 
 
 
 def fitted(name: str, n_labels: int, seed: int, train: sv.data.Dataset, runs: Path) -> sv.StackedVAE:
-    """M2 on M1, of n labels among the first N training images; kept in its run directory, and resumed from there.
+    """Trains M2 on M1 with n labels among the first N training images, in a run directory from which it can resume.
 
-    As M2 sees an image through q(z1 | x) alone, its means and deviations are computed once, and each step draws z1.
+    M2 sees an image only through q(z1 | x), so its means and deviations are computed once, and each step draws z1.
     """
     settings, images = SETTINGS[name], train.images[:N]
     directory = runs / f"{name}-{n_labels}-{seed}".replace(",", "").replace(" ", "-")
@@ -136,13 +140,13 @@ def fitted(name: str, n_labels: int, seed: int, train: sv.data.Dataset, runs: Pa
 
 
 def posteriors(first: sv.VAE, images: numpy.ndarray, units: Any) -> numpy.ndarray:
-    """The means of q(z1 | x) of these units and, behind them, the logs of its deviations.   (N, ...) -> (N, 2 units)"""
+    """Returns the means of q(z1 | x) for these units, then the logs of its deviations.   (N, ...) -> (N, 2 units)"""
     parts = [first.encode(images[i : i + 1000]) for i in range(0, len(images), 1000)]
     return numpy.concatenate([numpy.concatenate([q.mean[:, units], q.log_std[:, units]], axis=1) for q in parts])
 
 
 def reader_of_posteriors(n_units: int) -> sv.VAE:
-    """A VAE whose encoder reads q(z1 | x) off rows of `posteriors`, and whose p(x | z1) does not depend on z1."""
+    """Returns a VAE whose encoder takes q(z1 | x) from rows of `posteriors`, and whose p(x | z1) ignores z1."""
     encoder = sv.models.GaussianEncoder(Same())
     return sv.VAE(encoder, sv.models.GaussianDecoder(Nothing(), "learned"), n_units, (2 * n_units,))
 

@@ -1,8 +1,8 @@
-"""Whole steps of scratchvae beside those of other libraries, each in a process of its own, in turns.
+"""Whole steps of scratchvae and of other libraries, in turns, each in a process of its own.
 
-A step takes a minibatch, draws noise, computes the loss and all gradients, and updates by Adam; other cases are said in
-benchmarks/cases, a file for each. The losses of the first steps, from the same parameters and with the same noise, must
-agree, else a library is not timed. Then it has a turn in every round.
+A step takes a minibatch, draws noise, computes the loss and all gradients, and updates by Adam; the files of
+benchmarks/cases describe other cases. The losses of the first steps, from the same parameters and with the same noise,
+must agree, else a library is not timed. Then it has a turn in every round.
 
 The table: milliseconds of a step (median over rounds, 10th to 90th percentile); the time divided by the reference's,
 in the same round; CPU milliseconds, of all threads; the most memory of the process; minor page faults of a step;
@@ -25,32 +25,39 @@ DEFAULT = "mlp,mlp-large,importance-weighted,convolutional,semi-supervised"
 
 
 def main(arguments: list[str]) -> None:
-    """Measure, print a table for each case, and keep the figures; exit status 1 if a peer failed."""
+    """Measures, prints a table for each case, and stores the figures. The exit status is 1 if a peer failed."""
     known = cases()
     every = list(dict.fromkeys(name for case in known.values() for name in case.content.PEERS))
     options = parser("step", f"{__doc__}\ncases: {', '.join(known)}\npeers: {', '.join(every)}")
     options.add_argument(
-        "--cases", type=names, default=names(DEFAULT), help=f"default: {DEFAULT}; GROUP: all GROUP:NAME"
+        "--cases",
+        type=names,
+        default=names(DEFAULT),
+        help=f"cases to measure; GROUP stands for all GROUP:NAME (default: {DEFAULT})",
     )
-    options.add_argument("--peers", type=names, help="default: all that a case has")
+    options.add_argument("--peers", type=names, help="libraries to measure (default: all that a case has)")
     options.add_argument(
-        "--threads", type=whole_numbers, default=[1], metavar="N,...", help="of each process (default: 1)"
+        "--threads", type=whole_numbers, default=[1], metavar="N,...", help="threads of each process (default: 1)"
     )
-    options.add_argument("--rounds", type=int, default=10, metavar="N", help="turns of each peer (default: 10)")
-    options.add_argument("--starts", type=int, default=STARTS, metavar="N", help=f"timed starts of a peer ({STARTS})")
     options.add_argument(
-        "--data", metavar="FILE", help="molecules, a .csv of SMILES and properties (default: drawn ones)"
+        "--rounds", type=int, default=10, metavar="N", help="number of turns of each peer (default: 10)"
+    )
+    options.add_argument(
+        "--starts", type=int, default=STARTS, metavar="N", help=f"number of timed starts of a peer (default: {STARTS})"
+    )
+    options.add_argument(
+        "--data", metavar="FILE", help="molecules, a .csv file of SMILES and properties (default: drawn molecules)"
     )
     settings = options.parse_args(arguments)
     if min(settings.rounds, settings.starts) < 1:
         options.error("--rounds and --starts are at least 1")
     cores = machine()["cores"]
     if max(settings.threads) > cores:
-        raise InputError("step --threads", f"at most {cores}, the cores that there are", str(max(settings.threads)))
+        raise InputError("step --threads", f"at most {cores}, the number of cores", str(max(settings.threads)))
     wanted = chosen("step --cases", settings.cases, list(known))
     peers = None if settings.peers is None else chosen("step --peers", settings.peers, every)
     if settings.out is not None:
-        read(settings.out)  # what cannot be read is not written over, and nothing is measured in vain
+        read(settings.out)  # an unreadable file is refused before anything is measured
     failed = False
     for name in wanted:
         for threads in settings.threads:
@@ -66,7 +73,7 @@ def main(arguments: list[str]) -> None:
 
 
 def table(result: Result) -> str:
-    """The figures of a case, and what was left out."""
+    """Returns the figures of a case, and the peers that were left out."""
     others = result["cores in use by others"]
     threads = f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
     lines = [
@@ -89,12 +96,12 @@ def table(result: Result) -> str:
 
 
 def number(value: float | None, form: str) -> str:
-    """A number, or nothing."""
+    """Returns a number as text, or "" for None."""
     return "" if value is None else format(value, form)
 
 
 def read(path: Path) -> list[Result]:
-    """The results in a file; none without it. Raises DataError for another file."""
+    """Returns the results in a file, or none if there is no file. Raises DataError for a file of another form."""
     if not path.exists():
         return []
     try:
@@ -106,7 +113,7 @@ def read(path: Path) -> list[Result]:
 
 
 def keep(result: Result, path: Path) -> None:
-    """Write a result into the file, in the place of an older one of the same case and number of threads."""
+    """Writes a result into the file; it replaces an older one of the same case and number of threads."""
     same = ("case", "threads")
     others = [other for other in read(path) if any(other[key] != result[key] for key in same)]
     lines = ",\n".join(json.dumps(each) for each in [*others, result])

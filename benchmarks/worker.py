@@ -1,4 +1,4 @@
-"""One library at one case, in a process of its own, which benchmarks/harness.py starts and asks.
+"""One library at one case, in a process of its own that benchmarks/harness.py starts and asks.
 
 usage: python -m benchmarks.worker MODULE CASE PEER PROBLEM
 
@@ -19,14 +19,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-UNTIMED, TIMED, SECONDS = 2, 3, 0.25  # steps before a turn; the least number of steps of a turn, and its least seconds
-PAUSE = 0.3  # seconds before a turn: the threads of the process before wait for work that long
+UNTIMED, TIMED, SECONDS = 2, 3, 0.25  # the steps before a turn, and the fewest steps and seconds of a turn
+PAUSE = 0.3  # the seconds before a turn, for which threads of the last process may still wait for work
 
 
 def main(module: str, case: str, peer: str, path: str) -> None:
-    """Make the step of a peer, and answer until the standard input ends."""
+    """Makes the step of a peer, and answers until the standard input ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # the output of a library is no answer
 
     def answer(**facts: Any) -> None:
         answers.write(json.dumps(facts) + "\n")
@@ -87,7 +87,7 @@ def noise(library: str, shape: tuple[int, ...] | None) -> tuple[Callable[[int], 
 
 
 def turn(step: Callable[[], float], n_batches: int) -> dict[str, Any]:
-    """Figures by step, means over a turn of whole passes over the minibatches, and the process's peak memory."""
+    """Returns figures per step, means over whole passes over the minibatches, and the process's peak memory."""
     time.sleep(PAUSE)
     for _ in range(UNTIMED if n_batches == 1 else 0):
         step()
@@ -109,7 +109,7 @@ def turn(step: Callable[[], float], n_batches: int) -> dict[str, Any]:
 
 
 def page_faults() -> int | None:
-    """Minor page faults of this process; None where the system does not count them."""
+    """Returns the minor page faults of this process, or None if the system does not count them."""
     try:
         import resource
     except ImportError:
@@ -118,7 +118,7 @@ def page_faults() -> int | None:
 
 
 def peak_bytes() -> int | None:
-    """The most memory that was resident. On Linux without that of the process that started this one."""
+    """Returns the peak of the resident memory, on Linux without that of the process that started this one."""
     try:
         status = Path("/proc/self/status").read_text()
         return 1024 * int(status.split("VmHWM:")[1].split()[0])
@@ -127,7 +127,7 @@ def peak_bytes() -> int | None:
 
 
 def use_as_many_cores_as_threads(n: int) -> None:
-    """Bind the process to n cores, as a library that takes no number of threads would use all."""
+    """Binds the process to n cores, since a library without a setting for threads would use all cores."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-n:])
 

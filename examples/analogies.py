@@ -1,21 +1,21 @@
 """Does z hold the style and y the class?
 
-Trains M2 on digits whose style is known, infers z from each of 200 test digits, and generates it as every class. A
-judge, a network trained on other digits and their style, then reads class and style off the generated digits: the class
-should be the one that was asked for, the style that of the source. And a linear classifier looks for the class in z
-alone, of M2 and of a VAE of the same size. Three and a half minutes on one core; --quick: seconds.
+This example trains M2 on digits whose style is known, infers z from each of 200 test digits, and generates it as every
+class. A judge, a network trained on other digits and their style, then estimates the class and style of the generated
+digits: the class should be the requested one, and the style should be that of the source. A linear classifier also
+looks for the class in z alone, for M2 and for a VAE of the same size. It takes three and a half minutes on one core;
+with --quick, seconds.
 
 The style is slant, lean and thickness. Digits are drawn slanted and then rotated, and both tilt them: an upright stroke
 leans by arctan(slant) + rotation, which is easier to see than the two apart.
 
-A z moves from one class to another only if it is usual in both. The KL pulls the z of every class towards the same
-prior; in training it has a weight of 2, for more of that.
+A z has the same meaning in two classes only if it is common in both. The KL pulls the z of every class towards the same
+prior; its weight of 2 in training strengthens this.
 
-Leaves analogies.png (a source in front of its ten classes), style_transfer.png (style of the source against that of the
-generated digits), analogies.json, and the model as analogies.npz.
+It writes analogies.png (a source in front of its ten classes), style_transfer.png (style of the source against the
+style of the generated digits), analogies.json, and the model as analogies.npz.
 
-Source: deck, "Class-conditional simulation", "Style transfer, or visual analogies", and of the "Check-in" the question
-what z will look like.
+Source: deck, "Class-conditional simulation", "Style transfer, or visual analogies", and "Check-in", its question on z.
 
 Pictures
 --------
@@ -47,13 +47,13 @@ BATCH_SIZE = 100
 
 
 def style_of(data: sv.data.Dataset) -> numpy.ndarray:
-    """The style that images were drawn with, in the order of STYLE, (N, 3)."""
+    """Returns the style factors of drawn images, in the order of STYLE, (N, 3)."""
     slant, rotation, thickness = (data.factors[name] for name in ("slant", "rotation", "thickness"))
     return numpy.stack([slant, numpy.arctan(slant) + rotation, thickness], axis=1)
 
 
 def learning_rate(start: float, n: int, epochs: int) -> sv.optim.LinearSchedule:
-    """From start to nothing at the end of the training."""
+    """Returns a learning rate that falls from start to 0 at the end of the training."""
     return sv.optim.LinearSchedule(start, 0.0, epochs * math.ceil(n / BATCH_SIZE))
 
 
@@ -87,8 +87,9 @@ def squared_correlation(a: numpy.ndarray, b: numpy.ndarray) -> float:
 
 
 def r_squared(source: numpy.ndarray, generated: numpy.ndarray, labels: numpy.ndarray) -> dict[str, float]:
-    """Squared correlations of the sources' style (N, 3) with that of the digits generated as another class (N, C, 3),
-    the mean over the classes generated: whatever the judge sees in all digits of a class alike does not count.
+    """Returns squared correlations of the sources' style (N, 3) with that of their digits as other classes (N, C, 3).
+
+    The correlation is taken within each generated class, so that a bias of the judge for a class does not count.
     """
     others = [(labels != k, k) for k in range(generated.shape[1])]
     return {
@@ -98,7 +99,7 @@ def r_squared(source: numpy.ndarray, generated: numpy.ndarray, labels: numpy.nda
 
 
 def class_by_z(model: sv.VAE, train: sv.data.Dataset, test: sv.data.Dataset) -> float:
-    """The share of test images whose class a linear classifier finds in the mean of q(z | x), or q(z | x, y) at y."""
+    """Returns the share of test images whose class a linear classifier finds in the mean of q(z | x) or q(z | x, y)."""
     known = hasattr(model, "n_classes")
     codes = [model.encode(part.images, *([part.labels] if known else [])).mean for part in (train, test)]
     linear = sv.nn.Linear(model.latent_size, 10, sv.Noise(0))
@@ -114,11 +115,13 @@ def class_by_z(model: sv.VAE, train: sv.data.Dataset, test: sv.data.Dataset) -> 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Does z hold the style and y the class?")
     parser.add_argument("--quick", action="store_true", help="4,000 images and few epochs, to see that it works")
-    parser.add_argument("--labels", type=int, default=None, help="training images that keep their label (all)")
-    parser.add_argument("--latent", type=int, default=8, help="latent dimensions (8)")
+    parser.add_argument(
+        "--labels", type=int, default=None, help="number of training images that keep their label (all)"
+    )
+    parser.add_argument("--latent", type=int, default=8, help="number of latent dimensions (8)")
     parser.add_argument("--epochs", type=int, default=None, help="passes over the training images (5; with --quick 2)")
-    parser.add_argument("--kl-weight", type=float, default=2.0, help="what the KL is multiplied by in training (2)")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--kl-weight", type=float, default=2.0, help="weight of the KL in training (2)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     quick = arguments.quick
 

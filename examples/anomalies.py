@@ -1,19 +1,18 @@
 """Is an image like those that a VAE was trained on? The ELBO of each image as a score, and where that goes wrong.
 
-Three sets of grey 32 x 32 images that the package draws: digits, faces and street digits. On each a VAE with a
-Bernoulli and one with a Gaussian likelihood of one learned sigma are trained, and the test images of all three are
-scored by
+The package draws three sets of grey 32 x 32 images: digits, faces and street digits. On each of them, a VAE with a
+Bernoulli likelihood and a VAE with a Gaussian likelihood with one learned sigma are trained, and the test images of all
+three sets are scored by
 
     ELBO            sv.elbo, for each image; the Gaussian sees dequantised values
-    less its best   the Bernoulli ELBO minus sum of x log x + (1 - x) log(1 - x), the most that it can be for this image
-    with its PNG    the ELBO plus the size of the image as a PNG file, in nats: how much better the model predicts the
-                    image than a general code does
+    less its best   the Bernoulli ELBO minus sum of x log x + (1 - x) log(1 - x), its maximum for this image
+    with its PNG    the ELBO plus the size of the image as a PNG file, in nats: the gain over a general code
 
-AUC is the probability that a test image of the training set scores higher than one of the other set, by ranks: 1 tells
-them apart, 1/2 is a coin, and below 1/2 the foreign images pass for the more usual ones. A minute on one core; --quick:
-seconds, with figures that say little.
+AUC is the probability that a test image of the training set scores higher than an image of the other set: at 1 the
+score separates them, 1/2 is chance, and below 1/2 the foreign images score higher. The example takes a minute on one
+core; with --quick, seconds, and its figures then mean little.
 
-Leaves anomalies.png and anomalies.json.
+It writes anomalies.png and anomalies.json.
 
 Sources: Nalisnick et al. (2019), "Do deep generative models know what they don't know?"; Serra et al. (2020), "Input
 complexity and out-of-distribution detection with likelihood-based generative models", equation 1.
@@ -21,8 +20,8 @@ complexity and out-of-distribution detection with likelihood-based generative mo
 Pictures
 --------
 anomalies.png : python examples/anomalies.py
-    Scores that a VAE of street digits gives to test images of three sets, in three ways: by the ELBO, digits pass
-    for more usual than street digits.
+    Three scores of test images from three sets, by a VAE of street digits: the ELBO ranks digits above street
+    digits.
 """
 
 from __future__ import annotations
@@ -48,17 +47,17 @@ SHOWN = "street digits"  # the set of the picture, whose Bernoulli ELBO is the m
 
 
 def digits(n: int, seed: int) -> numpy.ndarray:
-    """Drawn digits with a margin of two pixels."""
+    """Returns drawn digits with a margin of two pixels."""
     return numpy.pad(sv.data.draw_digits(n, seed).images[..., 0], ((0, 0), (2, 2), (2, 2)))
 
 
 def faces(n: int, seed: int) -> numpy.ndarray:
-    """Drawn faces in grey, means of 2 x 2 pixels."""
+    """Returns drawn faces in grey, means of 2 x 2 pixels."""
     return sv.data.draw_faces(n, seed).images.mean(axis=3).reshape(n, 32, 2, 32, 2).mean(axis=(2, 4))
 
 
 def street_digits(n: int, seed: int) -> numpy.ndarray:
-    """Drawn street digits in grey."""
+    """Returns drawn street digits in grey."""
     return sv.data.draw_street_digits(n, seed).images.mean(axis=3)
 
 
@@ -70,12 +69,12 @@ SETS: dict[str, Callable[[int, int], numpy.ndarray]] = {
 
 
 def in_8_bits(images: numpy.ndarray) -> numpy.ndarray:
-    """Values rounded to 0, 1/255, ..., 1.   (N, 32, 32) -> (N, 1024)"""
+    """Returns values rounded to 0, 1/255, ..., 1.   (N, 32, 32) -> (N, 1024)"""
     return (numpy.rint(255 * images) / 255).astype(numpy.float32).reshape(len(images), -1)
 
 
 def png_nats(x: numpy.ndarray) -> numpy.ndarray:
-    """The size of every image as a PNG file, 8 log 2 nats a byte.   (N, 1024) -> (N,)"""
+    """Returns the size of every image as a PNG file, 8 log 2 nats per byte.   (N, 1024) -> (N,)"""
     sizes = []
     for row in numpy.rint(255 * x).astype(numpy.uint8).reshape(-1, 32, 32):
         file = io.BytesIO()
@@ -85,19 +84,19 @@ def png_nats(x: numpy.ndarray) -> numpy.ndarray:
 
 
 def best_bernoulli(x: numpy.ndarray) -> numpy.ndarray:
-    """sum of x log x + (1 - x) log(1 - x), the largest Bernoulli log p(x), at the mean x.   (N, 1024) -> (N,)"""
+    """y = sum of x log x + (1 - x) log(1 - x), the largest Bernoulli log p(x), at the mean x.   (N, 1024) -> (N,)"""
     x = x.astype(numpy.float64)
     return (xlogy(x, x) + xlogy(1 - x, 1 - x)).sum(axis=1)
 
 
 def auc(own: Any, foreign: Any) -> float:
-    """P(own > foreign) + P(own = foreign) / 2 over all pairs, by the sum of the ranks (Mann & Whitney, 1947)."""
+    """AUC = P(own > foreign) + P(own = foreign) / 2 over all pairs, by the sum of the ranks (Mann & Whitney, 1947)"""
     ranks = rankdata(numpy.concatenate([own, foreign]))
     return float((ranks[: len(own)].sum() - len(own) * (len(own) + 1) / 2) / (len(own) * len(foreign)))
 
 
 def ways(likelihood: str, model: Any, x: numpy.ndarray) -> dict[str, numpy.ndarray]:
-    """The scores of 8-bit images, by name; the higher, the more usual.   (N, 1024) -> (N,) each"""
+    """Returns the scores of 8-bit images by name; familiar images have high scores.   (N, 1024) -> (N,) each"""
     if likelihood == "Gaussian":
         elbo = sv.elbo(model, sv.data.dequantize(x, sv.Noise(1)), n_samples=5)
         return {"ELBO": elbo, "with its PNG": elbo + png_nats(x)}
@@ -106,7 +105,7 @@ def ways(likelihood: str, model: Any, x: numpy.ndarray) -> dict[str, numpy.ndarr
 
 
 def trained(likelihood: str, x: numpy.ndarray, epochs: int) -> sv.VAE:
-    """A VAE of 8-bit images, 1024-256-16."""
+    """Trains a VAE of 8-bit images, 1024-256-16."""
     if likelihood == "Gaussian":
         model = sv.VAE.mlp(1024, 16, hidden=(256,), likelihood="gaussian", std="learned")
         x = sv.data.dequantize(x, sv.Noise(0))
@@ -119,7 +118,7 @@ def trained(likelihood: str, x: numpy.ndarray, epochs: int) -> sv.VAE:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Anomaly scores of a VAE, and where they go wrong.")
     parser.add_argument("--quick", action="store_true", help="200 images and 2 epochs instead of 5,000 and 30")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args()
 
     n_train, n_test, epochs = (200, 50, 2) if arguments.quick else (5000, 1000, 30)

@@ -1,15 +1,16 @@
-"""The deck's questions on M2: one conditional model or ten VAEs, what z looks like, and why q(z | x, y).
+"""The deck's questions about M2: one conditional model or ten VAEs, the content of z, and the reason for q(z | x, y).
 
-On drawn digits of 14 x 14 binarised pixels, in three parts:
+The example uses drawn digits of 14 x 14 binarised pixels, and has three parts:
 
-1. p(x | y) by one model, or by a VAE for each class, from 10, 100 and 1,000 digits of each: test bounds of log p(x, y),
-   parameters, and whether a z inferred from one class has the same style in another.
-2. The class, looked for in z by a linear classifier: a VAE, M2 with 100 labels, and M2 with all.
-3. M2 with 100 labels with q(z | x) in place of q(z | x, y): the bounds, the class in z, and the test error.
+1. It models p(x | y) by one model, or by a VAE for each class, from 10, 100 and 1,000 digits of each class, and
+   compares test bounds of log p(x, y), parameters, and whether a z inferred from one class has the same style in
+   another.
+2. A linear classifier looks for the class in z, for a VAE, M2 with 100 labels, and M2 with all labels.
+3. M2 with 100 labels has q(z | x) in place of q(z | x, y): the bounds, the class in z, and the test error are compared.
 
-About six minutes on one core; --quick: seconds.
+It takes about six minutes on one core; with --quick, seconds.
 
-Leaves conditional_models.png, latent_classes.png, posteriors_by_class.png, and conditional_models.json.
+It writes conditional_models.png, latent_classes.png, posteriors_by_class.png, and conditional_models.json.
 
 Source: deck, "Check-in", and "Generative model and inference networks".
 
@@ -19,7 +20,7 @@ conditional_models.png : python examples/conditional_models.py
     One conditional model, or a VAE for each class: bounds, and whether a z inferred from one class has the same
     style in another.
 latent_classes.png : python examples/conditional_models.py
-    The two latent units of a VAE, of M2 with 100 labels, and of M2 with all: what is left of the class in z.
+    The two latent units of a VAE, of M2 with 100 labels, and of M2 with all labels: how much of the class z contains.
 posteriors_by_class.png : python examples/conditional_models.py
     Exact posteriors of z given x and y beside an encoder that sees y and one that does not.
 """
@@ -54,7 +55,7 @@ D, C, HIDDEN = 196, 10, (100,)
 
 
 class OnePerClass(sv.nn.Module):
-    """f(x, y) = sum over k of y_k f_k(x),   y the indicator of a class: a network for each, which share nothing.
+    """f(x, y) = sum over k of y_k f_k(x), where y is the indicator of a class, and each class has a network of its own
 
     x (N, D) and y (..., C), as an encoder takes them, or y and x side by side, (..., C + D), as a decoder does.
     """
@@ -69,7 +70,7 @@ class OnePerClass(sv.nn.Module):
 
 
 class GivenClass(sv.nn.Module):
-    """p(x | y, z) at one y, as the decoder of a VAE."""
+    """GivenClass is p(x | y, z) at one y, as the decoder of a VAE."""
 
     likelihood = sv.distributions.Bernoulli
 
@@ -81,7 +82,7 @@ class GivenClass(sv.nn.Module):
 
 
 def joined(vaes: list[sv.VAE], classifier: Any) -> sv.SemiSupervisedVAE:
-    """p(x, y, z) = p(y) p(z) p_y(x | z): VAEs as one model of the classes. The classifier stands for q(y | x)."""
+    """p(x, y, z) = p(y) p(z) p_y(x | z), with a VAE for each class; a classifier takes the place of q(y | x)"""
     encoder = GaussianEncoder(OnePerClass([vae.encoder.network for vae in vaes]))
     decoder = BernoulliDecoder(OnePerClass([vae.decoder.network for vae in vaes]))
     shape, binarize = vaes[0].observed_shape, vaes[0].binarize
@@ -89,7 +90,7 @@ def joined(vaes: list[sv.VAE], classifier: Any) -> sv.SemiSupervisedVAE:
 
 
 def ignoring_class(model: sv.SemiSupervisedVAE) -> sv.SemiSupervisedVAE:
-    """q(z | x) in place of q(z | x, y): the weights V of y are zeros, and no parameter."""
+    """Returns a model with q(z | x) in place of q(z | x, y): the weights V of y are zeros, and no parameters."""
     network = model.encoder.network
     network.class_weight = numpy.zeros_like(network.class_weight.data)
     model.configuration = None
@@ -98,7 +99,7 @@ def ignoring_class(model: sv.SemiSupervisedVAE) -> sv.SemiSupervisedVAE:
 
 @dataclass(frozen=True)
 class Digits:
-    """Rows of 196 grey values, their classes, and of the test images the style factors too."""
+    """Digits are rows of 196 grey values with their classes and, for test images, the style factors."""
 
     x: numpy.ndarray
     y: numpy.ndarray
@@ -126,7 +127,7 @@ def vae(latent_size: int = 8, seed: int = 0, hidden: tuple[int, ...] = HIDDEN) -
 
 
 def trained(model: Any, x: numpy.ndarray, validation: numpy.ndarray, epochs: int, n: int, **options: Any) -> Any:
-    """The model after the epoch that is best on validation images; an epoch has about n steps."""
+    """Trains a model and returns it as of the epoch that is best on validation images; an epoch has about n steps."""
     rate = sv.optim.ExponentialSchedule(1e-2, 0.1 ** (1 / (epochs * n)))  # to a tenth
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
@@ -136,7 +137,7 @@ def trained(model: Any, x: numpy.ndarray, validation: numpy.ndarray, epochs: int
 
 
 def bounds(model: sv.SemiSupervisedVAE, data: Digits) -> dict[str, numpy.ndarray]:
-    """Of each test image L(x, y) by ten samples of z, and log p(x, y) by 100 importance samples, in nats."""
+    """Returns L(x, y) of each test image by ten samples of z, and log p(x, y) by 100 importance samples, in nats."""
     x, y = binarize(data.test_x, "dynamic", sv.Noise(0)), data.test_y
     lower, log_pxy = [], []
     with sv.no_grad():
@@ -148,12 +149,12 @@ def bounds(model: sv.SemiSupervisedVAE, data: Digits) -> dict[str, numpy.ndarray
 
 
 def summary(values: numpy.ndarray) -> list[float]:
-    """Mean and its standard error."""
+    """Returns the mean and its standard error."""
     return [float(values.mean(dtype=float)), float(values.std(ddof=1, dtype=float) / math.sqrt(len(values)))]
 
 
 def slant(images: numpy.ndarray) -> numpy.ndarray:
-    """-Cov(row, column) / Var(row) of an image's ink: how far it leans to the right.   (..., H, W) -> (...)"""
+    """slant = -Cov(row, column) / Var(row) of an image's ink, above 0 if it leans right   (..., H, W) -> (...)"""
     row, column = numpy.mgrid[: images.shape[-2], : images.shape[-1]]
     p = images / images.sum(axis=(-2, -1), keepdims=True)
     row, column = (axis - (p * axis).sum(axis=(-2, -1), keepdims=True) for axis in (row, column))
@@ -161,43 +162,45 @@ def slant(images: numpy.ndarray) -> numpy.ndarray:
 
 
 def ink(images: numpy.ndarray) -> numpy.ndarray:
-    """The mean of all pixels, which grows with the strokes' thickness.   (..., H, W) -> (...)"""
+    """Returns the mean of all pixels, which grows with the thickness of the strokes.   (..., H, W) -> (...)"""
     return images.mean(axis=(-2, -1))
 
 
 def kept(known: numpy.ndarray, read: numpy.ndarray, labels: numpy.ndarray) -> numpy.ndarray:
-    """Correlation of a factor of the sources (N,) of each class, a row, with what is read off the digits generated from
-    their z as each class (N, C), a column; or (N, 1), off themselves.   -> (C, C) or (C, 1)
+    """Returns the correlations of a factor of the sources (N,) with its values in digits generated from their z (N, C).
+
+    A row is a class of the sources, a column a class of the generated digits. With (N, 1), the values are those of the
+    sources themselves.   -> (C, C) or (C, 1)
     """
     rows = [labels == k for k in range(C)]
     return numpy.array([[numpy.corrcoef(known[part], column[part])[0, 1] for column in read.T] for part in rows])
 
 
 def between(correlations: numpy.ndarray) -> list[float]:
-    """Mean over pairs of different classes, or over all where there are no pairs, and its standard error."""
+    """Returns the mean over pairs of different classes, or over all entries without pairs, and its standard error."""
     different = ~numpy.eye(*correlations.shape, dtype=bool) | (correlations.shape[1] == 1)
     return summary(correlations[different])
 
 
 def one_of_each(data: Digits) -> list[int]:
-    """The rows of one test image of each class."""
+    """Returns the rows of one test image of each class."""
     return [int(numpy.flatnonzero(data.test_y == k)[1]) for k in range(C)]
 
 
 def class_in_z(model: Any, data: Digits) -> float:
-    """The share of test images whose class logistic regression finds in the means of q(z | x), or q(z | x, y) at y."""
+    """Returns the share of test images whose class logistic regression finds in means of q(z | x) or q(z | x, y)."""
     pairs = ((data.x, data.y), (data.test_x, data.test_y))
     train, test = (codes(model, x, y).astype(numpy.float64) for x, y in pairs)
     return float(LogisticRegression().fit(train, data.y).score(test, data.test_y))
 
 
 def codes(model: Any, x: numpy.ndarray, y: numpy.ndarray) -> numpy.ndarray:
-    """The means of q(z | x), or of q(z | x, y)."""
+    """Returns the means of q(z | x), or of q(z | x, y)."""
     return (model.encode(x, y) if hasattr(model, "n_classes") else model.encode(x)).mean
 
 
 def one_or_ten(data: Digits, sizes: tuple[int, ...], epochs: int) -> tuple[Any, Any, sv.SemiSupervisedVAE]:
-    """p(x | y) by one model, or by a VAE for each class: bounds by the number of images, and whose style is shared."""
+    """Compares one model of p(x | y) with a VAE for each class, by bounds for each number of images and by style."""
     n, results = len(data.x), {}
     for size in sizes:
         rows = sv.data.label_subset(data.y, size) >= 0
@@ -258,7 +261,7 @@ def one_or_ten(data: Digits, sizes: tuple[int, ...], epochs: int) -> tuple[Any, 
 def two_encoders(
     data: Digits, draws: int, epochs: int, n_digits: int
 ) -> tuple[list[dict[str, Any]], Any, list[sv.SemiSupervisedVAE]]:
-    """M2 with 100 labels, by q(z | x, y) and by q(z | x): scores, posteriors by class, and M2 of 2 and of 8 units."""
+    """Compares M2 with 100 labels by q(z | x, y) and q(z | x): scores, posteriors by class, and M2 of 2 and 8 units."""
     n, results, planar, kept_models = len(data.x), [], {}, []
     for encoder in ("q(z | x, y)", "q(z | x)"):
         for latent_size, seed in [(8, seed) for seed in range(draws)] + [(2, 0)]:
@@ -282,7 +285,7 @@ def two_encoders(
 
 
 def posteriors_by_class(models: dict[str, sv.SemiSupervisedVAE], data: Digits, n: int) -> Any:
-    """p(z | x, y) of n digits at two classes each that they could be, by quadrature, and the encoders' q."""
+    """Draws p(z | x, y) by quadrature for n digits at two plausible classes each, and the encoders' q."""
     x = binarize(data.test_x, "dynamic", sv.Noise(0)).astype(numpy.float64)
     log_joint = sv.evaluation.log_joint(next(iter(models.values())), data.test_x, 20)
     likeliest, (second, first) = numpy.argsort(log_joint, axis=1), numpy.sort(log_joint, axis=1)[:, -2:].T
@@ -307,7 +310,7 @@ def posteriors_by_class(models: dict[str, sv.SemiSupervisedVAE], data: Digits, n
 
 
 def latent_spaces(data: Digits, models: dict[str, list[Any]]) -> tuple[dict[str, dict[str, float]], Any]:
-    """The class found in z of two and of eight units; and a picture of the two units."""
+    """Returns the share of classes found in z of two and eight units, and a picture of the two units."""
     found = {name: {model.latent_size: class_in_z(model, data) for model in pair} for name, pair in models.items()}
     first = one_of_each(data)
     planes = {name: codes(pair[0], data.test_x, data.test_y) for name, pair in models.items()}
@@ -321,7 +324,7 @@ def latent_spaces(data: Digits, models: dict[str, list[Any]]) -> tuple[dict[str,
 
 
 def decoded(model: Any, z: numpy.ndarray, y: numpy.ndarray) -> numpy.ndarray:
-    """The means of p(x | z), or of p(x | y, z)."""
+    """Returns the means of p(x | z), or of p(x | y, z)."""
     return (model.decode(z, y) if hasattr(model, "n_classes") else model.decode(z)).mean
 
 
@@ -329,7 +332,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="One conditional model or ten VAEs? What is in z? Why q(z | x, y)?")
     parser.add_argument("--quick", action="store_true", help="1,000 digits, one epoch, one draw: to see that it works")
     parser.add_argument("--draws", type=int, default=None, help="draws of the labelled digits (3; with --quick 1)")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     n, n_test, sizes, epochs = (
         (1000, 300, (100, 1000), 1) if arguments.quick else (10_000, 2000, (100, 1000, 10_000), 30)

@@ -1,10 +1,10 @@
 """X ~ A B: dictionary elements of PCA, ICA, factor analysis and NMF, side by side, on drawn digits.
 
-Every image is a weighted sum of K = 25 elements, the rows of B, with the weights in its row of A (and a mean, which is
-zero for NMF); what the models ask of the two is all that tells them apart. Half a minute on two cores; --quick:
-seconds.
+Every image is a weighted sum of K = 25 elements, the rows of B, with the weights in its row of A (plus a mean, which is
+zero for NMF). The models differ only in their conditions on A and B. The example takes half a minute on two cores; with
+--quick, seconds.
 
-Leaves dictionaries.png.
+It writes dictionaries.png.
 
 Source: deck, "Learning linear latent variable models"; Hastie, Tibshirani & Friedman (2009), figure 14.33.
 
@@ -34,9 +34,9 @@ K = 25
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Dictionary elements of four linear models.")
     parser.add_argument("--quick", action="store_true", help="400 digits and looser tolerances")
-    parser.add_argument("--data", default="drawn-digits", help="a data set's name or path (drawn-digits)")
+    parser.add_argument("--data", default="drawn-digits", help="name or path of a data set (drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     n, slack = (400, 100) if arguments.quick else (3000, 1)
 
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     }
     row = test.images[:1].reshape(1, -1).astype(numpy.float64)
     save_figure(dictionaries(models, row, shape), arguments.out / "dictionaries.png")
-    print(f"{len(x)} images, K = {K}: mean of |x - A B - mean|^2, and of how many weights are above 5 % of the largest")
+    print(f"{len(x)} images, K = {K}: mean of |x - A B - mean|^2, and mean number of weights above 5 % of the largest")
     for name, model in models.items():
         A = model.transform(x)
         error = ((x - model.inverse_transform(A)) ** 2).sum(axis=1).mean()

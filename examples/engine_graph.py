@@ -1,7 +1,8 @@
 """The graph behind sv.grad: the ELBO of a tiny VAE (4 pixels, 3 hidden units, 2 latent units), as the engine sees it.
 
-Coloured boxes are the parameters, the data and the noise; the loss is at the bottom, and above it stands every
-primitive with the shape it returned. `sv.grad` walks the same arrows upwards. Takes a second; leaves engine_graph.png.
+Coloured boxes are the parameters, the data and the noise. The loss is at the bottom, and above it is every primitive
+with the shape of its result. `sv.grad` follows the same arrows upwards. The example takes a second, and writes
+engine_graph.png.
 
 Pictures
 --------
@@ -21,7 +22,9 @@ from scratchvae.noise import GivenNoise
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Draw the graph of a tiny VAE.")
-    parser.add_argument("--quick", action="store_true", help="as for every example; this one is quick anyway")
+    parser.add_argument(
+        "--quick", action="store_true", help="accepted as by every example, without an effect: this one is quick"
+    )
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for engine_graph.png (figures/)")
     arguments = parser.parse_args(argv)
 

@@ -1,11 +1,12 @@
-"""What the encoder gets wrong: the exact posterior of a 2-D VAE of MNIST by quadrature, beside q(z | x).
+"""The error of the encoder: the exact posterior of a 2-D VAE of MNIST by quadrature, compared with q(z | x).
 
-log p(x) = L(x) + KL(q || p(z | x)), every term by quadrature, for 200 test digits; the gap split into what no diagonal
-Gaussian could close (approximation) and what a q of its own for each digit would (amortisation); and log p(x) by 5,000
-importance samples beside the exact one. All that for a VAE trained by the ELBO, and for one trained by the
-importance-weighted bound of 5 draws. About ten minutes on two cores; --quick: seconds, on drawn digits.
+For 200 test digits, every term of log p(x) = L(x) + KL(q || p(z | x)) is computed by quadrature. The gap is split into
+a part that no diagonal Gaussian could close (approximation) and a part that a separate q for each digit would close
+(amortisation). log p(x) by 5,000 importance samples is compared with the exact value. One VAE is trained by the ELBO,
+another by the importance-weighted bound of 5 draws. The example takes about ten minutes on two cores; with --quick,
+seconds, on drawn digits.
 
-Leaves exact_posterior.png (of the first), exact_posterior.json, and the models as elbo.npz and iwae.npz.
+It writes exact_posterior.png (of the first VAE), exact_posterior.json, and the models as elbo.npz and iwae.npz.
 
 Source: deck, "The Kullback-Leibler divergence" to "The evidence lower bound (ELBO)"; Cremer, Li & Duvenaud (2018),
 "Inference suboptimality in variational autoencoders".
@@ -13,7 +14,7 @@ Source: deck, "The Kullback-Leibler divergence" to "The evidence lower bound (EL
 Pictures
 --------
 exact_posterior.png : python examples/exact_posterior.py
-    Exact posteriors of test digits by quadrature, beside the best Gaussian and that of the encoder.
+    Exact posteriors of test digits by quadrature, with the best Gaussian and the Gaussian of the encoder.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from scratchvae.quadrature import (
 
 
 def terms(model: sv.VAE, x: numpy.ndarray) -> dict[str, float]:
-    """The terms of one digit, in nats.   x: (1, D)"""
+    """Returns the terms of one digit, in nats.   x: (1, D)"""
     q = model.encode(x)
     log_px = exact_posterior(model, x).log_px
     lower = elbo(model, x)
@@ -58,7 +59,7 @@ def terms(model: sv.VAE, x: numpy.ndarray) -> dict[str, float]:
 
 
 def measure(model: sv.VAE, x: numpy.ndarray) -> tuple[list[dict[str, float]], dict[str, dict[str, float]]]:
-    """The terms of each digit by a model in float64; and over the digits the mean, its standard error, and extremes."""
+    """Returns the terms of each digit by a model in float64, and their mean, its standard error, and extremes."""
     rows = [terms(model, x[i : i + 1]) for i in range(len(x))]
     columns = {name: numpy.array([row[name] for row in rows]) for name in rows[0]}
     estimates, _, columns["effective samples"] = sv.log_likelihood(model, x, n_samples=5000)
@@ -79,7 +80,7 @@ def measure(model: sv.VAE, x: numpy.ndarray) -> tuple[list[dict[str, float]], di
 
 
 def picture(model: sv.VAE, x: numpy.ndarray, rows: list[dict[str, float]], shape: tuple[int, ...]) -> Any:
-    """Eight digits from the smallest gap to the largest."""
+    """Draws eight digits, from the smallest gap to the largest."""
     order = numpy.argsort([row["divergence"] for row in rows])
     chosen = order[numpy.linspace(0, len(order) - 1, min(8, len(order))).round().astype(int)]
     posteriors, approximations, titles = [], [], []
@@ -97,9 +98,9 @@ def picture(model: sv.VAE, x: numpy.ndarray, rows: list[dict[str, float]], shape
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="The exact posterior of a 2-D VAE, beside the encoder's.")
     parser.add_argument("--quick", action="store_true", help="2,000 drawn digits, two epochs, two test digits")
-    parser.add_argument("--data", default=None, help="a data set's name or path (mnist; with --quick drawn-digits)")
+    parser.add_argument("--data", default=None, help="name or path of a data set (mnist; with --quick drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     n_train, epochs, n_test = (2000, 2, 2) if arguments.quick else (None, 10, 200)
 

@@ -1,11 +1,11 @@
-"""Faces: a fully convolutional VAE with a Gaussian likelihood, and what directions in its latent space do.
+"""Faces: a fully convolutional VAE with a Gaussian likelihood, and the effect of directions in its latent space.
 
-Trains on CelebA's aligned images, from the files that `sv.data.load("faces")` reads, each with its mirror image, and
-with twelve times the KL, so that the latent space of a few thousand faces has no holes; about ten minutes on two cores
-for 3,000 of them. --data drawn-faces needs no file; --quick: seconds, on these.
+The example trains on CelebA's aligned images, from the files that `sv.data.load("faces")` reads, and on their mirror
+images. The KL has the weight 12, so that the latent space of a few thousand faces has no holes. It takes about ten
+minutes on two cores for 3,000 faces. --data drawn-faces needs no file; with --quick, it takes seconds, on drawn faces.
 
-Leaves samples.png, perturbations.png (the middle of the prior moved along attributes), interpolation.png (between
-samples), reconstructions.png (which CelebA's licence keeps from being published), training_curves.png, faces.json (the
+It writes samples.png, perturbations.png (the middle of the prior moved along attributes), interpolation.png (between
+samples), reconstructions.png (which CelebA's licence does not allow to publish), training_curves.png, faces.json (the
 test ELBO in nats and as bits per dimension) and the model as faces.npz.
 
 Source: deck, "Convolutional networks" and "Perturbations in latent space".
@@ -13,7 +13,7 @@ Source: deck, "Convolutional networks" and "Perturbations in latent space".
 Pictures
 --------
 faces_samples.png : python examples/faces.py
-    Samples of a convolutional VAE that learned from 3,000 faces and their mirror images.
+    Samples of a convolutional VAE trained on 3,000 faces and their mirror images.
 faces_perturbations.png : python examples/faces.py
     The middle of the prior, moved along the directions of attributes.
 """
@@ -44,22 +44,22 @@ SHOWN = ("Smiling", "Mouth_Slightly_Open", "Male", "Young", "Blond_Hair", "Black
 
 
 def with_mirror_images(images: numpy.ndarray) -> numpy.ndarray:
-    """The images, then each of them with left and right exchanged, as real numbers.   (N, H, W, C) -> (2 N, H, W, C)"""
+    """Returns the images, then their mirror images, as real numbers.   (N, H, W, C) -> (2 N, H, W, C)"""
     return sv.data.dequantize(numpy.concatenate([images, images[:, :, ::-1]]), sv.Noise(0))
 
 
 def initial_model(image_shape: tuple[int, ...]) -> sv.VAE:
-    """p(x | z) = Normal(f(z), sigma^2 I) with one learned sigma: four steps that halve the image, and four back."""
+    """Returns a VAE, p(x | z) = Normal(f(z), sigma^2 I) with a learned sigma; four convolutions halve the image."""
     return sv.VAE.convolutional(image_shape, 64, (32, 64, 128, 256), likelihood="gaussian", std="learned")
 
 
 def learning_rate(n: int, epochs: int) -> LinearSchedule:
-    """From 1e-3 down to 0 over all steps with n images: the scores of a constant rate go up and down to the end."""
+    """Returns a rate that falls from 1e-3 to 0 over all steps with n images; with a constant rate, scores oscillate."""
     return LinearSchedule(1e-3, 0.0, epochs * math.ceil(n / BATCH_SIZE))
 
 
 def score(model: sv.VAE, x: numpy.ndarray) -> dict[str, float]:
-    """The ELBO of 8-bit images as real numbers, in nats per image and in bits per dimension, and sigma."""
+    """Returns the ELBO of 8-bit images as real numbers, in nats per image and in bits per dimension, and sigma."""
     scores = sv.evaluate(model, x, n_samples=10)
     named = {name: scores[name] for name in ("elbo", "elbo_standard_error", "reconstruction", "kl", "active_units")}
     std = float(model.decode(numpy.zeros((1, model.latent_size), dtype=numpy.float32)).std)
@@ -69,11 +69,13 @@ def score(model: sv.VAE, x: numpy.ndarray) -> dict[str, float]:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train a convolutional VAE on faces, and move them along attributes.")
     parser.add_argument("--quick", action="store_true", help="128 drawn faces and one epoch, to see that it works")
-    parser.add_argument("--data", default=None, help="a set with attributes (faces; with --quick drawn-faces)")
+    parser.add_argument("--data", default=None, help="data set with attributes (faces; with --quick drawn-faces)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
-    parser.add_argument("--images", type=int, default=None, help="the first N training images (all; with --quick 64)")
+    parser.add_argument(
+        "--images", type=int, default=None, help="use the first N training images (all; with --quick 64)"
+    )
     parser.add_argument("--epochs", type=int, default=None, help="passes over the training images (20; with --quick 1)")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     quick = arguments.quick
     n = 64 if quick and arguments.images is None else arguments.images

@@ -1,10 +1,10 @@
-"""Why the reparameterisation trick is needed: the variance of two estimators of the same gradient.
+"""The reason for the reparameterisation trick: the variance of three estimators of the same gradient.
 
-Trains a VAE with a 2-D latent space on drawn digits for a moment, then estimates the gradient of the ELBO of 20 digits
-by the encoder's parameters many times: by score function (REINFORCE), by the same with a baseline, and by
-reparameterisation. Half a minute on two cores; --quick: seconds.
+The example trains a VAE with a 2-D latent space on drawn digits briefly, then estimates the gradient of the ELBO of 20
+digits with respect to the encoder's parameters many times: by the score function (REINFORCE), by the score function
+with a baseline, and by reparameterisation. It takes half a minute on two cores; with --quick, seconds.
 
-Leaves gradient_variance.png and gradient_variance.json.
+It writes gradient_variance.png and gradient_variance.json.
 
 Source: deck, "Reparameterization trick for the encoder"; Kingma & Welling (2014), sections 2.2 to 2.4.
 
@@ -33,7 +33,7 @@ from scratchvae.plotting import save_figure
 
 
 def gradients(model: sv.VAE, x: numpy.ndarray, estimator: Callable, n_samples: int, n: int) -> numpy.ndarray:
-    """n estimates of the gradient of the mean ELBO by the encoder's parameters.   (n, P)"""
+    """Returns n estimates of the gradient of the mean ELBO with respect to the encoder's parameters.   (n, P)"""
     parameters = model.encoder.parameters()
     return numpy.stack(
         [
@@ -47,8 +47,8 @@ def gradients(model: sv.VAE, x: numpy.ndarray, estimator: Callable, n_samples: i
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="The variance of score-function and reparameterised gradients.")
-    parser.add_argument("--quick", action="store_true", help="ten estimates each, to see that it works")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--quick", action="store_true", help="make ten estimates each, to see that it works")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     n_samples, n, epochs = ((1, 2, 4), 10, 1) if arguments.quick else ((1, 2, 4, 8, 16, 32, 64), 500, 5)
 

@@ -1,10 +1,10 @@
 """How big should the latent space be?
 
-Trains the same VAE with K = 2, 5, 10, 20 and 50 latent units on binarised MNIST and compares what a larger K brings:
-log p(x) by importance sampling, the ELBO, the KL, and how many of the units are used. About ten minutes on two cores;
---quick: seconds, on drawn digits.
+The example trains the same VAE with K = 2, 5, 10, 20 and 50 latent units on binarised MNIST, and compares log p(x) by
+importance sampling, the ELBO, the KL, and the number of active units. It takes about ten minutes on two cores; with
+--quick, seconds, on drawn digits.
 
-Leaves latent_comparison.png (samples), latent_size_curve.png, results.json, and each model as latent-K.npz.
+It writes latent_comparison.png (samples), latent_size_curve.png, results.json, and each model as latent-K.npz.
 
 Source: deck, "MNIST: latent space comparison".
 
@@ -33,7 +33,7 @@ from scratchvae.plotting import save_figure
 
 
 def measure(model: sv.VAE, x: numpy.ndarray, n_samples: int) -> dict[str, float]:
-    """The test figures of one model, in nats per image; the standard error is that of the mean over the images."""
+    """Returns the test figures of one model, in nats per image, with the standard error of the mean over the images."""
     log_px, _, effective_sample_size = sv.log_likelihood(model, x, n_samples=n_samples)
     scores = sv.evaluate(model, x)
     return {
@@ -49,10 +49,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="2,000 drawn digits, K = 2 and 5, one epoch: to see that it works"
     )
-    parser.add_argument("--data", default=None, help="a data set's name or path (mnist; with --quick drawn-digits)")
+    parser.add_argument("--data", default=None, help="name or path of a data set (mnist; with --quick drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
     parser.add_argument("--epochs", type=int, default=None, help="passes over the training images (15; with --quick 1)")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     quick = arguments.quick
     sizes, n_train, n_test, n_samples = ((2, 5), 2000, 50, 20) if quick else ((2, 5, 10, 20, 50), None, 1000, 500)

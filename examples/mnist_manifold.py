@@ -1,8 +1,8 @@
-"""The "hello world" of deep generative models: a VAE of MNIST with a 2-D latent space, drawn whole.
+"""The "hello world" of deep generative models: a VAE of MNIST with a 2-D latent space, all of which is drawn.
 
-Trains on 60,000 digits, about three minutes on two cores; --quick: seconds, on drawn digits.
+The example trains on 60,000 digits. It takes about three minutes on two cores; with --quick, seconds, on drawn digits.
 
-Leaves mnist_manifold.png (the decoder over the latent space), latent_scatter.png (the encoder's view of the test set),
+It writes mnist_manifold.png (decoder means over the latent space), latent_scatter.png (codes of the test set),
 reconstructions.png, training_curves.png, and the model as mnist_manifold.npz.
 
 Source: deck, 'The "hello world" of deep generative models'.
@@ -10,7 +10,7 @@ Source: deck, 'The "hello world" of deep generative models'.
 Pictures
 --------
 mnist_manifold.png : python examples/mnist_manifold.py
-    The means that the decoder gives over a 2-D latent space of MNIST.
+    The means of the decoder over a 2-D latent space of MNIST.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from scratchvae.errors import InputError
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train a VAE with a 2-D latent space and draw pictures of it.")
     parser.add_argument("--quick", action="store_true", help="2,000 images and two epochs, to see that it works")
-    parser.add_argument("--data", default=None, help="a data set's name or path (mnist; with --quick drawn-digits)")
+    parser.add_argument("--data", default=None, help="name or path of a data set (mnist; with --quick drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     n_train, epochs = (2000, 2) if arguments.quick else (None, 20)
 

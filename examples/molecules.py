@@ -1,14 +1,14 @@
-"""MoleculeVAE: molecules that a model writes, blends, varies and improves; and what collapse looks like.
+"""MoleculeVAE: molecules that a model samples, interpolates, varies and improves, and the effect of a larger KL weight.
 
-Trains MoleculeVAE on drawn molecules with a KL weight of 0.45 and, beside it, of 1, some minutes each on one core,
-and prints what both are worth: with weight 1 z carries less, and the table shows what that does to the ELBO, to
-reconstructions and to the strings of the prior. Then z ascends the predicted property from the molecules where the
-property is lowest, and the printed property is the true one of the molecules that are written, by `sv.chemistry`,
-beside those of two controls: the same z decoded as they are, and z of the prior. --quick: seconds, a smaller model on
-fewer molecules.
+The example trains MoleculeVAE on drawn molecules with a KL weight of 0.45, and with a weight of 1, in some minutes each
+on one core, and prints the scores of both: with weight 1, z carries less information, which the table shows in the
+ELBO, the reconstructions and the samples from the prior. Then z ascends the predicted property, starting from the
+molecules with its lowest values. The printed property is the true one of the decoded molecules, by `sv.chemistry`,
+compared with two controls: the same z decoded without the ascent, and z from the prior. With --quick, the example takes
+seconds, with a smaller model on fewer molecules.
 
-Leaves molecule_samples.png, molecule_interpolation.png, molecule_neighbours.png (of paracetamol),
-molecule_latent.png, molecule_properties.png and molecules.npz, the model, all of the first one.
+It writes molecule_samples.png, molecule_interpolation.png, molecule_neighbours.png (of paracetamol),
+molecule_latent.png, molecule_properties.png and molecules.npz, the model, all for the first weight.
 
 Source: deck, "Sequence model for molecules"; Gomez-Bombarelli et al. (2018), figures 2 to 4.
 """
@@ -33,7 +33,7 @@ PARACETAMOL = "CC(=O)Nc1ccc(O)cc1"
 
 
 def trained(train: Any, kl_weight: float, epochs: int, **sizes: int) -> sv.MoleculeVAE:
-    """A model of these molecules, with a learning rate that falls and a KL whose weight grows over 300 steps."""
+    """Trains a model of these molecules, with a falling learning rate and a KL weight that grows over 300 steps."""
     x, properties = train.molecules, train.properties
     alphabet = sv.Alphabet.of(x)
     longest = max(len(alphabet.split(molecule)) for molecule in x)
@@ -54,7 +54,7 @@ def trained(train: Any, kl_weight: float, epochs: int, **sizes: int) -> sv.Molec
 
 
 def worth(model: sv.MoleculeVAE, unseen: Any, known: Any, n: int) -> str:
-    """One row of the table: nats of unseen molecules, exact reconstructions, and n strings of the prior."""
+    """Returns one row of the table: nats of unseen molecules, exact reconstructions, and n samples from the prior."""
     scores, written = sv.evaluate(model, unseen), model.reconstruct(unseen)
     exact = (numpy.array(written) == unseen).mean()
     prior = score_strings(model.sample(n), known)
@@ -63,7 +63,7 @@ def worth(model: sv.MoleculeVAE, unseen: Any, known: Any, n: int) -> str:
 
 
 def true_values(strings: list[str], name: str) -> numpy.ndarray:
-    """The property of those strings that are molecules, each molecule once, by the package's own chemistry."""
+    """Returns the property of the strings that are molecules, each molecule once, by the package's own chemistry."""
     read = [(molecule_or_none(string), string) for string in strings]
     molecules = {key_or_none(molecule): string for molecule, string in read if molecule is not None}
     molecules.pop(None, None)  # of molecules that are too large to be compared
@@ -71,7 +71,7 @@ def true_values(strings: list[str], name: str) -> numpy.ndarray:
 
 
 def search(model: sv.MoleculeVAE, x: Any, t: Any, name: str) -> None:
-    """Print the true property after gradient ascent from the molecules x where it is lowest, beside two controls."""
+    """Prints the true property after gradient ascent from the molecules x where it is lowest, beside two controls."""
     names = model.property_decoder.names
     i, unit = names.index(name), float(model.property_decoder.unit[names.index(name)])
     z = model.encode(x).mean
@@ -89,11 +89,13 @@ def search(model: sv.MoleculeVAE, x: Any, t: Any, name: str) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="MoleculeVAE: write, blend, vary and improve molecules.")
-    parser.add_argument("--quick", action="store_true", help="a small model, 1,000 molecules, two epochs")
-    parser.add_argument("--data", default="drawn-molecules", help="a data set's name, or a file of molecules")
-    parser.add_argument("--property", default="logP", help=f"to ascend: {', '.join(chemistry.PROPERTIES)} (logP)")
+    parser.add_argument("--quick", action="store_true", help="train a small model on 1,000 molecules for two epochs")
+    parser.add_argument("--data", default="drawn-molecules", help="name of a data set, or file of molecules")
+    parser.add_argument(
+        "--property", default="logP", help=f"property to increase: {', '.join(chemistry.PROPERTIES)} (logP)"
+    )
     parser.add_argument("--epochs", type=int, default=None, help="passes over the molecules (14; with --quick 2)")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     quick, out, name = arguments.quick, arguments.out, arguments.property
     epochs = (2 if quick else 14) if arguments.epochs is None else arguments.epochs
@@ -113,8 +115,10 @@ def main(argv: list[str] | None = None) -> None:
     print("KL weight     ELBO      KL  active   exact   valid  distinct   novel")
     for weight, each in models.items():
         print(f"{weight:9g}{worth(each, test.molecules, train.molecules, 100 if quick else 1000)}")
-    print("ELBO and KL in nats per molecule; exact: reconstructed to the letter; valid, of these distinct, of these")
-    print("novel: strings of the prior, by the package's own reader (syntax, valences, aromatic rings)")
+    print(
+        "ELBO and KL in nats per molecule; exact: exact reconstructions; valid, of these distinct, and of these novel:"
+    )
+    print("samples from the prior, by the package's own reader (syntax, valences, aromatic rings)")
 
     model, t = models[0.45], train.properties[name]
     lowest = numpy.argsort(t)[:100]

@@ -1,11 +1,12 @@
 """From PCA to the VAE: the same digits through PCA, PPCA, a linear VAE, and a VAE, each with two latent variables.
 
-Each is X ~ A B with a little more freedom: PCA is the nearest plane; PPCA gives it a density; a linear VAE is PPCA
-again, found by ascending the ELBO; and a VAE bends the plane. Squared error and log p(x) of 1,000 test digits, exact
-for PPCA and the linear VAE, by 1,000 importance samples for the VAE. Grey values count as real numbers: log p(x) is a
-log density, and may be positive. Two minutes on two cores; --quick: seconds.
+Each model is X ~ A B with a little more freedom: PCA is the nearest plane, PPCA gives it a density, a linear VAE is
+PPCA again, found by ascending the ELBO, and a VAE bends the plane. They are compared by squared error and log p(x) of
+1,000 test digits, exact for PPCA and the linear VAE, and by 1,000 importance samples for the VAE. Grey values count as
+real numbers: log p(x) is a log density, and may be positive. The example takes two minutes on two cores; with --quick,
+seconds.
 
-Leaves pca_and_vae.png and pca_and_vae.json.
+It writes pca_and_vae.png and pca_and_vae.json.
 
 Source: deck, "Probabilistic PCA" to "Variational Auto-Encoders", and "Autodiff and SGD (the usual!)"; Lucas, Tucker,
 Grosse & Norouzi (2019), "Don't blame the ELBO!".
@@ -34,7 +35,7 @@ from scratchvae.plotting import save_figure
 
 
 def trained(x: numpy.ndarray, hidden: tuple[int, ...], std: float, epochs: int, learning_rate: float) -> sv.VAE:
-    """A VAE of two latent units with a Gaussian likelihood, which begins with this sigma; the rate falls to 1 %."""
+    """Trains a VAE of two latent units with a Gaussian likelihood, at first with this sigma; the rate falls to 1 %."""
     model = sv.VAE.mlp(x.shape[1], 2, hidden, likelihood="gaussian", std="learned")
     model.decoder.raw_log_std.data[...] = math.log(std)  # from sigma = 1 Adam would take much longer
     rate = sv.optim.ExponentialSchedule(learning_rate, 0.01 ** (1 / (epochs * math.ceil(len(x) / 128))))
@@ -43,7 +44,7 @@ def trained(x: numpy.ndarray, hidden: tuple[int, ...], std: float, epochs: int, 
 
 
 def as_ppca(model: sv.VAE, x: numpy.ndarray) -> PPCA:
-    """The PPCA whose p(x | z) is that of a linear VAE, z turned so that W'W is diagonal."""
+    """Returns the PPCA whose p(x | z) is that of a linear VAE, with z rotated so that W'W is diagonal."""
     (decoder,) = model.decoder.network.layers
     ppca = PPCA(2).fit(x)
     axes, lengths, _ = numpy.linalg.svd(decoder.weight.data.T, full_matrices=False)
@@ -53,16 +54,16 @@ def as_ppca(model: sv.VAE, x: numpy.ndarray) -> PPCA:
 
 
 def squared_error(x: numpy.ndarray, reconstructed: numpy.ndarray) -> float:
-    """The mean over the rows of |x - reconstructed|^2."""
+    """error = mean over the rows of |x - reconstructed|^2"""
     return float(((x - reconstructed) ** 2).sum(axis=1).mean())
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="From PCA to the VAE, on the same digits.")
     parser.add_argument("--quick", action="store_true", help="1,000 digits, two epochs, 50 test digits")
-    parser.add_argument("--data", default="drawn-digits", help="a data set's name or path (drawn-digits)")
+    parser.add_argument("--data", default="drawn-digits", help="name or path of a data set (drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     n, n_test, n_samples = (1000, 50, 10) if arguments.quick else (10_000, 1000, 1000)
     linear_epochs, epochs = (2, 2) if arguments.quick else (100, 30)

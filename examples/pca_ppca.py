@@ -1,10 +1,10 @@
-"""PCA as the nearest subspace, and PPCA as a model that generates: the deck's pictures, from the package's code.
+"""PCA as the nearest subspace, and PPCA as a generative model: the deck's pictures, from the package's code.
 
-The line nearest to points of the plane and the plane nearest to points of space; alternating minimisation as on the
-slide, z = W'x, and with least squares; p(z), p(x | z) and p(x) for K = 1 and D = 2; and the deck's question what the
-posterior's mean becomes for W'W = I as sigma goes to 0. Seconds; --quick leaves out nothing but points.
+The example draws the line nearest to points of the plane, and the plane nearest to points of space; alternating
+minimisation as on the slide, z = W'x, and with least squares; p(z), p(x | z) and p(x) for K = 1 and D = 2; and the
+limit of the posterior's mean for W'W = I as sigma goes to 0. It takes seconds; --quick uses fewer points.
 
-Leaves pca.png and ppca.png.
+It writes pca.png and ppca.png.
 
 Source: deck, "PCA: basic example" to "Probabilistic PCA: Generative viewpoint"; Bishop (2006), figure 12.9.
 
@@ -14,7 +14,7 @@ pca.png : python examples/pca_ppca.py
     The line nearest to points of the plane, the plane nearest to points of space, and two ways of alternating
     minimisation.
 ppca.png : python examples/pca_ppca.py
-    PPCA as a model that generates: p(z), p(x | z) and p(x), and the posterior as sigma goes to 0.
+    PPCA as a generative model: p(z), p(x | z) and p(x), and the posterior as sigma goes to 0.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SIGMAS = (1.0, 0.5, 0.1, 0.01, 0.001)
 
 
 def with_unit_weight(ppca: PPCA, sigma: float) -> PPCA:
-    """The model with W of length 1, in the same direction, and with this sigma."""
+    """Returns the model with W of length 1, in the same direction, and with this sigma."""
     model = PPCA(1)
     model.mean_, model.weight_, model.noise_variance_ = ppca.mean_, ppca.components_.T, sigma**2
     model.n_features_in_ = ppca.n_features_in_
@@ -45,8 +45,8 @@ def with_unit_weight(ppca: PPCA, sigma: float) -> PPCA:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="The nearest subspace, and the model that generates.")
-    parser.add_argument("--quick", action="store_true", help="a fifth of the points")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--quick", action="store_true", help="use a fifth of the points")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     n = 10 if arguments.quick else 50
 

@@ -1,15 +1,16 @@
-"""What are images without labels worth to a classifier?
+"""How much do images without labels help a classifier?
 
-Of 5,000 small drawn digits only a few keep their label. Three classifiers meet 2,000 others: a network that is trained
-on the labelled digits alone; M2, which has the other digits too; and M2 without the term that alpha multiplies, whose
-classifier no label reaches directly. Several draws of the labelled digits for each number of labels, mean and 95 %
-interval of Student's t. About two minutes on two cores; --quick: seconds.
+Only a few of 5,000 small drawn digits keep their label. Three classifiers are tested on 2,000 others: a network trained
+on the labelled digits alone; M2, which also sees the other digits; and M2 without its classification term, the term
+with alpha, so that labels train the classifier only through the bounds. The result is the mean over several draws of
+the labelled digits, with a 95 % interval by Student's t. The example takes about two minutes on two cores; with
+--quick, seconds.
 
---data street-digits asks the same of house numbers in colour, 32 x 32 x 3, by convolutional networks and a Gaussian
-likelihood, without the third classifier; about ten minutes. --data svhn takes real ones, from the files that
+--data street-digits does the same for house numbers in colour, 32 x 32 x 3, by convolutional networks and a Gaussian
+likelihood, without the third classifier; it takes about ten minutes. --data svhn uses photographs, from the files that
 `sv.data.load("svhn")` reads.
 
-Leaves label_curve.png, class_samples.png and analogies.png (M2 with the most labels), and semi_supervised.json.
+It writes label_curve.png, class_samples.png and analogies.png (M2 with the most labels), and semi_supervised.json.
 
 Source: deck, "Learning with labels" to "How good is the classifier?".
 
@@ -18,7 +19,7 @@ Pictures
 label_curve.png : python examples/semi_supervised.py
     Test error by the number of labels: the labelled digits alone, M2, and M2 without its classification term.
 street_analogies.png : python examples/semi_supervised.py --data street-digits
-    House numbers in front of a row, drawn as every class from their z.
+    House numbers, and beside each its z decoded as every class.
 street_classes.png : python examples/semi_supervised.py --data street-digits
     Samples of every class of house numbers.
 """
@@ -45,7 +46,7 @@ METHODS = ("labelled digits alone", "M2", "M2, alpha = 0")
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained on a kind of images."""
+    """A Setting is the choice of models for one kind of images."""
 
     labels: tuple[int, ...]
     methods: tuple[str, ...]
@@ -60,7 +61,7 @@ COLOUR = Setting((1000,), METHODS[:2], 3, 10, 3e-3, share=100.0)
 
 
 def halved(images: numpy.ndarray) -> numpy.ndarray:
-    """Means of 2 x 2 pixels.   (N, 28, 28, 1) -> (N, 14, 14, 1)"""
+    """Returns means of 2 x 2 pixels.   (N, 28, 28, 1) -> (N, 14, 14, 1)"""
     return images.reshape(-1, 14, 2, 14, 2, 1).mean(axis=(2, 4))
 
 
@@ -76,7 +77,7 @@ def untrained(image_shape: tuple[int, ...], seed: int) -> sv.SemiSupervisedVAE:
 def trained(
     method: str, x: numpy.ndarray, labels: numpy.ndarray, epochs: int, seed: int, setting: Setting
 ) -> sv.SemiSupervisedVAE:
-    """A model of the method; `labels` is -1 where it is not known. Every method takes the same number of steps."""
+    """Trains a model of the method; unknown `labels` are -1. Every method takes the same number of steps."""
     model, known = untrained(x.shape[1:], seed), labels >= 0
     options = {"batch_size": 50, "learning_rate": setting.learning_rate, "seed": seed, "progress": False}
     if method == "labelled digits alone":  # J~ of these alone: nothing else reaches the classifier than log q(y | x)
@@ -92,14 +93,14 @@ def trained(
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What are images without labels worth to a classifier?")
     parser.add_argument("--quick", action="store_true", help="500 digits, two draws, one epoch: to see that it works")
-    parser.add_argument("--data", default="drawn-digits", help="a data set's name or path (default: drawn-digits)")
+    parser.add_argument("--data", default="drawn-digits", help="name or path of a data set (default: drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
     parser.add_argument("--labels", type=int, nargs="+", help="numbers of labels (50 100 300; in colour 1000)")
     parser.add_argument("--draws", type=int, default=None, help="draws of the labelled digits (3; with --quick 2)")
     parser.add_argument(
         "--epochs", type=int, default=None, help="passes over the digits (20; in colour 10; with --quick 1)"
     )
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     quick = arguments.quick
     if quick and arguments.data == "street-digits":

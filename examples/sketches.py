@@ -1,10 +1,11 @@
-"""SketchRNN: drawings that a model reconstructs, invents, blends and completes.
+"""SketchRNN: drawings that a model reconstructs, samples, interpolates and completes.
 
-Trains SketchRNN on the strokes of drawn digits, once with a KL floor of 10 nats and once without, in about two minutes
-each on one core, and prints for both what z is worth: without the floor the decoder all but ignores it, since it sees
-every row before the one that it predicts. --quick: seconds, a smaller model on fewer drawings.
+The example trains SketchRNN on the strokes of drawn digits, once with a KL floor of 10 nats and once without, in about
+two minutes each on one core, and prints the scores of both: without the floor, the decoder almost ignores z, since it
+sees every row before the one that it predicts. With --quick, the example takes seconds, with a smaller model on fewer
+drawings.
 
-Leaves sketch_reconstructions.png of both models (sketch_reconstructions_no_floor.png is the second), and of the first
+It writes sketch_reconstructions.png, for the second model sketch_reconstructions_no_floor.png, and for the first
 sketch_samples.png, sketch_interpolations.png, sketch_completions.png, samples.svg and sketches.npz, the model.
 
 Source: deck, "A sequence model: SketchRNN"; Ha & Eck (2017), figures 4 to 7.
@@ -25,7 +26,7 @@ from scratchvae.plotting import save_figure
 
 
 def trained(x: Any, kl_floor: float, epochs: int, **sizes: int) -> sv.SketchRNN:
-    """A model of these sketches, with a learning rate that falls and a KL whose weight grows over 500 steps."""
+    """Trains a model of these sketches, with a falling learning rate and a KL weight that grows over 500 steps."""
     model = sv.SketchRNN.lstm(**sizes, scale=sv.data.describe_sketches(x)["scale"])
     steps = epochs * -(-len(x) // 100)
     rate = sv.optim.ExponentialSchedule(4e-3, 0.05 ** (1 / steps))
@@ -36,10 +37,10 @@ def trained(x: Any, kl_floor: float, epochs: int, **sizes: int) -> sv.SketchRNN:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="SketchRNN: reconstruct, invent, blend and complete drawings.")
-    parser.add_argument("--quick", action="store_true", help="a small model, 500 drawings, one epoch")
-    parser.add_argument("--data", default="drawn-sketches", help="a data set's name, or a file of sketches")
+    parser.add_argument("--quick", action="store_true", help="train a small model on 500 drawings for one epoch")
+    parser.add_argument("--data", default="drawn-sketches", help="name of a data set, or file of sketches")
     parser.add_argument("--epochs", type=int, default=None, help="passes over the drawings (22; with --quick 1)")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     quick, out = arguments.quick, arguments.out
     epochs = (1 if quick else 22) if arguments.epochs is None else arguments.epochs

@@ -1,10 +1,10 @@
 """Street digits: house numbers in colour, with one standard deviation for all pixels, or one for each.
 
-Trains two convolutional VAEs that differ in this alone, on house numbers drawn by the package, and compares their test
-ELBOs, in nats and as bits per dimension; about ten minutes on two cores. --data svhn takes real ones, from the files
-that `sv.data.load("svhn")` reads; --quick: seconds.
+The example trains two convolutional VAEs that differ in this alone, on house numbers drawn by the package, and compares
+their test ELBOs, in nats and as bits per dimension. It takes about ten minutes on two cores; with --quick, seconds.
+--data svhn uses photographs, from the files that `sv.data.load("svhn")` reads.
 
-Leaves uncertainty.png (where the decoder is sure of a pixel, and where not), samples.png, interpolation.png,
+It writes uncertainty.png (the standard deviation of every pixel), samples.png, interpolation.png,
 results.json, and the models as learned.npz and decoder.npz.
 
 Source: deck, "Convolutional networks"; Kingma & Welling (2014), appendix C.2, for a standard deviation of each pixel.
@@ -31,10 +31,10 @@ from scratchvae.evaluation import bits_per_dimension
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="One standard deviation for all pixels, or one for each.")
     parser.add_argument("--quick", action="store_true", help="256 images and one epoch, to see that it works")
-    parser.add_argument("--data", default="street-digits", help="a data set's name or path (default: street-digits)")
+    parser.add_argument("--data", default="street-digits", help="name or path of a data set (default: street-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
     parser.add_argument("--epochs", type=int, default=None, help="passes over the training images (15; with --quick 1)")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
     quick = arguments.quick
     n, epochs = (128 if quick else None), (1 if quick else 15) if arguments.epochs is None else arguments.epochs

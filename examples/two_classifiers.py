@@ -1,15 +1,16 @@
 """A tale of two binary linear classifiers: logistic regression, p(y | x), and Gaussian naive Bayes, p(x | y) p(y).
 
-On drawn digits, ones against sevens, 7 x 7 noisy pixels: both with a decision boundary in the plane of the first two
-principal components; learning curves over 100 samples of the rows, which cross, since pixels are not independent given
-the class as naive Bayes has it; and digits sampled from naive Bayes of all ten classes. Naive Bayes shares its
-variances between the classes, which makes it linear too. Half a minute on two cores; --quick: seconds.
+Both classify drawn ones and sevens of 7 x 7 noisy pixels. The example draws their decision boundaries in the plane of
+the first two principal components; their learning curves over 100 samples of the rows, which cross, since pixels are
+not independent given the class, as naive Bayes assumes; and digits sampled from naive Bayes of all ten classes. Naive
+Bayes shares its variances between the classes, which makes it linear too. It takes half a minute on two cores; with
+--quick, seconds.
 
-Where the curves cross is a matter of the prior: C = 1 is scikit-learn's default, and C = 10,000 nearly maximum
-likelihood, which needs many times as many rows as there are pixels to pass naive Bayes for good. Without noise (NOISE =
-0) C = 10,000 is no worse than naive Bayes from the beginning: two classes that far apart take few rows.
+The prior of the weights determines where the curves cross: C = 1 is scikit-learn's default, and C = 10,000 is nearly
+maximum likelihood, which needs many times as many rows as pixels to stay below naive Bayes. Without noise (NOISE = 0),
+C = 10,000 is no worse than naive Bayes from the beginning: two classes so far apart need few rows.
 
-Leaves two_classifiers.png and two_classifiers.json.
+It writes two_classifiers.png and two_classifiers.json.
 
 Source: deck, "A tale of two binary linear classifiers"; Ng & Jordan (2002), "On discriminative vs. generative
 classifiers: a comparison of logistic regression and naive Bayes".
@@ -48,14 +49,14 @@ CLASSIFIERS = {
 
 
 def pixels(dataset: sv.data.Dataset, side: int) -> numpy.ndarray:
-    """Means of squares of pixels.   (N, 28, 28, 1) -> (N, side^2), float64"""
+    """Returns means over squares of pixels.   (N, 28, 28, 1) -> (N, side^2), float64"""
     step = 28 // side
     means = dataset.images.reshape(-1, side, step, side, step).mean(axis=(2, 4))
     return means.reshape(len(means), side * side).astype(numpy.float64)
 
 
 def one_or_seven(dataset: sv.data.Dataset) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Noisy rows of the ones, class 0, and of the sevens, class 1."""
+    """Returns noisy rows of the ones, class 0, and of the sevens, class 1."""
     rows = numpy.isin(dataset.labels, (1, 7))
     x = pixels(dataset, 7)[rows]
     return x + NOISE * sv.Noise(len(dataset)).normal("pixels", x.shape), (dataset.labels[rows] == 7).astype(int)
@@ -67,7 +68,7 @@ def learning_curves(
     sizes: list[int],
     n_samples: int,
 ) -> dict[str, list[tuple[float, float]]]:
-    """For each classifier and size the mean test error over samples of the training rows, and its standard error."""
+    """Returns the mean test error over samples of the training rows, and its standard error, by classifier and size."""
     rng, curves = numpy.random.default_rng(0), {name: [] for name in CLASSIFIERS}
     x, y = train
     for n in sizes:
@@ -83,7 +84,7 @@ def learning_curves(
 
 
 def imagined(train: sv.data.Dataset, n_samples: int = 3) -> numpy.ndarray:
-    """Of each class one digit of the data, the mean, and samples of naive Bayes.   (2 + n_samples, 10, 14, 14)"""
+    """Returns a digit of each class, the class mean, and samples of naive Bayes.   (2 + n_samples, 10, 14, 14)"""
     x = pixels(train, 14)
     model = GaussianNaiveBayes().fit(x, train.labels)
     samples, classes = model.sample(500, seed=0)
@@ -93,10 +94,12 @@ def imagined(train: sv.data.Dataset, n_samples: int = 3) -> numpy.ndarray:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Logistic regression against Gaussian naive Bayes.")
-    parser.add_argument("--quick", action="store_true", help="30 samples for each point of the curves instead of 100")
-    parser.add_argument("--data", default="drawn-digits", help="a data set's name or path (drawn-digits)")
+    parser.add_argument(
+        "--quick", action="store_true", help="use 30 samples for each point of the curves instead of 100"
+    )
+    parser.add_argument("--data", default="drawn-digits", help="name or path of a data set (drawn-digits)")
     parser.add_argument("--data-dir", default=None, help="folder of the data set's files")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for what this leaves (figures/)")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the results (figures/)")
     arguments = parser.parse_args(argv)
 
     train, test = sv.data.load(arguments.data, arguments.data_dir)

@@ -5,9 +5,9 @@
 
     L(x) = log p(x | z) - KL(q(z | x) || p(z)),    z = m + s e,    e ~ Normal(0, I)
 
-Read `elbo` from top to bottom, then `gradients` against it from bottom to top. A test holds both to the package, whose
-engine finds the same numbers from the forward pass alone. Takes about a minute on two cores, and leaves
-figures/vae_from_nothing.png.
+Read `elbo` from top to bottom, then `gradients` from top to bottom, which follows `elbo` from its end. A test compares
+both with the package, whose engine finds the same numbers from the forward pass alone. The example takes about a minute
+on two cores, and writes figures/vae_from_nothing.png.
 
 Source: deck, "Optimizing the ELBO" to "Mini-batch gradient estimation"; Kingma & Welling (2014).
 """
@@ -20,7 +20,7 @@ import scratchvae as sv  # for the drawn digits and the picture; the model needs
 
 
 def initial_parameters(rng, observed=784, hidden=400, latent=20):
-    """[W1, b1, W2, b2, W3, b3, W4, b4]: Glorot uniform weights, zero biases, float32."""
+    """Returns [W1, b1, W2, b2, W3, b3, W4, b4]: Glorot uniform weights and zero biases, float32."""
     parameters = []
     for shape in [(observed, hidden), (hidden, 2 * latent), (latent, hidden), (hidden, observed)]:
         bound = np.sqrt(6 / sum(shape))
@@ -29,7 +29,7 @@ def initial_parameters(rng, observed=784, hidden=400, latent=20):
 
 
 def elbo(parameters, x, e):
-    """L(x) in nats, (N,), and what the gradients need again.   x (N, D) in [0, 1], e (N, K) standard normal"""
+    """Returns L(x) in nats, (N,), and the arrays for the gradients.   x (N, D) in [0, 1], e (N, K) standard normal"""
     W1, b1, W2, b2, W3, b3, W4, b4 = parameters
     h1 = np.maximum(x @ W1 + b1, 0)
     m, log_s = np.split(h1 @ W2 + b2, 2, axis=1)
@@ -44,7 +44,7 @@ def elbo(parameters, x, e):
 
 
 def gradients(parameters, x, e, saved):
-    """d/dW and d/db of the batch mean of L, in the order of the parameters: the chain rule, from the end."""
+    """Returns d/dW and d/db of the batch mean of L, in the order of the parameters, by the chain rule from the end."""
     W1, b1, W2, b2, W3, b3, W4, b4 = parameters
     h1, m, s, z, h2, a, softplus_a = saved
     d_a = (x - np.exp(a - softplus_a)) / len(x)  # d log p / da = x - sigmoid(a)
@@ -100,15 +100,15 @@ def train(x, epochs, batch_size=128, latent=20, seed=0):
 
 
 def decode(parameters, z):
-    """The mean of p(x | z).   (N, K) -> (N, D)"""
+    """Returns the mean of p(x | z).   (N, K) -> (N, D)"""
     *_, W3, b3, W4, b4 = parameters
     return 1 / (1 + np.exp(-(np.maximum(z @ W3 + b3, 0) @ W4 + b4)))
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="2,000 digits and 2 epochs, for a test")
-    parser.add_argument("--out", default="figures", help="the folder for the picture (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="use 2,000 digits and 2 epochs, to see that it works")
+    parser.add_argument("--out", default="figures", help="folder for the picture (default: %(default)s)")
     options = parser.parse_args(arguments)
     digits, _ = sv.data.load("drawn-digits")
     x = digits.images.reshape(len(digits), 784)

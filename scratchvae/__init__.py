@@ -40,7 +40,7 @@ from scratchvae.codes import fit_codes
 from scratchvae.distributions import kl
 from scratchvae.estimator import VAEClassifier, VAEEstimator
 from scratchvae.evaluation import active_units, classification_error, elbo, evaluate, log_likelihood
-from scratchvae.explorer import explorer
+from scratchvae.explorer import Explorer, explorer
 from scratchvae.gradcheck import GradientError, check_gradients
 from scratchvae.models import VAE, MoleculeVAE, SemiSupervisedVAE, SketchRNN, StackedVAE, TableVAE
 from scratchvae.noise import Noise
@@ -56,6 +56,7 @@ __all__ = [
     "VAE",
     "Alphabet",
     "EarlyStopping",
+    "Explorer",
     "GradientError",
     "MoleculeVAE",
     "Noise",

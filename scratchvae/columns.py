@@ -1,4 +1,4 @@
-"""What the entries of a table are: a Column says how its numbers, counts or levels stand in an array of floats.
+"""Columns of tables: a Column says how the numbers, counts or levels of a column are stored in an array of floats.
 
 A row of a table is one row of floating-point numbers, (D,): a number or a count as it is, a level by its number from 0,
 and NaN where an entry is missing.
@@ -26,28 +26,31 @@ MOST_LEVELS = 1000
 """The most levels of a category."""
 
 LONGEST_DESCRIPTION = 24_000
-"""The most characters of the columns' names and levels in JSON, since the header of every checkpoint has them."""
+"""The most characters of the names and levels of all columns in JSON, as the header of every checkpoint holds them."""
 
 
 class Column(NamedTuple):
-    """A Column describes one column of a table. It is a tuple, whose entries are the parameters.
+    """A Column describes one column of a table: a tuple of a name, a kind, levels, a mean and a standard deviation.
 
     Parameters
     ----------
     name : str
         The name.
     kind : "number", "count" or "category"
-        "number" stands for real numbers, "count" for whole numbers of at least 0, and "category" for levels, one in
-        each row.
+        The kind of the entries: real numbers, whole numbers of at least 0, or levels.
     levels : sequence of str
-        The names of a category's levels; an entry k stands for levels[k]. For a column with a single value, that value.
-    mean, std : float
-        The mean and standard deviation of a column of numbers. The networks of a model read u = (x - mean) / std.
+        The names of the levels of a category; the entry k of a row stands for levels[k]. A column with a single value
+        is a category with one level. Empty for numbers and counts.
+    mean : float
+        The mean of a column of numbers. The networks of a model read u = (x - mean) / std; counts and levels have the
+        mean 0.
+    std : float
+        The standard deviation of a column of numbers, above 0; counts and levels have the standard deviation 1.
 
     See Also
     --------
-    scratchvae.TableVAE : a model of such columns.
-    scratchvae.data.as_table : finds the columns of a table.
+    scratchvae.TableVAE : The model of a table with such columns.
+    scratchvae.data.as_table : Finds the columns of a table.
 
     Examples
     --------
@@ -58,13 +61,18 @@ class Column(NamedTuple):
     """
 
     name: str
+    """The name."""
     kind: str = NUMBER
+    """The kind of the entries: "number", "count" or "category"."""
     levels: Sequence[str] = ()
+    """The names of the levels of a category."""
     mean: float = 0.0
+    """The mean of a column of numbers."""
     std: float = 1.0
+    """The standard deviation of a column of numbers."""
 
     def text(self, entry: float) -> str:
-        """An entry as a file shows it: a number to about 1e-5 of the standard deviation; "" for NaN."""
+        """Returns an entry as a file shows it, a number to about 1e-5 of the standard deviation, and "" for NaN."""
         if math.isnan(entry):
             return ""
         if self.kind == CATEGORY:
@@ -74,9 +82,10 @@ class Column(NamedTuple):
         return short(round(float(entry), 5 - math.floor(math.log10(self.std))))
 
     def reader(self, comma: bool = False) -> Callable[[str], float]:
-        """The function from a text to the entry that it stands for, NaN if it is missing.
+        """Returns a function from a text to the entry that it stands for, NaN for a missing one.
 
-        It raises ValueError, which says what the column takes. comma: whether a comma may stand before the decimals.
+        The function raises ValueError, whose message describes the entries of the column. comma: whether a number may
+        have a decimal comma.
         """
         numbers = {name: float(k) for k, name in enumerate(self.levels)}
 
@@ -100,7 +109,10 @@ class Column(NamedTuple):
 
 
 def as_columns(columns: Any) -> tuple[Column, ...]:
-    """Columns, also as lists of their fields. Raises InputError for what describes none, or two of one name."""
+    """Returns columns, which may be given as lists of their fields.
+
+    Raises InputError for a list that describes no column, and for two columns with one name.
+    """
     made = []
     for column in columns:
         try:
@@ -129,12 +141,12 @@ def standardized(x: Any, columns: Sequence[Column]) -> Any:
 
 
 def units(columns: Sequence[Column], x: Any) -> tuple[Any, Any]:
-    """The means and the standard deviations of the columns, beside x: float64, (D,) each."""
+    """Returns the means and the standard deviations of the columns on the device of x: float64, (D,) each."""
     return tuple(asarray(numpy.array([c[k] for c in columns], dtype=numpy.float64), device_of(x)) for k in (3, 4))
 
 
 def measured(columns: Sequence[Column], records: numpy.ndarray) -> tuple[Column, ...]:
-    """The columns with mean and std of the numbers in these rows, those that are there.   records (N, D)"""
+    """Returns the columns with the mean and std of the known numbers in these rows.   records (N, D)"""
     result = []
     for column, values in zip(columns, numpy.asarray(records, dtype=numpy.float64).T, strict=True):
         values = values[~numpy.isnan(values)]
@@ -146,7 +158,7 @@ def measured(columns: Sequence[Column], records: numpy.ndarray) -> tuple[Column,
 
 
 def check_records(x: Any, columns: Sequence[Column]) -> None:
-    """Raise DataError for entries, NaN aside, that are no level or no count.   x (N, D)"""
+    """Raises DataError for entries, except NaN, that are no level or no count.   x (N, D)"""
     xp = array_module(x)
     for place, column in enumerate(columns):
         if column.kind == NUMBER:
@@ -165,7 +177,7 @@ def check_records(x: Any, columns: Sequence[Column]) -> None:
 
 
 def as_number(text: str, comma: bool = False) -> float | None:
-    """The finite number that a text is, None if it is none. comma: whether a comma may stand before its decimals."""
+    """Returns the finite number that a text expresses, or None. comma: whether it may have a decimal comma."""
     if comma and text.count(",") == 1 and "." not in text:
         text = text.replace(",", ".")
     try:
@@ -176,7 +188,7 @@ def as_number(text: str, comma: bool = False) -> float | None:
 
 
 def short(value: float) -> str:
-    """A number as Python prints it, a whole one without decimals."""
+    """Returns a number as Python prints it, but a whole number without decimals."""
     text = repr(float(value))
     return text.removesuffix(".0")
 
@@ -185,19 +197,19 @@ def short(value: float) -> str:
 
 
 def is_table(x: Any) -> bool:
-    """Whether x has named columns: a DataFrame of pandas or polars, or a dict of columns."""
+    """Tells whether x has named columns: a DataFrame of pandas or polars, or a dict of columns."""
     return isinstance(x, dict) or (hasattr(x, "columns") and hasattr(x, "__getitem__") and not isinstance(x, type))
 
 
 def names_of(x: Any) -> list[str]:
-    """The names of the columns of a table."""
+    """Returns the names of the columns of a table."""
     return [str(name) for name in (x if isinstance(x, dict) else x.columns)]
 
 
 def rows_of(x: Any, operation: str) -> Iterator[tuple[int, list[str]]]:
-    """(number, texts) of every row of a table; what is missing is "".
+    """Yields (number, texts) of every row of a table; the text of a missing entry is "".
 
-    Raises DataError for columns of several lengths, and for those of dates and other objects.
+    Raises DataError for columns with different lengths, and for columns of dates and other objects.
     """
     names = list(x) if isinstance(x, dict) else list(x.columns)
     columns = [_texts(x[name], f"{operation}, column {str(name)!r}") for name in names]
@@ -217,7 +229,7 @@ def _texts(column: Any, operation: str) -> Iterator[str]:
         elif isinstance(value, (str, bool, numpy.bool_, numpy.str_)):
             yield str(value).strip()
         elif isinstance(value, (int, float, numpy.integer, numpy.floating)):
-            yield str(value).removesuffix(".0")  # of a float32 the digits that it has
+            yield str(value).removesuffix(".0")  # a float32 has fewer digits
         else:
             hint = "differences from a day are numbers" if hasattr(value, "year") else "str(x) of every entry"
             raise DataError(operation, "numbers, words and truth values", f"a {type_name(value)}", hint)
@@ -231,9 +243,10 @@ def records_of(
     n: int,
     comma: bool = False,
 ) -> numpy.ndarray:
-    """The entries of n rows of texts as float64, (n, D); places: where each column stands in a row.
+    """Returns the entries of n rows of texts as float64, (n, D).
 
-    Raises DataError, with row and column, for a text that is no entry of its column.
+    places: the index of each column in a row. Raises DataError, with row and column, for a text that is no entry of its
+    column.
     """
     records = numpy.empty((n, len(columns)))
     readers = [(d, place, columns[d].reader(comma)) for d, place in enumerate(places)]

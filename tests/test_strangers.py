@@ -20,7 +20,7 @@ def model(**options):
 def test_an_empty_path_is_not_the_current_folder(option, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--quiet", "--epochs", "1", f"{option}="]) == 2
-    assert "expected a name, received ''" in capsys.readouterr().err
+    assert "expected a text that is not empty, received ''" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

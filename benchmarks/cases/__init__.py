@@ -1,1 +1,1 @@
-"""What is timed: a file for each kind of work, which says in plain code what every library computes."""
+"""The work that is timed: each file has one kind of work, in plain code for every library."""

@@ -2,7 +2,7 @@
 
     y = conv2d(x, kernel),   and the cotangents of x and the kernel for a given one of y
 
-The number that must agree is a sum over the first image's part of each, and all of the kernel's.
+The number that must agree is a sum over y and the cotangent of x for the first image, and the kernel's whole cotangent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.cases.problem import Problem
 
 
 class Layer(NamedTuple):
-    """Height and width of x, and the numbers of channels of x and y."""
+    """A Layer has the height and width of x, and the numbers of channels of x and y."""
 
     size: int
     inputs: int
@@ -33,7 +33,7 @@ REFERENCE = "torch"
 
 
 def problem(layer: Layer, data: str | None = None) -> Problem:
-    """x, kernel and g of a layer."""
+    """Returns x, kernel and g of a layer."""
     size, inputs, outputs = layer
     rng = numpy.random.default_rng(0)
     shapes = {
@@ -45,7 +45,7 @@ def problem(layer: Layer, data: str | None = None) -> Problem:
 
 
 def scratchvae(layer: Layer, problem: Problem) -> steps.Step:
-    """What the rule of ops.conv2d computes, too."""
+    """Returns the step of scratchvae, which computes what the rule of ops.conv2d does."""
     from scratchvae import ops
     from scratchvae.backend import keep_freed_memory
 
@@ -62,7 +62,7 @@ def scratchvae(layer: Layer, problem: Problem) -> steps.Step:
 
 
 def pytorch(layer: Layer, problem: Problem, layout: str = "contiguous_format") -> steps.Step:
-    """The same by PyTorch, with its memory format "contiguous_format" or "channels_last"."""
+    """Returns the same step by PyTorch, with its memory format "contiguous_format" or "channels_last"."""
     import torch
 
     def in_layout(array: numpy.ndarray, *axes: int) -> Any:

@@ -39,7 +39,7 @@ LOG_SMALLEST = math.log(1e-3)
 
 
 def model(size: Size) -> Any:
-    """The model before its first step."""
+    """Returns the model before its first step."""
     import scratchvae as sv
 
     shape = (size.side, size.side, 3)
@@ -47,7 +47,7 @@ def model(size: Size) -> Any:
 
 
 def problem(size: Size, data: str | None = None) -> Problem:
-    """A minibatch of drawn faces."""
+    """Returns a minibatch of drawn faces."""
     import scratchvae as sv
 
     x = sv.data.dequantize(sv.data.draw_faces(size.batch).images, sv.Noise(0))
@@ -56,7 +56,7 @@ def problem(size: Size, data: str | None = None) -> Problem:
 
 
 def scratchvae(size: Size, problem: Problem) -> steps.Step:
-    """The objective that `fit` ascends."""
+    """Returns the step of scratchvae, on the objective that `fit` ascends."""
     from scratchvae.noise import GivenNoise
     from scratchvae.objectives import elbo
 
@@ -66,7 +66,7 @@ def scratchvae(size: Size, problem: Problem) -> steps.Step:
 
 
 def torch_parameters(arrays: dict[str, numpy.ndarray], layout: str = "contiguous_format") -> dict[str, Any]:
-    """Our parameters by name as PyTorch's, kernels as (out, in, height, width) and weights as (out, in)."""
+    """Returns our parameters by name as PyTorch's, kernels as (out, in, height, width) and weights as (out, in)."""
     import torch
 
     def parameter(array: numpy.ndarray) -> Any:
@@ -79,13 +79,13 @@ def torch_parameters(arrays: dict[str, numpy.ndarray], layout: str = "contiguous
 
 
 def layers(w: dict[str, Any], part: str) -> list[tuple[Any, Any]]:
-    """The kernel and the bias of every convolution of the encoder, or of the decoder."""
+    """Returns the kernel and the bias of every convolution of the encoder or the decoder."""
     names = [name.removesuffix("kernel") for name in w if name.startswith(part) and name.endswith(".kernel")]
     return [(w[f"{name}kernel"], w[f"{name}bias"]) for name in names]
 
 
 def torch_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
-    """The loss by PyTorch.   x (M, C, H, W), e (M, K)"""
+    """Returns the loss by PyTorch.   x (M, C, H, W), e (M, K)"""
     from torch.nn.functional import conv2d, conv_transpose2d, linear, relu, softplus
 
     h = x
@@ -105,7 +105,7 @@ def torch_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
 
 
 def pytorch(size: Size, problem: Problem, layout: str = "contiguous_format", compiled: bool = False) -> steps.Step:
-    """The same by PyTorch, in its own layout (N, C, H, W), or in its memory format "channels_last"."""
+    """Returns the same step by PyTorch, in its own layout (N, C, H, W), or in its memory format "channels_last"."""
     import torch
 
     w = torch_parameters(problem.parameters, layout)
@@ -120,7 +120,7 @@ def pytorch(size: Size, problem: Problem, layout: str = "contiguous_format", com
 
 
 def jax_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
-    """The loss by JAX, in our layout.   x (M, H, W, C), e (M, K)"""
+    """Returns the loss by JAX, in our layout.   x (M, H, W, C), e (M, K)"""
     import jax
     import jax.numpy as jnp
     from jax import lax
@@ -143,7 +143,7 @@ def jax_loss(w: dict[str, Any], x: Any, e: Any) -> Any:
 
 
 def jax_jit(size: Size, problem: Problem) -> steps.Step:
-    """The same by JAX."""
+    """Returns the same step by JAX."""
     return steps.jax_jit(problem, problem.parameters, lambda w, x, e: jax_loss(w, x, e[0]))
 
 

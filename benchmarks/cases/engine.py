@@ -24,7 +24,7 @@ REFERENCE = "kernels"
 
 
 def kernels(size: Size, problem: Problem) -> steps.Step:
-    """The straight line."""
+    """Returns the step without an engine."""
     import scratchvae as sv
     from scratchvae.autodiff import _path
     from scratchvae.backend import keep_freed_memory
@@ -49,7 +49,7 @@ def kernels(size: Size, problem: Problem) -> steps.Step:
 
 
 def program(path: list[tuple[Any, list[int]]], adam: Any) -> tuple[str, dict[str, Any]]:
-    """The text of a function of no arguments that returns the loss and writes the gradients, and all names in it."""
+    """Returns the text of a function without arguments that computes loss and gradients, and its names' values."""
     from scratchvae.autodiff import sum_to
 
     number, numbers = {id(node): i for i, (node, _) in enumerate(path)}, count()

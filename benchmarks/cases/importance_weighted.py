@@ -38,21 +38,21 @@ REFERENCE = "torch"
 
 
 def model(size: Size) -> Any:
-    """The model before its first step."""
+    """Returns the model before its first step."""
     import scratchvae as sv
 
     return sv.VAE.mlp(784, size.latent, size.hidden, "tanh")
 
 
 def problem(size: Size, data: str | None = None) -> Problem:
-    """A minibatch of random bits."""
+    """Returns a minibatch of random bits."""
     x = (numpy.random.default_rng(0).random((1, size.batch, 784)) < 0.2).astype(numpy.float32)
     parameters = {name: parameter.data for name, parameter in model(size).named_parameters().items()}
     return Problem({"x": x}, (size.draws, size.batch, size.latent), parameters)
 
 
 def scratchvae(size: Size, problem: Problem) -> steps.Step:
-    """The objective that `fit` ascends."""
+    """Returns the step of scratchvae, on the objective that `fit` ascends."""
     from scratchvae.noise import GivenNoise
     from scratchvae.objectives import importance_weighted
 
@@ -62,7 +62,7 @@ def scratchvae(size: Size, problem: Problem) -> steps.Step:
 
 
 def pytorch(size: Size, problem: Problem, compiled: bool = False) -> steps.Step:
-    """The same by PyTorch. The constants of log p(z) and log q(z | x) cancel, and (z - m) / s is e."""
+    """Returns the same step by PyTorch. The constants of log p(z) and log q(z | x) cancel, and (z - m) / s is e."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -80,7 +80,7 @@ def pytorch(size: Size, problem: Problem, compiled: bool = False) -> steps.Step:
 
 
 def jax_jit(size: Size, problem: Problem) -> steps.Step:
-    """The same by JAX."""
+    """Returns the same step by JAX."""
     import jax
     import jax.numpy as jnp
 

@@ -21,7 +21,7 @@ REFERENCE = "sklearn"
 
 
 def problem(size: str, data: str | None = None) -> Problem:
-    """The rows X (N, D), those of variance 1, and the classes y (N,)."""
+    """Returns the rows X (N, D), those of variance 1, and the classes y (N,)."""
     try:
         from sklearn import datasets
     except ImportError:
@@ -33,7 +33,7 @@ def problem(size: str, data: str | None = None) -> Problem:
 
 
 def scratchvae(size: str, problem: Problem) -> steps.Step:
-    """By scratchvae.linear."""
+    """Returns the step by scratchvae.linear."""
     from scratchvae.linear import PCA, PPCA, GaussianNaiveBayes, LogisticRegression
 
     ((X, standard, y),) = problem.batches()
@@ -51,7 +51,7 @@ def scratchvae(size: str, problem: Problem) -> steps.Step:
 
 
 def sklearn(size: str, problem: Problem) -> steps.Step:
-    """By scikit-learn, whose PCA divides by N - 1 where the likelihood has N."""
+    """Returns the step by scikit-learn, whose PCA divides by N - 1 where the likelihood has N."""
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.naive_bayes import GaussianNB

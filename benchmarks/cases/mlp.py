@@ -46,7 +46,7 @@ REFERENCE = "torch"
 
 
 def model(size: Size) -> Any:
-    """The model before its first step."""
+    """Returns the model before its first step."""
     import scratchvae as sv
 
     return sv.VAE.mlp(784, size.latent, size.hidden)
@@ -65,7 +65,7 @@ def problem(size: Size, data: str | None = None) -> Problem:
 
 
 def scratchvae(size: Size, problem: Problem) -> steps.Step:
-    """The objective that `fit` ascends."""
+    """Returns the step of scratchvae, on the objective that `fit` ascends."""
     from scratchvae.noise import GivenNoise
     from scratchvae.objectives import elbo
 
@@ -75,7 +75,7 @@ def scratchvae(size: Size, problem: Problem) -> steps.Step:
 
 
 def numpy_by_hand(size: Size, problem: Problem) -> steps.Step:
-    """examples/vae_from_nothing.py, which writes every gradient by hand."""
+    """Returns the step of examples/vae_from_nothing.py, which has every gradient by hand."""
     if len(size.hidden) > 1:
         raise NotHere("written for one hidden layer")
     sys.path.append(str(Path(__file__).parents[2] / "examples"))
@@ -94,7 +94,7 @@ def numpy_by_hand(size: Size, problem: Problem) -> steps.Step:
 
 
 def pytorch(size: Size, problem: Problem, compiled: bool = False) -> steps.Step:
-    """The same by PyTorch."""
+    """Returns the same step by PyTorch."""
     from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
     parameters, encoder, decoder = torch_perceptrons(problem, relu)
@@ -110,7 +110,7 @@ def pytorch(size: Size, problem: Problem, compiled: bool = False) -> steps.Step:
 
 
 def torch_perceptrons(problem: Problem, activation: Callable[[Any], Any]) -> tuple[list[Any], Network, Network]:
-    """All parameters, the encoder's network and the decoder's, as long as each other, by PyTorch."""
+    """Returns all parameters of PyTorch, and the equally deep networks of the encoder and the decoder."""
     from torch.nn.functional import linear
 
     parameters = [steps.torch_parameter(w.T) for w in problem.parameters.values()]
@@ -126,7 +126,7 @@ def torch_perceptrons(problem: Problem, activation: Callable[[Any], Any]) -> tup
 
 
 def jax_jit(size: Size, problem: Problem) -> steps.Step:
-    """The same by JAX."""
+    """Returns the same step by JAX."""
     import jax
     import jax.numpy as jnp
 
@@ -141,7 +141,7 @@ def jax_jit(size: Size, problem: Problem) -> steps.Step:
 
 
 def jax_perceptrons(parameters: list[Any], activation: Callable[[Any], Any]) -> tuple[Network, Network]:
-    """The encoder's network and the decoder's, as long as each other, of arrays of JAX."""
+    """Returns the equally deep networks of the encoder and the decoder, by JAX."""
 
     def perceptron(layers: list[Any], h: Any) -> Any:
         for w, b in layers[:-1]:

@@ -71,7 +71,7 @@ def problem(size: Size, data: str | None = None) -> Problem:
 
 
 def model(size: Size, facts: dict[str, Any]) -> Any:
-    """The model before its first step."""
+    """Returns the model before its first step."""
     import scratchvae as sv
 
     means, stds = zip(*facts["properties"].values(), strict=True)
@@ -87,7 +87,7 @@ def model(size: Size, facts: dict[str, Any]) -> Any:
 
 
 def scratchvae(size: Size, problem: Problem) -> steps.Step:
-    """The objective that `fit` ascends; or the strings, whose mean number of symbols is the result."""
+    """Returns the step on the objective that `fit` ascends, or decodes strings and returns their mean length."""
     from scratchvae.noise import GivenNoise
     from scratchvae.objectives import choose
 
@@ -104,7 +104,7 @@ def scratchvae(size: Size, problem: Problem) -> steps.Step:
 
 
 def pytorch(size: Size, problem: Problem, packed: bool = False) -> steps.Step:
-    """The same by PyTorch."""
+    """Returns the same step by PyTorch."""
     if size.written:
         raise NotHere("writes no strings")
     loss, parameters = pytorch_loss(model(size, problem.facts), packed)
@@ -112,9 +112,10 @@ def pytorch(size: Size, problem: Problem, packed: bool = False) -> steps.Step:
 
 
 def pytorch_loss(model: Any, packed: bool) -> tuple[Callable[..., Any], list[Any]]:
-    """The mean of -(log p(x | z) + log p(t | z)) + w KL over a batch, and PyTorch's parameters, of the model's values.
+    """Returns the function -(log p(x | z) + log p(t | z)) + w KL, a mean over a batch, and PyTorch's parameters.
 
-    The function's arguments: symbols (M, T), properties (M, P), numbers of symbols (M,) and noise (1, M, K).
+    The arguments of the function are symbols (M, T), properties (M, P), lengths (M,) and noise (1, M, K). The
+    parameters have the values of the model.
     """
     import torch
     from torch import nn

@@ -36,7 +36,7 @@ REFERENCE = "autograd"
 
 
 def problem(name: str, data: str | None = None) -> Problem:
-    """x and the constant, such that values neither grow nor vanish along the chain, of positive numbers for sqrt."""
+    """Returns x and the constant, such that values neither grow nor vanish along the chain; for sqrt, positive ones."""
     rng = numpy.random.default_rng(0)
     x, constant = rng.standard_normal((8, 8)), numpy.linalg.qr(rng.standard_normal((8, 8)))[0]
     if name in ("multiply", "divide"):
@@ -45,14 +45,14 @@ def problem(name: str, data: str | None = None) -> Problem:
 
 
 def chain(name: str, module: Any, constant: numpy.ndarray, x: Any) -> Any:
-    """The sum of what the chain makes of x."""
+    """y = sum of f(f(... f(x)))"""
     for _ in range(LENGTH):
         x = OPERATIONS[name](module, x, constant)
     return module.sum(x)
 
 
 def scratchvae(name: str, problem: Problem) -> steps.Step:
-    """By the engine."""
+    """Returns the step by the engine."""
     import scratchvae as sv
 
     ((start, constant),) = problem.batches()
@@ -66,7 +66,7 @@ def scratchvae(name: str, problem: Problem) -> steps.Step:
 
 
 def autograd(name: str, problem: Problem) -> steps.Step:
-    """By HIPS autograd."""
+    """Returns the step by HIPS autograd."""
     import autograd
     import autograd.numpy as anp
 

@@ -1,4 +1,4 @@
-"""What all peers of a case are given: the same minibatches, initial parameters and shape of the noise."""
+"""The input that all peers of a case share: minibatches, initial parameters and the shape of the noise."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy
 
 
 class NotHere(Exception):
-    """Something that this machine or a library cannot measure, which is no failure; the sentence says why."""
+    """NotHere tells that this machine or a library cannot measure something, and why; this is no failure."""
 
 
 def no_change(array: numpy.ndarray) -> Any:
-    """The array itself."""
+    """Returns the array unchanged."""
     return array
 
 
@@ -24,8 +24,8 @@ def no_change(array: numpy.ndarray) -> Any:
 class Problem:
     """data: arrays (B, M, ...), B minibatches in turn.   parameters: initial values by the names of our model
 
-    noise: the shape of the noise e of one step; None where there is none.   rate: of Adam
-    facts: all else that a peer must know
+    noise: the shape of the noise e of one step, or None.   rate: the learning rate of Adam
+    facts: all other numbers that a peer needs
     """
 
     data: dict[str, numpy.ndarray]
@@ -36,15 +36,15 @@ class Problem:
 
     @property
     def n_batches(self) -> int:
-        """B."""
+        """Returns B."""
         return len(next(iter(self.data.values())))
 
     def batches(self, convert: Callable[[numpy.ndarray], Any] = no_change) -> list[tuple[Any, ...]]:
-        """The arrays of each minibatch, converted."""
+        """Yields the arrays of each minibatch, converted."""
         return [tuple(map(convert, arrays)) for arrays in zip(*self.data.values(), strict=True)]
 
     def save(self, path: Path) -> None:
-        """Write a file from which another process reads the same."""
+        """Writes a file from which another process reads the same problem."""
         parts = {
             f"{part}/{name}": array for part in ("data", "parameters") for name, array in asdict(self)[part].items()
         }
@@ -52,7 +52,7 @@ class Problem:
 
     @classmethod
     def read(cls, path: Path) -> Problem:
-        """Read that file."""
+        """Reads that file."""
         with numpy.load(path) as file:
             noise, facts, rate = json.loads(str(file["about"]))
             data, parameters = (

@@ -37,7 +37,7 @@ ZINC = [length for length, n in ZINC_COUNTS.items() for _ in range(n)]
 
 
 class Case(NamedTuple):
-    """A cell, the lengths of the sequences, and H."""
+    """A Case has a cell, the lengths of the sequences, and H."""
 
     cell: str
     lengths: list[int]
@@ -60,7 +60,7 @@ Gradients = Callable[[], list[numpy.ndarray]]
 
 
 def problem(case: Case, data: str | None = None) -> Problem:
-    """x (N, T, D), the lengths (N,) and the cotangent of all h (N, T, H), which is zero on the padding."""
+    """Returns x (N, T, D), the lengths (N,) and the cotangent of all h (N, T, H), which is zero on the padding."""
     cell, lengths, size = case
     rng, shape = numpy.random.default_rng(0), (len(lengths), max(lengths))
     x, g = (rng.standard_normal((*shape, width), dtype=numpy.float32) for width in (INPUTS[cell], size))
@@ -72,7 +72,7 @@ def problem(case: Case, data: str | None = None) -> Problem:
 
 
 def layer(case: Case) -> Any:
-    """Our layer before its first step."""
+    """Returns our layer before its first step."""
     from scratchvae.nn import GRU, LSTM
     from scratchvae.noise import Noise
 
@@ -81,7 +81,7 @@ def layer(case: Case) -> Any:
 
 
 def step_of(gradients: Gradients) -> steps.Step:
-    """A step whose number is the sum of squares."""
+    """Returns a step whose number is the sum of the squares of all gradients."""
     return lambda e: sum(float(numpy.square(g).sum()) for g in gradients())
 
 
@@ -102,7 +102,7 @@ def scratchvae(case: Case, problem: Problem) -> Gradients:
 
 
 def small_operations(case: Case, problem: Problem) -> Gradients:
-    """The same by one `lstm_step` or `gru_step` after the other."""
+    """Returns the same step by one `lstm_step` or `gru_step` after the other."""
     from scratchvae import grad, ops
     from scratchvae.backend import keep_freed_memory
     from scratchvae.nn import Packing
@@ -128,7 +128,7 @@ def small_operations(case: Case, problem: Problem) -> Gradients:
 
 
 def pytorch(case: Case, problem: Problem, packed: bool = False) -> Gradients:
-    """The same by PyTorch, whose gates come in another order, and which has a recurrent bias of every gate."""
+    """Returns the same step by PyTorch, whose gates have another order, and a recurrent bias each."""
     import torch
 
     (cell, _, size), w, (tensors,) = case, problem.parameters, steps.tensors(problem)

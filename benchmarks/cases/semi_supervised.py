@@ -40,14 +40,14 @@ REFERENCE = "torch"
 
 
 def model(size: Size) -> Any:
-    """The model before its first step."""
+    """Returns the model before its first step."""
     import scratchvae as sv
 
     return sv.SemiSupervisedVAE.mlp(784, size.classes, size.latent, (size.hidden,), "softplus")
 
 
 def problem(size: Size, data: str | None = None) -> Problem:
-    """Random grey values, and labels of the first half. The noise of the labelled rows comes before that of classes."""
+    """Returns random grey values, and labels of the first half, whose noise precedes that of the classes."""
     rng = numpy.random.default_rng(0)
     x = rng.random((1, 2 * size.batch, 784), dtype=numpy.float32)
     y = rng.integers(size.classes, size=(1, size.batch))
@@ -56,7 +56,7 @@ def problem(size: Size, data: str | None = None) -> Problem:
 
 
 def scratchvae(size: Size, problem: Problem) -> steps.Step:
-    """The objective that `fit` ascends."""
+    """Returns the step of scratchvae, on the objective that `fit` ascends."""
     import scratchvae as sv
     from scratchvae.noise import GivenNoise
 
@@ -72,7 +72,7 @@ def scratchvae(size: Size, problem: Problem) -> steps.Step:
 
 
 def pytorch(size: Size, problem: Problem, compiled: bool = False) -> steps.Step:
-    """The same by PyTorch."""
+    """Returns the same step by PyTorch."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, linear, one_hot, softplus
 
@@ -83,7 +83,7 @@ def pytorch(size: Size, problem: Problem, compiled: bool = False) -> steps.Step:
         return linear(h, w[f"{name}.weight"], w[f"{name}.bias"])
 
     def bound(x: Any, y: Any, e: Any) -> Any:
-        """L(x, y) for indicators y."""
+        """Returns L(x, y) for indicators y."""
         h = layer(x, "encoder.network.body") + linear(y, w["encoder.network.class_weight"])
         m, log_s = layer(softplus(h), "encoder.network.head.layers.0").chunk(2, dim=-1)
         z = m + log_s.exp() * e
@@ -109,7 +109,7 @@ def pytorch(size: Size, problem: Problem, compiled: bool = False) -> steps.Step:
 
 
 def jax_jit(size: Size, problem: Problem) -> steps.Step:
-    """The same by JAX."""
+    """Returns the same step by JAX."""
     import jax
     import jax.numpy as jnp
     from jax.nn import softplus

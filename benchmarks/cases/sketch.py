@@ -41,14 +41,14 @@ REFERENCE = "torch"
 
 
 def model(size: Size, scale: float) -> Any:
-    """The model before its first step."""
+    """Returns the model before its first step."""
     import scratchvae as sv
 
     return sv.SketchRNN.lstm(size.latent, size.encoder, size.decoder, size.mixtures, scale=scale)
 
 
 def problem(size: Size, data: str | None = None) -> Problem:
-    """Four minibatches of the strokes of drawn digits."""
+    """Returns four minibatches of the strokes of drawn digits."""
     import scratchvae as sv
     from scratchvae.distributions.sketch import n_points
 
@@ -60,7 +60,7 @@ def problem(size: Size, data: str | None = None) -> Problem:
 
 
 def scratchvae(size: Size, problem: Problem) -> steps.Step:
-    """The objective that `fit` ascends."""
+    """Returns the step of scratchvae, on the objective that `fit` ascends."""
     from scratchvae.noise import GivenNoise
     from scratchvae.objectives import elbo
 
@@ -70,7 +70,7 @@ def scratchvae(size: Size, problem: Problem) -> steps.Step:
 
 
 def pytorch(size: Size, problem: Problem) -> steps.Step:
-    """The same by PyTorch, of its own LSTMs."""
+    """Returns the same step by PyTorch, with its own LSTMs."""
     import torch
     from torch.nn.functional import cross_entropy, linear, softplus
     from torch.nn.utils.rnn import pack_padded_sequence
@@ -79,7 +79,7 @@ def pytorch(size: Size, problem: Problem) -> steps.Step:
     w = {name: steps.torch_parameter(array.T) for name, array in given.items() if ".lstm." not in f".{name}"}
 
     def lstm(names: list[str], inputs: int, hidden: int, constant: numpy.ndarray | None = None) -> Any:
-        """An LSTM of these of ours, one for each direction, whose second bias stays 0."""
+        """Returns PyTorch's LSTM with the values of our LSTMs, one for each direction; its second bias stays 0."""
         made = torch.nn.LSTM(inputs, hidden, batch_first=True, bidirectional=len(names) == 2)
         order = numpy.arange(4 * hidden).reshape(4, hidden)[GATES].ravel()
         for name, suffix in zip(names, ("", "_reverse"), strict=False):

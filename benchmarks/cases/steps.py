@@ -1,4 +1,4 @@
-"""A training step of each library, given its loss: forward, gradients, Adam. Minibatches come in turn.
+"""A training step of each library, given its loss: forward, gradients and Adam, on one minibatch after the other.
 
 A Step takes the noise e, an array of its library, and returns the loss before its update.
 """
@@ -17,7 +17,7 @@ Step = Callable[[Any], Any]
 
 
 def scratchvae(problem: Problem, model: Any, loss: Callable[..., Any], clip_norm: float | None = None) -> Step:
-    """loss(*batch, e) by scratchvae, as `fit` takes a step."""
+    """Returns a step of scratchvae on loss(*batch, e), as `fit` takes it."""
     import scratchvae as sv
     from scratchvae.backend import keep_freed_memory
 
@@ -42,7 +42,7 @@ def pytorch(
     compiled: bool = False,
     clip_norm: float | None = None,
 ) -> Step:
-    """loss(*batch, e) by PyTorch: eager with its default Adam, or compiled and with its fused one."""
+    """Returns a step of PyTorch on loss(*batch, e), eager with its default Adam, or compiled with its fused Adam."""
     import torch
 
     adam = torch.optim.Adam(parameters, lr=problem.rate, fused=compiled)
@@ -61,21 +61,21 @@ def pytorch(
 
 
 def tensors(problem: Problem) -> list[tuple[Any, ...]]:
-    """The minibatches as PyTorch's tensors."""
+    """Returns the minibatches as PyTorch's tensors."""
     import torch
 
     return problem.batches(torch.from_numpy)
 
 
 def torch_parameter(array: numpy.ndarray) -> Any:
-    """A parameter with a copy of the array."""
+    """Returns a parameter with a copy of the array."""
     import torch
 
     return torch.nn.Parameter(torch.tensor(numpy.ascontiguousarray(array)))
 
 
 def jax_jit(problem: Problem, parameters: Any, loss: Callable[..., Any]) -> Step:
-    """loss(parameters, *batch, e) by JAX: the step is one compiled function, and Adam as in Kingma & Ba (2015)."""
+    """Returns a step of JAX on loss(parameters, *batch, e), one compiled function with Adam of Kingma & Ba (2015)."""
     import jax
     import jax.numpy as jnp
 

@@ -30,7 +30,7 @@ ROOMS = (
 REFERENCE = "/generated/reference"
 """Where the pages of the rooms lie, below docs/."""
 
-BASES = ("BaseException", "Exception", "UserWarning", "ArithmeticError", "ValueError", "dict")
+BASES = ("BaseException", "Exception", "UserWarning", "ArithmeticError", "ValueError", "dict", "tuple")
 """The classes of Python whose methods a page does not repeat."""
 
 

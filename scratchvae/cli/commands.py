@@ -1,4 +1,4 @@
-"""evaluate, sample, complete, plot, check and data: what the command line does with what is there."""
+"""The commands evaluate, sample, complete, plot, check and data."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from scratchvae.data import Dataset
 from scratchvae.errors import InputError
 from scratchvae.evaluation import observations, quantity
 from scratchvae.kinds import KINDS, Kind, Option, Subject, kind_of
-from scratchvae.kinds.kind import FOLDER, Line, folder_form
+from scratchvae.kinds.kind import Line, folder_form
 from scratchvae.kinds.pictures import MOST_SHOWN
+from scratchvae.kinds.shared_options import FOLDER
 from scratchvae.pixels import Pixels
 
 
 class CheckFailed(Exception):
-    """A row of `scratchvae check` does not meet its tolerance."""
+    """CheckFailed tells that a row of `scratchvae check` does not meet its tolerance."""
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Prints the scores of a trained model on the test part of its data."""
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
-        raise InputError("evaluate", "--data, as the run does not say what to score", "none")
+        raise InputError("evaluate", "--data, as the run does not name its data", "none")
     part, test, train = chosen_data("evaluate", kind, model, arguments, options)
     test = test if arguments.limit is None else test.cut(arguments.limit)[0]
     x = kind.observations(test)
@@ -49,13 +50,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
 def _score_by_importance(
     kind: Kind, model: Any, test: Dataset, x: Any, n_samples: int, seed: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """Estimates log p(x) by importance sampling, with any further scores of the kind: figures by name, and lines."""
+    """Returns log p(x), estimated by importance sampling, and any further scores of the kind, by name and as lines."""
     log_px, error, effective = sv.log_likelihood(model, x, n_samples, seed)
     spread = log_px.std(ddof=1) / len(log_px) ** 0.5 if len(log_px) > 1 else numpy.inf
     line = (
-        f"log p(x) {log_px.mean():.2f} +- {spread:.2f} by {n_samples} importance samples, "
-        f"Monte Carlo's standard error per {kind.datum} {error.mean():.2f}, "
-        f"effective samples {effective.mean():.0f} ({quantity(model, x)})"
+        f"log p(x) {log_px.mean():.2f} +- {spread:.2f} from {n_samples} importance samples per {kind.datum}, "
+        f"whose Monte Carlo standard error is {error.mean():.2f} and effective sample size {effective.mean():.0f}, "
+        f"on average ({quantity(model, x)})"
     )
     figures = {
         "log_likelihood": log_px.mean(),
@@ -73,7 +74,7 @@ def chosen_data(
 ) -> tuple[str, Dataset, Dataset | None]:
     """Returns the name of the data to score or show, the data, and the training part of the run.
 
-    They are the test part of a set or of the run's own data, or a whole file.
+    The data are the test part of a named data set or of the run's own data, or a whole file.
     """
     if arguments.data_labels is not None and arguments.data in (None, *sv.data.DATASETS):
         received = f"--data {arguments.data}" if arguments.data else "none"
@@ -98,7 +99,7 @@ def score(
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns the scores of a data set by name and as lines: the bound, and any further scores of the kind.
 
-    part: what the data set is called
+    part: the name of the data set in the lines
     """
     x = kind.observations(test)
     scores = sv.evaluate(model, x, n_samples=n_samples, seed=seed)
@@ -111,12 +112,12 @@ def score(
 
 
 def _figures_in(lines: list[str]) -> dict[str, float]:
-    """Returns the figures by name that the lines of a kind carry."""
+    """Returns the figures in the lines of a kind, by name."""
     return {name: value for line in lines if isinstance(line, Line) for name, value in line.figures.items()}
 
 
 def sample(arguments: argparse.Namespace) -> None:
-    """Writes samples, by default decoder means of samples from the prior, as an array, a picture or a text."""
+    """Writes samples as an array, a picture or a text; by default they are decoder means at samples from the prior."""
     kind, model, options = kind_and_model(arguments)
     asked, own = {}, {option.name: option for option in kind.sampling}
     for name, option in sampling_options().items():
@@ -126,7 +127,9 @@ def sample(arguments: argparse.Namespace) -> None:
 
     def train() -> Dataset:
         if not options:
-            raise InputError("sample", "a run directory, whose training data are encoded", f"the file {arguments.run}")
+            raise InputError(
+                "sample --codes", "a run directory, which names the training data", f"file {arguments.run}"
+            )
         return load_parts(kind, options, arguments.data_dir)[0]
 
     shape, asked = options.get("image_shape"), kind.sampling_arguments(model, asked, train, arguments.seed)
@@ -163,45 +166,47 @@ def complete(arguments: argparse.Namespace) -> None:
 
 
 def kind_and_model(arguments: argparse.Namespace) -> tuple[Kind, Any, dict[str, Any]]:
-    """Returns the kind, the model, and the options of a run; for a checkpoint alone, the kind for its model's class."""
+    """Returns the kind, the model and the options of a run; the class of a model without a run determines the kind."""
     model, options = sv.load(_checkpoint(arguments)), kept_options(Path(arguments.run))
     return KINDS[options["model"]] if options else kind_of(model), model, options
 
 
 def _checkpoint(arguments: argparse.Namespace) -> Path:
-    """Returns the checkpoint file of a run, last.npz unless --checkpoint is best, or the file that was named."""
+    """Returns the checkpoint file of a run, last.npz unless --checkpoint says best, or a checkpoint file unchanged."""
     run, name = Path(arguments.run), arguments.checkpoint
     if not run.is_dir():
         if name is not None and run.exists():
-            raise InputError("--checkpoint", "a run directory beside it", f"the file {run}")
+            raise InputError("--checkpoint", "a run directory", f"the checkpoint file {run}")
         return run
     path = run / f"{name or 'last'}.npz"
     if name == "best" and not path.exists():
-        raise InputError(f"load {path}", "the best checkpoint", "none", "a run without validation data keeps the last")
+        hint = "a run without validation data has only last.npz"
+        raise InputError(f"load {path}", "the best checkpoint", "none", hint)
     return path
 
 
 def refuse_others(operation: str, kind: Kind, suits: Callable[[Kind], bool]) -> None:
-    """Raises InputError for a kind that does not suit, naming the kinds that do."""
+    """Raises InputError for a kind for which suits(kind) is false, naming the kinds for which it is true."""
     if not suits(kind):
         others = ", ".join(other.name for other in KINDS.values() if suits(other))
-        raise InputError(operation, f"a run of --model {others}", f"one of --model {kind.name}")
+        raise InputError(operation, f"a run with --model {others}", f"a run with --model {kind.name}")
 
 
 def plot(arguments: argparse.Namespace) -> None:
-    """Draws one picture of a run, or all that are possible."""
+    """Draws one picture of a run, or all pictures that the run allows."""
     directory = Path(arguments.run)
     options = kept_options(directory, needed=("data",))
     kind, model, name = KINDS[options["model"]], sv.load(_checkpoint(arguments)), arguments.picture
     subject = Subject(model, directory, lambda: load_parts(kind, options, arguments.data_dir)[::2])
     if name == "all":
         if arguments.out:
-            raise InputError("plot", "one picture with --out", "all")
+            raise InputError("plot", "the name of one picture with --out", "all")
         draw_all(kind, subject)
         return
     pictures = {picture.name: picture for picture in kind.pictures}
     if name not in pictures:
-        raise InputError(f"plot {name}", f"a picture among {', '.join(pictures)}", f"a {type(model).__name__}")
+        expected = f"one of the pictures of a {type(model).__name__}: {', '.join(pictures)}"
+        raise InputError("plot", expected, repr(name))
     from scratchvae import plotting
 
     path = plotting.picture_path(arguments.out or _picture_path(directory, name))
@@ -212,7 +217,7 @@ def plot(arguments: argparse.Namespace) -> None:
 
 
 def draw_all(kind: Kind, subject: Subject) -> None:
-    """Saves the pictures that a subject allows, and names the others."""
+    """Saves the pictures that a subject allows, and prints why the others are not possible."""
     from scratchvae import plotting
 
     for picture in kind.pictures:
@@ -221,7 +226,7 @@ def draw_all(kind: Kind, subject: Subject) -> None:
             plotting.save_figure(picture.draw(subject), path)
             print(path)
         else:
-            print(f"no picture {picture.name}: it needs {picture.needs}, and there are {subject}")
+            print(f"no picture {picture.name}: it needs {picture.needs}; the run has {subject}")
 
 
 def _picture_path(directory: Path, name: str) -> Path:
@@ -229,7 +234,7 @@ def _picture_path(directory: Path, name: str) -> Path:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Prints every row of the checks. Raises CheckFailed if a row does not meet its tolerance."""
+    """Prints all rows of the checks. Raises CheckFailed if a row does not meet its tolerance."""
     from scratchvae.checks.table import SECTIONS, outcomes
 
     device_module(arguments.device)
@@ -273,7 +278,7 @@ def _sketches_in_words(part: Dataset) -> str:
         f"{facts['lines']:.1f} lines; standard deviation of the offsets {facts['scale']:.2f}"
     )
     words += ", all whole numbers" if facts["whole_numbers"] else ""
-    return words + (f"; {part.omissions} left out, too long or without a line" if part.omissions else "")
+    return words + (f"; {part.omissions} left out as too long or without a line" if part.omissions else "")
 
 
 def _molecules_in_words(part: Dataset) -> str:
@@ -282,7 +287,7 @@ def _molecules_in_words(part: Dataset) -> str:
         f"{facts['molecules']:,} molecules of {facts['tokens']:.1f} tokens, at most {facts['longest']}, of "
         f"{facts['symbols']} symbols; {facts['valid']:.1%} valid by read_smiles ({sv.chemistry.UNSEEN})"
     )
-    words += f"; {part.omissions} left out, too long" if part.omissions else ""
+    words += f"; {part.omissions} left out as too long" if part.omissions else ""
     means = [f"{name} {numpy.nanmean(values):.4g}" for name, values in part.properties.items() if len(values)]
     return words + (f"\n       means: {', '.join(means)}" if means else "")
 
@@ -293,7 +298,7 @@ FIGURES = {
     "molecules": lambda part: sv.data.describe_molecules(part.molecules),
     "records": sv.data.describe_table,
 }
-"""What the rows of a data set are -> the figures of a part, by name."""
+"""The type of the rows of a data set -> the figures of a part, by name."""
 
 IN_WORDS = {
     "images": _images_in_words,
@@ -329,7 +334,7 @@ DRAWN = {
     "molecules": _draw_molecules,
     "records": _draw_records,
 }
-"""What the rows of a data set are -> how some of them are drawn into a file."""
+"""The type of the rows of a data set -> the function that draws some of them into a file."""
 
 
 def data(arguments: argparse.Namespace) -> None:
@@ -340,14 +345,12 @@ def data(arguments: argparse.Namespace) -> None:
         path = plotting.picture_path(arguments.out)
     form = folder_form(*(option.read(getattr(arguments, option.name), option.flag) for option in FOLDER))
     train, test = sv.data.load(arguments.data, arguments.data_dir, **form)
+    if arguments.out:
+        DRAWN[train.name_of_rows](path, train)
     if arguments.json:
         print_json({"data": arguments.data, "note": train.note, "train": _facts(train), "test": _facts(test)})
     else:
-        print("\n".join(_lines(train, test)))
-    if arguments.out:
-        DRAWN[train.name_of_rows](path, train)
-        if not arguments.json:
-            print(path)
+        print("\n".join([*_lines(train, test), *([str(path)] if arguments.out else [])]))
 
 
 def _lines(train: Dataset, test: Dataset) -> list[str]:

@@ -1,4 +1,4 @@
-"""A command, and the exit status of what becomes of it."""
+"""The entry point of the command line: it runs a command and returns the exit status."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 
 import scratchvae as sv
+from scratchvae.cli.arguments import UsageError
 from scratchvae.cli.commands import CheckFailed
-from scratchvae.cli.parser import UsageError, parser
+from scratchvae.cli.parser import parser
 from scratchvae.cli.train import train
 from scratchvae.errors import InputError
 from scratchvae.ranks import Alone, ranks
@@ -17,8 +18,9 @@ from scratchvae.ranks import Alone, ranks
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command.
 
-    The exit status is 0, 2 for bad input, 1 for a training or check that failed, 130 after Ctrl-C, and 141 where nobody
-    reads the output any more. Of several ranks the first one alone prints, unless another one fails by itself.
+    The exit status is 0 for success, 2 for bad input, 1 for a training or a check that failed, 130 after Ctrl-C, and
+    141 if the reader of the output has closed its pipe. Of several ranks only the first prints, unless another rank
+    fails alone.
     """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file may have any name

@@ -1,4 +1,4 @@
-"""Figures for a person, as lines, or for a program, as one line of JSON."""
+"""One line of JSON with the figures of a command, for `--json`."""
 
 from __future__ import annotations
 

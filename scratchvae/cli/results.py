@@ -1,4 +1,4 @@
-"""encode, impute, explore and export: what a trained model leaves for other programs."""
+"""The commands encode, impute, explore and export, which write files for other programs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from scratchvae.evaluation import observations
 from scratchvae.replacement import replace, write_text
 
 ROWS_AT_ONCE = 1000
+"""The number of rows that are encoded at a time, so that memory stays bounded."""
 
 
 def encode(arguments: argparse.Namespace) -> None:
@@ -29,7 +30,7 @@ def encode(arguments: argparse.Namespace) -> None:
         raise InputError("encode", "--out with the suffix .npy or .csv", repr(arguments.out))
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
-        raise InputError("encode", "DATA, as the run does not say what to encode", "none")
+        raise InputError("encode", "DATA, as the run does not name its data", "none")
     if arguments.part != "test" and arguments.data is not None:
         raise InputError("encode", "--part with the run's own data", f"--part {arguments.part} and {arguments.data}")
     if arguments.part == "test":
@@ -53,13 +54,15 @@ def encode(arguments: argparse.Namespace) -> None:
         rows = ([*map(repr, row), *label] for row, label in zip_longest(codes.tolist(), labels, fillvalue=[]))
         csv.writer(content, lineterminator="\n").writerows([names, *rows])
         write_text(path, content.getvalue())
-    print(f"{path}: the means of q(z | x) of {len(codes):,} rows ({part}), {codes.shape[1]} each")
+    print(f"{path}: the means of q(z | x) for {len(codes):,} rows ({part}), {codes.shape[1]} units each")
 
 
 def impute(arguments: argparse.Namespace) -> None:
-    """Writes a copy of a file with its missing entries filled in."""
+    """Writes a copy of a file in which the missing entries are filled in."""
     kind, model, _ = kind_and_model(arguments)
     refuse_others("impute", kind, lambda kind: kind.imputes)
+    if not model.missing:
+        raise InputError("impute", "a run that was trained with --missing", "one without")
     if not Path(arguments.file).is_file():
         raise InputError("impute", "the path of a file", repr(arguments.file))
     out, n_samples = Path(arguments.out), arguments.samples
@@ -74,7 +77,8 @@ def explore(arguments: argparse.Namespace) -> None:
     """Writes a page on which the latent space of a trained model can be explored."""
     kind, model, options = kind_and_model(arguments)
     if arguments.data is None and not options:
-        raise InputError("explore", "--data, as the run does not say what to show", "none")
+        raise InputError("explore", "--data, as the run does not name its data", "none")
+    refuse_others("explore", kind, lambda kind: kind.rows != "records")
     test = chosen_data("explore", kind, model, arguments, options)[1]
     name, numbers = arguments.data or options["data"], test.factors | test.properties
     page = sv.explorer(

@@ -1,4 +1,4 @@
-"""scratchvae runs: the runs in a folder beside each other."""
+"""The command runs: a table that compares the runs in a folder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from scratchvae.errors import DataError, InputError
 from scratchvae.run_files import Metrics, has_begun, read_configuration, read_metrics
 
 BARS = "▁▂▃▄▅▆▇█"
+"""The bars of a sparkline."""
+
 WIDTH = 24
 """The most characters of a sparkline."""
 
 OF_A_PLACE = ("data_dir", "image_shape")
-"""Options that say where a run's data lie or what they are like, not what was asked for."""
+"""Options that describe a run's data and their place; they are not compared."""
 
 IN_CONFIGURATION_ONLY = ("versions", "epochs", "options")
+"""Entries of config.json that are not arguments of `fit`."""
 
 
 def runs(arguments: argparse.Namespace) -> None:
-    """Lists the runs of a folder, with their figures and the options that differ."""
+    """Lists the runs of a folder with their figures and with the options that differ between them."""
     folder = Path(arguments.folder)
     if not folder.is_dir():
         raise InputError("runs", "a folder with run directories", repr(arguments.folder))
@@ -36,29 +39,29 @@ def runs(arguments: argparse.Namespace) -> None:
     found = [_described(place) for place in places if _is_run(place)]
     others = [place.name for place in places if not _is_run(place) and not place.name.startswith(".")]
     if not found:
-        raise DataError("runs", f"a run directory in {folder}", f"{len(others)} folders without a run")
+        raise DataError("runs", f"a run directory in {folder}", f"none among {len(others)} folders")
     options = differing([run["options"] for run in found if "error" not in run])
+    if path is not None:
+        histories = {run["name"]: run["history"] for run in found if run.get("history")}
+        sv.plotting.save_figure(sv.plotting.run_curves(histories), path)
     if arguments.json:
         print_json({"runs": found, "differing": options, "others": others})
     else:
         print("\n".join(_table(found, options)))
         if others:
-            print(f"no run in {', '.join(others)}")
-    if path is not None:
-        histories = {run["name"]: run["history"] for run in found if run.get("history")}
-        sv.plotting.save_figure(sv.plotting.run_curves(histories), path)
-        if not arguments.json:
-            print(path)
+            print(f"folders without a run: {', '.join(others)}")
+    if path is not None and not arguments.json:
+        print(path)
 
 
 def differing(options: list[dict[str, Any]]) -> list[str]:
-    """Returns the names of the options that differ between the runs, except those about places."""
+    """Returns the names of the options that differ between the runs, except OF_A_PLACE."""
     names = dict.fromkeys(name for run in options for name in run if name not in OF_A_PLACE)
     return [name for name in names if any(run.get(name) != options[0].get(name) for run in options)]
 
 
 def sparkline(values: list[float]) -> str:
-    """Returns a bar per value, from the lowest to the highest; many values are thinned evenly, keeping the last."""
+    """Returns a bar for each value; of more than WIDTH values, an even choice with the first and the last."""
     if len(values) > WIDTH:
         values = [values[round(i * (len(values) - 1) / (WIDTH - 1))] for i in range(WIDTH)]
     low, high = min(values, default=0.0), max(values, default=0.0)
@@ -70,7 +73,7 @@ def _is_run(place: Path) -> bool:
 
 
 def _described(place: Path) -> dict[str, Any]:
-    """Describes a run: name, model, data, epochs, figures, the ELBO of every epoch and options; or the error."""
+    """Describes a run: name, model, data, epochs, figures, history and options, or the error if it is unreadable."""
     known: dict[str, Any] = {"name": place.resolve().name}
     try:
         options = kept_options(place)
@@ -78,7 +81,7 @@ def _described(place: Path) -> dict[str, Any]:
         lines = read_metrics(place)
     except (InputError, OSError) as error:
         return known | {"error": str(error)}
-    if not options:  # of `fit` itself
+    if not options:  # a run of `fit` from Python
         options = {name: value for name, value in configuration.items() if name not in IN_CONFIGURATION_ONLY}
         model = options.pop("model", "")
         options = {"model": model.get("constructor") if isinstance(model, dict) else str(model)} | options
@@ -104,7 +107,7 @@ def _figures(history: list[Metrics]) -> dict[str, float]:
 
 
 def _table(found: list[dict[str, Any]], options: list[str]) -> list[str]:
-    """Returns a line per run, in columns as wide as their longest entry, and a sentence per unreadable run."""
+    """Returns one line per run, in columns as wide as their longest entry, and a sentence for each unreadable run."""
     shown = [name for name in options if name not in ("model", "data", "epochs")]
     titles = ["run", "model", "data", "epochs", "ELBO", "KL", "active", "validation", "best", "", *shown]
     rows = [titles] + [_cells(run, shown) for run in found if "error" not in run]
@@ -112,7 +115,7 @@ def _table(found: list[dict[str, Any]], options: list[str]) -> list[str]:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [f"{run['name']}: {run['error']}" for run in found if "error" in run]
     torn = [f"{run['name']} ({run['unreadable_lines']})" for run in found if run.get("unreadable_lines")]
-    return lines + ([f"lines of metrics.jsonl that cannot be read: {', '.join(torn)}"] if torn else [])
+    return lines + ([f"unreadable lines of metrics.jsonl: {', '.join(torn)}"] if torn else [])
 
 
 def _cells(run: dict[str, Any], options: list[str]) -> list[str]:

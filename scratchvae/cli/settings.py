@@ -1,4 +1,4 @@
-"""The configuration of a run: what a person typed, what a run directory has kept, and the defaults of its kind."""
+"""The options of a run: those on the command line, those in a run directory, and the defaults of the kind."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from scratchvae.kinds.kind import FOR_ROWS
 from scratchvae.run_files import has_begun, read_configuration
 
 OLDER_FILE = "options.json"
-"""Where version 0.1 kept the options that are now in config.json."""
+"""The file in which version 0.1 stored the options that are now in config.json."""
 
 
 def options_by_name() -> dict[str, Option]:
-    """Returns the options of all kinds, each name once."""
+    """Returns the options of all kinds by name; of several options with one name, the first."""
     options: dict[str, Option] = {}
     for kind in KINDS.values():
         for option in kind.options:
@@ -28,18 +28,18 @@ def options_by_name() -> dict[str, Option]:
 
 
 def takers(name: str) -> list[str]:
-    """Returns the kinds that take the option of this name."""
+    """Returns the names of the kinds that take the option with this name."""
     return [kind.name for kind in KINDS.values() if any(option.name == name for option in kind.options)]
 
 
 KEPT_STATES = ("patience", "time_limit")
-"""Options of what counts from the first epoch on: they may change when a run is resumed, but not be new then."""
+"""Options that count from the first epoch on: a resumed run may change them, but must have begun with them."""
 
 
 def requested(arguments: argparse.Namespace) -> tuple[Kind, Settings]:
     """Returns the kind to train and its settings.
 
-    Raises InputError for options that do not fit the kind or those of the resumed run.
+    Raises InputError for options that the kind does not take, or that differ from those of the resumed run.
     """
     texts = {name: value for name, value in vars(arguments).items() if name in options_by_name()}
     run = None if arguments.resume is None else Path(arguments.resume)
@@ -60,14 +60,14 @@ def requested(arguments: argparse.Namespace) -> tuple[Kind, Settings]:
 
 
 def kept_options(run: Path, needed: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Returns the checked options that a run directory keeps, with "model" and "image_shape"; {} if it keeps none.
+    """Returns the checked options in a run directory, with "model" and "image_shape"; {} if there are none.
 
-    An option that an older run does not have has the value that it had for all runs then. Raises DataError for a
-    directory without those that are needed, and InputError for values that the command line would refuse.
+    An option that did not exist when the run was begun gets the value that stands for the behaviour of that version.
+    Raises DataError for a directory without a needed option, and InputError for values that the command line refuses.
     """
     options, source = _read(run)
     if any(name not in options for name in needed):
-        raise DataError(f"run directory {run}", "a run of `scratchvae train`", "none with options in config.json")
+        raise DataError(f"run directory {run}", "a run of `scratchvae train`", "no options in config.json")
     if not options:
         return {}
     name = options.get("model", next(iter(KINDS)))
@@ -81,7 +81,7 @@ def kept_options(run: Path, needed: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def load_parts(kind: Kind, options: Mapping[str, Any], data_dir: str | None = None) -> tuple[Dataset, Dataset, Dataset]:
-    """Returns the training, validation and test parts of a run's data, which may lie in another folder now."""
+    """Returns the training, validation and test parts of a run's data; data_dir overrides the folder in the options."""
     share = options["validation"]
     loaded = data.load(
         options["data"],
@@ -97,13 +97,13 @@ def load_parts(kind: Kind, options: Mapping[str, Any], data_dir: str | None = No
 
 
 def older_file(run: Path) -> Path | None:
-    """Returns the file with the options of a run of version 0.1, if they are stored nowhere else."""
+    """Returns the file with the options of a run by version 0.1, if they are not in config.json too."""
     path = run / OLDER_FILE
     return path if path.exists() and _read(run)[1] == path else None
 
 
 def _read(run: Path) -> tuple[dict[str, Any], Path]:
-    """Returns the options of a run directory, with the epochs of its latest resume, and the file they came from."""
+    """Returns the options of a run directory, with the epochs of the latest training, and the file that holds them."""
     try:
         configuration = read_configuration(run / "config.json")
     except (FileNotFoundError, NotADirectoryError):
@@ -121,15 +121,16 @@ def _read(run: Path) -> tuple[dict[str, Any], Path]:
 
 
 def _refuse_changes(run: Path, kind: Kind, kept: dict[str, Any], given: dict[str, Any]) -> None:
-    """Raises InputError for options of a run that may not change when it is resumed."""
+    """Raises InputError for given options that would change a setting of the resumed run which must stay the same."""
     if kind.name != kept["model"]:
         raise InputError(f"resume {run}", f"--model {kept['model']}, as the run has", f"--model {kind.name}")
     for option in kind.options:
         if option.name in given and not option.resumable and given[option.name] != kept[option.name]:
             expected = f"{option.flag} {kept[option.name]}, as the run has"
-            raise InputError(f"resume {run}", expected, f"{option.flag} {given[option.name]}", "only epochs may grow")
+            hint = "--epochs may grow"
+            raise InputError(f"resume {run}", expected, f"{option.flag} {given[option.name]}", hint)
         if has_begun(run) and option.name in KEPT_STATES and option.name in given and kept[option.name] is None:
-            hint = "what it counts is not known of the epochs so far"
+            hint = "the epochs so far were not counted"
             raise InputError(f"resume {run}", f"a run that was begun with {option.flag}", f"{option.flag} now", hint)
     if has_begun(run) and given.get("epochs", kept["epochs"]) < kept["epochs"]:
         raise InputError(f"resume {run}", f"at least the run's {kept['epochs']} epochs", str(given["epochs"]))

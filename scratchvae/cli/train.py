@@ -1,4 +1,4 @@
-"""scratchvae train: a run, from its options to its pictures."""
+"""The command train, from the options of a run to its pictures."""
 
 from __future__ import annotations
 
@@ -48,17 +48,31 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def parts_in_words(train: Dataset, validation: Dataset, test: Dataset) -> str:
-    """Describes the number of rows in each part, and the part that chooses the best checkpoint."""
+    """Describes the number of rows in each part."""
     if validation is test:
-        return f"{len(train):,} to train with, {len(test):,} to choose best.npz by and to test with"
-    return f"{len(train):,} to train with, {len(validation):,} to choose best.npz by, {len(test):,} to test with"
+        return f"{len(train):,} training rows, {len(test):,} for validation and test"
+    return f"{len(train):,} training rows, {len(validation):,} for validation, {len(test):,} for the test"
 
 
 class TrainingRun:
-    """A run under way: its directory, locked while this is entered, and the trainings of its parts and of itself.
+    """A TrainingRun is a context that holds the lock of a run directory and trains the models of the run.
 
-    A directory that is there is locked at once, so that another run is refused before data are loaded; one that is not
-    is made by the first training, so that a refusal leaves nothing behind. Of several ranks the first one alone has it.
+    An existing directory is locked at once, so that a second process is refused before it loads data. A new directory
+    is made by the first training, so that refused options leave nothing behind. Of several ranks only the first has
+    the directory.
+
+    Parameters
+    ----------
+    kind : Kind
+        The kind of model.
+    settings : Settings
+        The options.
+    run_dir : str, optional
+        The directory of a new run; by default `claim` makes one.
+    resume : str, optional
+        The directory of a run to resume.
+    progress : bool
+        Whether to show progress bars.
     """
 
     def __init__(self, kind: Kind, settings: Settings, run_dir: str | None, resume: str | None, progress: bool) -> None:
@@ -82,7 +96,7 @@ class TrainingRun:
         return self
 
     def __call__(self, name: str, model: Any, epochs: int, **arguments: Any) -> None:
-        """Trains a part of the run in a folder of its own, or resumes its training there."""
+        """Trains a model that the run's own model needs in a subfolder of the run, or resumes its training there."""
         self._begin(model)
         print(model.to(self.settings["device"]), flush=True)
         directory = None
@@ -91,7 +105,7 @@ class TrainingRun:
         self._fit(model, epochs, directory, directory is not None and has_begun(directory.path), arguments)
 
     def train(self, model: Any, epochs: int) -> None:
-        """Trains the model of the run itself, or resumes its training."""
+        """Trains the run's own model, or resumes its training."""
         self._begin(model)
         arguments, first = self.kind.training(self.settings, self.dataset), ranks().first
         older = older_file(self.directory.path) if self.resume and first else None
@@ -107,7 +121,7 @@ class TrainingRun:
                 print(f"{directory.path}: {callback}")
 
     def _begin(self, model: Any) -> None:
-        """Locks the directory and writes down the options, once; before that it shows the data to the model."""
+        """Locks the directory and saves the options, once, after the model has accepted the data."""
         if self._begun:
             return
         for x in (self.x, self.validation):
@@ -142,7 +156,7 @@ class TrainingRun:
 
 
 def claim(data: str) -> Path:
-    """Creates and returns the first free directory of runs/DATA-1, runs/DATA-2, ..., so that no other job gets it."""
+    """Makes and returns the first of runs/DATA-1, runs/DATA-2, ... that does not exist; no other process gets it."""
     for i in count(1):
         path = Path("runs") / f"{Path(data).stem}-{i}"
         try:

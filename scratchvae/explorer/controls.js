@@ -1,6 +1,6 @@
 "use strict";
-// How a reader changes the state, and the parts of the page that depend on the model. What comes from data is only ever
-// set as text.
+// The controls by which a reader changes the state, and the parts of the page that depend on the model. Values from the
+// data are only ever set as text.
 
 // ---- the reader's hands
 
@@ -128,9 +128,9 @@ function buildMenus() {
 function buildUnits() {
   const varied = [...content.active].sort((a, b) => content.variances[b] - content.variances[a]);
   const others = content.variances.map((_, unit) => unit).filter((unit) => !content.active.includes(unit));
-  const collapsed = varied.length ? "the decoder all but ignores them." : "the posterior has collapsed.";
+  const collapsed = varied.length ? "the decoder almost ignores them." : "the posterior has collapsed.";
   by("units-caption").textContent = `${varied.length} of ${K} units are active: the variance of the means of ` +
-    `q(z | x) is above 0.01. ${others.length ? `The others stand below and change little: ${collapsed}` : ""}`;
+    `q(z | x) is above 0.01. ${others.length ? `The others are listed below and change little: ${collapsed}` : ""}`;
   for (const unit of [...varied, ...others]) {
     const slider = element("input", { type: "range", min: -4, max: 4, step: 0.05 });
     slider.dataset.unit = unit;

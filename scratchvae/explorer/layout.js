@@ -1,5 +1,5 @@
 "use strict";
-// Where the atoms of a molecule stand on paper, and its structural formula. Bonds have about the length 1.
+// The positions of the atoms of a molecule on paper, and its structural formula. Bonds have about the length 1.
 
 const LAYOUT_TRIES = 6, MOST_DRAWN = 120;
 

@@ -81,7 +81,7 @@ function rangeOf(values) {
   return known.length ? [known.reduce((a, b) => Math.min(a, b)), known.reduce((a, b) => Math.max(a, b))] : [0, 1];
 }
 
-// The colour of every row: of its class, or of its number; grey where nothing is known, or another class is shown alone
+// The colour of every row, by its class or number; grey if that is unknown, or another class is shown alone
 function colours(colouring, n, alone) {
   const faint = colourOf("--line");
   if (!colouring) return new Array(n).fill(PALETTE[0]);
@@ -136,7 +136,7 @@ function drawCircles(context, plane, frame) {
 
 function drawPoints(context, points, tones, frame) {
   const order = points.map((_, k) => k), faint = colourOf("--line");
-  order.sort((a, b) => (tones[b] === faint) - (tones[a] === faint)); // what is grey lies below
+  order.sort((a, b) => (tones[b] === faint) - (tones[a] === faint)); // grey dots lie below
   context.globalAlpha = 0.8;
   for (const k of order) {
     const [x, y] = frame.to(points[k]);

@@ -1,8 +1,9 @@
-"""A decoder as plain values: a list of steps that the page's decoder.js carries out, and the weights that they name.
+"""A decoder as plain values: a list of steps that decoder.js carries out on the page, and the weights they refer to.
 
     {"step": "affine", "weight": {"start": 0, "shape": [2, 150]}, "bias": {"start": 300, "shape": [150]}}
 
-Modules are walked by their class. What is not a class of this package is refused: the page could not compute it.
+The class of a module determines its steps. A module of a class outside this package is refused, as the page cannot
+compute it.
 """
 
 from __future__ import annotations
@@ -39,10 +40,15 @@ Step = dict[str, Any]
 
 
 class Weights:
-    """Arrays as numbers of one type, one array behind the other.
+    """Weights hold arrays as numbers of one type, one array after the other.
 
-    A sketch and a string are made step by step, each step from those before it, and rounding would change them: their
-    decoders need float32. In float16 the others differ from the model by about 3e-4.
+    Sketches and strings are decoded step by step, and rounding in one step would change the next: their decoders need
+    float32. With float16, the outputs of other decoders differ from the model's by about 3e-4.
+
+    Parameters
+    ----------
+    dtype : str
+        "float16" or "float32".
     """
 
     def __init__(self, dtype: str) -> None:
@@ -76,7 +82,7 @@ def packed(numbers: Any, dtype: Any = numpy.float16) -> dict[str, str]:
     numbers, dtype = numpy.asarray(numbers), numpy.dtype(dtype)
     largest = float(numpy.finfo(dtype).max)
     if not (numpy.abs(numbers) <= largest).all():
-        raise InputError("explorer", f"weights and codes from -{largest:g} to {largest:g}", "others, or NaN")
+        raise InputError("explorer", f"weights and codes from -{largest:g} to {largest:g}", "larger numbers, or NaN")
     content = numbers.astype(dtype.newbyteorder("<")).tobytes()
     return {"type": dtype.name, "base64": base64.b64encode(content).decode()}
 
@@ -128,7 +134,7 @@ def network_steps(network: Any, weights: Weights) -> list[Step]:
     return NETWORKS[type(network)](network, weights)
 
 
-# ---- likelihoods: from what the network gives to the mean of x
+# ---- likelihoods: from the output of the network to the mean of x
 
 
 def _mean_steps(decoder: Decoder, last: Step) -> list[Step]:
@@ -237,4 +243,4 @@ def written_decoder(model: Any, weights: Weights) -> dict[str, Any]:
 
 def _refusal(part: Any) -> InputError:
     expected = "a decoder of this package's networks, Linear, MLP, TransposedConvolutionalNetwork, LSTM or GRU"
-    return InputError("explorer", expected, f"a {type(part).__name__}", "the page computes those alone")
+    return InputError("explorer", expected, f"a {type(part).__name__}", "the page computes no others")

@@ -1,4 +1,4 @@
-"""One page that shows a latent space and lets a reader move through it, with all that it needs inside."""
+"""The explorer: one HTML page that shows a latent space and lets a reader move through it."""
 
 from __future__ import annotations
 
@@ -25,27 +25,32 @@ from scratchvae.pixels import Pixels
 from scratchvae.replacement import replace
 
 SCRIPTS = ("decoder", "chemistry", "layout", "pictures", "map", "state", "show", "controls")
-"""The parts of the page's script, in their order; each is a file of this package that can be read."""
+"""The parts of the page's script, in their order; each is a file of this package."""
 
 ELEMENTS = {"symbols": SYMBOLS, "valences": VALENCES, "ions": HYPERVALENT_IONS}
-"""The tables that chemistry.js goes by."""
+"""The tables that chemistry.js uses."""
 
 HEIGHT = 900
-"""Pixels, in a notebook."""
+"""The height of the page in a notebook, in pixels."""
 
 
 class Explorer:
-    """Holds a page as HTML text, which a notebook displays.
+    """An Explorer holds an HTML page that shows a latent space. A notebook displays it, and `save` writes it to a file.
+
+    Parameters
+    ----------
+    page : str
+        The HTML text.
 
     Attributes
     ----------
     page : str
-        One file that needs no other file and no network. A policy in it allows only its own script and style, and
-        values from the data are shown as text, never interpreted as HTML.
+        The HTML text, which needs no other file and no network. Its content security policy allows only its own script
+        and style, and values from the data are shown as text, never interpreted as HTML.
 
     See Also
     --------
-    explorer : Makes the page for a model and data.
+    scratchvae.explorer : Makes the page for a model and data.
 
     Examples
     --------
@@ -59,7 +64,13 @@ class Explorer:
         self.page = page
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the page to a file. Raises what `scratchvae.replacement.replace` raises."""
+        """Writes the page to a file. Raises OSError if the file cannot be written; an older file then stays intact.
+
+        Parameters
+        ----------
+        path : path
+            The file, such as "page.html".
+        """
         replace(path, self.page.encode())
 
     def _repr_html_(self) -> str:
@@ -83,32 +94,50 @@ def explorer(
     thumbnails: bool = True,
     title: str = "",
 ) -> Explorer:
-    """Returns a page with a map of the codes, the means of q(z | x), on which z moves by hand and p(x | z) follows.
+    """Returns a page with a map of the codes, the means of q(z | x). As the reader moves z, the page shows p(x | z).
 
-    The decoder is written into the page, with weights of 16 bits (32 for sketches and strings, made step by step),
-    and computed there. At most 2,000 rows, evenly chosen, are shown.
+    The page holds the decoder and computes it, with weights of 16 bits, or of 32 bits for sketches and strings. At most
+    2,000 rows, evenly chosen, are shown.
 
     Parameters
     ----------
     model : VAE, SemiSupervisedVAE, StackedVAE, SketchRNN or MoleculeVAE
-        Its decoder has layers of this package alone.
+        The model, whose decoder consists of layers of this package.
     x : array (N, ...), or strings
         Rows as the model takes them.
     labels : array (N,), optional
-        Classes as integers or words, or numbers: the first of what the map is coloured by.
+        Integers or words for classes, or numbers; the first colouring of the map.
     attributes, properties : dict of arrays (N,), optional
-        Truth values, and numbers, by name: further colours, and directions in which z can be moved.
+        Truth values, and numbers, by name: further colourings, and directions in which z can be moved.
     image_shape : (H, W) or (H, W, C), optional
-        Of x, where its rows are vectors. By default those of at least 64 numbers that fill a square are pictures.
+        The shape of an image, if the rows of x are vectors. By default, vectors of at least 64 numbers that fill a
+        square are shown as images.
     thumbnails : bool
-        Whether the page holds the rows themselves, such as small images. Without them it shows the decoder's alone, as
-        it must where entries of x are missing.
+        Whether the page also holds the rows, such as small images. Without them it shows only images that the decoder
+        makes. Rows with missing entries need `thumbnails=False`.
     title : str
-        Above the page; by default the class of the model.
+        The title of the page; by default the name of the model's class.
 
-    Raises InputError for a model that is none of these, for a decoder with a network or likelihood of a user's own,
-    for a model without latent units, and for thumbnails of rows with missing entries, and what `model.encode` raises
-    for x.
+    Returns
+    -------
+    Explorer
+        The page; `save` writes it to a file.
+
+    Raises InputError for a model of another class or without latent units, for a decoder with a network or a likelihood
+    of the user's own, and for thumbnails of rows with missing entries; and the errors of `model.encode` for x.
+
+    See Also
+    --------
+    Explorer : The page.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> digits = sv.data.load("drawn-digits", drawn=20)[0]
+    >>> model = sv.VAE.mlp(latent_size=2, hidden=(8,))
+    >>> page = sv.explorer(model, digits.images, digits.labels)
+    >>> "<script" in page.page
+    True
     """
     if not isinstance(model, LatentVariableModel) or not model.latent_size:
         expected = "a VAE, SemiSupervisedVAE, StackedVAE, SketchRNN or MoleculeVAE with a latent space"
@@ -160,7 +189,7 @@ def _described_rows(model: Any, x: Any, kind: str, image_shape: Any, thumbnails:
 
 
 def _page(content: Mapping[str, Any]) -> str:
-    """Returns the page with this content; its JSON contains no <, so that no tag can begin there."""
+    """Returns the page with this content; its JSON contains no "<", so that no tag can begin there."""
     files = resources.files("scratchvae.explorer")
     script = "\n".join(files.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     style = files.joinpath("page.css").read_text(encoding="utf-8")

@@ -1,5 +1,5 @@
 "use strict";
-// What one row looks like, on a canvas: an image, numbers, a drawing or a structural formula.
+// The picture of one row on a canvas: an image, numbers, a drawing or a structural formula.
 
 // The pixels of a canvas for its size on the screen, and the size in units of CSS
 function fitted(canvas) {

@@ -1,4 +1,4 @@
-"""What the page shows of the data: where the encoder puts each row, what is known of it, and what it looks like."""
+"""The data on the page: the code of each row, its labels and properties, and its picture."""
 
 from __future__ import annotations
 
@@ -18,19 +18,25 @@ from scratchvae.explorer.network import packed
 from scratchvae.pixels import Pixels, as_numbers
 
 MOST_ROWS = 2000
+"""The most rows on a page."""
+
 MOST_CLASSES = 100
+"""The most classes of a colouring."""
+
 TRUTH = ["no", "yes"]
+"""The classes of an attribute."""
+
 ROWS_AT_ONCE = 100
-"""Rows that are encoded at a time, so that memory stays bounded."""
+"""The number of rows that are encoded at a time, so that memory stays bounded."""
 
 ACTIVE = 0.01
-"""The variance of a unit's means from which on it is active, as in `sv.active_units`."""
+"""The variance of its means above which a unit is active, as in `sv.active_units`."""
 
 SPRITE_PIXELS = 2_000_000
 """The most pixels of all thumbnails together; larger images are reduced."""
 
 SMALLEST_SQUARE = 64
-"""Vectors of so many numbers or more are pictures where they fill a square."""
+"""The fewest numbers of a vector that is shown as an image if it fills a square."""
 
 
 def evenly(n: int) -> slice:
@@ -64,8 +70,8 @@ def encoded(model: Any, x: Any) -> tuple[numpy.ndarray, list[int]]:
 def described_codes(z: numpy.ndarray) -> dict[str, Any]:
     """Describes the codes for the page: active units, the plane of PCA, and the usual distance of neighbours.
 
-    pca: the mean of the codes, the two directions of largest variance, and their shares of it; neighbours: the
-    distance within which 99 % of the rows have another one.
+    pca: the mean of the codes, the two directions of largest variance, and the share of the variance in each;
+    neighbours: the distance within which 99 % of the rows have another row.
     """
     centre, variances = z.mean(axis=0), z.var(axis=0)
     directions, singular, shares = numpy.zeros((2, z.shape[1])), numpy.zeros(2), [0.0, 0.0]
@@ -100,7 +106,7 @@ def _rounded(values: Any, digits: int = 6) -> list[float]:
     return [float(f"{value:.{digits}g}") for value in values]
 
 
-# ---- what is known of the rows
+# ---- labels, attributes and properties of the rows
 
 
 def colourings(
@@ -152,8 +158,8 @@ def _labelled(name: str, values: numpy.ndarray) -> dict[str, Any]:
 def directions(z: numpy.ndarray, known: list[dict[str, Any]], of_classes: bool) -> list[dict[str, Any]]:
     """v = sum (z - mean z)(t - mean t) / sum (t - mean t)^2 times the unit of t, for each known quantity t of the rows.
 
-    For truth values, with the unit 1, that is the mean of z where the attribute is there less the mean where it is not.
-    The unit of numbers is their standard deviation. A class counts as a truth value, where of_classes says so.
+    For truth values, whose unit is 1, v is the mean of z over the rows with the attribute minus the mean over the
+    others. The unit of numbers is their standard deviation. With of_classes, each class counts as a truth value.
     """
     found = []
     for each in known:
@@ -176,13 +182,13 @@ def directions(z: numpy.ndarray, known: list[dict[str, Any]], of_classes: bool) 
     return written
 
 
-# ---- what the rows look like
+# ---- pictures of the rows
 
 
 def image_size(x: Any, image_shape: Any) -> tuple[int, ...] | None:
     """Returns (H, W, C) for rows that are pictures with one or three channels, else None.
 
-    Raises ShapeError for an image_shape that is none, or of another size.
+    Raises ShapeError for an image_shape with another number of axes or another size.
     """
     shape, size = tuple(x.shape[1:]), math.prod(x.shape[1:])
     if image_shape is not None and len(image_shape) > 1:
@@ -241,7 +247,7 @@ def described_sketches(x: Any, scale: float) -> dict[str, Any]:
 
 
 def described_vectors(x: Any, thumbnails: bool) -> dict[str, Any]:
-    """Returns rows of numbers that are no picture, unchanged, and their range."""
+    """Returns rows of numbers that form no image, unchanged, and their range."""
     x = to_numpy(x).reshape(len(x), -1).astype(numpy.float64)
     low, high = float(min(0.0, numpy.nanmin(x))), float(max(numpy.nanmax(x), 0.0))
     return {"range": [low, high if high > low else low + 1.0]} | (

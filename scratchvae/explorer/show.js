@@ -1,5 +1,5 @@
 "use strict";
-// How the state is shown: the map at once, and what takes longer when z has stood still.
+// Showing the state: the map at once, and slower pictures once z has stood still.
 
 // ---- the map
 
@@ -80,7 +80,7 @@ function showDecoded() {
 function showMolecule(string) {
   const { molecule, reason, undecided } = moleculeOf(string);
   by("string").textContent = string || "(empty)";
-  const valid = "valid by the rules of read_smiles, which see neither strain nor instability";
+  const valid = "valid by the rules of read_smiles, which check neither strain nor stability";
   by("verdict").textContent = molecule ? valid : undecided ? reason : `no molecule: ${reason}`;
   by("predictions").tBodies[0].replaceChildren(...predictedProperties(decoder, state.z).map(([name, value]) =>
     element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value.toPrecision(4)))));
@@ -94,8 +94,8 @@ function showNearest() {
   by("thumbnail").setAttribute("aria-label", wordsOf(row));
   const least = pointed === null ? far : distance(state.z, nearestRow(state.z)), lonely = least > content.neighbours;
   by("far").hidden = !lonely;
-  by("far").textContent = `No data lie near: the nearest row is at a distance of ${least.toFixed(2)}, while 99 % of ` +
-    `the rows have another one within ${content.neighbours.toFixed(2)}.`;
+  by("far").textContent = `There are no data near z: the nearest row is at a distance of ${least.toFixed(2)}, while ` +
+    `99 % of the rows have another row within ${content.neighbours.toFixed(2)}.`;
 }
 
 function showControls() {
@@ -144,7 +144,7 @@ function showLegend() {
   by("legend").replaceChildren(element("li", {}, `${low} `, bar, ` ${high}`));
 }
 
-// What takes longer waits until z has stood still for a moment: pictures of all classes and from A to B, the address
+// Slower parts wait until z has stood still for a moment: pictures of all classes and from A to B, the address
 function showLater(value) {
   for (const canvas of document.querySelectorAll("#classes canvas")) {
     show(canvas, decoded(state.z, Number(canvas.dataset.y)));
@@ -159,8 +159,8 @@ function showLater(value) {
     });
   }
   const cannot = state.a && state.b && state.way === "arc" && !(angleOf(state.a, state.b) >= 0);
-  by("way-caption").textContent = !(state.a && state.b) ? "Set both to see what lies between them."
-    : cannot ? "No arc leads around the origin between these two: the line is shown." : "";
+  by("way-caption").textContent = !(state.a && state.b) ? "Set both to see the steps between them."
+    : cannot ? "No unique arc around the origin joins A and B: the line is shown." : "";
   if (kind === "sketch" && value) write(value);
   if (location.protocol !== "about:") history.replaceState(null, "", `#${fragment()}`);
   const string = kind === "molecule" ? `${by("string").textContent}, ${by("verdict").textContent}; ` : "";
@@ -206,7 +206,7 @@ function move(z) {
   changed();
 }
 
-// To the code of a row, and to the class that the model finds most probable for it
+// Moves z to the code of a row, and y to its most probable class by the model
 function moveToRow(row) {
   if (C) state.y = content.classes[row];
   move(codes[row]);

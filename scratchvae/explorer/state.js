@@ -1,5 +1,5 @@
 "use strict";
-// What the page shows: its content, which Python has written, its state, which an address can hold, and what follows.
+// The content of the page, which Python has written, its state, which an address can hold, and values computed from it.
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const K = content.units, N = content.rows.length, C = content.decoder.classes ?? 0;
@@ -39,7 +39,7 @@ function fragment() {
   return new URLSearchParams(parts).toString().replaceAll("%2C", ",");
 }
 
-// The state that an address names; what does not fit is left as it is at first, as anybody may write an address
+// Reads the state from an address; invalid parts keep their initial values, as anybody may write an address
 function readFragment(text) {
   const parts = new URLSearchParams(text.replace(/^#/, "")), read = initialState();
   const number = (name, low, high) => {
@@ -64,7 +64,7 @@ function readFragment(text) {
   return read;
 }
 
-// ---- from z to what is shown
+// ---- from z to its picture
 
 const options = () => ({ temperature: Math.max(state.temperature, kind === "sketch" ? 0.01 : 0), seed: state.seed });
 
@@ -140,7 +140,7 @@ function nearestRow(z) {
   return nearest;
 }
 
-// What is known of a row, in words
+// The labels and numbers of a row, in words
 function wordsOf(row) {
   const known = content.colourings.map(({ name, classes, values }) => {
     const value = values[row];

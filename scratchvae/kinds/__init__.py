@@ -1,4 +1,4 @@
-"""The kinds of model that the command line trains, one line each."""
+"""The kinds of model that the command line trains: KINDS maps each value of --model to its kind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS: dict[str, Kind] = {
         Table(),
     )
 }
-"""The value of --model -> its kind; the first is trained where none is named."""
+"""The value of --model -> its kind; the first is the default."""
 
 
 def kind_of(model: Any) -> Kind:

@@ -15,171 +15,36 @@ import numpy
 import scratchvae as sv
 from scratchvae.backend import device_module
 from scratchvae.callbacks import Callback, EarlyStopping, TimeLimit
-from scratchvae.data import DATASETS, SPLITS, Dataset
-from scratchvae.data.image_folders import COLOURS, FITS
+from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
-from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, data_set, path, share_or_test
+from scratchvae.kinds.option import Option
 from scratchvae.kinds.pictures import Picture
+from scratchvae.kinds.shared_options import COMMON
 from scratchvae.optim import AdamW, ExponentialSchedule, LinearSchedule, Schedule
 from scratchvae.replacement import replace as write
 
-DATA = Option(
-    "data",
-    f"data set: {', '.join(DATASETS)}, or the path of a .npy, .npz or idx file, or of a folder of "
-    ".png and .jpg images, perhaps in a sub-folder for each class; of sketches also .ndjson, .json, .svg, "
-    "or a folder of .svg files; of molecules .smi, .txt or .csv with a column smiles, of a table .csv or .tsv; the "
-    "last five also .gz",
-    "drawn-digits",
-    data_set,
-    resumable=True,
-)
-
-DATA_DIR = Option(
-    "data_dir",
-    "folder with the files of a named set; mnist, fashion-mnist, kmnist and emnist are downloaded, once",
-    conversion=path,
-    metavar="DIR",
-    usual="$SCRATCHVAE_DATA",
-    resumable=True,
-)
-
-DATA_LABELS = Option(
-    "data_labels", "file of the labels of the images in a file", conversion=path, metavar="FILE", resumable=True
-)
-
-FOLDER = (
-    Option(
-        "image_size",
-        "side of the images of a folder, or height and width; at most 1024",
-        None,
-        COUNT,
-        metavar="N",
-        several="+",
-        usual="theirs, if all have one size",
-    ),
-    Option(
-        "image_colour",
-        "whether those images are grey or in colour",
-        None,
-        choices=COLOURS,
-        usual="colour if one of them has any",
-    ),
-    Option(
-        "image_fit",
-        "crop those images to the size, or fit them into it whole, on black",
-        None,
-        choices=FITS,
-        usual="crop",
-    ),
-)
-"""What the images of a folder are made into."""
-
-COMMON = (
-    DATA,
-    DATA_DIR,
-    DATA_LABELS,
-    Option(
-        "drawn",
-        "training rows of a set that the package draws, against overfitting; its test part stays the same",
-        None,
-        COUNT,
-        metavar="N",
-        usual="20000, or 10000 faces",
-    ),
-    Option(
-        "split",
-        "test part of a file without test images: a tenth of the rows, drawn at random, or the last tenth",
-        "random",
-        choices=SPLITS,
-        older="last",
-    ),
-    Option(
-        "validation",
-        "what chooses best.npz: a share of the training part, which is then not trained on, or test, the test part",
-        0.1,
-        share_or_test,
-        metavar="SHARE",
-        older="test",
-    ),
-    Option("epochs", "passes over the training data", 30, COUNT, metavar="N", resumable=True),
-    Option(
-        "patience",
-        "stop after N epochs in a row without a better validation part, and keep the parameters of the best epoch",
-        None,
-        COUNT,
-        metavar="N",
-        usual="all epochs, and the last one's parameters",
-        resumable=True,
-    ),
-    Option(
-        "time_limit",
-        "stop where one more epoch would end after so many seconds of training; the first one is always taken",
-        None,
-        POSITIVE,
-        metavar="SECONDS",
-        usual="no limit",
-        resumable=True,
-    ),
-    Option("batch_size", "images per step", 128, COUNT, metavar="M"),
-    Option("learning_rate", "learning rate of Adam", 2e-3, POSITIVE, metavar="RATE"),
-    Option(
-        "learning_rate_decay",
-        "factor by which the learning rate falls in an epoch, a little at every step",
-        1.0,
-        POSITIVE,
-        metavar="FACTOR",
-    ),
-    Option(
-        "weight_decay",
-        "share of all parameters, in units of the learning rate, that a step takes away; above 0 by AdamW",
-        0.0,
-        NOT_NEGATIVE,
-        metavar="DECAY",
-    ),
-    Option("kl_weight", "weight of the KL in training", 1.0, NOT_NEGATIVE, metavar="WEIGHT"),
-    Option("kl_warmup", "steps over which the weight of the KL grows from 0", 0, FROM_ZERO, metavar="STEPS"),
-    Option(
-        "kl_floor",
-        "nats of the KL that cost nothing: the mean KL of a minibatch counts as at least so many (not with iwae)",
-        0.0,
-        NOT_NEGATIVE,
-        metavar="NATS",
-    ),
-    Option("samples", "samples of z per image", 1, COUNT, metavar="S"),
-    Option(
-        "objective",
-        "what is maximised: the ELBO, or the importance-weighted bound (log of the mean of S weights)",
-        "elbo",
-        choices=("elbo", "iwae"),
-    ),
-    Option("clip_norm", "largest norm of the gradient", None, POSITIVE, metavar="NORM"),
-    Option("seed", "seed of weights, order and noise", 0, FROM_ZERO, metavar="SEED"),
-    Option("device", "where to compute", "cpu", choices=("cpu", "gpu")),
-)
-"""The options that every kind takes."""
-
-FREE_BITS = Option(
-    "free_bits",
-    "nats of the KL that cost nothing in each latent unit, as --kl-floor does for all of them together",
-    0.0,
-    NOT_NEGATIVE,
-    metavar="NATS",
-)
-
 FOR_ROWS = {"images": "mlp", "sketches": "sketch", "molecules": "molecules", "records": "table"}
-"""What the rows of a data set are -> the name of a kind that takes them."""
+"""The type of the rows of a data set -> the name of a kind that takes such rows."""
 
 
 @dataclass(frozen=True)
 class Settings(Mapping[str, Any]):
-    """The value of every option of one run, by name.
+    """Settings map the name of each option of a run to its value.
 
     Parameters
     ----------
     by_name : dict
-    given : names of the options that were named now, not when the run was begun
+        The values.
+    given : set of str
+        The names of the options on this command line; the others are defaults, or come from the resumed run.
     begun : bool
-        Whether a run is resumed that has trained its parts and then begun itself.
+        Whether a resumed run has already begun to train its own model, after the models that this one needs.
+
+    Examples
+    --------
+    >>> settings = Settings({"latent": 2, "epochs": 30}, given=frozenset({"latent"}))
+    >>> settings["epochs"], "epochs" in settings.given
+    (30, False)
     """
 
     by_name: Mapping[str, Any]
@@ -197,7 +62,18 @@ class Settings(Mapping[str, Any]):
 
 
 class Line(str):
-    """A line for a person, and the figures in it by name for a program."""
+    """A Line is a text for a person that also holds the figures in it, by name, for a program.
+
+    Attributes
+    ----------
+    figures : dict of float
+        The figures, as `--json` prints them.
+
+    Examples
+    --------
+    >>> Line("3 entries in 2 rows", entries=3, rows=2).figures
+    {'entries': 3, 'rows': 2}
+    """
 
     figures: dict[str, float]
 
@@ -208,20 +84,41 @@ class Line(str):
 
 
 class Kind:
-    """A kind of model; `kinds/__init__.py` has a line for each.
+    """A Kind tells the command line everything about one value of --model; `scratchvae.kinds.KINDS` lists the kinds.
 
     Attributes
     ----------
-    name : str, the value of --model
-    summary : str, for the help of --model
-    model : the class of the models that it builds
-    options : those that it takes, with COMMON among them
-    pictures : those that it has, in the order in which they are drawn
-    rows : what the rows of its data are, as `Dataset.name_of_rows` says it
-    datum : what one row of the data is called
-    sampling : the options of `scratchvae sample` beside the number, the seed and the file
-    completes : whether `write_completions` goes on with what has begun
-    imputes : whether `write_imputed` fills in missing entries
+    name : str
+        The value of --model.
+    summary : str
+        The description of this value in the help of --model.
+    model : type
+        The class of the models that the kind builds.
+    options : tuple of Option
+        The options of `scratchvae train` that the kind takes, with COMMON among them.
+    pictures : tuple of Picture
+        The pictures of its models, in the order in which they are drawn.
+    rows : str
+        The type of the rows of its data, as `Dataset.name_of_rows` gives it, such as "images".
+    datum : str
+        The word for one row of the data, such as "image".
+    sampling : tuple of Option
+        The options of `scratchvae sample` that only some kinds have.
+    completes : bool
+        Whether `write_completions` can complete an unfinished row.
+    imputes : bool
+        Whether `write_imputed` can fill in missing entries.
+
+    See Also
+    --------
+    Option : an option of the command line.
+    scratchvae.kinds.kind_of : finds the kind of a model.
+
+    Examples
+    --------
+    >>> from scratchvae.kinds import KINDS
+    >>> KINDS["sketch"].datum, KINDS["sketch"].completes
+    ('sketch', True)
     """
 
     name: str
@@ -236,11 +133,11 @@ class Kind:
     imputes: bool = False
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Returns the options of a new run, with the defaults that depend on other options filled in."""
+        """Returns the options of a new run, including the defaults that depend on other options."""
         return values
 
     def refuse(self, settings: Settings) -> None:
-        """Raises InputError for settings that exclude each other. Called before data are loaded."""
+        """Raises InputError for settings that exclude each other. It is called before data are loaded."""
         device_module(settings["device"])
         if settings["kl_floor"] and settings["objective"] == "iwae":
             raise InputError("train", "--kl-floor with --objective elbo", "--objective iwae")
@@ -251,11 +148,11 @@ class Kind:
                 raise InputError("train", "--kl-floor or --free-bits", "both")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the arguments of `sv.data.load` with which a run's own data are read."""
+        """Returns the arguments of `sv.data.load` for the data that the run is trained on."""
         return {}
 
     def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
-        """Returns the arguments of `sv.data.read` with which another file is read, to be scored by the model."""
+        """Returns the arguments of `sv.data.read` for another file, whose rows the model is to score."""
         return {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
@@ -263,13 +160,16 @@ class Kind:
         return parts
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
-        """Raises DataError or InputError for data that this kind does not take. Called before anything is written."""
+        """Raises DataError or InputError for data that this kind does not take.
+
+        It is called before anything is written.
+        """
         self.observations(train)
 
     def observations(self, dataset: Dataset) -> Any:
         """Returns the observations of a data set, an array x whose first axis counts the data.
 
-        Raises DataError for a data set of other rows.
+        Raises DataError for a data set with rows of another type.
         """
         rows = dataset.name_of_rows
         if rows != self.rows:
@@ -279,8 +179,8 @@ class Kind:
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> Any:
         """Builds the model to train.
 
-        part(name, model, epochs, **arguments) trains a model that this one needs, with these arguments of `fit`, in a
-        folder of the run, or resumes its training there. part.directory is the run's own.
+        part(name, model, epochs, **arguments) trains a model that this one needs, with these arguments of `fit`, in the
+        subfolder `name` of the run directory, or resumes its training there. part.directory is the run directory.
         """
         raise NotImplementedError
 
@@ -302,13 +202,13 @@ class Kind:
         }
 
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
-        """Returns lines to print before the training, beside the model and the data."""
+        """Returns further lines to print before the training, below those about the model and the data."""
         return []
 
     def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
-        """Returns lines to print below the bound of the data x, with the scores of `evaluate` in other units.
+        """Returns lines to print below the bound of the data x: the scores of `evaluate` in other units.
 
-        A `Line` among them also has its figures by name, for `--json`; so in `scores`.
+        The figures of a `Line` among them are also printed by `--json`; the same holds for the lines of `scores`.
         """
         return []
 
@@ -322,9 +222,9 @@ class Kind:
         return asked
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
-        """Writes n samples of a model that was trained on data of this shape to a file, an array or a picture.
+        """Writes n samples of a model that was trained on rows of this shape to an array file or a picture.
 
-        asked: by `sampling_arguments`. Returns what to print: the path, with a suffix.
+        asked: the arguments that `sampling_arguments` returns. Returns the lines to print, the last of them the path.
         """
         if path.suffix == ".npy" and not path.is_dir():
             content = io.BytesIO()
@@ -350,7 +250,7 @@ class Kind:
         """
         if out.suffix != ".npy":
             raise InputError("impute", "--out with the suffix .npy", repr(str(out)))
-        x = sv.data.read(source, missing=True)["train"].images
+        x = self.observations(sv.data.read(source, missing=True)["train"])
         content = io.BytesIO()
         numpy.save(content, sv.to_numpy(self.imputed(model, x, n_samples, seed, draw)))
         write(out, content.getbuffer())
@@ -363,20 +263,20 @@ class Kind:
     def scores(
         self, model: Any, dataset: Dataset, seed: int = 0, n_samples: int = 0, train: Dataset | None = None
     ) -> list[str]:
-        """Returns lines to print below the bound of a data set, or with n_samples below its log p(x).
+        """Returns lines to print below the bound of a data set or, if n_samples is not 0, below its log p(x).
 
-        train: what the model was trained on, where that is known
+        train: the data that the model was trained on, if they are known
         """
         return []
 
 
 def imputed_in_words(missing: int, rows: int) -> Line:
-    """Describes the number of missing entries, and of the rows they were in."""
+    """Describes the number of missing entries and the number of rows of the file."""
     return Line(f"{missing:,} missing entries in {rows:,} rows", missing=missing, rows=rows)
 
 
 def folder_form(size: Any, colour: str | None, fit: str | None) -> dict[str, Any]:
-    """Returns the arguments of `sv.data.load` about a folder of images."""
+    """Returns the arguments of `sv.data.load` for a folder of images."""
     size = size[0] if size is not None and len(size) == 1 else size
     return {"image_size": size, "image_colour": colour, "image_fit": fit}
 

@@ -1,4 +1,4 @@
-"""MoleculeVAE: molecules as strings of SMILES symbols, and their properties."""
+"""The kind molecules: MoleculeVAE, for molecules as strings of SMILES symbols, and their properties."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from scratchvae.data.molecule_files import COLUMN as COLUMN_NAME
 from scratchvae.data.molecule_files import MOST_TOKENS, has_columns
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, InputError
-from scratchvae.kinds.kind import COMMON, FREE_BITS, Kind, Line, Settings
+from scratchvae.kinds.kind import Kind, Line, Settings
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, POSITIVE, Option
 from scratchvae.kinds.option import name as a_name
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
+from scratchvae.kinds.shared_options import COMMON, FREE_BITS
 from scratchvae.latent_space import has_arc
 from scratchvae.models.symbol_networks import ENCODERS
 from scratchvae.molecule_scores import LIMITS, score_strings
@@ -37,46 +38,61 @@ DEFAULTS = {
     "kl_warmup": 300,
     "clip_norm": 5.0,
 }
-"""Those of the options of every kind that are others here. With a KL weight of 1 the decoder all but ignores z."""
+"""The defaults that differ from those of the other kinds. With a KL weight of 1 the decoder would almost ignore z."""
 
 LATENT = Option("latent", "number of latent dimensions, K", 32, COUNT, metavar="K")
-HIDDEN_SIZE = Option("hidden_size", "units of the decoder's GRU", 192, COUNT, metavar="H")
-ENCODER = Option("encoder", "networks of q(z | x)", "convolutional", choices=ENCODERS)
-COLUMN = Option("column", "column of the strings in a .csv file", None, a_name, metavar="NAME", usual="smiles")
+HIDDEN_SIZE = Option("hidden_size", "number of units of the decoder's GRU", 192, COUNT, metavar="H")
+ENCODER = Option("encoder", "type of the encoder network", "convolutional", choices=ENCODERS)
+COLUMN = Option("column", "column with the strings in a .csv file", None, a_name, metavar="NAME", usual="smiles")
 PROPERTIES = Option(
     "properties",
-    "properties to learn with the strings; without names: none",
+    "properties to learn together with the strings; without a NAME, none",
     None,
     a_name,
     metavar="NAME",
-    usual="all that the data have",
+    usual="all properties in the data",
     several="*",
 )
 FEWEST = Option(
-    "fewest", "molecules with a symbol that occurs fewer than N times in training are left out", 10, COUNT, metavar="N"
+    "fewest",
+    "leave out molecules with a symbol that occurs fewer than N times in the training part",
+    10,
+    COUNT,
+    metavar="N",
 )
 
 SAMPLING = (
     Option(
         "temperature",
-        "the lower, the closer samples are to the most probable ones",
+        "temperature of the samples; the lower, the closer they are to the most probable ones",
         0.0,
         NOT_NEGATIVE,
         metavar="T",
     ),
     Option(
-        "beam", "beginnings of a string that are kept at a time, to find the most probable one", 1, COUNT, metavar="B"
+        "beam",
+        "width of the beam search for the most probable string",
+        1,
+        COUNT,
+        metavar="B",
     ),
-    Option("near", "molecule around whose z samples are drawn", None, a_name, metavar="SMILES"),
-    Option("spread", "standard deviation of z around that of --near", 0.5, POSITIVE, metavar="STD"),
-    Option("maximize", "property that z ascends before it is decoded", None, a_name, metavar="NAME"),
+    Option(
+        "near", "draw z around the code of this molecule, instead of from the prior", None, a_name, metavar="SMILES"
+    ),
+    Option("spread", "standard deviation of z around the code of --near", 0.5, POSITIVE, metavar="STD"),
+    Option(
+        "maximize", "property to increase: z ascends its prediction before z is decoded", None, a_name, metavar="NAME"
+    ),
 )
 TEXTS = (".smi", ".txt", ".csv")
 
-RECONSTRUCTED, SAMPLED = 1000, 1000  # strings that are scored
+"""The suffixes of the files to which strings are written."""
 
+RECONSTRUCTED, SAMPLED = 1000, 1000
+"""The most test strings that are reconstructed for a score, and the number of samples that are scored."""
 
-SHOWN_ARCS = 4  # rows of a picture
+SHOWN_ARCS = 4
+"""The number of rows in the picture of interpolations."""
 
 
 def _has_known_properties(subject: Subject) -> bool:
@@ -131,9 +147,9 @@ def sizes(alphabet: Alphabet, part: Dataset) -> numpy.ndarray:
 
 
 class Molecules(Kind):
-    """MoleculeVAE, a VAE of strings and their properties."""
+    """Molecules is the kind molecules: MoleculeVAE, a VAE of strings and their properties."""
 
-    name, summary = "molecules", "a VAE of molecules, strings of SMILES, and their properties"
+    name, summary = "molecules", "MoleculeVAE, a VAE of SMILES strings and properties of molecules"
     model = sv.MoleculeVAE
     options = (
         *(replace(option, default=DEFAULTS.get(option.name, option.default)) for option in COMMON),
@@ -150,7 +166,7 @@ class Molecules(Kind):
     rows, datum = "molecules", "molecule"
 
     def refuse(self, settings: Settings) -> None:
-        """Raises InputError for properties with an objective that ignores them, whatever the data."""
+        """Raises InputError for --properties with --objective iwae, which ignores them, and with --free-bits."""
         super().refuse(settings)
         if settings["objective"] == "iwae" and settings["properties"]:
             raise InputError("train", "--properties with --objective elbo", "--objective iwae")
@@ -158,7 +174,7 @@ class Molecules(Kind):
             raise InputError("train", "--kl-floor with --properties", "--free-bits")
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the column of strings, and the properties if any were named."""
+        """Returns the column of strings, and the properties that are named, if any."""
         named = {name: options[name] for name in ("column", "properties") if options.get(name)}
         return ({"column": COLUMN_NAME} if holds_table(options["data"]) else {}) | named
 
@@ -168,9 +184,10 @@ class Molecules(Kind):
         return {"column": column} if column and has_columns(path) else {}
 
     def parts(self, settings: Mapping[str, Any], parts: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
-        """Keeps the wanted properties, and drops molecules that are too long or have symbols rare in the training part.
+        """Returns the parts with the chosen properties, without molecules that are too long or have a rare symbol.
 
-        The training part comes first. The number of those left out of all parts is added to the `omissions` of each.
+        The first part is the training part; its symbols and its longest string decide. The number of molecules left out
+        of all parts is added to the `omissions` of each.
         """
         if parts[0].molecules is None:
             return parts
@@ -187,9 +204,9 @@ class Molecules(Kind):
         return parts
 
     def usual(self, settings: Mapping[str, Any], train: Dataset) -> tuple[Alphabet, Dataset]:
-        """Returns the symbols that occur often enough, and the molecules that have no others.
+        """Returns the symbols that occur often enough, and the molecules that consist of these symbols.
 
-        Without the molecules of a rare symbol another one may be rare: they are left out until none is.
+        When the molecules with a rare symbol are left out, another symbol may become rare; this repeats until none is.
         """
         alphabet = self.alphabet(settings, train)
         kept = train.take(numpy.flatnonzero(numpy.isfinite(sizes(alphabet, train))))
@@ -201,11 +218,11 @@ class Molecules(Kind):
         return [f"properties: {', '.join(names) or 'none'}", *self.left_out(train)]
 
     def left_out(self, part: Dataset) -> list[str]:
-        """Returns a line about the molecules left out of all parts, if there are any."""
+        """Returns a line with the number of molecules left out of all parts, if there are any."""
         if not part.omissions:
             return []
         return [
-            f"{part.omissions:,} molecules left out: of more than {MOST_TOKENS} symbols or more than any of the "
+            f"{part.omissions:,} molecules left out: longer than {MOST_TOKENS} symbols, longer than all of the "
             "training part, or with a symbol that is rare there"
         ]
 
@@ -214,7 +231,7 @@ class Molecules(Kind):
         return Alphabet.of(self.observations(train), settings["fewest"])
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.MoleculeVAE:
-        """Builds MoleculeVAE.gru from the training part's symbols, longest string and property units."""
+        """Builds MoleculeVAE.gru with the symbols, the longest string and the property units of the training part."""
         alphabet = self.alphabet(settings, train)
         longest = int(sizes(alphabet, train).max())
         properties = {} if settings["objective"] == "iwae" else train.properties
@@ -224,8 +241,10 @@ class Molecules(Kind):
             with numpy.errstate(over="ignore"):
                 differ = len(known) > 0 and 0 < known.std() < numpy.inf
             if not differ:
-                received = f"{known.min():g} to {known.max():g}" if len(known) else "none that is known"
-                raise DataError(f"property {name}", "numbers in training that differ, and not by 1e150", received)
+                received = f"{known.min():g} to {known.max():g}" if len(known) else "no known number"
+                raise DataError(
+                    f"property {name}", "different numbers in the training part, less than 1e150 apart", received
+                )
             means.append(float(f"{known.mean():.6g}"))
             stds.append(float(f"{known.std():.6g}"))
         return sv.MoleculeVAE.gru(
@@ -241,12 +260,12 @@ class Molecules(Kind):
         )
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
-        """Returns the arguments of `fit` as for every kind, with the properties."""
+        """Returns the arguments of `fit`, with the properties."""
         with_properties = train.properties and settings["objective"] == "elbo"
         return super().training(settings, train) | ({"properties": train.properties} if with_properties else {})
 
     def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
-        """Returns the bound per symbol and per character; only the latter is comparable between alphabets."""
+        """Returns the bound per symbol and per character; only the bound per character compares across alphabets."""
         symbols = n_symbols(model.observations(x)).mean() + 1
         characters = numpy.mean([len(molecule) + 1 for molecule in x])
         bound = scores["elbo"]
@@ -265,9 +284,9 @@ class Molecules(Kind):
         known = None if train is None else train.molecules
         z = q.sample(noise.normal("near data", q.shape))
         lines = [
-            Line(f"{exact:.1%} of {len(x):,} written again to the letter, from the mean of q(z | x)", rewritten=exact),
-            f"near data, at draws of q(z | x): {score_strings(model.write(z)).shares}",
-            f"{SAMPLED:,} from the prior: {score_strings(model.sample(SAMPLED, seed), known).shares}",
+            Line(f"{exact:.1%} of {len(x):,} reconstructed exactly from the mean of q(z | x)", rewritten=exact),
+            f"decoded from draws of q(z | x): {score_strings(model.write(z)).shares}",
+            f"{SAMPLED:,} samples from the prior: {score_strings(model.sample(SAMPLED, seed), known).shares}",
             LIMITS,
             *self.left_out(dataset),
         ]
@@ -276,7 +295,7 @@ class Molecules(Kind):
             with sv.no_grad():
                 log_t = sv.to_numpy(model.property_decoder(z).log_prob(model.properties(known_t)))
             lines.append(
-                f"log p(t | z) {log_t.mean():.3f} nats at the same draws, to be added for a bound of log p(x, t)"
+                f"log p(t | z) {log_t.mean():.3f} nats at the same draws; added to the ELBO, it bounds log p(x, t)"
             )
         for name, mean in (model.predict(dataset.molecules) if model.property_decoder else {}).items():
             t = dataset.properties.get(name, numpy.array(numpy.nan))
@@ -310,9 +329,9 @@ class Molecules(Kind):
         maximize: str | None = None,
         **others: Any,
     ) -> Any:
-        """Draws n points z from the prior or around a molecule, and may move them uphill in a property.   (n, K)
+        """Returns n points z from the prior or around a molecule, moved uphill in a property if one is named.   (n, K)
 
-        The property is ascended in units of its standard deviation, 60 steps of 0.1, with the weight 0.1 of log p(z).
+        The ascent has 60 steps of 0.1 on the property, in units of its standard deviation, plus 0.1 log p(z).
         """
         if spread is not None and near is None:
             raise InputError("sample", "--near with --spread", "none")
@@ -331,7 +350,7 @@ class Molecules(Kind):
         )
 
     def table(self, path: Path, model: Any, z: Any, strings: list[str]) -> str:
-        """Returns a string per line; a .csv also has a header, validity, and the properties predicted from z."""
+        """Returns one string per line; a .csv also has a header, the validity, and the properties predicted from z."""
         if path.suffix.lower() != ".csv":
             return "".join(f"{string}\n" for string in strings)
         predicted = {} if model.property_decoder is None else model.predict_at(z)

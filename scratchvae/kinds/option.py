@@ -1,4 +1,4 @@
-"""An option of `scratchvae train`, as a value: declared once, read from the command line and from the file of a run."""
+"""The options of `scratchvae train` as values. Each is declared once, and read from the command line or config.json."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from scratchvae.data import DATASETS
 from scratchvae.errors import InputError
 
 Conversion = Callable[[Any], Any]
-"""From a text, or a value that a file holds, to the value of an option. Raises ValueError, which says what is right."""
+"""A function from a text, or a value in a file, to the value of an option.
+
+It raises ValueError, whose message describes the values that are allowed.
+"""
 
 
 def word(value: Any) -> str:
     """Returns a text unchanged."""
     if not isinstance(value, str):
-        raise ValueError("a word")
+        raise ValueError("a text")
     return value
 
 
 def name(value: Any) -> str:
-    """Returns a non-empty text. An unset shell variable is empty, and Path("") would be the current folder."""
+    """Returns a text that is not empty: an unset shell variable is, and Path("") would be the current folder."""
     if not word(value):
-        raise ValueError("a name")
+        raise ValueError("a text that is not empty")
     return value
 
 
@@ -36,7 +39,7 @@ def path(value: Any) -> str:
 
 
 def data_set(value: Any) -> str:
-    """Returns the name of a data set, or the absolute path of a file or a folder."""
+    """Returns the name of a data set, or the absolute path to a file or a folder."""
     return value if name(value) in DATASETS or not Path(value).exists() else str(Path(value).resolve())
 
 
@@ -59,7 +62,7 @@ def truth(value: Any) -> bool:
 
 
 def deviation(value: Any) -> float | str:
-    """Returns the standard deviation of a likelihood, a positive number or the name of its source."""
+    """Returns the standard deviation of a likelihood: a positive number, or "learned" or "decoder"."""
     if value in ("learned", "decoder"):
         return value
     try:
@@ -70,7 +73,22 @@ def deviation(value: Any) -> float | str:
 
 @dataclass(frozen=True)
 class Number:
-    """A conversion to a number of this type, at least (or, exclusive, above) the smallest."""
+    """A Number converts a text to a number of one type within bounds.
+
+    Parameters
+    ----------
+    type : type
+        int or float.
+    smallest : float
+        The lower bound.
+    exclusive : bool
+        Whether the bound itself is refused.
+
+    Examples
+    --------
+    >>> Number(int, 1)("12")
+    12
+    """
 
     type: type
     smallest: float
@@ -97,16 +115,38 @@ POSITIVE, NOT_NEGATIVE = Number(float, 0, exclusive=True), Number(float, 0)
 
 @dataclass(frozen=True)
 class Option:
-    """`--name`, what it does, its default, how its text becomes a value, and which values there are.
+    """An Option describes one option of the command line: its name, its help, its default and its values.
 
     Parameters
     ----------
-    default : its value where nobody gives one
-    older : its value in a run from before there was this option, where that is another one than the default
-    usual : the default in words, where it depends on other options or on the data
-    several : "" for one value, "*" for a list and "+" for a list that is not empty
+    name : str
+        The name, with underscores.
+    help : str
+        The meaning, a noun phrase or an imperative.
+    default : any
+        The value if the option is not given.
+    conversion : function
+        A conversion from a text, or from a value in config.json, to the value of the option.
+    choices : sequence of str
+        The allowed values; empty if `conversion` alone decides.
+    metavar : str, optional
+        The placeholder for the value in the help.
+    usual : str
+        The default in words, if it depends on other options or on the data.
+    several : "", "*" or "+"
+        Whether the value is one item, a list, or a list that is not empty.
     resumable : bool
         Whether a run may be resumed with another value.
+    older : any
+        The value for runs from before the option existed, if it is not the default.
+
+    Examples
+    --------
+    >>> from scratchvae.kinds import Option
+    >>> from scratchvae.kinds.option import COUNT
+    >>> batch_size = Option("batch_size", "number of data rows per step", 128, COUNT)
+    >>> batch_size.flag, batch_size.read("64", "--batch-size")
+    ('--batch-size', 64)
     """
 
     name: str
@@ -122,12 +162,12 @@ class Option:
 
     @property
     def is_switch(self) -> bool:
-        """Tells whether the option is given without a value, which makes it true."""
+        """Tells whether the option is a switch: true if it is given, without a value."""
         return self.conversion is truth
 
     @property
     def flag(self) -> str:
-        """Returns the option as it is typed, --name."""
+        """Returns the option as a user types it, --name."""
         return f"--{self.name.replace('_', '-')}"
 
     def read(self, given: Any, operation: str) -> Any:
@@ -141,7 +181,7 @@ class Option:
         return [self._converted(item, operation) for item in given]
 
     def kept(self, options: dict[str, Any], source: Any) -> Any:
-        """Returns the option's value among those kept in the file `source`. Raises InputError as `read` does."""
+        """Returns the value of the option in the configuration file `source`. Raises InputError as `read` does."""
         if self.name in options:
             return self.read(options[self.name], f"{self.name} in {source}")
         return self.default if self.older is None else self.older

@@ -1,4 +1,4 @@
-"""Pictures of a trained model, as values: what each needs, whether it is possible, and how it is drawn."""
+"""The pictures of a trained model as values: the requirements of each, and the function that draws it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,25 @@ from scratchvae.data import Dataset
 from scratchvae.latent_space import has_arc, mean_difference
 from scratchvae.run_files import read_history
 
-MOST_ENCODED, MOST_ATTRIBUTES = 2000, 10  # of a picture of directions
+MOST_ENCODED, MOST_ATTRIBUTES = 2000, 10
+"""The most images that are encoded for a picture, and the most attributes of a picture of directions."""
+
 MOST_SHOWN = 10_000
+"""The most rows of each part that pictures use."""
 
 
 @dataclass
 class Subject:
-    """What pictures show: a model, its run directory and its data, which are loaded when a picture asks for them.
+    """A Subject holds what pictures show: a model, its run directory, and its data, which are loaded on first use.
 
-    load: a function without arguments that returns the training and the test part
+    Parameters
+    ----------
+    model : LatentVariableModel
+        The trained model.
+    directory : Path
+        The run directory.
+    load : function
+        A function without arguments that returns the training and the test part.
     """
 
     model: Any
@@ -34,7 +44,7 @@ class Subject:
 
     @cached_property
     def datasets(self) -> tuple[Dataset, Dataset]:
-        """Returns the training and the test part, of a large set MOST_SHOWN rows each."""
+        """Returns the training and the test part, reduced to MOST_SHOWN rows each."""
         train, test = self.load()
         return train.in_memory(MOST_SHOWN), test.in_memory(MOST_SHOWN)
 
@@ -52,7 +62,7 @@ class Subject:
     def look(self) -> dict[str, Any]:
         """Returns the arguments that all pictures of these data share: the image shape and the training images' shades.
 
-        Without a shape vectors are drawn as squares.
+        Vectors have no image shape, and are drawn as squares.
         """
         shape = self.train.images.shape[1:]
         shades = sv.plotting.Shades.of(self.train.images)
@@ -68,17 +78,17 @@ class Subject:
 
     @cached_property
     def has_gaps(self) -> bool:
-        """Tells whether entries are missing, in which case no picture can show the images."""
+        """Tells whether entries are missing; then no picture can show the images."""
         return any(bool(numpy.isnan(part.observations).any()) for part in self.datasets)
 
     @cached_property
     def means(self) -> numpy.ndarray:
-        """Returns the means of q(z | x) of encoded test images."""
+        """Returns the means of q(z | x) for at most MOST_ENCODED test images."""
         return means(self.model, self.test)
 
     @cached_property
     def attributes(self) -> dict[str, numpy.ndarray]:
-        """Returns the attributes shown in a picture of directions, for the encoded training images."""
+        """Returns the attributes that a picture of directions shows, for the encoded training images."""
         return attributes(self.train)
 
     def __str__(self) -> str:
@@ -88,7 +98,19 @@ class Subject:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture: its name, what it needs in words, whether a subject allows it, and how `sv.plotting` draws it."""
+    """A Picture describes one picture of `scratchvae plot`.
+
+    Parameters
+    ----------
+    name : str
+        The name on the command line.
+    needs : str
+        The requirements in words.
+    is_possible : function
+        Tells whether a Subject meets the requirements.
+    draw : function
+        Returns the figure for a Subject.
+    """
 
     name: str
     needs: str
@@ -97,7 +119,7 @@ class Picture:
 
 
 def attributes(dataset: Dataset) -> dict[str, numpy.ndarray]:
-    """Returns the MOST_ATTRIBUTES most balanced attributes of the encoded images, or one attribute per label."""
+    """Returns the MOST_ATTRIBUTES most balanced attributes of the encoded images; without attributes, one per label."""
     labels = () if dataset.labels is None else numpy.unique(dataset.labels)
     every = dataset.attributes or {str(label): dataset.labels == label for label in labels}
     every = {name: values[_encoded(dataset)] for name, values in every.items()}
@@ -106,12 +128,12 @@ def attributes(dataset: Dataset) -> dict[str, numpy.ndarray]:
 
 
 def means(model: Any, dataset: Dataset) -> numpy.ndarray:
-    """Returns the means of q(z | x) of the encoded images."""
+    """Returns the means of q(z | x) for at most MOST_ENCODED images of a data set."""
     return sv.to_numpy(model.encode(asarray(dataset.images[_encoded(dataset)], model.device)).mean)
 
 
 def pairs_with_arcs(z: numpy.ndarray, most: int = 3) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Returns the first points and their successors for which an arc leads from one to the other."""
+    """Returns starts and ends of the first pairs of consecutive points that an arc around the origin connects."""
     n = len(z) // 2
     starts, ends = z[0 : 2 * n : 2], z[1 : 2 * n : 2]
     arcs = has_arc(starts, ends)
@@ -119,7 +141,7 @@ def pairs_with_arcs(z: numpy.ndarray, most: int = 3) -> tuple[numpy.ndarray, num
 
 
 def most_varied(z: numpy.ndarray, most: int = 8) -> list[int]:
-    """Returns the latent units whose means vary most, in descending order."""
+    """Returns the latent units with the largest variances of their means, in descending order."""
     return numpy.argsort(-z.var(axis=0), kind="stable")[:most].tolist()
 
 

@@ -1,4 +1,4 @@
-"""Models that learn from few labels: M2, and M2 on the latent variables of a VAE, M1+M2."""
+"""The kinds m2, m2-conv and m1+m2, which learn from few labels: M2, and M2 on the latent variables of a VAE, M1+M2."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import prepared
 from scratchvae.kinds import pictures
-from scratchvae.kinds.kind import COMMON, FOLDER, Line, Settings, learning_rate
+from scratchvae.kinds.kind import Line, Settings, learning_rate
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, Option, path
+from scratchvae.kinds.shared_options import COMMON, FOLDER
 from scratchvae.kinds.vae import (
     ACTIVATION,
     CHANNELS,
@@ -27,7 +28,7 @@ from scratchvae.kinds.vae import (
 from scratchvae.objectives import usual_alpha
 
 LABELS = Option(
-    "labels", "number of images that keep their label, the same number of each class", None, COUNT, metavar="N"
+    "labels", "number of training images whose label is used, the same number of each class", None, COUNT, metavar="N"
 )
 ALPHA = Option(
     "alpha",
@@ -35,34 +36,34 @@ ALPHA = Option(
     None,
     NOT_NEGATIVE,
     metavar="ALPHA",
-    usual="0.1 x images / labelled images",
+    usual="0.1 x number of images / N of --labels",
 )
 M1 = Option(
     "m1",
-    "run or checkpoint file of a VAE to use as M1, instead of training one",
+    "run directory or checkpoint file of the VAE to use as M1 (without it, one is trained)",
     conversion=path,
     metavar="RUN",
     resumable=True,
 )
 M1_EPOCHS = Option(
     "m1_epochs",
-    "passes over the data to train M1",
+    "number of passes over the data in the training of M1",
     conversion=COUNT,
     metavar="N",
-    usual="as many as --epochs",
+    usual="the value of --epochs",
     resumable=True,
 )
 OF_M1 = (*(option.name for option in LIKELIHOOD), "kl_warmup", "m1_epochs")
-"""The options of m1+m2 that M1 alone takes."""
+"""The options of m1+m2 that only the training of M1 uses."""
 
 
 class SemiSupervisedKind(ImageKind):
-    """A kind of model that learns from images, some of which have a label."""
+    """A SemiSupervisedKind is a kind that learns from images with labels and images without."""
 
     pictures = pictures.WITH_CLASSES
 
     def refuse(self, settings: Settings) -> None:
-        """Raises InputError also for a missing number of labels, and for another objective than J~."""
+        """Raises InputError also for a missing --labels, and for --objective iwae, since the objective of M2 is J~."""
         if settings["labels"] is None:
             raise InputError("train", f"--labels N with --model {self.name}", "none")
         if settings["objective"] != "elbo":
@@ -78,7 +79,7 @@ class SemiSupervisedKind(ImageKind):
             raise DataError(f"test labels of {settings['data']}", f"classes from 0 to {train.labels.max()}", received)
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
-        """Returns the arguments of `fit`; an epoch is a pass through the larger of the two sets."""
+        """Returns the arguments of `fit`; an epoch is a pass over the larger of the labelled and the unlabelled set."""
         y = labels(settings, train)
         n_rows = int(max((y >= 0).sum(), (y < 0).sum()))
         of_labels = {"labels": y, "alpha": settings["alpha"], "learning_rate": learning_rate(settings, n_rows)}
@@ -105,9 +106,9 @@ class SemiSupervisedKind(ImageKind):
 
 
 class MultilayerM2(SemiSupervisedKind):
-    """M2 of multilayer perceptrons."""
+    """MultilayerM2 is the kind m2: M2 with multilayer perceptrons."""
 
-    name, summary = "m2", "mlp, with labels for some images"
+    name, summary = "m2", "semi-supervised model M2, perceptrons (labels for some images)"
     model = sv.SemiSupervisedVAE
     options = (*COMMON, *FOLDER, LABELS, ALPHA, LATENT, HIDDEN, ACTIVATION, *LIKELIHOOD)
 
@@ -123,9 +124,9 @@ class MultilayerM2(SemiSupervisedKind):
 
 
 class ConvolutionalM2(SemiSupervisedKind):
-    """M2 of convolutional networks."""
+    """ConvolutionalM2 is the kind m2-conv: M2 with convolutional networks."""
 
-    name, summary = "m2-conv", "conv, with labels for some images"
+    name, summary = "m2-conv", "M2 with convolutional networks"
     model = sv.SemiSupervisedVAE
     options = (*COMMON, *FOLDER, LABELS, ALPHA, LATENT, CHANNELS, ACTIVATION, *LIKELIHOOD)
 
@@ -146,9 +147,9 @@ class ConvolutionalM2(SemiSupervisedKind):
 
 
 class M1M2(SemiSupervisedKind):
-    """M1+M2: a VAE, M1, and then M2 on its latent variables."""
+    """M1M2 is the kind m1+m2: a VAE, M1, and then M2 on its latent variables."""
 
-    name, summary = "m1+m2", "mlp, and then m2 on its latent variables"
+    name, summary = "m1+m2", "VAE M1, and then M2 on its latent variables"
     model = sv.StackedVAE
     options = (*MultilayerM2.options, M1, M1_EPOCHS)
 
@@ -159,13 +160,13 @@ class M1M2(SemiSupervisedKind):
         return values | {"m1_epochs": values["m1_epochs"] or values["epochs"]}
 
     def refuse(self, settings: Settings) -> None:
-        """Raises InputError also for another M1 than the run's, and for options of an M1 that is already trained."""
+        """Raises InputError also for a change of M1 in a resumed run, and for training options of a given M1."""
         if settings["hidden"] == []:
             raise InputError("train", "--hidden with at least one width for m1+m2", "none")
         given = [option for option in self.options if option.name in settings.given]
         changed = ", ".join(f"{option.flag} {settings[option.name]}" for option in given if option in (M1, M1_EPOCHS))
         if settings.begun and changed:
-            raise InputError("train", "the M1 of the run, in which M2 has begun", changed, "--epochs may grow")
+            raise InputError("train", "M1 unchanged, as the run trains M2 already", changed, "--epochs may grow")
         refused = ", ".join(option.flag for option in given if option.name in OF_M1)
         if settings["m1"] is not None and refused:
             raise InputError("train", "either --m1 or options of an M1 to train", f"--m1 and {refused}")
@@ -178,14 +179,14 @@ class M1M2(SemiSupervisedKind):
         return MultilayerVAE().smallest(settings)
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.StackedVAE:
-        """Builds M2 on the active units of M1, which is the run's, the one named by --m1, or newly trained."""
+        """Builds M2 on the active units of M1: the M1 of the resumed run, the one named by --m1, or a new one."""
         m1, units = self._m1(settings, train, part)
         names = {"n_classes": n_classes(train), "latent_size": settings["latent"], "hidden": settings["hidden"][-1:]}
         names |= {name: settings[name] for name in ("activation", "seed")}
         return sv.StackedVAE.mlp(m1, units, **names)
 
     def _m1(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> tuple[sv.VAE, Any]:
-        """Returns M1, and the numbers of its units that M2 models."""
+        """Returns M1 and the indices of its units that M2 models."""
         if settings.begun:
             stacked = sv.load(part.directory)
             if type(stacked) is not sv.StackedVAE:
@@ -202,14 +203,15 @@ class M1M2(SemiSupervisedKind):
         return m1, sv.active_units(m1, prepared(m1, train.images, settings["seed"]))
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
-        """Returns the arguments of `fit` for M2, whose KL has its full weight from the start."""
+        """Returns the arguments of `fit` for M2; the weight of its KL is constant, as --kl-warmup is for M1."""
         return super().training(settings, train) | {"kl_weight": settings["kl_weight"]}
 
 
 def labels(settings: Settings, train: Dataset) -> numpy.ndarray:
-    """Returns the labels that --labels keeps for the training images, -1 elsewhere."""
+    """Returns the labels of the training images, -1 for images whose label is not used."""
     if train.labels is None:
-        raise DataError(f"labels of {settings['data']}", "a label for each image", "none", "an .npz may hold labels")
+        hint = "--data-labels names a file of labels, and an .npz file may contain them"
+        raise DataError(f"labels of {settings['data']}", "a label for each image", "none", hint)
     return sv.data.label_subset(train.labels, settings["labels"], settings["seed"])
 
 

@@ -1,4 +1,4 @@
-"""SketchRNN: drawings as sequences of strokes."""
+"""The kind sketch: SketchRNN, for drawings as sequences of strokes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from scratchvae.backend import asarray
 from scratchvae.data import Dataset
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError
-from scratchvae.kinds.kind import COMMON, FREE_BITS, Kind, Line, Settings
+from scratchvae.kinds.kind import Kind, Line, Settings
 from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Option, truth
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
+from scratchvae.kinds.shared_options import COMMON, FREE_BITS
 from scratchvae.latent_space import has_arc
 from scratchvae.optim import SaturatingSchedule
 
@@ -27,59 +28,63 @@ DEFAULTS = {
     "learning_rate_decay": 0.88,
     "clip_norm": 10.0,
 }
-"""Those of the options of every kind that are others here."""
+"""The defaults that differ from those of the other kinds."""
 
 KL_FLOOR = 10.0
-"""The floor where there is a KL: without it the decoder would all but ignore z."""
+"""The default of --kl-floor if there is a latent space: without a floor the decoder would almost ignore z."""
 
 KL_WARMUP = 500
-"""The steps over which the weight of the KL grows, unless it is annealed."""
+"""The default of --kl-warmup without --kl-annealing."""
 
 DEPENDENT = {
-    "kl_floor": f"{KL_FLOOR:g}, or 0 without a latent space, for iwae or with --free-bits,",
-    "kl_warmup": f"{KL_WARMUP}, or 0 with --kl-annealing,",
+    "kl_floor": f"{KL_FLOOR:g} (0 with --latent 0, --objective iwae or --free-bits)",
+    "kl_warmup": f"{KL_WARMUP} (0 with --kl-annealing)",
 }
-"""The options of every kind whose defaults depend on other options here, with these defaults in words."""
+"""The options whose defaults depend on other options for sketches -> these defaults in words."""
 
-SMALLEST_SHARE = 0.01  # of the KL's weight, from which it is annealed: the paper's eta_min
+SMALLEST_SHARE = 0.01
+"""The share of the KL's weight with which --kl-annealing begins, eta_min of Ha and Eck (2018)."""
 
-LATENT = Option("latent", "number of latent dimensions, K; 0: a decoder alone", 16, FROM_ZERO, metavar="K")
-ENCODER_SIZE = Option("encoder_size", "units of the encoder's LSTM in each direction", 64, COUNT, metavar="H")
-DECODER_SIZE = Option("decoder_size", "units of the decoder's LSTM", 128, COUNT, metavar="H")
-MIXTURES = Option("mixtures", "Gaussians of the mixture for the next point", 10, COUNT, metavar="M")
-LAYER_NORM = Option("layer_norm", "normalise the gates and the memory of each LSTM", False, truth)
+LATENT = Option("latent", "number of latent dimensions, K; 0 trains a decoder alone", 16, FROM_ZERO, metavar="K")
+ENCODER_SIZE = Option("encoder_size", "number of units of the encoder's LSTM in each direction", 64, COUNT, metavar="H")
+DECODER_SIZE = Option("decoder_size", "number of units of the decoder's LSTM", 128, COUNT, metavar="H")
+MIXTURES = Option("mixtures", "number of Gaussians in the mixture for the next point", 10, COUNT, metavar="M")
+LAYER_NORM = Option("layer_norm", "normalise the gates and the memory cell of each LSTM", False, truth)
 KEEP = Option(
     "keep",
-    "probability with which an LSTM's candidate is kept in training: recurrent dropout; the paper's is 0.9",
+    "recurrent dropout: probability of keeping each candidate value of an LSTM in training; 0.9 in the paper",
     1.0,
     POSITIVE,
     metavar="SHARE",
 )
 KL_ANNEALING = Option(
     "kl_annealing",
-    f"the weight of the KL grows as WEIGHT (1 - {1 - SMALLEST_SHARE:g} FACTOR^step), not by --kl-warmup; the paper's "
-    "factor is 0.99995",
+    f"let the weight of the KL grow as WEIGHT (1 - {1 - SMALLEST_SHARE:g} FACTOR^step), instead of by --kl-warmup; "
+    "0.99995 in the paper",
     None,
     POSITIVE,
     metavar="FACTOR",
 )
 RANDOM_SCALE = Option(
     "random_scale",
-    "in training dx and dy of a sketch are multiplied by a draw from 1 - SHARE to 1 + SHARE",
+    "in training, multiply dx and dy of each sketch by factors drawn from 1 - SHARE to 1 + SHARE",
     0.0,
     NOT_NEGATIVE,
     metavar="SHARE",
 )
 DROP_POINTS = Option(
     "drop_points",
-    "probability with which a point within a line is left out in training",
+    "probability of leaving out a point within a line in training",
     0.0,
     NOT_NEGATIVE,
     metavar="SHARE",
 )
 
-SHOWN_COMPLETIONS, SHOWN_ARCS = 5, 5  # rows of a picture
-MOST_COMPLETIONS = 400  # drawn from the draws of z, which are twice as many
+SHOWN_COMPLETIONS, SHOWN_ARCS = 5, 5
+"""The numbers of rows in the pictures of completions and of interpolations."""
+
+MOST_COMPLETIONS = 400
+"""The most completions of a drawing; they are chosen among twice as many draws of z."""
 
 
 def _with_latent_space(subject: Subject) -> bool:
@@ -131,7 +136,7 @@ PICTURES = (
 
 
 def _write(path: Path, x: Any, prefix: Any = None) -> None:
-    """Writes sketches to a .svg file, or to a picture with the prefix of all of them in orange."""
+    """Writes sketches to a .svg file, or to a picture in which their common prefix is orange."""
     if path.suffix.lower() == ".svg":
         sv.data.write_svg(path, x)
     else:
@@ -139,7 +144,7 @@ def _write(path: Path, x: Any, prefix: Any = None) -> None:
 
 
 class Sketch(Kind):
-    """SketchRNN, a VAE of drawings."""
+    """Sketch is the kind sketch: SketchRNN, a VAE of drawings."""
 
     name, summary = "sketch", "SketchRNN, a VAE of drawings"
     model = sv.SketchRNN
@@ -166,7 +171,7 @@ class Sketch(Kind):
     sampling = (
         Option(
             "temperature",
-            "the lower, the closer samples are to the most probable ones",
+            "temperature of the samples; the lower, the closer they are to the most probable ones",
             0.4,
             POSITIVE,
             metavar="T",
@@ -176,11 +181,10 @@ class Sketch(Kind):
     rows = "sketches"
 
     def complete(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Sets the KL floor to 0 if there is no latent space, or if IWAE or free bits take its place.
+        """Sets the defaults of --kl-floor and --kl-warmup.
 
-        Free bits take its place.
-
-        A KL whose weight is annealed needs no warm-up.
+        The floor is 0 without a latent space, with --objective iwae and with --free-bits. The warm-up is 0 with
+        --kl-annealing.
         """
         without = values["latent"] == 0 or values["objective"] == "iwae" or values["free_bits"]
         floor = 0.0 if without else KL_FLOOR
@@ -200,15 +204,15 @@ class Sketch(Kind):
         sv.SketchRNN.lstm(**self._arguments(settings) | {"encoder_size": 1, "decoder_size": 1, "mixtures": 1})
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.SketchRNN:
-        """Builds SketchRNN.lstm in the unit of the training data, dequantised if they are whole numbers."""
+        """Builds SketchRNN.lstm with the scale of the training data; data of whole numbers are dequantised."""
         facts = sv.data.describe_sketches(train.sketches)
         if not facts["scale"] > 0:
-            raise InputError("train", "sketches with offsets that differ", "all of them equal")
+            raise InputError("train", "sketches with different offsets", "offsets that are all equal")
         scale = float(f"{facts['scale']:.4g}")
         return sv.SketchRNN.lstm(**self._arguments(settings), scale=scale, dequantize=facts["whole_numbers"])
 
     def training(self, settings: Settings, train: Dataset) -> dict[str, Any]:
-        """Returns the arguments of `fit`, with the KL weight of --kl-annealing if it is given."""
+        """Returns the arguments of `fit`, with the weight of the KL from --kl-annealing if it is given."""
         annealed = self._annealed(settings)
         return super().training(settings, train) | ({} if annealed is None else {"kl_weight": annealed})
 
@@ -232,7 +236,7 @@ class Sketch(Kind):
     def write_completions(self, path: Path, model: Any, x: Any, n: int, seed: int, **temperature: float) -> list[str]:
         """Draws n sketches that begin with the points of x, (T, 5), into a .svg file or a picture.
 
-        Whether the pen is lifted behind the last of them is left open, as a file of lines cannot say it.
+        Each drawing may lift the pen after the last point or continue the line, as a file of lines cannot tell which.
         """
         if n > MOST_COMPLETIONS:
             raise InputError("complete", f"--n of at most {MOST_COMPLETIONS}", str(n))

@@ -1,4 +1,4 @@
-"""TableVAE: the rows of a table, one likelihood for each column."""
+"""The kind table: TableVAE, for the rows of a table, with one likelihood for each column."""
 
 from __future__ import annotations
 
@@ -14,29 +14,37 @@ import scratchvae as sv
 from scratchvae.data import Dataset
 from scratchvae.data.text_files import suffix_of
 from scratchvae.errors import DataError, InputError
-from scratchvae.kinds.kind import COMMON, Kind, Line, Settings, imputed_in_words
+from scratchvae.kinds.kind import Kind, Line, Settings, imputed_in_words
 from scratchvae.kinds.option import COUNT, Option
 from scratchvae.kinds.option import name as a_name
 from scratchvae.kinds.pictures import CURVES, Picture
+from scratchvae.kinds.shared_options import COMMON
 from scratchvae.kinds.vae import ACTIVATION, MISSING
 from scratchvae.replacement import replace as write
 
 DEFAULTS = {"epochs": 100, "batch_size": 64}
-"""Those of the options of every kind that are others here: tables have fewer rows than sets of images."""
+"""The defaults that differ from those of the other kinds, since tables have fewer rows than sets of images."""
 
 LATENT = Option("latent", "number of latent dimensions, K", 4, COUNT, metavar="K")
 HIDDEN = Option("hidden", "widths of the encoder's hidden layers", [64], COUNT, metavar="H", several="*")
-LABEL_COLUMN = Option("label_column", "column that is the label, and not learned", None, a_name, metavar="NAME")
+LABEL_COLUMN = Option(
+    "label_column", "column with the labels, which the model does not learn", None, a_name, metavar="NAME"
+)
 CATEGORIES = Option(
     "categories",
-    "columns of numbers, such as codes, that stand for levels; those of words and of two values do by themselves",
+    "columns of numbers to read as categories, such as codes; columns of words or of two values need no mention",
     [],
     a_name,
     metavar="NAME",
+    usual="none",
     several="*",
 )
-COUNTS = Option("counts", "columns of counts, for a Poisson likelihood", [], a_name, metavar="NAME", several="*")
-IGNORED = Option("ignored", "columns to leave out, such as identifiers", [], a_name, metavar="NAME", several="*")
+COUNTS = Option(
+    "counts", "columns of counts, with a Poisson likelihood", [], a_name, metavar="NAME", usual="none", several="*"
+)
+IGNORED = Option(
+    "ignored", "columns to leave out, such as identifiers", [], a_name, metavar="NAME", usual="none", several="*"
+)
 
 PICTURES = (
     Picture(
@@ -56,9 +64,9 @@ PICTURES = (
 
 
 class Table(Kind):
-    """TableVAE, a VAE of the rows of a table."""
+    """Table is the kind table: TableVAE, a VAE of the rows of a table."""
 
-    name, summary = "table", "a VAE of tables, one likelihood for each column"
+    name, summary = "table", "TableVAE, a VAE of tables with one likelihood for each column"
     model = sv.TableVAE
     options = (
         *(replace(option, default=DEFAULTS.get(option.name, option.default)) for option in COMMON),
@@ -76,14 +84,14 @@ class Table(Kind):
     imputes = True
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the columns that are the label, categories, counts or left out."""
+        """Returns which columns are the label, categories, counts or left out."""
         if options["data"] in sv.data.DATASETS:
             return {}
         uses = {name: options[name] for name in ("categories", "counts", "ignored")}
         return {"table": {"label": options["label_column"]} | uses}
 
     def reading_another(self, options: Mapping[str, Any], path: str, model: Any) -> dict[str, Any]:
-        """Returns the columns of the model, which are found by name."""
+        """Returns the columns of the model; those of the file are found by name."""
         return {"table": {"columns": model.columns}}
 
     def check(self, settings: Settings, train: Dataset, test: Dataset) -> None:
@@ -92,8 +100,10 @@ class Table(Kind):
         missing = numpy.isnan(numpy.concatenate([train.records, test.records])).sum(axis=0)
         if missing.any() and not settings["missing"]:
             names = [f"{c.name}: {n}" for c, n in zip(train.columns, missing, strict=True) if n]
-            hint = "--missing learns from the entries that are known"
-            raise DataError(f"{settings['data']}", "an entry in every cell", f"missing ones, {', '.join(names)}", hint)
+            hint = "--missing learns from the known entries"
+            raise DataError(
+                f"{settings['data']}", "an entry in every cell", f"missing entries ({', '.join(names)})", hint
+            )
 
     def build(self, settings: Settings, train: Dataset, part: Callable[..., Any]) -> sv.TableVAE:
         """Builds TableVAE.mlp for these columns."""
@@ -102,11 +112,11 @@ class Table(Kind):
         return sv.TableVAE.mlp(train.columns, settings["latent"], **arguments)
 
     def notes(self, settings: Settings, train: Dataset) -> list[str]:
-        """Describes the type that each column was given."""
+        """Describes the type of each column."""
         return [sv.data.table_in_words(train)]
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
-        """Writes rows drawn from p(x, z), as a table in the units and words of the data, or as an array."""
+        """Writes rows drawn from p(x, z) as a table with the units and words of the data, or as an array."""
         if path.suffix == ".npy":
             return super().write_samples(path, model, n, seed, shape, **asked)
         if path.suffix.lower() != ".csv":

@@ -159,7 +159,7 @@ def upsample2d(x: Any, factor: int | tuple[int, int]) -> Any:
 
 
 def _correlate(x: Any, kernel: Any, stride: tuple[int, int], margins: Margins, y: Any) -> None:
-    """Write the product of the kernel and what it covers at each of its places on x into y."""
+    """Writes the product of the kernel and its window at each place on x into y."""
     matrix, buffer = kernel.reshape(-1, kernel.shape[3]), None
     for block, columns in _columns(x, kernel.shape[:2], stride, margins):
         target = y[block]
@@ -174,7 +174,7 @@ def _correlate(x: Any, kernel: Any, stride: tuple[int, int], margins: Margins, y
 def _columns(
     x: Any, kernel_size: Sequence[int], stride: tuple[int, int], margins: Margins
 ) -> Iterator[tuple[tuple[slice, slice], Any]]:
-    """im2col: blocks of places, each with the matrix of what the kernel covers there, which the next one overwrites."""
+    """Yields blocks of places with the matrix of their windows (im2col), which the next block overwrites."""
     xp, (top, left), (height, width, channels) = array_module(x), (before for before, _ in margins), x.shape[1:]
     rows, places = (
         (n + sum(margin) - k) // s + 1
@@ -230,7 +230,7 @@ LARGEST_NUMERATOR = 2**31
 
 
 def _reciprocal(divisor: int) -> tuple[int, int]:
-    """m, of 32 bits, and s: n // divisor = n m >> s for every n below 2^31
+    """n // divisor = n m >> s for every n below 2^31; returns m, of 32 bits, and s
 
     m = ceil(2^s / d) exceeds 2^s / d by less than 1, so n m / 2^s exceeds n / d by less than n / 2^s <= 1 / d.
     Source: Granlund & Montgomery (1994), "Division by invariant integers using multiplication", theorem 4.2
@@ -240,7 +240,7 @@ def _reciprocal(divisor: int) -> tuple[int, int]:
 
 
 def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any:
-    """The part of x that a kernel covers at each of its places, as a view.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
+    """Returns a view of the windows of x under a kernel at all its places.   (N, H, W, C) -> (N, H', W', KH, KW, C)"""
     n, h, w, c = x.shape
     size = [(length - k) // s + 1 for length, k, s in zip((h, w), kernel_size, stride, strict=True)]
     of_image, of_row, of_column, of_channel = x.strides
@@ -252,7 +252,7 @@ def _windows(x: Any, kernel_size: Sequence[int], stride: tuple[int, int]) -> Any
 
 
 def _blocks(n: int, rows: int, row_bytes: int, device: str) -> Iterator[tuple[slice, slice]]:
-    """Slices of n images, and of their rows where one image has too many, whose columns take at most COLUMN_BYTES."""
+    """Slices n images, and their rows if one image has too many, into parts whose columns take at most COLUMN_BYTES."""
     most_rows = max(1, COLUMN_BYTES[device] // row_bytes)
     images = max(1, most_rows // rows)
     for i in range(0, n, images):
@@ -261,7 +261,7 @@ def _blocks(n: int, rows: int, row_bytes: int, device: str) -> Iterator[tuple[sl
 
 
 def _with_margins(x: Any, margins: Margins) -> Any:
-    """x with zeros around its rows and columns; what a negative margin takes off at the end is left out."""
+    """Returns x with zeros around its rows and columns; a negative margin at the end removes rows or columns."""
     if not any(map(any, margins)):
         return x
     (top, bottom), (left, right) = margins
@@ -270,7 +270,7 @@ def _with_margins(x: Any, margins: Margins) -> Any:
 
 
 def _phases(kernel: Any, stride: tuple[int, int]) -> Any:
-    """kernel[s q + r] for the taps q, the last first, and the phases r, with zeros beyond the kernel.
+    """y[q, r] = kernel[s q + r] for the taps q, in reverse order, and the phases r, with zeros beyond the kernel
 
     (KH, KW, C_out, C_in) -> (QH, QW, C_in, s s C_out)
     """
@@ -312,7 +312,7 @@ def _check_channels(operation: str, x: Any, kernel: Any, channels: int) -> None:
 def _geometry(
     operation: str, shape: Sequence[int], kernel: Sequence[int], stride: Stride, padding: Padding
 ) -> tuple[tuple[int, int], list[tuple[int, int]], list[int]]:
-    """(down, across), ((top, bottom), (left, right)) and (H', W') of a convolution of images (N, H, W, C)."""
+    """Returns (down, across), ((top, bottom), (left, right)) and (H', W') of a convolution of (N, H, W, C)."""
     stride = pair_of(operation, "a stride", stride)
     margins = margins_of(operation, padding, shape[1:3], kernel, stride)
     padded = [n + sum(margin) for n, margin in zip(shape[1:3], margins, strict=True)]
@@ -329,7 +329,7 @@ def _transposed_geometry(
     padding: Padding,
     output_shape: tuple[int, int] | None,
 ) -> tuple[tuple[int, int], list[tuple[int, int]], tuple[int, int]]:
-    """(down, across), ((top, bottom), (left, right)) and (H', W') of a transposed convolution of x (N, H, W, C)."""
+    """Returns stride, margins and (H', W') of a transposed convolution of x (N, H, W, C), as _geometry does."""
     operation, size = "conv_transpose2d", tuple(shape[1:3])
     stride = pair_of(operation, "a stride", stride)
     if output_shape is not None:
@@ -353,7 +353,7 @@ def _transposed_geometry(
 def margins_of(
     operation: str, padding: Padding, size: Sequence[int] | None, kernel: Sequence[int], stride: tuple[int, int]
 ) -> list[tuple[int, int]]:
-    """((top, bottom), (left, right)) of the zeros around images of the size (H, W), which only "same" asks for."""
+    """Returns the margins of zeros ((top, bottom), (left, right)); only padding "same" needs the size (H, W)."""
     if isinstance(padding, str) and padding == "same":
         totals = [max(0, (-(-n // s) - 1) * s + k - n) for n, k, s in zip(size, kernel, stride, strict=False)]
         return [(total // 2, total - total // 2) for total in totals]
@@ -369,7 +369,7 @@ def margins_of(
 
 
 def pair_of(operation: str, what: str, value: int | tuple[int, int]) -> tuple[int, int]:
-    """(down, across), from one int for both or from two."""
+    """Returns (down, across), given as one int for both, or as two."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in pair):
         raise InputError(operation, f"{what} of at least 1, one or two integers", repr(value))

@@ -1,8 +1,20 @@
 """Figures of models, of training, and of the engine's graph.
 
 Every function returns a matplotlib Figure made without pyplot: no state, no window, no choice of backend. `save_figure`
-writes it and returns the path. `Shades` say how numbers become grey values or colours; all pictures of one data set
-have the same, `shades = Shades.of(train.images)`, and without any a function finds them itself.
+writes it to a file and returns the path.
+
+Many functions share these arguments.
+
+model: a trained model. Its images are means of p(x | z).
+
+x: images (N, H, W, C), or rows (N, D) of numbers; for their models, sketches (N, T, 5), strings or tables.
+
+image_shape: the shape (H, W) or (H, W, C) of the image in a row of numbers. Without it, or with (D,), a row is a square
+with one channel.
+
+shades: the `Shades` by which numbers become grey values or colours. Without them, a function chooses them by x or, if
+it has no x, by samples of the model. Pass `Shades.of(train.images)` to all pictures of one data set, so that they
+compare.
 """
 
 from scratchvae.plotting.canvas import Shades, image_grid, picture_path, save_figure

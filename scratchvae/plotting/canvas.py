@@ -1,7 +1,8 @@
-"""What all figures share: colours, shades, images on axes, and the file that a figure is written to."""
+"""The common part of all figures: colours, shades, images on axes, and the file of a figure."""
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -16,21 +17,22 @@ from matplotlib.figure import Figure
 
 from scratchvae.backend import to_numpy
 from scratchvae.errors import InputError, ShapeError
+from scratchvae.replacement import replace
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#606060"
-"""Colours of lines, which colour-blind readers tell apart (Okabe & Ito), and a grey for what is secondary."""
+"""Colours of lines that colour-blind readers tell apart (Okabe & Ito), and a grey for secondary lines."""
 
 CLASS_COLOURS = (
     ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6")  # blue, amber, red, grey, violet
     + ("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")  # brown, orange, olive, slate, cyan
 )
-"""Colours of ten classes, chosen so that colour-blind readers tell every two apart.
+"""Colours of ten classes; colour-blind readers tell every two of them apart.
 
 Source: Petroff (2021), "Accessible color sequences for data visualization".
 """
 
 PALE_BLUES = ("#DCEBF5", "#A9CFE8", "#5FA6D3")
-"""Regions of high, higher and highest density, below lines in the colours above."""
+"""Colours of regions of high, higher and highest density, for areas below lines in the colours above."""
 
 SIGNED = "RdBu_r"
 """The colour map for numbers of both signs: blue below 0, white at 0, red above it."""
@@ -45,11 +47,11 @@ NUMBERED = "viridis"
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Writes a figure in the format of the path's suffix, creates missing folders, and returns the file's path.
 
-    Raises InputError as `picture_path` does.
+    Raises InputError as `picture_path` does, and OSError if the file cannot be written; an older file stays intact.
     """
-    path = picture_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    path, content = picture_path(path), io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:].lower())
+    replace(path, content.getbuffer())
     return path
 
 
@@ -76,7 +78,17 @@ class Shades:
     """shade = (x - low) / (high - low):   0 is black and 1 is white, or with `ink`, 0 is white paper and 1 black ink.
 
     All pictures of one data set should use the shades of its training images, Shades.of(train.images). Values below
-    low look like low, and values above high like high; a line below the picture says so. Colours are never inverted.
+    low look like low, and values above high like high; a line below the picture says so. `ink` does not change images
+    in colour.
+
+    Parameters
+    ----------
+    low : float
+        The value of the darkest pixel, or of white paper with `ink`.
+    high : float
+        The value of the brightest pixel, or of black ink with `ink`.
+    ink : bool
+        Whether images are ink on white paper.
 
     See Also
     --------
@@ -97,9 +109,9 @@ class Shades:
 
     @classmethod
     def of(cls, images: Any) -> Shades:
-        """Chooses shades for a data set: from 0 to 1 if all values lie there, to 255 for uint8, else over its range.
+        """Returns shades for a data set: from 0 to 1 if all values lie there, to 255 for uint8, else over its range.
 
-        Images are ink if more than half of the values lie in the lowest tenth of the range: strokes on empty paper.
+        Images are ink, strokes on empty paper, if more than half of the values lie in the lowest tenth of the range.
         """
         values = numbers("Shades.of", images)
         low, high = float(values.min()), float(values.max())
@@ -119,7 +131,7 @@ class Shades:
         return values
 
     def note(self, images: Any) -> str:
-        """Explains the shades, or returns "" if they run from 0 to 1 and no value lies outside.
+        """Returns a sentence about the shades, or "" if they run from 0 to 1 and no value lies outside.
 
         images: (..., C), C = 1 or 3 channels
         """
@@ -157,7 +169,7 @@ def numbers(operation: str, values: Any) -> numpy.ndarray:
 def as_images(rows: Any, image_shape: Sequence[int] | None = None) -> numpy.ndarray:
     """Returns rows of numbers as images, by default squares of one channel.   (N, ...) -> (N, H, W, C)
 
-    Raises InputError as `numbers` does, and ShapeError for an image_shape of another size.
+    Raises InputError as `numbers` does, and ShapeError for an image_shape with another size.
     """
     rows = numbers("images", rows)
     if rows.ndim < 2:
@@ -177,7 +189,7 @@ def as_images(rows: Any, image_shape: Sequence[int] | None = None) -> numpy.ndar
 
 
 def image_grid(images: Any, n_columns: int, empty: float = 0.0) -> numpy.ndarray:
-    """Places N images side by side, row by row, in one picture, and `empty` in unused cells.
+    """Returns one picture of N images side by side, row by row; unused cells hold the number `empty`.
 
     (N, H, W, C) -> (rows H, columns W, C)
     """
@@ -191,7 +203,7 @@ def image_grid(images: Any, n_columns: int, empty: float = 0.0) -> numpy.ndarray
 
 
 def show(axes: Axes, picture: numpy.ndarray, shades: Shades, extent: Sequence[float] | None = None) -> None:
-    """Shows an image (H, W, C), and explains its shades below the figure where they are not obvious."""
+    """Shows an image (H, W, C), and explains its shades below the figure unless they run from 0 to 1."""
     if picture.shape[-1] == 3:
         axes.imshow(shades.colours(picture), extent=extent, interpolation="nearest")
     else:
@@ -201,7 +213,7 @@ def show(axes: Axes, picture: numpy.ndarray, shades: Shades, extent: Sequence[fl
 
 
 def write_note(axes: Axes, note: str) -> None:
-    """Writes a line below the figure, unless a longer line, which includes it, stands there."""
+    """Writes a line below the figure, unless a longer line is there already."""
     if len(note) > len(axes.figure.get_supxlabel()):
         axes.figure.supxlabel(note, fontsize=11, color=GREY)
 
@@ -250,7 +262,7 @@ def show_sources(axes: Axes, images: numpy.ndarray, shades: Shades) -> None:
 
 
 def letters_on(colour: str) -> str:
-    """White or black, whichever has the higher contrast with the colour, by relative luminance (WCAG 2)."""
+    """Returns white or black, whichever has the higher contrast with the colour, by relative luminance (WCAG 2)."""
     parts = numpy.array(to_rgb(colour))
     linear = numpy.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     luminance = linear @ (0.2126, 0.7152, 0.0722)

@@ -1,4 +1,4 @@
-"""Curves of training, and of a test error against the number of labels."""
+"""Curves of the training, and curves of a test error against the number of labels."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def run_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Draws the ELBO against the epoch, one line per run: the validation ELBO, or the training ELBO without one.
+    """Draws the validation ELBO against the epoch, one line per run; without validation data, the training ELBO.
 
-    histories: name of a run -> a history as `fit` returns it. Raises InputError for none.
+    histories: name of a run -> a history as `fit` returns it. Raises InputError for an empty dict.
     """
     if not histories:
         raise InputError("run_curves", "at least one run with a finished epoch", "none")
@@ -72,8 +72,8 @@ def run_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure
 def label_curve(results: Sequence[Mapping[str, Any]]) -> Figure:
     """Draws the test error against the number of labels, one line per method, with confidence intervals.
 
-    results: for each method and number labels, method, error and half (of the interval), in percent. Raises InputError
-    for none.
+    results: one dict for each method and number of labels, with the entries "method", "labels", "error", in percent,
+    and "half", half the width of the interval. Raises InputError for an empty list.
     """
     if not results:
         raise InputError("label_curve", "at least one result", "none")

@@ -1,4 +1,4 @@
-"""The engine's graph as a picture: every Tensor and named array a box, every argument of a primitive an arrow."""
+"""The engine's graph as a picture: a box for each Tensor and named array, an arrow for each argument of a primitive."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ KEY, KEYS = 1.4, 0.36  # width of an entry of the legend and height of a line of
 def graph(loss: Tensor, names: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draws the graph that `grad` traverses: named Tensors and arrays, and each primitive with the shape of its result.
 
-    Numbers and arrays without a name stand within their primitive, as in "subtract(·, 1)", where · is what comes from
-    above.
+    Numbers and arrays without a name are written in the box of their primitive, as in "subtract(·, 1)", where · stands
+    for the argument that an arrow brings.
 
     Parameters
     ----------
     loss : Tensor
-        Computed from others. Every node lies below all that it was computed from, so the loss is at the bottom.
+        The last node, computed from other Tensors. Each node lies below its arguments, so the loss is at the bottom.
     names : dict of dicts
         Group -> name -> Tensor or array; each group has a colour of its own:
         {"parameters": model.named_parameters(), "data": {"x": x}}.
+
+    Raises InputError for a loss that was not computed from others.
     """
     if not isinstance(loss, Tensor) or loss.primitive is None:
         raise InputError("graph", "a Tensor that was computed from others", repr(loss))
@@ -91,7 +93,7 @@ def _ancestors(loss: Tensor, name_of: Mapping[int, str]) -> tuple[dict[int, Any]
 
 
 def _node_label(x: Any, name: str | None, nodes: Mapping[int, Any]) -> str:
-    """Returns the name or the primitive, with the arguments that have no box of their own, and the shape."""
+    """Returns the name, or the primitive with the arguments that have no box of their own, and the shape."""
     text = name
     if name is None:
         text = str(x.primitive or "leaf")

@@ -1,8 +1,6 @@
-"""Images, and what a model makes of them or generates.
+"""Figures of images, of their reconstructions, and of images that a model generates.
 
-x is an array of images (N, H, W, C), or of rows (N, D) with image_shape (H, W) or (H, W, C); by default, or with (D,),
-rows are squares of one channel. Images that a model returns are the means of p(x | z). Without `shades` they are found
-from x, or where there is no x from what the model generates; hand `Shades.of(train.images)` to all pictures of one run.
+The package `scratchvae.plotting` describes x, image_shape and shades.
 """
 
 from __future__ import annotations
@@ -32,9 +30,9 @@ from scratchvae.plotting.canvas import (
 
 
 def images(x: Any, image_shape: Sequence[int] | None = None, shades: Shades | None = None) -> Figure:
-    """Draws images in a square, row by row.   x, image_shape, shades: as at the top of this file
+    """Draws images in a square, row by row; `scratchvae.plotting` describes the arguments.
 
-    Raises ShapeError for rows of another size than image_shape, and InputError for no rows, NaN and infinity.
+    Raises ShapeError for rows whose size is not that of image_shape, and InputError for no rows, NaN and infinity.
     """
     pictures = as_images(x, image_shape)
     figure = Figure(figsize=(6.4, 6.4), layout="constrained", dpi=150)
@@ -53,8 +51,7 @@ def samples(
 ) -> Figure:
     """Draws the means of p(x | z) for n samples z ~ p(z), or for z from `codes`, a mixture by `sv.fit_codes`.
 
-    draws: draws x ~ p(x | z) instead of the means
-    image_shape, shades: as at the top of this file
+    draws: whether to show draws x ~ p(x | z) instead of the means;   `scratchvae.plotting` describes the others
     """
     asked = {"draws": draws} | ({} if codes is None else {"codes": codes})
     return images(model.sample(n, seed, **asked), image_shape, shades or shades_of_model(model))
@@ -65,7 +62,7 @@ def reconstructions(
 ) -> Figure:
     """Draws the first n rows of x, and below each the mean of p(x | z) at the mean of q(z | x).
 
-    x, image_shape, shades: as at the top of this file
+    `scratchvae.plotting` describes the arguments.
     """
     x = as_array("reconstructions", x)[:n]
     originals, x = as_images(x, image_shape), asarray(x, model.device)
@@ -78,8 +75,8 @@ def reconstructions(
 def uncertainty(model: Any, x: Any, n: int = 8, shades: Shades | None = None) -> Figure:
     """Draws n images x, and below each the mean and standard deviation of p(x | z) at the mean of q(z | x).
 
-    x: images (N, H, W, C); the standard deviation is the mean over the channels, dark where it is small. For a Gaussian
-    likelihood whose decoder gives one for each pixel; raises InputError for another.
+    x: images (N, H, W, C). The standard deviation is averaged over the channels, and dark pixels have a small one.
+    Raises InputError for a model without a standard deviation for each pixel, which needs std="decoder".
     """
     if getattr(model.decoder, "std", None) != "decoder":
         raise InputError("uncertainty", 'a Gaussian likelihood with std="decoder"', str(model.decoder))
@@ -106,7 +103,7 @@ def class_conditional(
 ) -> Figure:
     """Draws the means of p(x | y, z) with a row for each of n samples z ~ p(z), and a column for every class y.
 
-    image_shape, shades: as at the top of this file.   Source: deck, "Class-conditional simulation".
+    `scratchvae.plotting` describes image_shape and shades.   Source: deck, "Class-conditional simulation".
     """
     n_classes = _n_classes("class_conditional", model)
     z = model.prior_draws(n, seed)
@@ -130,10 +127,10 @@ def analogies(
     image_shape: Sequence[int] | None = None,
     shades: Shades | None = None,
 ) -> Figure:
-    """Draws each row of x, and beside it the means of p(x | y, z) for every class y, at the z inferred from it.
+    """Draws each row of x, and beside it the means of p(x | y, z) for every class y, at the z of the row.
 
-    z is the mean of q(z | x, y) at the row's label, or without labels at its most probable class. x, image_shape,
-    shades: as at the top of this file.
+    z is the mean of q(z | x, y) for the label y of the row or, without labels, for its most probable class.
+    `scratchvae.plotting` describes x, image_shape and shades.
 
     Source: deck, "Style transfer, or visual analogies"; Kingma et al. (2014), figure 1.
     """

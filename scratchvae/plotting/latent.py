@@ -1,7 +1,6 @@
-"""A latent space: where the encoder puts the data, and what the decoder makes of its points.
+"""Figures of a latent space: the codes of the data, and the images that the decoder makes of points.
 
-image_shape: (H, W) or (H, W, C); by default, or with (D,), rows are squares of one channel. Without `shades` they are
-found from what the model generates; hand `Shades.of(train.images)` to all pictures of one run.
+The package `scratchvae.plotting` describes image_shape and shades.
 """
 
 from __future__ import annotations
@@ -34,10 +33,17 @@ from scratchvae.plotting.canvas import (
     show_rows,
 )
 
-MOST_POINTS = 5000  # of a scatter plot
-PRIOR_DRAWS = 10_000  # by which the regions of a prior are found
-MARKERS = "o^sDvPX"  # of ten classes each
+MOST_POINTS = 5000
+"""The most points in a scatter plot."""
+
+PRIOR_DRAWS = 10_000
+"""The number of draws by which the regions of a prior are found."""
+
+MARKERS = "o^sDvPX"
+"""The markers of classes; each marks ten classes, in CLASS_COLOURS."""
+
 MOST_CLASSES = 10 * len(MARKERS)
+"""The most classes in a scatter plot."""
 
 
 def latent_grid(n: int) -> numpy.ndarray:
@@ -54,11 +60,12 @@ def latent_grid(n: int) -> numpy.ndarray:
 def decoder_manifold(
     model: Any, image_shape: Sequence[int] | None = None, n: int = 20, shades: Shades | None = None
 ) -> Figure:
-    """Draws the mean of p(x | z) over a grid of z, the whole 2-D latent space in proportion to the prior.
+    """Draws the mean of p(x | z) over a grid of z whose cells have equal prior probability, for a 2-D latent space.
 
-    Where the prior is not Normal(0, I) the grid is even instead, over where 98 % of the prior's draws lie in each unit.
+    If the prior is not Normal(0, I), the cells have equal size instead, and cover the middle 98 % of the prior's draws
+    in each unit.
 
-    image_shape, shades: as at the top of this file. Raises InputError for a latent space of another dimension.
+    `scratchvae.plotting` describes image_shape and shades. Raises InputError for a latent space of another dimension.
 
     Source: deck, 'The "hello world" of deep generative models'; Kingma & Welling (2014),
     figure 4.
@@ -67,7 +74,7 @@ def decoder_manifold(
 
     if model.latent_size != 2 or hasattr(model, "n_classes"):
         received = f"a {model.latent_size}-D one" + (" with classes" if hasattr(model, "n_classes") else "")
-        raise InputError("decoder_manifold", "a 2-D latent space", received, "samples shows any")
+        raise InputError("decoder_manifold", "a 2-D latent space", received, "plotting.samples draws any")
     standard = model.has_standard_prior
     z, extent = (latent_grid(n), (0, 1, 0, 1)) if standard else _even_grid(model, n)
     means = as_images(model.decode(asarray(z.reshape(-1, 2), model.device)).mean, image_shape)
@@ -90,7 +97,7 @@ def decoder_manifold(
 
 
 def _even_grid(model: Any, n: int) -> tuple[numpy.ndarray, tuple[float, float, float, float]]:
-    """Returns the centres of n x n equal cells, and the borders of the grid, which hold 98 % of the prior in each unit.
+    """Returns the centres of n x n equal cells, and the borders, between which 98 % of the prior's draws lie.
 
     float32, (n, n, 2); left, right, bottom, top
     """
@@ -117,21 +124,21 @@ def _draw_prior(axes: Axes, model: Any, n: int = 200) -> None:
     )
 
 
-# ---- where the data are
+# ---- the codes of the data
 
 
 def latent_scatter(model: Any, x: Any, labels: Any = None) -> Figure:
     """Draws the means of q(z | x) of at most 5,000 rows, evenly chosen, coloured by label.
 
-    Of more than two latent units the two whose means vary most are shown, and named on the axes. Labels are classes,
-    each with a name near the median of its points, or where they are fractions or more than MOST_CLASSES different
-    numbers, a scale. A row whose label is NaN or infinite is grey.
+    Of more than two latent units, the two with the largest variances of the means are shown; the axes name them.
+    Labels are classes, whose names are written near the median of their points. Labels that are fractions, or more
+    than 70 different numbers, get a colour scale. Rows with the label NaN or infinity are grey.
 
-    Where there are two units and the prior is not Normal(0, I), lines surround the densest regions of p(z) that hold
-    50 % (solid), 90 % and 99 % (dotted) of it.
+    With two units and a prior other than Normal(0, I), lines surround the densest regions of p(z) that hold 50 %
+    (solid), 90 % (dashed) and 99 % (dotted) of it.
 
-    Raises InputError for no rows, fewer than two latent units, and too many classes, and ShapeError unless there is a
-    label for each row.
+    Raises InputError for no rows, for fewer than two latent units, and for more than 70 classes of words; and
+    ShapeError unless there is a label for each row.
     """
     x = as_array("latent_scatter", x)
     if len(x) == 0:
@@ -201,8 +208,8 @@ def name_groups(
 ) -> None:
     """Writes each name on the point of its group (N, 2) nearest to the median that covers no other name.
 
-    It stands in a box of the group's colour. A name that has no such point is left to the legend. inches: the length
-    of the axes; size: of the letters in points, 11 if there are many names or long ones.
+    The name has a box in the colour of the group. A name without such a point is in the legend alone. inches: the
+    length of the axes; size: the size of the letters in points, reduced to 11 for many or long names.
     """
     size, room = (size, 0.15) if len(groups) <= 10 and max(map(len, names)) <= 3 else (11, 0.05)
     inch = 1.1 * max(numpy.ptp(numpy.concatenate(groups), axis=0).max() / inches, 1e-6)  # in units of the data
@@ -223,7 +230,7 @@ def name_groups(
             text.set_color(letters_on(fill))
 
 
-# ---- what lies along a way
+# ---- images along lines and arcs
 
 
 def attribute_traversal(
@@ -236,8 +243,8 @@ def attribute_traversal(
 ) -> Figure:
     """Draws the mean of p(x | z + a v), with a named row for each direction v, and a column for each amount a.
 
-    z: a point, (K,), of NumPy, as the directions, which `scratchvae.latent_space.mean_difference` finds. image_shape,
-    shades: as at the top of this file.
+    z: a point, a NumPy array (K,);   directions: name -> NumPy array (K,), as from
+    `scratchvae.latent_space.mean_difference`;   `scratchvae.plotting` describes image_shape and shades.
 
     Source: deck, "Perturbations in latent space".
     """
@@ -257,9 +264,9 @@ def interpolation(
     image_shape: Sequence[int] | None = None,
     shades: Shades | None = None,
 ) -> Figure:
-    """Draws the mean of p(x | z) from each start to its end, (P, K): along a line, and below it along an arc.
+    """Draws the mean of p(x | z) at n points from each start to its end, (P, K): along a line, and below it on an arc.
 
-    image_shape, shades: as at the top of this file. Raises what `spherical_interpolation` raises.
+    `scratchvae.plotting` describes image_shape and shades. Raises the errors of `spherical_interpolation`.
 
     Source: White (2016), "Sampling generative networks".
     """
@@ -281,7 +288,7 @@ def unit_sweep(
 ) -> Figure:
     """Draws the mean of p(x | z) with one unit of z set to each of the values, one row per unit.
 
-    z: a point, (K,), of NumPy. image_shape, shades: as at the top of this file.
+    z: a point, a NumPy array (K,);   `scratchvae.plotting` describes image_shape and shades.
     """
     v = numpy.array(values, dtype=numpy.float32)
     rows = [latent_space.sweep(z, unit, v) for unit in units]

@@ -1,4 +1,4 @@
-"""The places of a graph's nodes: all arrows point downwards, and few of them cross."""
+"""The positions of the nodes of a graph, such that all arrows point downwards and few of them cross."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from itertools import combinations, pairwise
 
 import numpy
 
-GAP = 0.2  # between boxes of a row, in inches
-PASSAGE = 0.05  # the width of an edge that passes a row, in inches
+GAP = 0.2
+"""The distance between boxes of a row, in inches."""
+
+PASSAGE = 0.05
+"""The width of an edge that passes through a row, in inches."""
+
 BEND, PULL = 3, 0.01
-MIDDLE = "the line that nodes are near to"
+"""The weights of an edge that passes through a row, and of a node's distance from the middle."""
+
+MIDDLE = "the vertical line to which nodes are pulled"
 Key = Hashable
 Link = tuple[Key, Key]
 
@@ -21,15 +27,17 @@ def layered_layout(
 ) -> tuple[dict[Key, float], dict[Key, int], list[list[Key]]]:
     """Returns the position of each node in inches, its row from the top, and the positions that each edge passes.
 
-    An edge that skips rows passes through a place of its own in each. Rows are ordered by the mean place of the
-    neighbours above, then below, and so on in turn; the order with the fewest crossings is kept. In this order the
-    places are those with the smallest sum of horizontal lengths, in which an edge counts BEND times within rows that it
-    skips, so that it runs straight.
+    An edge that skips rows passes through a position of its own in each of them. Rows are ordered by the mean position
+    of the neighbours above, then below, in turn; the order with the fewest crossings is kept. For this order the
+    positions minimise the sum of horizontal lengths, in which an edge counts BEND times between rows that it skips, so
+    that it is straight there.
 
     Parameters
     ----------
-    edges : (source, target), of a graph without circles
-    widths : of all nodes, in inches
+    edges : sequence of (source, target)
+        The edges of a graph without cycles.
+    widths : dict of float
+        Node -> the width of its box, in inches.
 
     Source: Sugiyama, Tagawa & Toda, "Methods for visual understanding of hierarchical system structures" (1981);
     Gansner, Koutsofios, North & Vo, "A technique for drawing directed graphs" (1993), section 4.2, for the places.
@@ -74,11 +82,11 @@ def layered_layout(
 
 
 def _shortest(rows: Sequence[Sequence[Key]], links: Sequence[Link], widths: Mapping[Key, float]) -> dict[Key, float]:
-    """The places x that minimise the sum of w |x_a - x_b| over links (a, b), in the order of the rows and with gaps.
+    """x = argmin sum w |x_a - x_b| over links (a, b), subject to the order of the rows and gaps between boxes
 
-    w is 1 between two nodes, BEND where an edge passes a row on one side, and BEND² on both. Of several solutions the
-    one is taken whose nodes are nearest to one vertical line: each node has a link to it too, with w = PULL. A linear
-    programme: the unknowns are x, and for each link a length that is at least x_a - x_b and x_b - x_a.
+    w is 1 between two nodes, BEND if one end of the link is an edge that passes through a row, and BEND² if both are.
+    Each node also has a link with w = PULL to one vertical line, which decides between solutions. The linear programme
+    has the unknowns x and, for each link, a length of at least x_a - x_b and x_b - x_a.
     """
     from scipy.optimize import linprog
     from scipy.sparse import lil_array
@@ -102,7 +110,7 @@ def _shortest(rows: Sequence[Sequence[Key]], links: Sequence[Link], widths: Mapp
 
 
 def _rows(edges: Sequence[Link], nodes: Mapping[Key, float]) -> dict[Key, int]:
-    """Returns each node's longest path from the top, or for a leaf the row above its first use."""
+    """Returns the row of each node, the longest path from the top; a leaf is just above its first use."""
     row: dict[Key, int] = dict.fromkeys(nodes, 0)
     while any(row[target] <= row[source] for source, target in edges):
         for source, target in edges:

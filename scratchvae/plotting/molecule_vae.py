@@ -1,4 +1,4 @@
-"""What a MoleculeVAE writes, drawn as structural formulas, and the properties that it predicts."""
+"""Figures of a MoleculeVAE: its strings as structural formulas, and the properties that it predicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from scratchvae.errors import InputError
 from scratchvae.plotting.canvas import BLUE, GREY, NUMBERED, enlarge_labels, numbers, open_frame
 from scratchvae.plotting.molecules import molecules
 
-MOST_POINTS = 2000  # of a scatter plot
+MOST_POINTS = 2000
+"""The most points in a scatter plot."""
 
 
 def molecule_samples(model: Any, n: int = 20, seed: int = 0) -> Figure:
@@ -29,13 +30,16 @@ def molecule_reconstructions(model: Any, x: Sequence[str], n: int = 5) -> Figure
     """Draws the first n molecules of x, and below them the strings at the means of q(z | x)."""
     x = [str(each) for each in x[:n]]
     written = model.reconstruct(x)
-    same = ["to the letter" if a == b else "" for a, b in zip(x, written, strict=True)]
+    same = ["exact" if a == b else "" for a, b in zip(x, written, strict=True)]
     title = "Molecules $x$, and the string at the mean of each $q(z\\,|\\,x)$ below it"
     return molecules([*x, *written], ["$x$"] * len(x) + same, len(x), title)
 
 
 def molecule_interpolation(model: Any, pairs: Sequence[tuple[str, str]], n: int = 4) -> Figure:
-    """Draws, for each pair, the two molecules at the ends, and between them n strings along the arc of z."""
+    """Draws, for each pair of molecules, both of them, and between them the strings at n points of the arc of z.
+
+    Raises InputError for no pairs.
+    """
     if not pairs:
         raise InputError("molecule_interpolation", "at least one pair of molecules", "none")
     rows = [[start, *model.interpolate(start, end, n), end] for start, end in pairs]
@@ -47,9 +51,9 @@ def molecule_interpolation(model: Any, pairs: Sequence[tuple[str, str]], n: int 
 def molecule_neighbours(
     model: Any, x: str, n: int = 14, draws: int = 400, spread: float = 0.5, seed: int = 0
 ) -> Figure:
-    """Draws x, and the n molecules written most often from `draws` samples of z around its code, by `model.near`.
+    """Draws x, and the n molecules decoded most often from `draws` samples of z around its code, by `model.near`.
 
-    Each has its number of draws below it; strings that are no molecules are left out.
+    The caption of a molecule is its number of draws. Strings that are no molecules are left out.
     """
     counts = Counter(each for each in model.near(x, draws, spread, seed) if why_invalid(each) is None)
     frequent = counts.most_common(n)
@@ -61,10 +65,10 @@ def molecule_neighbours(
 def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
     """Draws the means of q(z | x), coloured by each property, in the plane in which the property varies most.
 
-    The horizontal axis is the direction w of least squares, t = w'z + b; the vertical one has the largest variance of
-    those at right angles to w. At most 2,000 rows whose property is known are shown.
+    The horizontal axis is the direction w of the least-squares fit t = w'z + b. The vertical axis is the direction with
+    the largest variance among those orthogonal to w. At most 2,000 rows with a known property are shown.
 
-    Raises InputError where no property has different values.
+    Raises InputError if no property has different values.
     """
     varied = varied_properties(properties)
     if not varied:
@@ -93,7 +97,7 @@ def latent_by_property(model: Any, x: Sequence[str], properties: Mapping[str, An
 def property_scatter(model: Any, x: Sequence[str], properties: Mapping[str, Any]) -> Figure:
     """Draws E[t | z] at the mean of q(z | x) against t for each common property, of at most 2,000 known rows.
 
-    Raises InputError where there is none of which a value is known.
+    Raises InputError if no property of the model has a known value.
     """
     names = [name for name in model.property_names if numpy.isfinite(properties.get(name, numpy.nan)).any()]
     if not names:

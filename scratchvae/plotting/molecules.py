@@ -1,8 +1,8 @@
 """Structural formulas of molecules, side by side.
 
-Carbons are corners, and their hydrogens are left out; other atoms have their symbols, hydrogens, charges and a colour.
+Carbons are corners without symbols or hydrogens; other atoms have their symbols, hydrogens, charges and colours.
 Aromatic rings have the double bonds of a Kekule structure. Stereochemistry is not drawn. All molecules of a figure have
-the same scale, but for those that would not fit in their cell.
+the same scale, except those that would not fit into their cell.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ COLOURS = {"N": BLUE, "O": ORANGE, "S": "#9A7D00", "P": "#CC79A7"} | dict.fromke
 """Element -> colour; all others are black."""
 
 CELL, HEIGHT, WRITTEN, CAPTION, TITLE = 2.3, 0.8, 0.62, 0.12, 0.2
-"""The width of a cell in inches, and in this width: its greatest height, that of a string which is written out, of a
-caption below it, and of the title of the figure."""
+"""The width of a cell in inches, and as shares of this width: the largest height of a cell, the height of a string that
+is written out, of a caption, and of the title of the figure."""
 
-CAPTION_SIZE = 13  # points
+CAPTION_SIZE = 13
+"""The size of the captions in points."""
 
 WIDEST, MARGIN = 7.5, 0.92
-"""How many bond lengths fit in a cell for the common scale; and which part of a cell a molecule fills at most."""
+"""The number of bond lengths that fit in a cell at the common scale, and the largest filled share of a cell."""
 
 LETTER, GAP, OFFSET = 0.54, 0.3, 0.17
 """In bond lengths: the height of letters, the distance of a bond from the centre of a symbol, and between two lines."""
 
 SIDES = numpy.array([(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)])
-"""Where the hydrogens of an atom may stand: right, left, above, below."""
+"""The possible positions of the hydrogens of an atom: right, left, above, below."""
 
 CORNERS = numpy.array([(0.8, 0.6), (-0.8, 0.6), (0.8, -0.6), (-0.8, -0.6)])
-"""Where its charge may stand."""
+"""The possible positions of the charge of an atom."""
 
 
 def molecules(
@@ -49,11 +50,20 @@ def molecules(
 ) -> Figure:
     """Draws molecules row by row, each with its caption below, and a title above all of them.
 
-    A string that is no molecule, or one of more than 200 atoms, is written out with the reason.
+    A string that is no molecule, or that has more than 200 atoms, is written out with the reason.
 
-    columns : how many stand in a row; by default as many as make the figure a square, at most five
+    Parameters
+    ----------
+    smiles : str or sequence of str
+        The molecules.
+    captions : sequence of str, optional
+        A caption for each molecule.
+    columns : int, optional
+        The number of molecules in a row; by default the figure is a square of at most five columns.
+    title : str
+        The title of the figure.
 
-    Raises InputError for no strings, and for captions of another number.
+    Raises InputError for no strings, and unless there is a caption for each string.
     """
     smiles = [smiles] if isinstance(smiles, str) else [str(each) for each in smiles]
     if not smiles:
@@ -86,7 +96,7 @@ def molecules(
 
 
 def _cell(smiles: str) -> tuple[Molecule | str, float]:
-    """(a molecule, or why the string is not drawn; the height that it needs, in widths of a cell)"""
+    """Returns the molecule, or the reason why the string is not drawn, and the height it needs, in widths of a cell."""
     reason = why_invalid(smiles)
     if reason:
         return f"no molecule: {reason}", WRITTEN
@@ -98,7 +108,7 @@ def _cell(smiles: str) -> tuple[Molecule | str, float]:
 
 
 def _fitted(molecule: Molecule) -> tuple[numpy.ndarray, float]:
-    """(places of the atoms around the origin, (atoms, 2); the length of a bond), in widths of a cell"""
+    """Returns the positions of the atoms around the origin, (atoms, 2), and a bond's length, in widths of a cell."""
     xy = coordinates(molecule)
     wide, high = numpy.ptp(xy, axis=0) + 2 * LETTER
     scale = MARGIN / max(wide, high / HEIGHT, WIDEST)
@@ -106,7 +116,7 @@ def _fitted(molecule: Molecule) -> tuple[numpy.ndarray, float]:
 
 
 def draw_molecule(axes: Axes, molecule: Molecule, centre: numpy.ndarray) -> None:
-    """Draw one molecule around a centre, in a cell of width 1 that measures CELL inches."""
+    """Draws one molecule around a centre, in a cell of width 1 that measures CELL inches."""
     xy, scale = _fitted(molecule)
     xy = centre + xy
     labelled = [_has_label(molecule, number) for number in range(len(molecule.atoms))]

@@ -1,7 +1,7 @@
-"""Drawings, and what a SketchRNN makes of them or draws itself.
+"""Figures of drawings, and of the reconstructions, completions and samples of a SketchRNN.
 
-x is an array of sketches (N, T, 5). In one figure all drawings have the same scale, but for those that would not fit in
-their cell; each stands in the middle of it.
+x is an array of sketches (N, T, 5). All drawings of a figure have the same scale, except those that would not fit into
+their cell, and each is centred in its cell.
 """
 
 from __future__ import annotations
@@ -21,13 +21,18 @@ from scratchvae.data import to_lines
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.plotting.canvas import CLASS_COLOURS, ORANGE, enlarge_labels, numbers, open_frame
 
-MOST_ENCODED, MOST_PLACED = 2000, 300  # of a latent space
+MOST_ENCODED, MOST_PLACED = 2000, 300
+"""The most sketches that are encoded for a picture of the latent space, and the most that are drawn in it."""
+
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
-MARGIN = 0.82  # of a cell's side, which the drawings fill
+"""The temperatures of `sketch_samples`."""
+
+MARGIN = 0.82
+"""The share of a cell's side that the drawings fill."""
 
 
 def drawings(x: Any, prefix: Any = None) -> Figure:
-    """Draws sketches in a square, row by row, with a prefix of all of them, (P, 5), in orange.
+    """Draws sketches in a square, row by row; a prefix that all of them share, (P, 5), is orange.
 
     x: (N, T, 5). Raises ShapeError for another shape.
     """
@@ -50,7 +55,10 @@ def sketch_samples(model: Any, n: int = 12, temperatures: Sequence[float] = TEMP
 def sketch_reconstructions(
     model: Any, x: Any, n: int = 12, temperatures: Sequence[float] = (0.2, 0.5, 1.0), seed: int = 0
 ) -> Figure:
-    """Draws the first n of x in orange, and below them sketches from the means of q(z | x) at each temperature."""
+    """Draws the first n sketches of x in orange, and below each its reconstructions at the temperatures.
+
+    The reconstructions are decoded from the mean of q(z | x).
+    """
     x = as_array("sketch_reconstructions", x)[:n]
     rows = [_lines(model.reconstruct(asarray(x, model.device), temperature, seed)) for temperature in temperatures]
     drawn = _lines(x)
@@ -63,7 +71,7 @@ def sketch_reconstructions(
 def sketch_interpolations(
     model: Any, start: Any, end: Any, n: int = 10, temperature: float = 0.1, seed: int = 0
 ) -> Figure:
-    """Draws, for each pair, the two sketches at the ends, and between them n along the arc that joins their z."""
+    """Draws, for each pair of sketches, both of them, and between them n sketches decoded on the arc of z."""
     start, end = (as_array("sketch_interpolations", x) for x in (start, end))
     between = model.interpolate(asarray(start, model.device), asarray(end, model.device), n, temperature, seed)
     rows = [[a, *_lines(x), b] for a, x, b in zip(_lines(start), between, _lines(end), strict=True)]
@@ -75,7 +83,7 @@ def sketch_interpolations(
 def sketch_completions(
     model: Any, prefixes: Sequence[Any], n: int = 9, temperature: float = 0.3, seed: int = 0
 ) -> Figure:
-    """Draws a row for each prefix (P, 5): the prefix, n completions, and on the left the effective sample size."""
+    """Draws a row for each prefix (P, 5), with the prefix, n completions, and the effective sample size on the left."""
     rows, names, beginnings = [], [], []
     for prefix in prefixes:
         x, effective = model.complete(asarray(prefix, model.device), n, temperature=temperature, seed=seed)
@@ -88,12 +96,12 @@ def sketch_completions(
 
 
 def sketch_latent(model: Any, x: Any, labels: Any = None, most: int = MOST_PLACED) -> Figure:
-    """Drawings at the means of their q(z | x), on the plane of the first two principal components of these means.
+    """Draws sketches at the means of q(z | x), on the plane of the first two principal components of these means.
 
-    Of drawings that would cover each other the first is shown, and `most` at most. Labels are classes, a colour each;
-    without any, or with more classes than colours, drawings are black.
+    At most `most` drawings are shown, and of drawings that would cover each other, the first. The labels are classes,
+    each with a colour; without labels, or with more classes than colours, drawings are black.
 
-    x: (N, T, 5). Raises InputError for fewer than two latent units, and ShapeError unless each row has its label.
+    x: (N, T, 5). Raises InputError for fewer than two latent units, and ShapeError unless each row has a label.
     """
     x = as_array("sketch_latent", x)
     if labels is not None and to_numpy(labels).shape != (len(x),):
@@ -127,14 +135,14 @@ def sketch_latent(model: Any, x: Any, labels: Any = None, most: int = MOST_PLACE
 
 
 def _colours(labels: Any, n: int) -> list[str]:
-    """A colour for each of n rows: black where there are no labels, or more classes than colours."""
+    """Returns a colour for each of n rows: black without labels, or with more classes than colours."""
     if labels is None or len(numpy.unique(labels)) > len(CLASS_COLOURS):
         return ["black"] * n
     return [CLASS_COLOURS[k] for k in numpy.unique(labels, return_inverse=True)[1]]
 
 
 def _apart(places: numpy.ndarray, most: int) -> tuple[list[int], float]:
-    """(rows of places (N, 2) that are at least a side apart in one direction, the side): about `most` of them."""
+    """Returns at most `most` rows of places (N, 2) that are at least a side apart in one direction, and the side."""
     side = float(numpy.ptp(places, axis=0).max()) / math.sqrt(2.5 * most) or 1.0
     shown: list[int] = []
     for i, place in enumerate(places):
@@ -162,7 +170,7 @@ def _temperatures(temperatures: Sequence[float]) -> list[str]:
 def _figure(
     rows: Sequence[Any], title: str, names: Sequence[str] = (), names_are: str = "", beginnings: Any = None
 ) -> Figure:
-    """Draws named rows of drawings below a title; the names have a title too, and given beginnings are orange."""
+    """Returns a figure with named rows of drawings; names_are is the title of the names, and beginnings are orange."""
     left, above = (1.2 if names_are else 0.95 if names else 0.1), 0.45  # inches
     side = min(max(0.8, 8 / len(rows[0])), 1.6)  # of a cell: few drawings are larger ones
     width, height = max(side * len(rows[0]), 7.4), side * len(rows)  # a title is 7.3 inches long
@@ -201,14 +209,14 @@ def _show(axes: Axes, rows: Sequence[Any], beginnings: Any = None) -> None:
 
 
 def _placed(lines: Sequence[Any], box: Any, centre: Any, usual: float, side: float = 1.0) -> list[numpy.ndarray]:
-    """Lines of a drawing with that box, moved to a centre; drawings of the usual extent fill MARGIN of a side."""
+    """Returns the lines of a drawing, moved to a centre; a drawing of usual extent fills MARGIN of a side."""
     low, high = box
     size = side * MARGIN / max(usual, float((high - low).max()))
     return [size * (line - (low + high) / 2) + centre for line in lines]
 
 
 def _strokes(lines: Sequence[numpy.ndarray], colour: str, width: float) -> LineCollection:
-    """Lines, and dots where a line has one point, with round ends."""
+    """Returns lines with round ends; a line with one point is a dot."""
     lines = [line if len(line) > 1 else line[[0, 0]] for line in lines]
     return LineCollection(lines, colors=colour, linewidths=width, capstyle="round", joinstyle="round")
 

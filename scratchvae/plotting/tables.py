@@ -1,4 +1,4 @@
-"""Columns of a table beside what a model makes of them."""
+"""Figures of the columns of a table and their reconstructions."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from scratchvae.errors import InputError
 from scratchvae.plotting.canvas import BLUE, GREY, enlarge_labels, open_frame
 
 MOST_COLUMNS, MOST_LEVELS, ACROSS = 12, 10, 4
-MOST_POINTS = 2000  # of a panel
-LONGEST = 12  # letters of a level's name
+"""The most columns in a figure, the most levels in a panel, and the number of panels side by side."""
+
+MOST_POINTS = 2000
+"""The most points in a panel."""
+
+LONGEST = 12
+"""The most letters of a level's name."""
 
 
 def table_reconstructions(model: Any, x: Any) -> Figure:
-    """The known entries of each column, and the mean of p(x | z) for them, z the mean of q(z | x); of a TableVAE.
+    """Draws the known entries of each column against the mean of p(x | z) of a TableVAE, at the mean of q(z | x).
 
-    Numbers and counts are points around the diagonal, with R² = 1 - sum (x - mean)² / sum (x - average of x)². Of a
-    category bars show how many percent of the rows of each level have it as the most probable one. The first 12 columns
-    are shown, of each 2,000 points and the ten most frequent levels.
+    Numbers and counts are points around the diagonal, with R² = 1 - sum (x - mean)² / sum (x - average of x)². For a
+    category, bars show the percentage of the rows of each level whose most probable level is the true one. At most 12
+    columns are shown, with at most 2,000 points, or the ten most frequent levels.
 
     x: rows (N, D), or a table, as the model takes them. Raises InputError for another model.
     """
@@ -47,7 +52,7 @@ def table_reconstructions(model: Any, x: Any) -> Figure:
 
 
 def _draw_column(axes: Axes, column: Column, entries: numpy.ndarray, predicted: numpy.ndarray) -> None:
-    """Draw the points of numbers, or the bars of levels.   entries, predicted: (N,), without missing ones"""
+    """Draws the points of numbers or the bars of levels.   entries, predicted: (N,), without missing entries"""
     name = column.name.replace("$", "\\$")
     if column.kind == CATEGORY:
         levels, counts = numpy.unique(entries.astype(int), return_counts=True)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy
 import pytest
@@ -77,8 +78,9 @@ def test_evaluate_prints_what_the_definitions_give(run, digits, capsys):
     assert capsys.readouterr().out.splitlines() == [
         f"test: ELBO {values.mean():.2f} +- {values.std(ddof=1) / n**0.5:.2f} = {reconstruction.mean():.2f}"
         f" - KL {kl.mean():.2f}, {n_active} of 2 units active, mean of 5 {words}",
-        f"log p(x) {log_px.mean():.2f} +- {log_px.std(ddof=1) / n**0.5:.2f} by 20 importance samples, Monte Carlo's "
-        f"standard error per image {error.mean():.2f}, effective samples {effective.mean():.0f} {words}",
+        f"log p(x) {log_px.mean():.2f} +- {log_px.std(ddof=1) / n**0.5:.2f} from 20 importance samples per "
+        f"image, whose Monte Carlo standard error is {error.mean():.2f} and effective sample size "
+        f"{effective.mean():.0f}, on average {words}",
     ]
 
 
@@ -219,7 +221,7 @@ REFUSED = {
     "no file of faces": (["data", "faces", "--data-dir", "."], "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
     "no file of svhn": (["train", "--data", "svhn", "--data-dir", "."], "http://ufldl.stanford.edu/housenumbers/"),
     "no run": (["evaluate", "nowhere"], "expected a file"),
-    "no run to resume": (["train", "--resume", "nowhere"], "none with options in config.json"),
+    "no run to resume": (["train", "--resume", "nowhere"], "no options in config.json"),
     "gpu": (["train", "--device", "gpu"], 'device="gpu": expected CuPy'),
     "gpu to check": (["check", "--device", "gpu"], 'device="gpu": expected CuPy'),
     "std": (
@@ -441,10 +443,43 @@ def test_metrics_that_no_run_wrote(value, run, tmp_path, capsys):
     assert "metrics.jsonl" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("out", [".", "/", ""])
+@pytest.mark.parametrize("out", [".", "/"])
 def test_a_directory_is_no_name_for_a_picture(out, run, capsys):
     assert main(["sample", str(run), "--n", "4", "--out", out]) == 2
     assert "save_figure: expected the name of a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "after", ["evaluate", "evaluate RUN --data", "encode RUN", "plot all", "sample RUN --out", "complete RUN", "runs"]
+)
+def test_an_empty_name_is_not_the_current_folder(after, run, monkeypatch, capsys):
+    monkeypatch.chdir(run)  # whose last.npz is not what an unset variable of the shell stands for
+    assert main([str(run) if word == "RUN" else word for word in after.split()] + [""]) == 2
+    shown = capsys.readouterr()
+    assert "expected a text that is not empty, received ''" in shown.err and shown.out == ""
+
+
+def test_a_picture_below_a_file_is_refused_and_an_older_picture_stays(run, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("")
+    assert main(["sample", str(run), "--n", "4", "--out", str(tmp_path / "file" / "a.png")]) == 2
+    assert capsys.readouterr().err == f"scratchvae: cannot write {tmp_path / 'file' / 'a.png'}: Not a directory\n"
+    older = tmp_path / "a.png"
+    older.write_bytes(b"older")
+    monkeypatch.setattr("os.replace", mock.Mock(side_effect=OSError(28, "No space left on device")))
+    assert main(["sample", str(run), "--n", "4", "--out", str(older)]) == 2
+    assert "No space left on device" in capsys.readouterr().err and older.read_bytes() == b"older"
+
+
+def test_what_cannot_be_drawn_is_refused_before_anything_is_printed(tmp_path, capsys):
+    (tmp_path / "table.csv").write_text("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(40)))
+    assert main(["data", str(tmp_path / "table.csv"), "--out", str(tmp_path / "a.png")]) == 2
+    shown = capsys.readouterr()
+    assert "expected images, sketches or molecules to draw with --out, received a table" in shown.err and not shown.out
+
+
+def test_a_run_without_missing_imputes_nothing(run, digits, tmp_path, capsys):
+    assert main(["impute", str(run), str(digits), "--out", str(tmp_path / "a.npy")]) == 2
+    assert "impute: expected a run that was trained with --missing, received one without" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the shell of POSIX")
@@ -488,7 +523,7 @@ def sorted_digits(tmp_path_factory):
 def test_three_parts_and_the_score_is_of_the_one_that_chose_nothing(sorted_digits, tmp_path, capsys):
     assert train(str(sorted_digits / "digits.npz"), tmp_path / "run", "--no-pictures") == 0
     out = capsys.readouterr().out
-    assert "81 to train with, 9 to choose best.npz by, 10 to test with" in out and "mean of 10 " in out
+    assert "81 training rows, 9 for validation, 10 for the test" in out and "mean of 10 " in out
     rows = {
         part: images.images
         for part, images in zip(
@@ -509,7 +544,7 @@ def test_three_parts_and_the_score_is_of_the_one_that_chose_nothing(sorted_digit
 def test_the_test_part_may_choose_best_as_in_older_runs(sorted_digits, tmp_path, capsys):
     options = ["--no-pictures", "--validation", "test", "--split", "last"]
     assert train(str(sorted_digits / "digits.npz"), tmp_path / "run", *options) == 0
-    assert "90 to train with, 10 to choose best.npz by and to test with" in capsys.readouterr().out
+    assert "90 training rows, 10 for validation and test" in capsys.readouterr().out
 
 
 def test_a_held_out_file_is_scored_as_a_whole(sorted_digits, tmp_path, capsys):

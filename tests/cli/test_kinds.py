@@ -14,9 +14,9 @@ from scratchvae.cli.train import claim
 from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
 from scratchvae.kinds import KINDS, Kind, Option, Picture, kind_of
-from scratchvae.kinds.kind import COMMON
 from scratchvae.kinds.option import COUNT, FROM_ZERO, POSITIVE, deviation
 from scratchvae.kinds.pictures import CURVES
+from scratchvae.kinds.shared_options import COMMON
 from scratchvae.run_directory import RunDirectory
 
 

@@ -95,7 +95,7 @@ def test_scores_of_own_and_of_other_data(run, folder, capsys):
     assert f"{scores['elbo'] / symbols:.3f} by symbol, {scores['elbo'] / (numpy.mean([*map(len, x)]) + 1):.3f}" in out
     error = abs(t - model.predict(x)["logP"]).mean()
     assert f"logP: mean absolute error {error:.3g}, predicting the mean" in out
-    assert "1,000 from the prior: " in out and "not in the training part" in out
+    assert "1,000 samples from the prior: " in out and "not in the training part" in out
     for name, scored in (("a.csv", True), ("a.smi", False)):
         more = ["--data", str(folder / name), "--limit", "9", "--importance-samples", "2"]
         assert main(["evaluate", str(run), *more]) == 0
@@ -135,7 +135,7 @@ def test_samples_as_texts_tables_and_pictures(run, tmp_path, capsys):
     [
         (["--near", "CC[Se]C"], "received '[Se]' in row 0, 'CC[Se]C'"),
         (["--near", "C" * 300], "symbols in each, received 300 in row 0"),
-        (["--near", ""], "expected a name, received ''"),
+        (["--near", ""], "expected a text that is not empty, received ''"),
         (["--near", "C", "--spread", "1e300"], "a spread as a number from 0 to 1e+06, received 1e+300"),
         (["--spread", "1"], "expected --near with --spread, received none"),
         (["--maximize", "QED"], "expected --maximize with a property among logP, received 'QED'"),
@@ -173,14 +173,19 @@ REFUSED = {
     "two columns": ("a.csv", TABLE.replace("weight", "logP"), ["--properties", "logP"], "'logP', 2 columns"),
     "words": ("a.csv", column("yes"), ["--properties", "p"], "in the column p, received 'yes' in row 2"),
     "commas": ("a.csv", column('"1,5"'), ["--properties", "p"], "in the column p, received '1,5' in row 2"),
-    "constant": ("a.csv", column("2"), [], "property p: expected numbers in training that differ"),
+    "constant": ("a.csv", column("2"), [], "property p: expected different numbers in the training part, less than"),
     "unknown": (
         "a.csv",
         column(""),
         ["--properties", "p"],
-        "that differ, and not by 1e150, received none that is known",
+        "in the training part, less than 1e150 apart, received no known number",
     ),
-    "too large": ("a.csv", column("2") + "C,1e300\nO,1e300\nN,1e300\n", [], "property p: expected numbers in training"),
+    "too large": (
+        "a.csv",
+        column("2") + "C,1e300\nO,1e300\nN,1e300\n",
+        [],
+        "property p: expected different numbers in the training part",
+    ),
     "one": ("a.smi", "CCO\n", [], "expected at least two, one to train with and one to test with, received one"),
     "two": ("a.smi", "CCO\nCCN\n", [], "expected at least two to train with and to choose a model by"),
     "three": ("a.smi", "CCO\nCCN\nCCS\n", [], "in each part molecules of symbols that occur 1 times"),
@@ -260,7 +265,7 @@ def test_selfies_are_learned_and_count_as_invalid(tmp_path, capsys):
     (tmp_path / "a.txt").write_text("\n".join(rows))
     assert train(tmp_path / "a.txt", tmp_path / "run", pictures=True) == 0
     assert set(sv.load(tmp_path / "run").alphabet.symbols) == set(parts)
-    assert "near data, at draws of q(z | x): " in capsys.readouterr().out
+    assert "decoded from draws of q(z | x): " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("symbols", [[], ["C", "C"], "CN", [1, 2], ["C" * 10**5] * 9, [""], {"C": 1}, None])

@@ -89,7 +89,7 @@ def test_what_is_refused(digits, tmp_path, capsys):
     for arguments, sentence in (
         (
             ("sample", str(run / "last.npz"), "--codes", "2"),
-            "sample: expected a run directory, whose training data are",
+            "sample --codes: expected a run directory, which names the training data",
         ),
         (("sample", str(run), "--codes", "1000"), "GaussianMixture: expected n_components from 1 to 49, the number of"),
         (("train", "--resume", str(run), "--patience", "2"), "expected a run that was begun with --patience, received"),

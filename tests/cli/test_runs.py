@@ -56,7 +56,7 @@ def test_runs_stand_beside_each_other_with_the_options_that_differ(folder, capsy
     assert first.startswith("first           mlp      digits.npz") and "3/3" in first and "0.002" in first
     assert second.startswith("zweiter Lauf ü") and second.count("0.01") == 1
     assert own.split()[:2] == ["own", "VAE.mlp"] and "1/1" in own
-    assert rest == "no run in foreign"
+    assert rest == "folders without a run: foreign"
 
 
 def test_the_figures_are_those_of_the_metrics(folder, capsys):
@@ -87,7 +87,7 @@ def test_a_torn_run_is_listed_and_a_damaged_one_named(folder, tmp_path, capsys):
     assert torn.startswith("torn") and "3/3" in torn
     assert damaged.startswith("damaged: read ") and "expected the configuration of a run" in damaged
     assert unknown.startswith("unknown: read ") and "'gan'" in unknown
-    assert lines == "lines of metrics.jsonl that cannot be read: torn (1)"
+    assert lines == "unreadable lines of metrics.jsonl: torn (1)"
 
 
 def test_the_curves_of_runs_are_one_picture(folder, tmp_path, capsys):
@@ -193,7 +193,10 @@ def test_either_checkpoint_is_read(folder, tmp_path, capsys):
     for command, sentence in (
         (["evaluate", run, "--checkpoint", "best"], "expected the best checkpoint, received none (a run without valid"),
         (["evaluate", "nowhere", "--checkpoint", "best"], "load nowhere: expected a file, received nothing there"),
-        (["sample", run / "last.npz", "--checkpoint", "last"], "--checkpoint: expected a run directory beside it"),
+        (
+            ["sample", run / "last.npz", "--checkpoint", "last"],
+            "--checkpoint: expected a run directory, received the checkpoint",
+        ),
     ):
         assert main([*map(str, command)]) == 2
         assert sentence in capsys.readouterr().err
@@ -225,7 +228,7 @@ def test_what_cannot_be_encoded_or_exported_gets_one_sentence(folder, digits, tm
             ["encode", run, "--out", "codes.txt"],
             "encode: expected --out with the suffix .npy or .csv, received 'codes.txt",
         ),
-        (["encode", run + "/last.npz"], "encode: expected DATA, as the run does not say what to encode"),
+        (["encode", run + "/last.npz"], "encode: expected DATA, as the run does not name its data"),
         (["encode", run, digits, "--part", "train"], "expected --part with the run's own data"),
         (["export", run, "--out", str(tmp_path / "w.pt")], "export: expected the suffix .safetensors or .npz"),
         (["export", str(tmp_path)], "last.npz: expected a file, received nothing there"),

@@ -95,12 +95,15 @@ def test_pictures_of_the_other_kind_are_refused_with_a_sentence(path, run, tmp_p
     assert "manifold" not in capsys.readouterr().out
     for kind in ("manifold", "traversal"):
         assert main(["plot", kind, str(tmp_path / "flat")]) == 2
-        assert "received a SemiSupervisedVAE" in capsys.readouterr().err
+        assert (
+            f"of a SemiSupervisedVAE: latent, reconstructions, samples, curves, classes, analogies, received '{kind}'"
+            in (capsys.readouterr().err)
+        )
     assert main(["train", "--data", path, "--epochs", "1", "--quiet", "--run-dir", str(tmp_path / "vae")]) == 0
     assert "classes" not in capsys.readouterr().out
     for kind in ("classes", "analogies"):
         assert main(["plot", kind, str(tmp_path / "vae")]) == 2
-        assert f"plot {kind}: expected a picture among latent, " in capsys.readouterr().err
+        assert "plot: expected one of the pictures of a VAE: latent, " in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -167,7 +170,7 @@ def test_bad_input_gives_one_sentence_and_status_2(name, path, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({}, "a label for each image, received none (an .npz may hold labels)"),
+        ({}, "a label for each image, received none (--data-labels names a file of labels, and an .npz"),
         ({"labels": numpy.zeros(200)}, "integers of shape (200,), a label for each image"),
         ({"labels": numpy.arange(200) // 100 - 1}, "classes from 0 on, received the label -1"),
         ({"labels": numpy.repeat([0, 1, 3], [90, 90, 20])}, "classes from 0 to 1, received classes from 3 to 3"),

@@ -64,7 +64,7 @@ def test_scores_in_nats_and_in_the_papers_units(run, data, capsys):
     l_r = -(scores["reconstruction"] + 2 * n.mean() * numpy.log(scale)) / n.max()
     assert f"ELBO {scores['elbo']:.2f}" in out and "a density of offsets" in out
     assert f"L_R {l_r:.3f}, L_KL {scores['kl'] / 3:.3f}, with N_max {n.max()}, K 3" in out
-    assert "standard error per sketch" in out and "bits" not in out
+    assert "importance samples per sketch" in out and "bits" not in out
 
 
 def test_the_papers_l_r_is_that_of_offsets_in_units_of_the_scale(run, data):
@@ -108,7 +108,9 @@ def test_samples_at_a_temperature(run, tmp_path, capsys):
     for suffix in ("npy", "png"):
         arguments = ["--temperature", "1", "--out", str(tmp_path / f"t.{suffix}")]
         assert main(["sample", str(tmp_path / "mlp.npz"), *arguments]) == 2
-        sentence = "sample --temperature: expected a run of --model sketch, molecules, received one of --model mlp"
+        sentence = (
+            "sample --temperature: expected a run with --model sketch, molecules, received a run with --model mlp"
+        )
         assert sentence in capsys.readouterr().err and not (tmp_path / f"t.{suffix}").exists()
 
 
@@ -154,7 +156,7 @@ def test_what_cannot_be_completed_gets_a_sentence(run, data, tmp_path, capsys):
             tmp_path / "mlp.npz",
             data,
             [],
-            "complete: expected a run of --model sketch, received one of --model mlp",
+            "complete: expected a run with --model sketch, received a run with --model mlp",
         ),
     ):
         out = [] if "--out" in more else ["--out", str(tmp_path / "c.svg")]
@@ -224,7 +226,7 @@ def test_a_drawn_set_has_as_many_rows_as_asked_for(tmp_path, monkeypatch, data, 
     monkeypatch.setitem(sv.data.DRAWN, "drawn-sketches", (sv.data.draw_sketches, 40))
     more = ["--drawn", "60", "--validation", "test", "--no-pictures"]
     assert train("drawn-sketches", tmp_path / "run", *more) == 0
-    assert "60 to train with, 4 to choose best.npz by and to test with" in capsys.readouterr().out
+    assert "60 training rows, 4 for validation and test" in capsys.readouterr().out
     assert main(["evaluate", str(tmp_path / "run")]) == 0
     scores = sv.evaluate(sv.load(tmp_path / "run"), sv.data.load("drawn-sketches")[1].sketches)
     assert f"test: ELBO {scores['elbo']:.2f}" in capsys.readouterr().out
@@ -239,8 +241,8 @@ def test_the_kinds_temperatures_are_those_of_the_model(capsys):
     for draw, temperature in ((sv.SketchRNN.sample, 0.4), (sv.SketchRNN.complete_points, 0.3)):
         assert inspect.signature(draw).parameters["temperature"].default == temperature
     for command, sentence in (
-        ("sample", "(default: 0.4 with sketch, 0 with molecules)"),
-        ("complete", "of what is drawn (default: 0.3)"),
+        ("sample", "--model sketch, molecules; default: 0.4 for sketch, 0 for molecules)"),
+        ("complete", "closer they are to the most probable ones (default: 0.3)"),
     ):
         with pytest.raises(SystemExit):
             main([command, "--help"])
@@ -258,7 +260,7 @@ def test_help_names_the_defaults_of_sketches(capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert (
         "sketch: SketchRNN, a VAE of drawings" in out
-        and "default: 0.0; 10, or 0 without a latent space, for iwae or with --free-bits, with --model sketch" in out
-        and "default: 0; 500, or 0 with --kl-annealing, with --model sketch" in out
-        and "--layer-norm normalise the gates and the memory of each LSTM (with --model sketch)" in out
+        and "default: 0.0; 10 (0 with --latent 0, --objective iwae or --free-bits) for --model sketch" in out
+        and "default: 0; 500 (0 with --kl-annealing) for --model sketch" in out
+        and "--layer-norm normalise the gates and the memory cell of each LSTM (only for --model sketch)" in out
     )

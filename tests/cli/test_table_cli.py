@@ -173,7 +173,7 @@ def test_data_describes_a_table(folder, capsys):
     "file, more, message",
     [
         ("t.csv", [], "an identifier? ignored leaves the column out"),
-        ("t.csv", USES, "(--missing learns from the entries that are known)"),
+        ("t.csv", USES, "(--missing learns from the known entries)"),
         ("t.csv", [*USES, "--ignored", "none"], "received 'none'"),
         ("t.csv", [*USES, "--model", "mlp"], "--ignored with --model table, received --model mlp"),
         (
@@ -192,7 +192,7 @@ def test_what_is_refused(folder, tmp_path, capsys, file, more, message):
 
 def test_what_impute_and_sample_refuse(run, folder, tmp_path, capsys):
     model = tmp_path / "plain.npz"
-    sv.save(sv.VAE.mlp(4, 2, (3,)), model)
+    sv.save(sv.VAE.mlp(4, 2, (3,), missing=True), model)
     unseen = tmp_path / "unseen.csv"
     unseen.write_text("height,visits,smoker,city\n1,2,yes,Kiel\n")
     for arguments, message in [
@@ -204,6 +204,10 @@ def test_what_impute_and_sample_refuse(run, folder, tmp_path, capsys):
         (["impute", str(run), str(unseen), "--out", "x.csv"], "3 levels: Bonn, Köln, am Rhein, Ulm, received 'Kiel'"),
         (["impute", str(model), str(unseen), "--out", "x.csv"], "--out with the suffix .npy"),
         (["sample", str(run)], "a table, .csv, or an array, .npy, received 'samples.png' (--out rows.csv)"),
+        (
+            ["explore", str(run)],
+            "explore: expected a run with --model mlp, conv, m2, m2-conv, m1+m2, sketch, molecules, ",
+        ),
         (["evaluate", str(run), "--data", str(unseen)], "received 'Kiel' in row 2, column 'city'"),
     ]:
         assert main(arguments) == 2
@@ -225,6 +229,11 @@ def test_an_array_with_nan_trains_and_is_filled_in(tmp_path, capsys):
         assert main([*common, "--model", kind, "--run-dir", str(run), "--missing", *more]) == 0
         arguments = ["impute", str(run), str(tmp_path / "x.npy"), "--samples", "9", "--out", str(tmp_path / "f.npy")]
         assert main(arguments) == 0
+        table = tmp_path / "t.csv"
+        table.write_text("a,b\n1,2\n3,4\n")
+        capsys.readouterr()
+        assert main(["impute", str(run), str(table), "--out", str(tmp_path / "t.npy")]) == 2
+        assert f"--model {kind}: expected images, received records" in capsys.readouterr().err
         filled, known = numpy.load(tmp_path / "f.npy"), ~numpy.isnan(x)
         assert filled.shape == (60, 6, 5, 1) and (filled[..., 0][known] == x[known]).all()
         assert numpy.isfinite(filled).all()

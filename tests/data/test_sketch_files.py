@@ -335,7 +335,7 @@ def test_the_command_line_describes_sketches(tmp_path, rng, capsys):
     rows = (train.sketches[:, :, 4] == 0).sum() / 9
     assert first == (
         f"train  9 sketches of {rows:.1f} rows, at most 4, and 1.0 lines; standard deviation of the offsets "
-        f"{deviation:.2f}, all whole numbers; 1 left out, too long or without a line"
+        f"{deviation:.2f}, all whole numbers; 1 left out as too long or without a line"
     )
     assert others[-1] == str(tmp_path / "a.svg")
     assert numpy.allclose(from_lines(read_svg(tmp_path / "a.svg")), train.sketches, atol=0.01)

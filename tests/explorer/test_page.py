@@ -268,7 +268,7 @@ def test_photographs_of_persons_are_left_out_unless_asked_for(run, tmp_path):
     "arguments, message",
     [
         (["explore", "nowhere"], "expected a file"),
-        (["explore", "MODEL"], "explore: expected --data, as the run does not say what to show"),
+        (["explore", "MODEL"], "explore: expected --data, as the run does not name its data"),
         (["explore", "MODEL", "--data", "drawn-digits", "--data-labels", "x"], "explore: expected --data FILE"),
         (["explore", "RUN", "--out", "FOLDER"], "cannot write"),
     ],

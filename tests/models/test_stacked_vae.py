@@ -349,7 +349,7 @@ def test_epochs_of_m2_may_grow_and_those_of_m1_may_not(path, tmp_path, capsys):
     before = (tmp_path / "run" / "m1" / "last.npz").read_bytes()
     assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--no-pictures", "--m1-epochs", "5"]) == 2
     error = capsys.readouterr().err
-    assert "expected the M1 of the run, in which M2 has begun, received --m1-epochs 5 (--epochs may grow)" in error
+    assert "expected M1 unchanged, as the run trains M2 already, received --m1-epochs 5 (--epochs may grow)" in error
     assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--no-pictures", "--epochs", "3"]) == 0
     assert sv.run_files.read_history(tmp_path / "run")["epoch"][-1] == 3
     assert (tmp_path / "run" / "m1" / "last.npz").read_bytes() == before
@@ -398,7 +398,7 @@ def test_a_run_goes_on_without_the_file_of_its_m1(path, run, tmp_path, capsys):
     assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--no-pictures", "--epochs", "2"]) == 0
     assert parameters(tmp_path / "run") == parameters(run)
     assert main(["train", "--resume", str(tmp_path / "run"), "--quiet", "--no-pictures", "--m1", str(run / "m1")]) == 2
-    assert "expected the M1 of the run, in which M2 has begun, received --m1 " in capsys.readouterr().err
+    assert "expected M1 unchanged, as the run trains M2 already, received --m1 " in capsys.readouterr().err
 
 
 def test_the_units_are_those_that_are_active_on_the_data_that_m1_is_trained_on(path, tmp_path):

@@ -67,9 +67,9 @@ def test_reconstructions_stand_below_their_molecules():
         ("$x$", 0, 0),
         ("$x$", 1, 0),
         ("$x$", 2, 0),
-        ("to the letter", 0, 1),
+        ("exact", 0, 1),
         ("", 1, 1),
-        ("to the letter", 2, 1),
+        ("exact", 2, 1),
     ]
     assert captions(figure) == expected
 

@@ -34,6 +34,8 @@ def _matmul_rule_x(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 
 def _matmul_rule_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+    if y.ndim == 2 < x.ndim:  # one product in place of a stack of them
+        return matmul(swapaxes(_rows(x), 0, 1), _rows(g))
     g, rows, columns = _as_matrices(g, x, y)
     return reshape(sum_to(matmul(swapaxes(rows, -1, -2), g), columns.shape), y.shape)
 

@@ -14,7 +14,7 @@ from scratchvae.autodiff import Tensor, no_grad
 from scratchvae.backend import array_module
 from scratchvae.distributions import NormalMixture
 from scratchvae.errors import InputError, ShapeError
-from scratchvae.models.networks import Decoder
+from scratchvae.models.decoders import Decoder
 from scratchvae.nn import Module
 from scratchvae.nn.initializers import normal
 from scratchvae.noise import Noise
@@ -51,8 +51,9 @@ class VampPrior(Module):
     shape : tuple
         (K,).
 
-    See Also -------- scratchvae.distributions.NormalMixture : a mixture of C Gaussians, whose means and deviations are
-    learned themselves.
+    See Also
+    --------
+    scratchvae.distributions.NormalMixture : a mixture of C Gaussians, which are learned themselves.
 
     Examples
     --------

@@ -15,9 +15,12 @@ from scratchvae.backend import array_module, asarray
 from scratchvae.distributions import Categorical, Normal, kl
 from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import DataError, InputError
+from scratchvae.models.classifiers import Classifier
 from scratchvae.models.configuration import Size, constructor
+from scratchvae.models.encoders import GaussianEncoder
 from scratchvae.models.latent_variable_model import LatentVariableModel
-from scratchvae.models.networks import ClassConditional, Classifier, GaussianEncoder, decoder_named
+from scratchvae.models.likelihoods import decoder_named
+from scratchvae.models.readers import ClassConditional
 from scratchvae.models.vae import log_mean_exp
 from scratchvae.nn import MLP, ConvolutionalNetwork, Linear, Module, TransposedConvolutionalNetwork
 from scratchvae.noise import Noise

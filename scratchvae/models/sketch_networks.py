@@ -13,7 +13,7 @@ from scratchvae.backend import array_module, asarray, device_module, device_of
 from scratchvae.distributions import BivariateMixture, Categorical, Normal, SketchDistribution, SketchStep
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError, whole_number
-from scratchvae.models.networks import halves
+from scratchvae.models.encoders import halves
 from scratchvae.nn import LSTM, Bidirectional, Linear, Module, Packing, glorot_uniform
 from scratchvae.noise import Noise
 

@@ -14,7 +14,7 @@ from scratchvae.backend import array_module, asarray, device_module, device_of
 from scratchvae.distributions import KnownEntries, Normal, SymbolSequence
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import InputError, whole_number
-from scratchvae.models.networks import halves
+from scratchvae.models.encoders import halves
 from scratchvae.nn import GRU, MLP, Bidirectional, Conv2d, Linear, Module, Packing, glorot_uniform
 from scratchvae.noise import Noise
 

@@ -13,7 +13,8 @@ from scratchvae.backend import array_module
 from scratchvae.columns import Column, standardized
 from scratchvae.distributions import Columns, Distribution
 from scratchvae.distributions.columns import groups_of, in_groups
-from scratchvae.models.networks import LARGEST_RATE, SMALLEST_STD, bounded_above, bounded_below
+from scratchvae.models.decoders import LARGEST_RATE, bounded_above, bounded_below
+from scratchvae.models.real_decoders import SMALLEST_STD
 from scratchvae.nn import Module
 
 

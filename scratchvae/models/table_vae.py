@@ -23,7 +23,7 @@ from scratchvae.columns import (
 from scratchvae.distributions.columns import outputs_of
 from scratchvae.errors import DataError, DeviceError
 from scratchvae.models.configuration import Size, constructor
-from scratchvae.models.networks import GaussianEncoder
+from scratchvae.models.encoders import GaussianEncoder
 from scratchvae.models.table_networks import RowDecoder, RowReader, inputs_of
 from scratchvae.models.vae import VAE
 from scratchvae.nn import MLP

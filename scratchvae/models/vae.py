@@ -15,9 +15,12 @@ from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import InputError, whole_number
 from scratchvae.evaluation import observations, prepared, rows_at_once
 from scratchvae.models.configuration import Size, constructor
+from scratchvae.models.decoders import DecoderOfKnownEntries
+from scratchvae.models.encoders import GaussianEncoder
 from scratchvae.models.latent_variable_model import LatentVariableModel
-from scratchvae.models.networks import DecoderOfKnownEntries, GaussianEncoder, OfKnownEntries, decoder_named
+from scratchvae.models.likelihoods import decoder_named
 from scratchvae.models.priors import prior_named
+from scratchvae.models.readers import OfKnownEntries
 from scratchvae.nn import MLP, ConvolutionalNetwork, TransposedConvolutionalNetwork
 from scratchvae.nn.convolution import feature_maps
 from scratchvae.noise import Noise

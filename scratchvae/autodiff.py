@@ -9,9 +9,9 @@ g = d loss / d y, into that of the argument, d loss / d x = g dy/dx:
 
     tanh.defvjp(lambda g, y, x: g * (1 - y * y))
 
-Called on Tensors, a primitive also leaves a node: a Tensor with its value, the primitive and the arguments. `grad`
-walks the nodes from the loss back to what is wanted, from the youngest to the oldest, and adds up what the rules
-return. A rule's text runs on raw arrays, and on Tensors when the gradient is to be differentiated again.
+Called on Tensors, a primitive also leaves a node: a Tensor with its value, the primitive and the arguments; tensor.py
+has the class. `grad` walks the nodes from the loss back to what is wanted, from the youngest to the oldest, and adds up
+what the rules return. A rule's text runs on raw arrays, and on Tensors when the gradient is to be differentiated again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Primitive:
     Parameters
     ----------
     function : callable
-        Takes arrays, and constants by position or by name, and returns a new array.
+        Takes arrays, and constants by position or by name, and returns an array.
     elementwise : bool
         Whether it acts entry by entry and broadcasts. The engine then undoes the broadcasting.
 

@@ -17,7 +17,7 @@ from scratchvae.models.encoders import halves
 from scratchvae.nn import LSTM, Bidirectional, Linear, Module, Packing, glorot_uniform
 from scratchvae.noise import Noise
 
-LARGEST_R = 4.0  # |rho| < tanh 4 = 0.9993
+LARGEST_R = 4.0  # so that |rho| < tanh 4 = 0.9993
 
 
 class SketchHead(Module):
@@ -48,6 +48,14 @@ class SketchHead(Module):
     See Also
     --------
     SketchDecoder : applies it to every step.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> from scratchvae.models.sketch_networks import SketchHead
+    >>> step = SketchHead(4, 3, sv.Noise(0))(numpy.zeros((5, 4), numpy.float32))
+    >>> step.pen.mean.shape, step.offset.logits.shape
+    ((5, 3), (5, 3))
     """
 
     def __init__(self, hidden_size: int, mixtures: int, noise: Noise, smallest_std: float = 0.01) -> None:
@@ -137,6 +145,13 @@ class NoEncoder(Module):
     See Also
     --------
     SketchEncoder : the encoder where there are latent variables.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.models.sketch_networks import NoEncoder
+    >>> NoEncoder()(numpy.zeros((3, 7, 5))).mean.shape
+    (3, 0)
     """
 
     def __call__(self, x: Any, noise: Noise | None = None) -> Normal:

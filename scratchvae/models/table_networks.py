@@ -40,7 +40,7 @@ class RowReader(Module):
 
     See Also
     --------
-    RowDecoder : the way back.
+    RowDecoder : p(x | z) of such rows.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class RowReader(Module):
 
 
 def inputs_of(columns: Sequence[Column], missing: bool) -> int:
-    """How many numbers a RowReader hands to its network."""
+    """Returns how many numbers a RowReader hands to its network."""
     *groups, categories = groups_of(columns)
     return sum(map(len, groups)) + sum(len(columns[d].levels) for d in categories) + missing * len(columns)
 
@@ -98,7 +98,7 @@ class RowDecoder(Module):
 
     See Also
     --------
-    RowReader : the way in.
+    RowReader : what an encoder of such rows reads.
     scratchvae.distributions.Columns : the distribution.
 
     Examples

@@ -26,7 +26,7 @@ from scratchvae.nn import Module
 from scratchvae.nn.initializers import at_most
 
 LARGEST_SIZE = 2**24
-Size = Annotated[int, range(1, LARGEST_SIZE + 1)]  # of a layer, or of a side of an image
+Size = Annotated[int, range(1, LARGEST_SIZE + 1)]  # the size of a layer, or of a side of an image
 Index = Annotated[int, range(LARGEST_SIZE + 1)]
 
 CONSTRUCTORS: dict[str, Callable[..., Any]] = {}

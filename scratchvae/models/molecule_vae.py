@@ -14,7 +14,6 @@ from scratchvae.arrays import as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, device_of
 from scratchvae.distributions import Normal, SymbolSequence, kl
-from scratchvae.distributions.event import log_prob, of_shape
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, DeviceError, InputError, whole_number
 from scratchvae.latent_space import spherical_interpolation
@@ -200,9 +199,8 @@ class MoleculeVAE(VAE):
 
     def joint_terms(self, x: Any, t: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
         """E_q[log p(x | z)], E_q[log p(t | z)] and KL(q(z | x) || p(z)), in nats.   (N, T), (N, P) -> three of (N,)"""
-        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
-        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        log_x, log_t = log_prob(self.call_decoder(z, noise), x, z), self.property_decoder(z).log_prob(t)
+        q, z, log_x = self._inferred(x, noise, n_samples)
+        log_t = self.property_decoder(z).log_prob(t)
         return ops.mean(log_x, axis=0), ops.mean(log_t, axis=0), kl(q, self.prior)
 
     def joint_elbo(

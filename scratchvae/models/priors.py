@@ -19,8 +19,8 @@ from scratchvae.nn import Module
 from scratchvae.nn.initializers import normal
 from scratchvae.noise import Noise
 
-SPREAD = 0.5  # of the means that a mixture starts from; its variance is 1 with that of its components, 1 - SPREAD^2
-PSEUDO_MEAN, PSEUDO_STD = 0.05, 0.01  # of the values that pseudo-inputs start from
+SPREAD = 0.5  # the deviation of a mixture's initial means; its components' variance 1 - SPREAD^2 makes the total 1
+PSEUDO_MEAN, PSEUDO_STD = 0.05, 0.01  # the mean and the deviation of initial pseudo-inputs
 
 
 class VampPrior(Module):

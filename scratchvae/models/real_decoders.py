@@ -16,8 +16,8 @@ from scratchvae.models.decoders import Decoder, bounded_above, bounded_below
 from scratchvae.models.encoders import halves
 
 SMALLEST_STD = 1e-3  # about the rounding error of 8-bit pixels, 1 / (255 sqrt(12))
-INITIAL_STD = 0.3  # of one that is learned; about the deviation of grey values in [0, 1]
-SMALLEST_EXCESS, LARGEST_EXCESS = 1e-2, 1e6  # of degrees of freedom over 2, where the variance becomes finite
+INITIAL_STD = 0.3  # where a learned one starts; about the deviation of grey values in [0, 1]
+SMALLEST_EXCESS, LARGEST_EXCESS = 1e-2, 1e6  # degrees of freedom minus 2; above 2 the variance is finite
 INITIAL_EXCESS = 3.0  # five degrees of freedom
 
 

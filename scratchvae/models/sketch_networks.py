@@ -13,6 +13,7 @@ from scratchvae.backend import array_module, asarray, device_module, device_of
 from scratchvae.distributions import BivariateMixture, Categorical, Normal, SketchDistribution, SketchStep
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError, whole_number
+from scratchvae.models.decoders import bounded_below
 from scratchvae.models.encoders import halves
 from scratchvae.nn import LSTM, Bidirectional, Linear, Module, Packing, glorot_uniform
 from scratchvae.noise import Noise
@@ -66,9 +67,9 @@ class SketchHead(Module):
         self.linear = Linear(hidden_size, 3 + 6 * mixtures, noise, _small)
 
     def __call__(self, h: Any) -> SketchStep:
-        outputs, smallest = self.linear(h), math.log(self.smallest_std)
+        outputs = self.linear(h)
         components = ops.reshape(outputs[..., 3:], (*outputs.shape[:-1], self.mixtures, 6))
-        log_stds = smallest + ops.softplus(components[..., 3:5] - smallest)
+        log_stds = bounded_below(components[..., 3:5], self.smallest_std)
         r = LARGEST_R * ops.tanh(components[..., 5] / LARGEST_R)
         offset = BivariateMixture(components[..., 0], components[..., 1:3], log_stds, r)
         return SketchStep(Categorical(outputs[..., :3]), offset)

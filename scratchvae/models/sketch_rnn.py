@@ -24,7 +24,7 @@ from scratchvae.optim import Adam, LinearSchedule
 LONGEST = 250  # a sketch that the model draws ends after so many points
 OTHER_SCALES = {20: 5.0, 3: 8.0, 0: math.inf}
 """Least number of points -> the factor by which their offsets may differ from the model's scale in the same unit."""
-PROPOSAL_STEPS, PROPOSAL_DRAWS, PROPOSAL_WIDTH = 120, 32, 1.2  # of a completion
+PROPOSAL_STEPS, PROPOSAL_DRAWS, PROPOSAL_WIDTH = 120, 32, 1.2  # see `fit_proposal`
 
 
 class SketchRNN(VAE):

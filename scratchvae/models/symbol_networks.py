@@ -19,7 +19,7 @@ from scratchvae.nn import GRU, MLP, Bidirectional, Conv2d, Linear, Module, Packi
 from scratchvae.noise import Noise
 
 ENCODERS = ("convolutional", "recurrent")
-CHANNELS = (64, 64, 128, 128)  # of a symbol's row, and behind each convolution
+CHANNELS = (64, 64, 128, 128)  # the width of a symbol's row, and the channels after each convolution
 WIDTH = 5  # of a convolution, in symbols
 
 

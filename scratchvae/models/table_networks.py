@@ -21,8 +21,8 @@ from scratchvae.nn import Module
 class RowReader(Module):
     """f(numbers standardised, log(1 + counts), one indicator for each level; missing entries as 0)   (N, D) -> output
 
-    A category of two levels has one indicator, of its second level. With `missing` an indicator for every column says
-    that its entry is known; the sources of both are those of OfKnownEntries.
+    A category of two levels has one indicator, for its second level. With `missing`, an indicator for every column says
+    whether its entry is known; the sources of both are those of `OfKnownEntries`.
 
     Parameters
     ----------

@@ -210,16 +210,21 @@ class VAE(LatentVariableModel):
         """Returns p(x | z), likewise."""
         return self.decoder(z)
 
+    def _inferred(self, x: Any, noise: Any, n_samples: int) -> tuple[Any, Any, Any]:
+        """Returns q(z | x), draws z of it, (S, N, K), and log p(x | z), (S, N), in nats."""
+        x = self.rows(x)
+        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        return q, z, log_prob(self.call_decoder(z, noise), x, z)
+
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)
 
         The KL of Normal(0, I) has a formula; for a prior without one it is the mean of log q(z | x) - log p(z) over the
         same draws.
         """
-        x = self.rows(x)
-        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
-        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return ops.mean(log_prob(self.call_decoder(z, noise), x, z), axis=0), kl_with_draws(q, self.prior, z)
+        q, z, log_p = self._inferred(x, noise, n_samples)
+        return ops.mean(log_p, axis=0), kl_with_draws(q, self.prior, z)
 
     def elbo(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """L(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,)
@@ -241,10 +246,8 @@ class VAE(LatentVariableModel):
         `record` sees the KL of every unit, (K, N), so that training can give each its own floor. The rest is as in
         `elbo`, with the same noise.
         """
-        x = self.rows(x)
-        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
-        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        reconstruction = ops.mean(log_prob(self.call_decoder(z, noise), x, z), axis=0)
+        q, _, log_p = self._inferred(x, noise, n_samples)
+        reconstruction = ops.mean(log_p, axis=0)
         units = [Normal(normal.mean, normal.log_std, event_ndim=0) for normal in (q, self.prior)]
         reconstruction, divergences = record(reconstruction=reconstruction, kl=ops.transpose(kl(*units)))
         return reconstruction - kl_weight * ops.sum(divergences, axis=0)
@@ -254,10 +257,8 @@ class VAE(LatentVariableModel):
 
         The mean of the second estimates KL(q(z | x) || p(z)).
         """
-        x = self.rows(x)
-        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
-        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return log_prob(self.call_decoder(z, noise), x, z), q.log_prob(z) - self.prior.log_prob(z)
+        q, z, log_p = self._inferred(x, noise, n_samples)
+        return log_p, q.log_prob(z) - self.prior.log_prob(z)
 
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """log w = log p(x | z) + log p(z) - log q(z | x) for draws z of q(z | x), in nats.   (N, D) -> (S, N)
@@ -381,7 +382,7 @@ class VAE(LatentVariableModel):
         )
 
 
-SMALLEST_LOG_WEIGHT = -48.0  # beside the largest, 0; e^-48 < 2e-21
+SMALLEST_LOG_WEIGHT = -48.0  # where the largest is 0; e^-48 < 2e-21
 
 
 def log_mean_exp(log_w: Any) -> Any:

@@ -30,7 +30,7 @@ class Tensor:
     changed in place since, by an optimizer's step, `load_state` or `x.data *= 2`, `grad` refuses the older result; a
     write to entries, as by `x.data[0] = 1`, or to an array that serves as a constant, remains unseen.
 
-    Tensor are operations: x * y is `ops.multiply(x, y)`, and so on. Inside `no_grad()` they return plain arrays, as
+    Operators are operations: x * y is `ops.multiply(x, y)`, and so on. Inside `no_grad()` they return plain arrays, as
     every operation does; their annotations describe the other case.
 
     Parameters

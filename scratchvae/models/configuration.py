@@ -84,11 +84,13 @@ def constructor(function: Callable[Concatenate[type[Class], P], Model]) -> Calla
 
     @wraps(function)
     def construct(cls: type[Class], /, *arguments: P.args, **options: P.kwargs) -> Model:
+        inherited = getattr(vars(cls).get(function.__name__), "__func__", None) is not construct
+        if inherited:
+            _check_parts(cls, function)
         model = function(cls, *arguments, **options)
         bound = signature.bind(cls, *arguments, **options)
         bound.apply_defaults()
         values = {argument: _plain(value) for argument, value in list(bound.arguments.items())[1:]}
-        inherited = getattr(vars(cls).get(function.__name__), "__func__", None) is not construct
         foreign = any(
             isinstance(part, Module) and values.get(argument) is None for argument, part in bound.arguments.items()
         )
@@ -98,6 +100,17 @@ def constructor(function: Callable[Concatenate[type[Class], P], Model]) -> Calla
 
     CONSTRUCTORS[name] = function
     return construct
+
+
+def _check_parts(cls: type[Any], function: Callable[..., Any]) -> None:
+    """Raises InputError where a class inherits a constructor, but does not take the parts that this one makes."""
+    kind, _, method = function.__qualname__.partition(".")
+    owner = function.__globals__.get(kind, cls)
+    try:
+        inspect.signature(cls).bind(*inspect.signature(owner).parameters)
+    except TypeError:
+        own = ", ".join(name for name in CONSTRUCTORS if name.startswith(f"{cls.__name__}."))
+        raise InputError(f"{cls.__name__}.{method}", "a constructor of its own", f"that of {kind}", own) from None
 
 
 def build(configuration: Any, n_entries: int) -> Any:

@@ -163,7 +163,7 @@ class SketchRNN(VAE):
         return self.encoder(x, noise.child("encoder")) if noise.training else self.encoder(x)
 
     def call_decoder(self, z: Any, noise: Any) -> Any:
-        """Returns p(x | z), likewise."""
+        """Returns p(x | z), whose LSTM drops out by the noise of training."""
         return self.decoder(z, noise.child("decoder")) if noise.training else self.decoder(z)
 
     # ---- drawing

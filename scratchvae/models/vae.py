@@ -48,7 +48,7 @@ class VAE(LatentVariableModel):
         Called with arrays or Tensors, they return distributions. The decoder has an attribute `likelihood`, its class
         of distributions.
     latent_size : int
-        K.
+        K, the number of latent units.
     observed_shape : tuple, optional
         The shape of one x as the encoder takes it. Rows of data with as many entries are reshaped to it.
     binarize : "none", "threshold", "static" or "dynamic"
@@ -207,7 +207,7 @@ class VAE(LatentVariableModel):
         return self.encoder(x)
 
     def call_decoder(self, z: Any, noise: Any) -> Any:
-        """Returns p(x | z), likewise."""
+        """Returns p(x | z) for the bounds, as `call_encoder` does q(z | x)."""
         return self.decoder(z)
 
     def _inferred(self, x: Any, noise: Any, n_samples: int) -> tuple[Any, Any, Any]:

@@ -65,7 +65,7 @@ def fit_by_pytorch(model: sv.VAE, x: numpy.ndarray, epochs: int, seed: int = 0) 
     }
     adam = torch.optim.Adam(parameters.values())
     learning_rate, step = example.learning_rate(len(x), epochs), 0
-    smallest = torch.tensor(sv.models.networks.SMALLEST_STD).log()
+    smallest = torch.tensor(sv.models.real_decoders.SMALLEST_STD).log()
     prior = Normal(torch.zeros(model.latent_size), torch.ones(model.latent_size))
     encoder, decoder = model.encoder.network, model.decoder.network
 

@@ -45,7 +45,8 @@ from pictures.posterior_contours import posterior_contours
 from scratchvae.binarization import binarize
 from scratchvae.errors import InputError
 from scratchvae.linear import LogisticRegression
-from scratchvae.models.networks import BernoulliDecoder, GaussianEncoder
+from scratchvae.models.decoders import BernoulliDecoder
+from scratchvae.models.encoders import GaussianEncoder
 from scratchvae.models.vae import log_mean_exp
 from scratchvae.objectives import usual_alpha
 from scratchvae.plotting import save_figure

@@ -33,7 +33,7 @@ from scratchvae import plotting
 from scratchvae.errors import InputError
 from scratchvae.evaluation import bits_per_dimension
 from scratchvae.latent_space import mean_difference
-from scratchvae.models.networks import SMALLEST_STD
+from scratchvae.models.real_decoders import SMALLEST_STD
 from scratchvae.optim import LinearSchedule
 
 BATCH_SIZE, KL_WEIGHT = 64, 12.0

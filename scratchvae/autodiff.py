@@ -9,9 +9,9 @@ g = d loss / d y, into that of the argument, d loss / d x = g dy/dx:
 
     tanh.defvjp(lambda g, y, x: g * (1 - y * y))
 
-Called on Tensors, a primitive also leaves a node: a Tensor with its value, the primitive and the arguments. `grad`
-walks the nodes from the loss back to what is wanted, from the youngest to the oldest, and adds up what the rules
-return. A rule's text runs on raw arrays, and on Tensors when the gradient is to be differentiated again.
+Called on Tensors, a primitive also leaves a node: a Tensor with its value, the primitive and the arguments; tensor.py
+has the class. `grad` walks the nodes from the loss back to what is wanted, from the youngest to the oldest, and adds up
+what the rules return. A rule's text runs on raw arrays, and on Tensors when the gradient is to be differentiated again.
 """
 
 from __future__ import annotations
@@ -20,63 +20,52 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import update_wrapper
-from itertools import count
 from operator import attrgetter
 from typing import Any, overload
 
-from scratchvae.arrays import as_floats
 from scratchvae.backend import MODULE_OF_TYPE, array_module, misfit, sum_of_leading_axes
 from scratchvae.errors import InputError, ShapeError
-from scratchvae.operators import Operators
+from scratchvae.tensor import Array, Tensor, births
 
-Array = Any  # numpy.ndarray or cupy.ndarray
-_births, _birth = count(), attrgetter("birth")
-_last_write = -1  # in any leaf
+_birth = attrgetter("birth")
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 
 
-class Tensor(Operators):
-    """An array to differentiate by, or one computed from such: a node of the graph.
-
-    Tensor(array) is a leaf; it aliases the array, which must hold floating-point numbers. A result of primitives also
-    knows its `primitive`, the `arguments` (Tensors, arrays and constants), their values as `arrays`, and the `options`
-    (such as an axis). Links go from younger to older only, so there are no cycles, and an activation dies with the last
-    result that needs it. A leaf can be copied and pickled. Where it has changed in place since, by an optimizer's step,
-    `load_state` or `x.data *= 2`, `grad` refuses the older result; a write to entries, as by `x.data[0] = 1`, or to an
-    array that serves as a constant, remains unseen.
-    """
-
-    __slots__ = ("_data", "primitive", "arguments", "arrays", "options", "birth", "last_write", "__weakref__")
-
-    def __init__(self, data: Array) -> None:
-        if isinstance(data, Tensor):
-            raise InputError("Tensor", "an array", "a Tensor", "x.data is its array")
-        data = as_floats("Tensor", data)
-        self._data, self.primitive, self.arguments, self.arrays, self.options = data, None, (), (), {}
-        self.birth = self.last_write = next(_births)
-
-    @property
-    def data(self) -> Array:
-        """The array. Assigned to a leaf, the array it has already counts as changed in place."""
-        return self._data
-
-    @data.setter
-    def data(self, array: Array) -> None:
-        global _last_write
-        if self.primitive:
-            raise InputError("Tensor.data", "a leaf to change", f"the result of {self.primitive}")
-        if array is self._data:
-            self.last_write = _last_write = next(_births)
-        self._data = array
-
-    def __reduce__(self) -> tuple[type[Tensor], tuple[Array]]:
-        if self.primitive:
-            raise InputError("copy of a Tensor", "a leaf", f"the result of {self.primitive}", "sv.to_numpy(x) copies")
-        return Tensor, (self._data,)  # born anew: births of another process say nothing here
-
-
 class Primitive:
-    """A function on arrays with a vector-Jacobian rule per argument; `primitive` and `elementwise` make one."""
+    """A Primitive is a function on arrays with a vector-Jacobian rule per argument; see `primitive` and `elementwise`.
+
+    Parameters
+    ----------
+    function : callable
+        Takes arrays, and constants by position or by name, and returns an array.
+    elementwise : bool
+        Whether it acts entry by entry and broadcasts. The engine then undoes the broadcasting.
+
+    Attributes
+    ----------
+    function, elementwise
+        The parameters of these names.
+    rules : dict
+        The rule of each argument by its number, as `defvjp` was given them.
+    together, keep : callable or None
+        What `defvjp_together` was given.
+
+    See Also
+    --------
+    Tensor : the node that a call leaves.
+    scratchvae.check_gradients : compares the rules with differences.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> @sv.elementwise
+    ... def cube(x):
+    ...     return x * x * x
+    >>> cube.defvjp(lambda g, y, x: g * 3 * x * x)
+    >>> x = sv.Tensor(numpy.array(2.0))
+    >>> sv.grad(cube(x), [x])
+    [array(12.)]
+    """
 
     def __init__(self, function: Callable[..., Array], elementwise: bool) -> None:
         update_wrapper(self, function)
@@ -84,7 +73,7 @@ class Primitive:
         self.defvjp()
 
     def defvjp(self, *rules: Callable[..., Array] | None) -> None:
-        """Rules in the order of the arguments: rule(g, y, *arguments, **options) -> cotangent of that argument.
+        """Takes rules in the order of the arguments: rule(g, y, *arguments, **options) -> cotangent of that argument.
 
         None stands for an argument by which the primitive cannot be differentiated, such as an index. A rule may have
         an attribute `into`, the same on arrays: into(out, g, y, *arguments, **options) writes the cotangent into `out`
@@ -93,7 +82,7 @@ class Primitive:
         self.rules = dict(enumerate(rules))
 
     def defvjp_together(self, rule: Callable[..., Sequence[Array]], keep: Callable[..., Any] | None = None) -> None:
-        """One rule for all arguments: rule(wanted, g, y, *arguments, **options) -> the cotangents of the wanted ones.
+        """Takes one rule for all arguments: rule(wanted, g, y, *arguments, **options) -> cotangents of the wanted ones.
 
         wanted: the numbers of those arguments, rising. Where a node is left, keep(*arguments, **options) -> (y,
         intermediates) computes y in the function's place, and the rule finds `intermediates` among the options.
@@ -131,7 +120,7 @@ class Primitive:
             return data
         node = Tensor.__new__(Tensor)
         node._data, node.primitive, node.arguments, node.arrays, node.options = data, self, arguments, arrays, options
-        node.birth = next(_births)
+        node.birth = next(births)
         return node
 
     def __reduce__(self) -> str:
@@ -142,12 +131,12 @@ class Primitive:
 
 
 def primitive(function: Callable[..., Array]) -> Primitive:
-    """Decorator: make a function on arrays differentiable. Its rules return the shape of the argument exactly."""
+    """Makes a function on arrays differentiable, as a decorator. Its rules return the shape of the argument exactly."""
     return Primitive(function, elementwise=False)
 
 
 def elementwise(function: Callable[..., Array]) -> Primitive:
-    """Decorator for functions that act entry by entry and broadcast: the engine undoes the broadcasting."""
+    """Does the same for functions that act entry by entry and broadcast: the engine undoes the broadcasting."""
     return Primitive(function, elementwise=True)
 
 
@@ -170,6 +159,13 @@ def grad(
     same shapes, the gradients are written there instead. With `create_graph=True` the gradients are Tensors that can be
     differentiated again. Raises InputError unless the loss is a scalar Tensor and wanted holds Tensors, and for a leaf
     that has changed since the loss was computed.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> x = sv.Tensor(numpy.array([3.0, 4.0]))
+    >>> sv.grad(sv.ops.sum(x * x), [x])
+    [array([6., 8.])]
     """
     if not isinstance(loss, Tensor) or loss.shape != ():
         received = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -225,7 +221,7 @@ def grad(
 
 
 def _path(loss: Tensor, wanted: Sequence[Tensor]) -> list[tuple[Tensor, list[int]]]:
-    """The nodes between the wanted inputs and the loss, oldest first, each with the arguments that lead on to it."""
+    """Returns the nodes between wanted inputs and loss, oldest first, each with the arguments that lead on to it."""
     oldest = min((x.birth for x in wanted), default=loss.birth)
     seen, waiting, ancestors = {id(loss)}, [loss], []
     while waiting:
@@ -246,8 +242,8 @@ def _path(loss: Tensor, wanted: Sequence[Tensor]) -> list[tuple[Tensor, list[int
 
 
 def _check_values(path: list[tuple[Tensor, list[int]]], create_graph: bool) -> None:
-    """Raise InputError where a rule would read other values of a leaf than the primitive did."""
-    written = path and path[0][0].birth < _last_write
+    """Raises InputError where a rule would read other values of a leaf than the primitive did."""
+    written = path and path[0][0].birth < Tensor.latest_write
     for node, _ in path if written or create_graph else ():
         leaves = [i for i, x in enumerate(node.arguments) if type(x) is Tensor and not x.primitive]
         for x, array in ((node.arguments[i], node.arrays[i]) for i in leaves):
@@ -261,7 +257,7 @@ def _missing_rule(node: Tensor, i: int) -> None:
 
 
 def _unbroadcast(cotangent: Any, node: Tensor, i: int) -> Any:
-    """The cotangent of an elementwise primitive's argument i, summed to that argument's shape."""
+    """Returns the cotangent of an elementwise primitive's argument i, summed to that argument's shape."""
     shape = node.arrays[i].shape
     if not node.primitive.elementwise:
         raise ShapeError(f"the rule of {node.primitive} for argument {i}", f"shape {shape}", f"{cotangent.shape}")

@@ -16,7 +16,8 @@ from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.evaluation import elbo, log_likelihood
 from scratchvae.linear.estimator import centre
 from scratchvae.models import VAE, SemiSupervisedVAE
-from scratchvae.models.networks import RealDecoder, decoder_named
+from scratchvae.models.likelihoods import decoder_named
+from scratchvae.models.real_decoders import RealDecoder
 from scratchvae.noise import Noise
 from scratchvae.optim import Schedule
 from scratchvae.training import fit

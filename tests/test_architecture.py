@@ -18,7 +18,7 @@ PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
     errors arrays backend compiler kernels pixels noise capture object_arrays npz replacement binarization
-    dequantization minibatches chemistry alphabet columns operators autodiff
+    dequantization minibatches chemistry alphabet columns tensor autodiff
     ops gradcheck
     optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation codes objectives
     models

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from scratchvae.models.configuration import CONSTRUCTORS
+
 ROOMS = (
     "chemistry",
     "ops",
@@ -94,11 +96,16 @@ def page(room: str) -> str:
 
 
 def class_lines(name: str, value: type) -> list[str]:
-    """The directive of a class, or of an exception."""
+    """The directive of a class, without the constructors of models that it inherits, or of an exception."""
     if issubclass(value, BaseException):
         return ["", f".. autoexception:: {name}", ""]
-    inherited = f"   :inherited-members: {', '.join(BASES)}"
-    return ["", f".. autoclass:: {name}", "   :members:", inherited, "   :member-order: groupwise", ""]
+    options = ["   :members:", f"   :inherited-members: {', '.join(BASES)}", "   :member-order: groupwise"]
+    constructors = {f"{base.__name__}.{method}": method for base in value.__mro__[1:] for method in vars(base)}
+    inherited = [constructors[known] for known in CONSTRUCTORS if known in constructors]
+    foreign = sorted(method for method in inherited if method not in vars(value))
+    if foreign:
+        options.append(f"   :exclude-members: {', '.join(foreign)}")
+    return ["", f".. autoclass:: {name}", *options, ""]
 
 
 def value(name: str) -> Any:

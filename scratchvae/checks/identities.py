@@ -24,7 +24,7 @@ from scratchvae.distributions import Bernoulli, Categorical, Normal, StudentT, k
 from scratchvae.distributions.kl import DIVERGENCES
 from scratchvae.gradient_estimators import ESTIMATORS
 from scratchvae.models import LIKELIHOODS, VAE
-from scratchvae.models.networks import RealDecoder
+from scratchvae.models.real_decoders import RealDecoder
 from scratchvae.noise import GivenNoise, Noise
 from scratchvae.quadrature import normal_nodes
 

@@ -17,18 +17,16 @@ import numpy
 
 from scratchvae.backend import to_numpy
 from scratchvae.errors import InputError
-from scratchvae.models.molecule_vae import MoleculeVAE
-from scratchvae.models.networks import (
+from scratchvae.models.decoders import (
     LARGEST_RATE,
     BernoulliDecoder,
     Decoder,
     DecoderOfKnownEntries,
-    GaussianDecoder,
-    LaplaceDecoder,
     NegativeBinomialDecoder,
     PoissonDecoder,
-    StudentTDecoder,
 )
+from scratchvae.models.molecule_vae import MoleculeVAE
+from scratchvae.models.real_decoders import GaussianDecoder, LaplaceDecoder, StudentTDecoder
 from scratchvae.models.semisupervised_vae import SemiSupervisedModel
 from scratchvae.models.sketch_networks import LARGEST_R, SketchDecoder, SketchHead
 from scratchvae.models.sketch_rnn import LONGEST

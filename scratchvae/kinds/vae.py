@@ -16,7 +16,7 @@ from scratchvae.kinds.kind import Kind, Settings, folder_form
 from scratchvae.kinds.option import COUNT, Option, deviation, truth
 from scratchvae.kinds.shared_options import COMMON, FOLDER, FREE_BITS
 from scratchvae.models import LIKELIHOODS, PRIORS
-from scratchvae.models.networks import RealDecoder
+from scratchvae.models.real_decoders import RealDecoder
 
 LATENT = Option("latent", "number of latent dimensions, K", 2, COUNT, metavar="K")
 HIDDEN = Option(

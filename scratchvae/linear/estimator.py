@@ -33,7 +33,13 @@ class ConvergenceWarning(UserWarning):
 
 
 class LinearModel(Estimator):
-    """An estimator whose `fit` iterates, or finds variances that must be within the range of X's type."""
+    """A LinearModel is an estimator whose `fit` iterates, or finds variances that must be within the range of X's type.
+
+    See Also
+    --------
+    Factorization : the models X ~ A B.
+    GaussianMixture, GaussianNaiveBayes, LogisticRegression : the others.
+    """
 
     max_iter: int
 
@@ -46,9 +52,9 @@ class LinearModel(Estimator):
             raise DataError(f"{type(self).__name__}.fit", expected, f"{smallest:.2g}", hint)
 
     def _iterate(self, steps: Iterable[tuple[Any, float]]) -> tuple[Any, int]:
-        """The state after the first of the steps (state, change) whose change is no more than `tol`, and their number.
+        """Returns the state after the first step (state, change) whose change is no more than `tol`, and its number.
 
-        Or after the last of them; or after `max_iter`, with a ConvergenceWarning.
+        Without such a step, the state after the last one, or after `max_iter` steps with a ConvergenceWarning.
         """
         tol, max_iter = self._positive("tol", zero=True), self._count("max_iter", self.max_iter)
         for n_iter, (state, change) in enumerate(steps, start=1):
@@ -82,6 +88,20 @@ class Factorization(LinearModel, Transformer):
         B.
     mean_ : array (D,)
         The mean of the rows; zeros for NMF.
+
+    See Also
+    --------
+    PCA, PPCA, FactorAnalysis, FastICA, NMF : the models of this form.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> X = numpy.random.default_rng(0).random((5, 3))
+    >>> for model in (sv.linear.PCA(3), sv.linear.FastICA(3)):
+    ...     A = model.fit_transform(X)
+    ...     print(numpy.allclose(A @ model.dictionary_ + model.mean_, X))
+    True
+    True
     """
 
     dictionary_: Any
@@ -92,7 +112,7 @@ class Factorization(LinearModel, Transformer):
         return len(self.dictionary_)
 
     def inverse_transform(self, A: Any) -> Any:
-        """A B + mean.   (N, K) -> (N, D)"""
+        """x = A B + mean.   (N, K) -> (N, D)"""
         return self._weights("inverse_transform", A) @ self.dictionary_ + self.mean_
 
     def _weights(self, method: str, A: Any) -> Any:
@@ -124,10 +144,11 @@ def centre(X: Any) -> tuple[Any, Any]:
 
 
 def power_of_two(X: Any, axis: int | None = None) -> Any:
-    """A power of two by which to divide X before squares are taken: 1, unless they would lose digits or underflow.
+    """Returns a power of two by which to divide X before squares are taken: 1, unless they would underflow.
 
-    That is below sqrt(tiny) / eps, 1e-12 in float32: a square that counts, (eps x)^2, is no normal number there. Then
-    it is that of the largest |x| of all, a Python float, or of each column, (D,). Division by it rounds nothing.
+    They would where the largest |x| is below sqrt(tiny) / eps, 1e-12 in float32: a square that counts, (eps x)^2, is no
+    normal number there. Then the power is that of the largest |x| of all, a Python float, or of each column, (D,).
+    Division by it rounds nothing.
     """
     xp = array_module(X)
     limits = xp.finfo(X.dtype)
@@ -158,7 +179,7 @@ def principal_axes(centred: Any, k: int) -> tuple[Any, Any]:
 
 
 def with_signs(axes: Any) -> Any:
-    """The rows, each times +1 or -1, so that its entry of largest magnitude is positive."""
+    """Returns the rows, each times +1 or -1, so that its entry of largest magnitude is positive."""
     xp = array_module(axes)
     largest = xp.take_along_axis(axes, abs(axes).argmax(axis=1)[:, None], axis=1)
     return axes * xp.where(largest < 0, -1.0, 1.0).astype(axes.dtype)

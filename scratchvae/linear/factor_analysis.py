@@ -65,11 +65,11 @@ class FactorAnalysis(LinearGaussian):
         return self.weight_.T
 
     def fit(self, X: Any, y: None = None) -> FactorAnalysis:
-        """Climb to a maximum of the likelihood of the rows of X, (N, D). Returns itself.
+        """Climbs to a maximum of the likelihood of the rows of X, (N, D). Returns itself.
 
         Raises InputError for K outside 1 to D - 1, and DataError for constant columns, for columns that K factors
-        explain without a rest, where the likelihood has no maximum, as Psi goes to 0, and for a psi that is too small
-        for the type of X.
+        explain completely (psi goes to 0 there, and the likelihood has no maximum), and for a psi that is too small for
+        the type of X.
         """
         X = self._rows_to_fit(X)
         xp, d = array_module(X), X.shape[1]
@@ -108,7 +108,7 @@ def expectation_maximisation(X: Any, k: int, floor: float) -> Iterator[tuple[tup
     E: at this W the means over the data of E[x z'] and E[zz'] are W and I.   M: hence Psi = diag(S - W W'), which is
     Psi^(1/2) diag(U_K min(L_K, I) U_K' + R'R) Psi^(1/2) for the rest R of the rows beside U_K: a sum without a minus.
 
-    X: (N, D), centred, columns of variance 1. Gives (W, Psi) and the mean of log p(x) in nats, from Psi = I on, before
+    X: (N, D), centred, columns of variance 1. Yields (W, Psi) and the mean of log p(x) in nats, from Psi = I on, before
     each M step; psi stays at least at the floor. Both steps raise the likelihood: the first maximises it outright, the
     second is one of EM for W held fixed.
 

@@ -69,7 +69,7 @@ class GaussianMixture(LinearModel):
         self.n_components, self.ridge, self.tol, self.max_iter, self.seed = n_components, ridge, tol, max_iter, seed
 
     def fit(self, X: Any, y: None = None) -> GaussianMixture:
-        """Maximise the likelihood of the rows of X, (N, D), in float64. Returns itself.
+        """Maximises the likelihood of the rows of X, (N, D), in float64. Returns itself.
 
         Raises DataError for rows that do not vary.
         """
@@ -91,23 +91,23 @@ class GaussianMixture(LinearModel):
         return self
 
     def score_samples(self, X: Any) -> Any:
-        """log p(x), in nats.   (N, D) -> (N,)"""
+        """log p(x) = log sum over c of w_c Normal(x | m_c, S_c), in nats.   (N, D) -> (N,)"""
         return ops.logsumexp(self._log_joint("score_samples", X), axis=1)
 
     def score(self, X: Any, y: None = None) -> float:
-        """The mean of log p(x), in nats."""
+        """Returns the mean of log p(x), in nats."""
         return float(self.score_samples(X).mean())
 
     def predict_proba(self, X: Any) -> Any:
-        """p(c | x).   (N, D) -> (N, C)"""
+        """p(c | x) = w_c Normal(x | m_c, S_c) / p(x).   (N, D) -> (N, C)"""
         return ops.softmax(self._log_joint("predict_proba", X))
 
     def predict(self, X: Any) -> Any:
-        """The component with the largest p(c | x).   (N,)"""
+        """Returns the component with the largest p(c | x).   (N,)"""
         return self._log_joint("predict", X).argmax(axis=1)
 
     def sample(self, n_samples: int = 1, seed: int = 0) -> Any:
-        """First a component c by its weight, then x = m_c + L_c e with S_c = L_c L_c'.   (n_samples, D)"""
+        """Returns draws x = m_c + L_c e with S_c = L_c L_c', after a draw of c by its weight.   (n_samples, D)"""
         self._fitted("sample")
         n = self._count("n_samples", n_samples)
         noise, xp = Noise(seed, device=device_of(self.means_)), array_module(self.means_)
@@ -141,7 +141,7 @@ def expectation_maximisation(
 ) -> Iterator[tuple[tuple[Any, Any, Any], float]]:
     """E: r_c = p(c | x).   M: w_c = mean of r_c, m_c = sum of r_c x / sum of r_c, and likewise S_c
 
-    S_c = sum of r_c (x - m_c)(x - m_c)' / sum of r_c + ridge. Gives (w, m, S) and the mean of log p(x) in nats, from
+    S_c = sum of r_c (x - m_c)(x - m_c)' / sum of r_c + ridge. Yields (w, m, S) and the mean of log p(x) in nats, from
     the start on, after every step. With a ridge of 0 the likelihood never falls.
     """
     xp = array_module(X)
@@ -162,7 +162,7 @@ def expectation_maximisation(
 
 
 def _start(X: Any, rows: Any, ridge: Any) -> tuple[Any, Any, Any]:
-    """w, m and S of the groups that are nearest to each of the rows; S is that of all rows about their group's mean."""
+    """Returns w, m and S of the groups nearest to each of the rows; S is that of all rows about their group's mean."""
     xp = array_module(X)
     squares = xp.stack([((X - row) ** 2).sum(axis=1) for row in rows], axis=1)
     groups = [squares.argmin(axis=1) == c for c in range(len(rows))]
@@ -175,9 +175,10 @@ def _start(X: Any, rows: Any, ridge: Any) -> tuple[Any, Any, Any]:
 
 
 def _far_apart(X: Any, k: int, noise: Noise) -> Any:
-    """k rows: the first by chance, each further one in proportion to its squared distance from the nearest.   (k, D)
+    """Returns k rows, the first by chance, each further one by its squared distance from the nearest.   (k, D)
 
-    Of 2 + log k such candidates each time the one that leaves the least sum of squared distances.
+    A row is drawn with a probability in proportion to that square. Of 2 + log k such candidates the one that leaves the
+    least sum of squares is taken.
     """
     xp, uniform = array_module(X), to_numpy(noise.uniform("rows", (k, 2 + int(math.log(k)))))
     chosen = [X[int(uniform[0, 0] * len(X))]]

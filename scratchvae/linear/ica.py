@@ -75,7 +75,7 @@ class FastICA(Factorization):
         return self.mixing_.T
 
     def fit(self, X: Any, y: None = None, start: Any = None) -> FastICA:
-        """Find K independent sources of the rows of X, (N, D), beginning with W = start, (K, K). Returns itself.
+        """Finds K independent sources of the rows of X, (N, D), beginning with W = start, (K, K). Returns itself.
 
         Raises DataError for rows that vary in fewer than K directions, or by less than their type's normal numbers.
         """
@@ -103,15 +103,15 @@ class FastICA(Factorization):
 
     @tabulated
     def transform(self, X: Any) -> Any:
-        """The sources s = W K (x - mean).   (N, D) -> (N, K)"""
+        """s = W K (x - mean), the sources.   (N, D) -> (N, K)"""
         return (self._rows("transform", X) - self.mean_) @ self.components_.T
 
 
 def fixed_point(X: Any, W: Any) -> Iterator[tuple[Any, float]]:
     """w <- E[x g(w'x)] - E[g'(w'x)] w   for all rows w at once, g = tanh;   then W <- (W W')^(-1/2) W
 
-    Newton's method, approximately, for E[log cosh(w'x)] on the sphere. X: (N, K), white: mean 0, covariance I. Gives W,
-    (K, K), after every step, and the largest 1 - |cos| of the angles by which its rows have turned.
+    Newton's method, approximately, for E[log cosh(w'x)] on the sphere. X: (N, K), white: mean 0, covariance I. Yields
+    W, (K, K), after every step, and the largest 1 - |cos| of the angles by which its rows have turned.
 
     Source: Hyvarinen & Oja (2000), sections 6.1 and 6.2.
     """

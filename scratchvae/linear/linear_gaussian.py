@@ -34,6 +34,16 @@ class LinearGaussian(Factorization):
     --------
     PPCA : one noise variance.
     FactorAnalysis : a noise variance for each column.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> X = numpy.random.default_rng(0).random((5, 3))
+    >>> model = sv.linear.PPCA(n_components=1).fit(X)
+    >>> z, prior = numpy.array([[0.5]] * 5), sv.distributions.Normal(numpy.zeros(1), numpy.zeros(1))
+    >>> log_p = model.likelihood(z).log_prob(X) + prior.log_prob(z) - model.posterior(X).log_prob(z)
+    >>> bool(numpy.allclose(log_p, model.score_samples(X)))
+    True
     """
 
     @property
@@ -59,13 +69,13 @@ class LinearGaussian(Factorization):
 
     @tabulated
     def transform(self, X: Any) -> Any:
-        """The posterior's means, (N, K)."""
+        """Returns the means of p(z | x).   (N, D) -> (N, K)"""
         return self._posterior(self._rows("transform", X)).mean
 
     def score_samples(self, X: Any) -> Any:
         """log p(x) = log p(x | z) + log p(z) - log p(z | x), the same for every z, in nats.   (N,)
 
-        At the posterior's mean, where the squares stay small. It is the density of Normal(mu, W W' + Psi).
+        It is computed at the posterior's mean, where the squares stay small, and is that of Normal(mu, W W' + Psi).
         """
         X = self._rows("score_samples", X)
         posterior = self._posterior(X)
@@ -76,11 +86,11 @@ class LinearGaussian(Factorization):
         return noise.log_prob(X - self.mean_) + prior.log_prob(z) - posterior.log_prob(z)
 
     def score(self, X: Any, y: None = None) -> float:
-        """The mean of log p(x) over the rows of X, in nats."""
+        """Returns the mean of log p(x) over the rows of X, in nats."""
         return float(self.score_samples(X).mean())
 
     def sample(self, n_samples: int = 1, seed: int = 0) -> Any:
-        """Draws of x = W z + mu + Psi^(1/2) e for z and e ~ Normal(0, I).   (n_samples, D)"""
+        """Returns draws of x = W z + mu + Psi^(1/2) e for z and e ~ Normal(0, I).   (n_samples, D)"""
         self._fitted("sample")
         n = self._count("n_samples", n_samples)
         noise = Noise(seed, device=device_of(self.weight_))

@@ -59,7 +59,7 @@ class LogisticRegression(LinearModel, Classifier):
         self.C, self.tol, self.max_iter = C, tol, max_iter
 
     def fit(self, X: Any, y: Any) -> LogisticRegression:
-        """Maximise the likelihood of the classes y, (N,), given the rows of X, (N, D). Returns itself.
+        """Maximises the likelihood of the classes y, (N,), given the rows of X, (N, D). Returns itself.
 
         Raises DataError for one class only; with C=math.inf also for columns that are linear functions of others, and
         for classes that a hyperplane separates: there the likelihood has no maximum, as the weights go to infinity.
@@ -111,9 +111,9 @@ def newton(X: Any, Y: Any, Q: Any, ridge: Any) -> Iterator[tuple[Any, float]]:
     each column's weight, 0 for the last. Q: (C, C - 1), without what the softmax cannot see, a number added to all
     scores; H is invertible then.
 
-    Gives V, (C - 1, D + 1), and the mean over the rows of log p(y | x) less their part of the penalty, from V = 0 on,
-    after every step. A step that raises it by much less than its slope promises is halved. Raises DataError where the
-    way turns out to have no end, see `separated`.
+    Yields V, (C - 1, D + 1), and the mean over the rows of log p(y | x) less their part of the penalty, from V = 0 on,
+    after every step. A step that raises it by much less than its slope promises is halved. Raises DataError where V
+    would go to infinity, see `separated`.
     """
     xp, (n, d), m = array_module(X), X.shape, Q.shape[1]
     penalized = bool((ridge > 0).any())
@@ -152,7 +152,7 @@ def newton(X: Any, Y: Any, Q: Any, ridge: Any) -> Iterator[tuple[Any, float]]:
 
 
 def _check_independent(X: Any) -> None:
-    """Without a penalty the weights are determined only if no column is a linear function of the others.
+    """Raises DataError if a column is a linear function of others: without a penalty many weights fit then.
 
     X: (N, D), centred.
     """
@@ -166,10 +166,11 @@ def _check_independent(X: Any) -> None:
 
 
 def separated(scores: Any, Y: Any) -> bool:
-    """Whether no row has a higher score for another class than for its own, up to rounding, and some a lower one.
+    """Returns whether no row scores another class higher than its own, up to rounding, and some score all others lower.
 
-    Scores that are linear in x and do that exist exactly where the likelihood has no maximum: it rises along them for
-    ever.   Source: Albert & Anderson (1984), "On the existence of maximum likelihood estimates in logistic regression".
+    Such scores, linear in x, exist exactly where the likelihood has no maximum: it rises along them for ever.
+
+    Source: Albert & Anderson (1984), "On the existence of maximum likelihood estimates in logistic regression".
     """
     margins = (scores * Y).sum(axis=1) - array_module(Y).where(Y > 0, -math.inf, scores).max(axis=1)
     return float(margins.max()) > 0 and float(margins.min()) >= -1e-7 * float(margins.max())

@@ -66,7 +66,7 @@ class GaussianNaiveBayes(LinearModel, Classifier):
         self.shared_variance, self.var_smoothing = shared_variance, var_smoothing
 
     def fit(self, X: Any, y: Any) -> GaussianNaiveBayes:
-        """Maximise the likelihood of the rows of X, (N, D), and their classes y, (N,). Returns itself.
+        """Maximises the likelihood of the rows of X, (N, D), and their classes y, (N,). Returns itself.
 
         Raises DataError where a variance remains zero: all columns constant, or var_smoothing=0 and one of them; and
         where one is too small for the type of X.
@@ -102,7 +102,7 @@ class GaussianNaiveBayes(LinearModel, Classifier):
         return ops.logsumexp(self._scores("score_samples", X), axis=1)
 
     def sample(self, n_samples: int = 1, seed: int = 0) -> tuple[Any, Any]:
-        """First y ~ p(y), then x ~ p(x | y).   (n_samples, D), (n_samples,)"""
+        """Returns draws x ~ p(x | y) and y ~ p(y).   (n_samples, D), (n_samples,)"""
         self._fitted("sample")
         n = self._count("n_samples", n_samples)
         xp, noise = array_module(self.theta_), Noise(seed, device=device_of(self.theta_))

@@ -65,7 +65,7 @@ class NMF(Factorization):
         self.n_components, self.tol, self.max_iter, self.seed = n_components, tol, max_iter, seed
 
     def __sklearn_tags__(self) -> Any:
-        """A factorization's, and that no entry may be negative."""
+        """Returns the tags of a factorization, with no negative entries."""
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
         return tags
@@ -76,16 +76,16 @@ class NMF(Factorization):
         return self.components_
 
     def fit(self, X: Any, y: None = None, start: tuple[Any, Any] | None = None) -> NMF:
-        """Factorise X, (N, D), beginning with A, (N, K), and B, (K, D), if they are given. Returns itself.
+        """Factorises X, (N, D), beginning with A, (N, K), and B, (K, D), if they are given. Returns itself.
 
-        Raises DataError for negative entries, in X or where the updates are to begin.
+        Raises DataError for negative entries, in X or in the A and B to begin with.
         """
         self._factors(X, start)
         return self
 
     @tabulated
     def fit_transform(self, X: Any, y: None = None, start: tuple[Any, Any] | None = None) -> Any:
-        """The A that `fit` ends with.   (N, K)"""
+        """Returns the A that `fit` ends with.   (N, K)"""
         return self._factors(X, start)
 
     def _factors(self, X: Any, start: tuple[Any, Any] | None) -> Any:
@@ -111,7 +111,7 @@ class NMF(Factorization):
 
     @tabulated
     def transform(self, X: Any) -> Any:
-        """A >= 0 with the least ||X - A B||^2 for the B of `fit`, by the same updates of A alone.   (N, D) -> (N, K)"""
+        """Returns the A >= 0 of least ||X - A B||^2 for the B of `fit`, by updates of A alone.   (N, D) -> (N, K)"""
         X = self._rows("transform", X)
         _check_not_negative("NMF.transform", X)
         A = array_module(X).ones((len(X), len(self.components_)), dtype=X.dtype)
@@ -120,7 +120,7 @@ class NMF(Factorization):
         return A * (rows / parts)
 
     def _random_factor(self, name: str, shape: tuple[int, ...], X: Any) -> Any:
-        """Positive, and such that A B has the mean of X."""
+        """Returns positive numbers, such that A B has about the mean of X."""
         scale = 2 * (float(X.mean()) / self.n_components) ** 0.5
         return scale * (1 - self._random_start(name, shape, like=X, kind="uniform"))
 
@@ -128,7 +128,7 @@ class NMF(Factorization):
 def multiplicative_updates(X: Any, A: Any, B: Any, fixed: bool = False) -> Iterator[tuple[tuple[Any, Any], float]]:
     """A <- A (X B') / (A B B'),   then, unless B is to stay fixed,   B <- B (A'X) / (A'A B),   entry by entry
 
-    Gives (A, B) and -||X - A B||^2 / ||X||^2, which never falls, after every update of both. Where a denominator is
+    Yields (A, B) and -||X - A B||^2 / ||X||^2, which never falls, after every update of both. Where a denominator is
     zero the numerator is, and so is the entry.
 
     Source: Lee & Seung (2001), theorem 1.

@@ -72,7 +72,7 @@ class PCA(Factorization):
         return self.components_
 
     def fit(self, X: Any, y: None = None) -> PCA:
-        """Find the K directions along which the rows of X, (N, D), vary most. Returns itself."""
+        """Finds the K directions along which the rows of X, (N, D), vary most. Returns itself."""
         X = self._rows_to_fit(X)
         n, d = X.shape
         k = self._count("n_components", self.n_components, min(n, d), f", the smaller of N = {n} and D = {d}")
@@ -126,7 +126,7 @@ def alternating_minimisation(
 ) -> Iterator[tuple[Any, Any, tuple[float, float]]]:
     """Z = coordinates(X, W) for fixed W, then W = X'Z (Z'Z)^-1 for fixed Z, without end.
 
-    X: (N, D), centred. Gives Z, W and ||X - Z W'||^2 after each of the two steps.
+    X: (N, D), centred. Yields Z, W and ||X - Z W'||^2 after each of the two steps.
 
     With `least_squares` both steps minimise the same error, which therefore never rises, and the columns of W come to
     span the K principal directions V: W = V M for some M. `as_on_the_slide` finds the span too, but then the two steps

@@ -73,13 +73,13 @@ class PPCA(LinearGaussian):
         self.n_components, self.solver, self.tol, self.max_iter, self.seed = n_components, solver, tol, max_iter, seed
 
     def fit(self, X: Any, y: None = None) -> PPCA:
-        """Maximise the likelihood of the rows of X, (N, D). Returns itself.
+        """Maximises the likelihood of the rows of X, (N, D). Returns itself.
 
         In closed form sigma2 is the mean square of what the K axes leave of the rows: nothing large is subtracted, and
         rounding is relative to s_1 / s_j of the singular values, not to its square.
 
         Raises InputError for K outside 1 to D - 1, and DataError for data that vary in no more than K directions, where
-        the likelihood has no maximum, as sigma2 goes to 0, and for a sigma2 that is too small for the type of X.
+        sigma2 goes to 0 and the likelihood has no maximum, and for a sigma2 that is too small for the type of X.
         """
         X = self._rows_to_fit(X, least=2)
         xp, (n, d) = array_module(X), X.shape
@@ -115,7 +115,7 @@ class PPCA(LinearGaussian):
 
 
 def _mean_square_beside(axes: Any, X: Any) -> float:
-    """The mean square of X - X V V' in each of the D - K directions beside the axes V', (K, D).   X: (N, D)"""
+    """Returns the mean square of X - X V V' in each of the D - K directions beside the axes V', (K, D).   X: (N, D)"""
     rest = X - X @ axes.T @ axes
     return float((rest**2).sum()) / (len(X) * (X.shape[1] - len(axes)))
 
@@ -127,7 +127,7 @@ def expectation_maximisation(
 
     sigma2 = mean over N and D of E|x - W z|^2 = |x - W E[z]|^2 + tr(W'W sigma2_old M_old^-1)
 
-    X: (N, D), centred. Gives (W, sigma2) and the mean of log p(x) in nats, from the start on, after every step, until
+    X: (N, D), centred. Yields (W, sigma2) and the mean of log p(x) in nats, from the start on, after every step, until
     sigma2 is no larger than the smallest. The likelihood never falls, and its only maxima are those of the closed form.
 
     Source: Tipping & Bishop (1999), appendix B; Bishop (2006), equations 12.54 to 12.57.

@@ -1,23 +1,19 @@
 """The models of the course deck, which docs/deck.md introduces."""
 
-from scratchvae.models.molecule_vae import MoleculeVAE
-from scratchvae.models.networks import (
-    LIKELIHOODS,
+from scratchvae.models.classifiers import Classifier
+from scratchvae.models.decoders import (
     BernoulliDecoder,
-    ClassConditional,
-    Classifier,
     Decoder,
     DecoderOfKnownEntries,
-    GaussianDecoder,
-    GaussianEncoder,
-    LaplaceDecoder,
     NegativeBinomialDecoder,
-    OfKnownEntries,
-    OfLogCounts,
     PoissonDecoder,
-    StudentTDecoder,
 )
+from scratchvae.models.encoders import GaussianEncoder
+from scratchvae.models.likelihoods import LIKELIHOODS
+from scratchvae.models.molecule_vae import MoleculeVAE
 from scratchvae.models.priors import PRIORS, VampPrior
+from scratchvae.models.readers import ClassConditional, OfKnownEntries, OfLogCounts
+from scratchvae.models.real_decoders import GaussianDecoder, LaplaceDecoder, StudentTDecoder
 from scratchvae.models.semisupervised_vae import SemiSupervisedVAE
 from scratchvae.models.sketch_networks import SketchDecoder, SketchEncoder
 from scratchvae.models.sketch_rnn import SketchRNN

@@ -26,7 +26,7 @@ from scratchvae.nn import Module
 from scratchvae.nn.initializers import at_most
 
 LARGEST_SIZE = 2**24
-Size = Annotated[int, range(1, LARGEST_SIZE + 1)]  # of a layer, or of a side of an image
+Size = Annotated[int, range(1, LARGEST_SIZE + 1)]  # the size of a layer, or of a side of an image
 Index = Annotated[int, range(LARGEST_SIZE + 1)]
 
 CONSTRUCTORS: dict[str, Callable[..., Any]] = {}
@@ -38,7 +38,24 @@ Model = TypeVar("Model", bound="Configured")
 
 
 class Configured(Module):
-    """A Module whose `configuration` names its constructor and the arguments, or is None for a user's own networks."""
+    """A Configured is a Module whose `configuration` names its constructor and the arguments.
+
+    Attributes
+    ----------
+    configuration : dict or None
+        The constructor and its arguments; None for a model of a user's own networks.
+
+    See Also
+    --------
+    scratchvae.save, scratchvae.load : keep the configuration beside the arrays, and build the model from both.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> configuration = sv.VAE.mlp(input_size=6, latent_size=2, hidden=(4,)).configuration
+    >>> configuration["constructor"], configuration["hidden"]
+    ('VAE.mlp', [4])
+    """
 
     _configuration: dict[str, Any] | None = None
 
@@ -58,20 +75,22 @@ class Configured(Module):
 
 
 def constructor(function: Callable[Concatenate[type[Class], P], Model]) -> Callable[Concatenate[type[Class], P], Model]:
-    """Decorator below @classmethod: the models that the function makes know their `configuration`, and `build` it.
+    """Records in every model that the function makes its `configuration`; a decorator below @classmethod.
 
-    What a subclass makes by an inherited constructor, or what contains a user's own networks, `build` would not make:
-    its configuration is None.
+    The configuration is None where `build` would not make the same model: where a subclass inherits the constructor,
+    and where an argument is a model of a user's own networks.
     """
     signature, name = inspect.signature(function), function.__qualname__
 
     @wraps(function)
     def construct(cls: type[Class], /, *arguments: P.args, **options: P.kwargs) -> Model:
+        inherited = getattr(vars(cls).get(function.__name__), "__func__", None) is not construct
+        if inherited:
+            _check_parts(cls, function)
         model = function(cls, *arguments, **options)
         bound = signature.bind(cls, *arguments, **options)
         bound.apply_defaults()
         values = {argument: _plain(value) for argument, value in list(bound.arguments.items())[1:]}
-        inherited = getattr(vars(cls).get(function.__name__), "__func__", None) is not construct
         foreign = any(
             isinstance(part, Module) and values.get(argument) is None for argument, part in bound.arguments.items()
         )
@@ -83,10 +102,21 @@ def constructor(function: Callable[Concatenate[type[Class], P], Model]) -> Calla
     return construct
 
 
-def build(configuration: Any, n_entries: int) -> Any:
-    """A new model from {"constructor": name, argument: value, ...}, the arrays for which have n_entries entries.
+def _check_parts(cls: type[Any], function: Callable[..., Any]) -> None:
+    """Raises InputError where a class inherits a constructor, but does not take the parts that this one makes."""
+    kind, _, method = function.__qualname__.partition(".")
+    owner = function.__globals__.get(kind, cls)
+    try:
+        inspect.signature(cls).bind(*inspect.signature(owner).parameters)
+    except TypeError:
+        own = ", ".join(name for name in CONSTRUCTORS if name.startswith(f"{cls.__name__}."))
+        raise InputError(f"{cls.__name__}.{method}", "a constructor of its own", f"that of {kind}", own) from None
 
-    Raises InputError for anything else, and before memory is taken for more weights than that.
+
+def build(configuration: Any, n_entries: int) -> Any:
+    """Returns a new model from {"constructor": name, argument: value, ...}, for arrays that have n_entries entries.
+
+    Raises InputError for any other configuration, and before memory is taken for more weights than that.
     """
     with at_most("build", n_entries):
         return _built(configuration)
@@ -110,7 +140,7 @@ def _built(configuration: Any) -> Any:
 
 
 def _read(name: str, value: Any, kind: Any) -> Any:
-    """A value of a file as an argument of this kind. Raises InputError for what it may not hold."""
+    """Returns a value of a file as an argument of this kind. Raises InputError for one that is not of this kind."""
     if isinstance(kind, type) and issubclass(kind, Module):
         if not isinstance(value, dict) or not str(value.get("constructor")).startswith(f"{kind.__name__}."):
             raise InputError("build", f"the configuration of a {kind.__name__} as {name}", reprlib.repr(value))
@@ -121,7 +151,7 @@ def _read(name: str, value: Any, kind: Any) -> Any:
 
 
 def _is_of(kind: Any, value: Any) -> bool:
-    """Whether a value that was read from JSON is of this kind."""
+    """Returns whether a value that was read from JSON is of this kind."""
     if get_origin(kind) in (Union, UnionType):
         return any(_is_of(part, value) for part in get_args(kind))
     if get_origin(kind) is Sequence:
@@ -144,7 +174,7 @@ def _described(kind: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """An argument as JSON has it; a model as its configuration, None for a user's own networks."""
+    """Returns an argument as JSON has it; a model as its configuration, None for a user's own networks."""
     if isinstance(value, Configured):
         return value.configuration
     if hasattr(value, "dtype"):
@@ -153,7 +183,7 @@ def _plain(value: Any) -> Any:
 
 
 def _settings(model: Module, before: Container[str] | None = None) -> dict[str, str]:
-    """All that makes the model beside the values of its arrays, by dotted name: classes, plain attributes, shapes.
+    """Returns the settings of a model by dotted name: its classes, plain attributes and shapes.
 
     A plain attribute that was not there before is left out, as a user's own note, unless it hides one of the class.
     """
@@ -168,7 +198,7 @@ def _settings(model: Module, before: Container[str] | None = None) -> dict[str, 
 
 
 def _refuse_changes(name: str, before: dict[str, str], now: dict[str, str]) -> None:
-    """Raise InputError, in the name of the constructor, for the first setting that is another one than before."""
+    """Raises InputError, in the name of the constructor, for the first setting that has changed."""
     for setting in before | now:
         was, received = before.get(setting, "nothing"), now.get(setting, "nothing")
         if was != received:

@@ -40,6 +40,14 @@ class LatentVariableModel(Configured):
     See Also
     --------
     VAE : the plain model.
+    SemiSupervisedVAE : a model with classes.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.VAE.mlp(input_size=6, latent_size=2, hidden=(4,))
+    >>> model.prior_draws(3).shape, model.has_standard_prior, model.quantity(numpy.ones((1, 6)))
+    ((3, 2), True, 'lower bound of log p(x), values that are 0 or 1')
     """
 
     prior: Any
@@ -59,9 +67,9 @@ class LatentVariableModel(Configured):
         missing: bool = False,
         prior: Any = None,
     ) -> None:
-        """Set encoder, decoder, p(z), by default Normal(0, I), and how data are prepared.
+        """Sets encoder, decoder, p(z), by default Normal(0, I), and how data are prepared.
 
-        Raises InputError for what cannot be, ShapeError for a prior of another size than the latent variables.
+        Raises InputError for parts that do not fit, ShapeError for a prior of another size than the latent variables.
         """
         kind = type(self).__name__
         for name, part in (("encoder", encoder), ("decoder", decoder)):
@@ -86,7 +94,7 @@ class LatentVariableModel(Configured):
             self.to(encoder.device)
 
     def prior_draws(self, n: int, seed: int = 0) -> Any:
-        """n draws z ~ p(z): an array.   (n, K)"""
+        """Returns n draws z ~ p(z).   (n, K)"""
         if not isinstance(n, Integral) or n < 1:
             raise InputError("sample", "n of at least 1", repr(n))
         noise, shape = Noise(seed, device=self.device), (n, self.latent_size)
@@ -106,7 +114,7 @@ class LatentVariableModel(Configured):
         return self.prior.shape[0]
 
     def quantity(self, x: Any = None) -> str:
-        """What the elbo of the data x is, in words; x is None if unknown."""
+        """Returns in words what the ELBO of the data x is; x is None if unknown."""
         if self.binarize != "none":
             words = f"lower bound of log p(x), binarize={self.binarize}"
         else:
@@ -117,17 +125,17 @@ class LatentVariableModel(Configured):
         return f"{words}, of the entries that are known" if self.missing else words
 
     def preparation(self) -> str:
-        """What is done to data before they are scored, as the end of a clause; for `print`."""
+        """Returns what is done to data before they are scored, as the end of a clause; for `print`."""
         return f", binarize={self.binarize}" + (", missing entries are integrated out" if self.missing else "")
 
     def entries(self, x: Any) -> int:
-        """How many numbers decoder and prior compute at a time for one row of x, so that memory can be bounded."""
+        """Returns how many numbers decoder and prior compute at a time for one row of x, by which memory is bounded."""
         return max(math.prod(x.shape[1:]), getattr(self.prior, "n_components", 1) * self.latent_size)
 
     # ---- the entrance for data
 
     def rows(self, x: Any) -> Any:
-        """x reshaped to (N, *observed_shape), if its rows have as many entries. Raises ShapeError if not.
+        """Returns x reshaped to (N, *observed_shape), if its rows have as many entries. Raises ShapeError if not.
 
         Images become vectors and the other way round; images of another height, width or depth are refused.
         """
@@ -143,21 +151,24 @@ class LatentVariableModel(Configured):
         return x.reshape(x.shape[0], *shape)
 
     def latents(self, z: Any) -> Any:
-        """z as an array, checked: the entrance for latent variables.   (..., K). Raises DataError and ShapeError."""
+        """Returns z as an array (..., K), checked: the entrance for latent variables.
+
+        Raises DataError for data that are no array of numbers, ShapeError for another last axis.
+        """
         z = as_floats("decode", z)
         if z.shape[-1:] != self.prior.shape:
             raise ShapeError("decode", f"z of shape (..., {self.latent_size})", str(z.shape))
         return z
 
     def observations(self, x: Any) -> Any:
-        """x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape), the model's type
+        """Returns x as the model takes it, checked: the entrance for data.   (N, ...) -> (N, *observed_shape)
 
-        An array of uint8 is taken for 8-bit pixels k / 255, unless the likelihood is one of counts. It stays as it is,
-        as `Pixels`, of which floats are made for some rows at a time.
+        The result has the model's type. An array of uint8 is taken for 8-bit pixels k / 255, unless the likelihood is
+        one of counts. It is returned as `Pixels`, which stay bytes and become floats some rows at a time.
 
-        Raises DataError for what is no array, an empty set, infinities, NaN unless the model takes missing entries, and
-        for what the likelihood does not take: other integers, unless it is one of counts, and values outside its
-        support. Raises DeviceError if x lies on another device than the model, ShapeError for rows of another size.
+        Raises DataError for data that are no array, an empty set, infinities, NaN unless the model takes missing
+        entries, other integers unless the likelihood is one of counts, and values outside the likelihood's support.
+        Raises DeviceError if x lies on another device than the model, ShapeError for rows of another size.
         """
         likelihood = as_likelihood(self.decoder.likelihood)
         values = self._or_pixels(x if isinstance(x, Pixels) else as_array("data", x))
@@ -187,7 +198,7 @@ class LatentVariableModel(Configured):
         return own
 
     def _or_pixels(self, x: Any) -> Any:
-        """An array of bytes as Pixels, unless the likelihood is one of counts; anything else as it is."""
+        """Returns an array of bytes as Pixels, unless the likelihood is one of counts; anything else as it is."""
         is_bytes = is_array(x) and x.dtype == numpy.uint8
         return Pixels.of("data", x) if is_bytes and "u" not in as_likelihood(self.decoder.likelihood).data_kinds else x
 
@@ -196,33 +207,33 @@ class LatentVariableModel(Configured):
             raise DeviceError("data", f"an array on the model's device, {self.device}", f"one on {device_of(x)}")
 
     def network_input(self, x: Any) -> Any:
-        """`observations` of x, and pixels as floats: what a network takes."""
+        """Returns `observations` of x with pixels as floats, as a network takes them."""
         return as_numbers(self.observations(x), self.device)
 
     def prepare_data(self, x: Any, noise: Any) -> Any:
-        """Data as they stay for all of training: binarised, unless pixels are drawn anew at every step.
+        """Returns data as they stay for all of training: binarised, unless pixels are drawn anew at every step.
 
-        Pixels stay bytes, on the model's device if they fit, and are binarised minibatch by minibatch; static ones now,
-        to 0 and 255.
+        Pixels stay bytes, on the model's device if they fit there, and are binarised minibatch by minibatch; with
+        binarize="static" they become 0 and 255 here.
         """
         if isinstance(x, Pixels):
             return (self._drawn_once(x, noise) if self.binarize == "static" else x).to(self.device)
         return x if self.binarize == "dynamic" else self._binarized(x, self.binarize, noise)
 
     def prepare_batch(self, x: Any, noise: Any) -> Any:
-        """A minibatch as one step takes it: with binarize="dynamic" its pixels are drawn from the step's noise."""
+        """Returns a minibatch as one step takes it: with binarize="dynamic" pixels are drawn from the step's noise."""
         if isinstance(x, Pixels) and self.binarize == "threshold":
             return binarize(as_numbers(x, self.device), "threshold", noise)
         x = as_numbers(x, self.device)
         return self._binarized(x, "dynamic", noise) if self.binarize == "dynamic" else x
 
     def _binarized(self, x: Any, mode: str, noise: Any) -> Any:
-        """x in {0, 1}; what is missing stays NaN."""
+        """Returns x in {0, 1}; missing entries stay NaN."""
         drawn = binarize(x, mode, noise)
         return array_module(x).where(x == x, drawn, x) if self.missing else drawn
 
     def _drawn_once(self, x: Pixels, noise: Any) -> Pixels:
-        """Every pixel 255 with probability x, else 0: new bytes, drawn some rows at a time."""
+        """Returns new bytes, each 255 with probability x, else 0, drawn some rows at a time."""
         drawn, done = numpy.empty(x.shape, dtype=numpy.uint8), 0
         for part in x.parts():
             values = binarize(part.numbers(self.device), "static", noise, done)
@@ -231,12 +242,12 @@ class LatentVariableModel(Configured):
         return Pixels(drawn, dtype=x.dtype)
 
     def augment(self, x: Any, noise: Any) -> Any:
-        """A prepared minibatch as training alone varies it: here not at all."""
+        """Returns a prepared minibatch as training alone varies it: here unchanged."""
         return x
 
 
 def _checked_prior(kind: str, prior: Any, shape: tuple[int, ...]) -> Any:
-    """A prior, if it can score and draw z of this shape."""
+    """Returns the prior, if it can score and draw z of this shape."""
     if not isinstance(prior, Module) or not all(hasattr(prior, name) for name in ("shape", "log_prob", "sample")):
         hint = (
             'sv.distributions.Normal, NormalMixture or sv.models.VampPrior; the constructors take "mixture" and "vamp"'

@@ -14,7 +14,6 @@ from scratchvae.arrays import as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, device_of
 from scratchvae.distributions import Normal, SymbolSequence, kl
-from scratchvae.distributions.event import log_prob, of_shape
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import DataError, DeviceError, InputError, whole_number
 from scratchvae.latent_space import spherical_interpolation
@@ -35,7 +34,7 @@ MOST_BEGINNINGS, WIDEST = 1000, 1e6
 """The widest beam, and the largest standard deviation of draws around a molecule."""
 
 ROWS_AT_ONCE = 1000
-"""Strings that are encoded or written at a time, so that memory stays bounded."""
+"""The number of strings that are encoded or written at a time, so that memory stays bounded."""
 
 
 class MoleculeVAE(VAE):
@@ -44,7 +43,7 @@ class MoleculeVAE(VAE):
     prior       p(z) = Normal(0, I)                                                    shape (K,)
     encoder     x (N, T) -> Normal over z (N, K)                                       q(z | x)
     decoder     z (N, K) -> SymbolSequence: symbol after symbol                        p(x | z)
-    properties  z (N, K) -> Normal(f(z), diag(s^2)), s learned; NaN: not known         p(t | z)
+    properties  z (N, K) -> Normal(f(z), diag(s^2)), s learned; NaN if not known       p(t | z)
 
     Data are strings, or integers (N, T) as `alphabet.encode` makes them. q does not see t, so that one encoder serves
     with and without properties. A decoder that sees all symbols before the one that it scores can do without z, and
@@ -111,7 +110,7 @@ class MoleculeVAE(VAE):
         property_stds: Sequence[float] = (),
         seed: int = 0,
     ) -> MoleculeVAE:
-        """MoleculeVAE with a GRU of hidden_size units as its decoder.
+        """Returns a MoleculeVAE with a GRU of hidden_size units as its decoder.
 
         symbols: `sv.Alphabet.of(strings).symbols` of the training data. encoder: "convolutional", three convolutions of
         width 5 and stride 2, or "recurrent", a GRU of half as many units in each direction. property_means and
@@ -138,10 +137,10 @@ class MoleculeVAE(VAE):
     # ---- data
 
     def observations(self, x: Any) -> Any:
-        """x as the model takes it, checked: the entrance for data.   N strings or integers (N, T) -> (N, T')
+        """Returns x as the model takes it, checked: the entrance for data.   N strings or integers (N, T) -> (N, T')
 
-        Raises DataError for what is neither, for an empty set, and, with its row, for a symbol that is not in the
-        alphabet and a string that is empty or longer than the model's `longest`.
+        Raises DataError for data that are neither, for an empty set, and, naming the row, for a symbol that is not in
+        the alphabet and a string that is empty or longer than `longest`.
         """
         strings = strings_of(x)
         values = as_array("data", x) if strings is None else x
@@ -167,9 +166,9 @@ class MoleculeVAE(VAE):
         return values[:, : n + 1].astype(numpy.min_scalar_type(len(self.alphabet)), copy=False)
 
     def properties(self, t: Any) -> Any:
-        """Properties as the model takes them, checked: on its device.
+        """Returns properties on the model's device, checked: the entrance for t.
 
-        (N, P), or a dict or a table of P columns (N,), which are chosen by their names -> (N, P)
+        (N, P), or a dict or a table with the P columns (N,), which are found by their names -> (N, P)
         """
         names = self._names()
         if hasattr(t, "keys"):
@@ -193,16 +192,15 @@ class MoleculeVAE(VAE):
         return asarray(t, self.device)
 
     def entries(self, x: Any) -> int:
-        """T x 6 H: the states and gates of all steps."""
+        """Returns T x 6 H, the number of states and gates of all steps."""
         return x.shape[1] * 6 * self.decoder.gru.hidden_size
 
     # ---- the equations
 
     def joint_terms(self, x: Any, t: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
         """E_q[log p(x | z)], E_q[log p(t | z)] and KL(q(z | x) || p(z)), in nats.   (N, T), (N, P) -> three of (N,)"""
-        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
-        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        log_x, log_t = log_prob(self.call_decoder(z, noise), x, z), self.property_decoder(z).log_prob(t)
+        q, z, log_x = self._inferred(x, noise, n_samples)
+        log_t = self.property_decoder(z).log_prob(t)
         return ops.mean(log_x, axis=0), ops.mean(log_t, axis=0), kl(q, self.prior)
 
     def joint_elbo(
@@ -225,7 +223,7 @@ class MoleculeVAE(VAE):
         return reconstruction + alpha * log_t - kl_weight * divergence
 
     def encode(self, x: Any) -> Normal:
-        """q(z | x), holding arrays, some rows at a time.   N strings or (N, T) -> Normal over (N, K)"""
+        """Returns q(z | x), holding arrays, by some rows at a time.   N strings or (N, T) -> Normal over (N, K)"""
         x = self.observations(x)
         with no_grad():
             parts = [self.encoder(x[start : start + ROWS_AT_ONCE]) for start in range(0, len(x), ROWS_AT_ONCE)]
@@ -234,10 +232,10 @@ class MoleculeVAE(VAE):
     # ---- strings
 
     def write(self, z: Any, temperature: float = 0.0, beam: int = 1, seed: int = 0) -> list[str]:
-        """The strings x ~ p(x | z) of every z: at temperature 0 the most probable symbol at each step.   (N, K) -> N
+        """Returns a string x ~ p(x | z) for every z.   (N, K) -> N strings
 
-        temperature: divides the logits of the symbols. beam: more than 1 looks for the most probable string, with so
-        many beginnings at a time, and takes no temperature.
+        temperature: divides the logits of the symbols; 0 takes the most probable symbol at each step. beam: more than
+        1 searches for the most probable string with that many beginnings at a time, and takes no temperature.
         """
         beam = whole_number("write", "beam", beam, largest=MOST_BEGINNINGS)
         if beam > 1 and temperature:
@@ -256,15 +254,15 @@ class MoleculeVAE(VAE):
         return strings
 
     def sample(self, n: int, seed: int = 0, temperature: float = 0.0, beam: int = 1) -> list[str]:
-        """n strings, as `write` writes them for draws z ~ p(z)."""
+        """Returns n strings, as `write` does, for draws z ~ p(z)."""
         return self.write(self.prior_draws(n, seed), temperature, beam, seed)
 
     def reconstruct(self, x: Any, temperature: float = 0.0, beam: int = 1, seed: int = 0) -> list[str]:
-        """N strings, as `write` writes them for the means of q(z | x)."""
+        """Returns N strings, as `write` does, for the means of q(z | x)."""
         return self.write(self.encode(x).mean, temperature, beam, seed)
 
     def around(self, x: Any, n: int = 10, spread: float = 0.5, seed: int = 0) -> Any:
-        """n draws z ~ Normal(m, spread^2 I), m the mean of q(z | x) of one string or row: an array.   (n, K)"""
+        """Returns n draws z ~ Normal(m, spread^2 I), where m is the mean of q(z | x) of one string or row.   (n, K)"""
         n, mean = whole_number("near", "n", n), self.encode([x] if isinstance(x, str) else x).mean
         if len(mean) != 1:
             raise DataError("near", "one string, or one row", str(len(mean)))
@@ -273,11 +271,11 @@ class MoleculeVAE(VAE):
         return mean + spread * Noise(seed, device=self.device).normal("near", (n, self.latent_size))
 
     def near(self, x: Any, n: int = 10, spread: float = 0.5, seed: int = 0, temperature: float = 0.0) -> list[str]:
-        """n strings, as `write` writes them for z `around` one string or row."""
+        """Returns n strings, as `write` does, for z `around` one string or row."""
         return self.write(self.around(x, n, spread, seed), temperature, seed=seed)
 
     def interpolate(self, start: str, end: str, n: int = 9) -> list[str]:
-        """n strings along the arc between the means of q(z | x) of two. Raises what `spherical_interpolation` does."""
+        """Returns n strings along the arc between the means of q(z | x) of two, see `spherical_interpolation`."""
         means = self.encode([start, end]).mean
         return self.write(spherical_interpolation(means[:1], means[1:], n)[0])
 
@@ -303,7 +301,7 @@ class MoleculeVAE(VAE):
         return self.property_names
 
     def preparation(self) -> str:
-        """The number of symbols."""
+        """Returns the number of symbols, as the end of a clause; for `print`."""
         return f", {len(self.alphabet)} symbols"
 
     def __repr__(self) -> str:

@@ -14,13 +14,13 @@ from scratchvae.autodiff import Tensor, no_grad
 from scratchvae.backend import array_module
 from scratchvae.distributions import NormalMixture
 from scratchvae.errors import InputError, ShapeError
-from scratchvae.models.networks import Decoder
+from scratchvae.models.decoders import Decoder
 from scratchvae.nn import Module
 from scratchvae.nn.initializers import normal
 from scratchvae.noise import Noise
 
-SPREAD = 0.5  # of the means that a mixture starts from; its variance is 1 with that of its components, 1 - SPREAD^2
-PSEUDO_MEAN, PSEUDO_STD = 0.05, 0.01  # of the values that pseudo-inputs start from
+SPREAD = 0.5  # the deviation of a mixture's initial means; its components' variance 1 - SPREAD^2 makes the total 1
+PSEUDO_MEAN, PSEUDO_STD = 0.05, 0.01  # the mean and the deviation of initial pseudo-inputs
 
 
 class VampPrior(Module):
@@ -42,17 +42,16 @@ class VampPrior(Module):
 
     Attributes
     ----------
-    encoder : Module
-        q(z | x).
+    encoder, bounds
+        The parameters of these names.
     pseudo_inputs : Tensor (C, *observed_shape)
-        u.
-    bounds : (float, float)
-        The lowest and the highest value.
+        The u_c.
     shape : tuple
         (K,).
 
-    See Also -------- scratchvae.distributions.NormalMixture : a mixture of C Gaussians, whose means and deviations are
-    learned themselves.
+    See Also
+    --------
+    scratchvae.distributions.NormalMixture : a mixture of C Gaussians, which are learned themselves.
 
     Examples
     --------
@@ -78,7 +77,7 @@ class VampPrior(Module):
         return len(self.pseudo_inputs.data)
 
     def mixture(self) -> NormalMixture:
-        """The mixture of equal weights whose components are q(z | u_c)."""
+        """Returns the mixture of equal weights whose components are q(z | u_c)."""
         q = self.encoder(ops.clip(self.pseudo_inputs, *self.bounds))
         weights = array_module(self.pseudo_inputs.data).zeros(self.n_components, dtype=self.pseudo_inputs.dtype)
         return NormalMixture(weights, q.mean, q.log_std)
@@ -97,7 +96,7 @@ class VampPrior(Module):
 
 
 def _mixture(n_components: int, latent_size: int, noise: Noise, **_: Any) -> NormalMixture:
-    """Near Normal(0, I): means by noise, all standard deviations and all weights alike; everything is learned."""
+    """Returns a mixture near Normal(0, I): means by noise, equal standard deviations and weights; all is learned."""
     means = normal(noise, (n_components, latent_size), std=SPREAD)
     log_stds = numpy.full(means.shape, 0.5 * math.log(1 - SPREAD**2), dtype=means.dtype)
     return NormalMixture(*(Tensor(part) for part in (numpy.zeros(n_components, means.dtype), means, log_stds)))
@@ -106,7 +105,7 @@ def _mixture(n_components: int, latent_size: int, noise: Noise, **_: Any) -> Nor
 def _vamp(
     n_components: int, noise: Noise, encoder: Any, observed_shape: Sequence[int], bounds: tuple[float, float], **_: Any
 ) -> VampPrior:
-    """Pseudo-inputs by noise around a small number, as in the authors' code."""
+    """Returns a VampPrior whose pseudo-inputs are noise around a small number, as in the authors' code."""
     return VampPrior(encoder, normal(noise, (n_components, *observed_shape), PSEUDO_MEAN, PSEUDO_STD), bounds)
 
 
@@ -124,9 +123,9 @@ def prior_named(
     decoder: type[Decoder],
     noise: Noise,
 ) -> Any:
-    """The prior in PRIORS, or None for Normal(0, I). Raises InputError, in the name of the operation, for another name.
+    """Returns a prior of PRIORS, or None for Normal(0, I). Raises InputError, in the name of the operation, for others.
 
-    encoder: of the model; decoder: the class, whose likelihood bounds the values of data.
+    encoder: that of the model; decoder: a class of decoders, whose likelihood bounds the values of data.
     """
     if not isinstance(name, str) or name not in PRIORS:
         raise InputError(operation, f"a prior among {', '.join(PRIORS)}", repr(name))

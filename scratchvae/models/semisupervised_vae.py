@@ -15,9 +15,12 @@ from scratchvae.backend import array_module, asarray
 from scratchvae.distributions import Categorical, Normal, kl
 from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import DataError, InputError
+from scratchvae.models.classifiers import Classifier
 from scratchvae.models.configuration import Size, constructor
+from scratchvae.models.encoders import GaussianEncoder
 from scratchvae.models.latent_variable_model import LatentVariableModel
-from scratchvae.models.networks import ClassConditional, Classifier, GaussianEncoder, decoder_named
+from scratchvae.models.likelihoods import decoder_named
+from scratchvae.models.readers import ClassConditional
 from scratchvae.models.vae import log_mean_exp
 from scratchvae.nn import MLP, ConvolutionalNetwork, Linear, Module, TransposedConvolutionalNetwork
 from scratchvae.noise import Noise
@@ -27,9 +30,17 @@ from scratchvae.objectives import Record, each, semi_supervised
 class SemiSupervisedModel(LatentVariableModel):
     """p(x, y, z) = p(x | y, z) p(y) p(z),   q(y, z | x) = q(y | x) q(z | x, y): the equations of a model with classes.
 
-    A derived class has `class_prior`, p(y), beside `prior`, p(z); the terms of L, of U and of J~ in `supervised_terms`,
-    `elbo_terms` and `objective_terms`; and `classify`, `encode` and `decode`. One without a `classifier`, q(y | x), has
-    a `draw_encoded` of its own.
+    A derived class defines the terms of L, U and J~ in `supervised_terms`, `elbo_terms` and `objective_terms`; and
+    `classify`, `encode` and `decode`. One without a `classifier`, q(y | x), has a `draw_encoded` of its own.
+
+    Attributes
+    ----------
+    class_prior, prior : Distribution
+        p(y) and p(z).
+
+    See Also
+    --------
+    SemiSupervisedVAE, StackedVAE : the two models of this form.
     """
 
     objectives: ClassVar = {"elbo": semi_supervised}
@@ -73,8 +84,8 @@ class SemiSupervisedModel(LatentVariableModel):
         """J~ = sum of L(x_i, y_i) + sum of U(x_j) + alpha sum of log q(y_i | x_i): its value by datapoint, in nats.
 
         x (N, D): first the labelled rows, then the others; y (N^s,): the labels of the former -> (N,)
-        kl_weight and record: as in VAE.elbo. alpha: that of `fit`; where record hands back means, which are over the
-        N^s labelled ones of N datapoints, `fit` hands over alpha N^s / N.
+        kl_weight and record: as in VAE.elbo. alpha: that of `fit`, but alpha N^s / N where record hands back means, as
+        those of log q(y | x) are over the N^s labelled ones of N datapoints.
 
         Source: deck, "Semi-supervised objective function"; Kingma et al. (2014), equation 9.
         """
@@ -87,13 +98,13 @@ class SemiSupervisedModel(LatentVariableModel):
         return reconstruction - kl_weight * divergence + alpha * log_q
 
     def importance_weighted_bound(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
-        """log (1/S) sum over s of w_s, in nats, as in VAE, but not trained by.   (N, D) -> (N,)"""
+        """log (1/S) sum over s of w_s, in nats, as in VAE; `fit` does not train by it.   (N, D) -> (N,)"""
         return log_mean_exp(self.log_weights(x, noise, n_samples))
 
     def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
-        """The mean of p(x | y, z) at the most probable y and the mean of q(z | x, y), an array in the shape of x.
+        """Returns the mean of p(x | y, z) at the most probable y and the mean of q(z | x, y), in the shape of x.
 
-        With draws, a draw x' ~ p(x' | y, z) at a draw of y and z ~ q(y, z | x) for every row.
+        With draws=True every row is a draw x' ~ p(x' | y, z) at a draw of y and z ~ q(y, z | x).
         """
         x, noise = as_array("data", x), Noise(seed, device=self.device)
         if draws:
@@ -102,9 +113,9 @@ class SemiSupervisedModel(LatentVariableModel):
         return self.decode(self.encode(x, y).mean, y).mean.reshape(x.shape)
 
     def sample(self, n: int, seed: int = 0, y: Any = None, draws: bool = False) -> Any:
-        """The means of p(x | y, z) for n draws z ~ p(z), and y ~ p(y) unless it is given, (n,): an array.   (n, D)
+        """Returns the means of p(x | y, z) for n draws z ~ p(z), and y ~ p(y) unless y (n,) is given.   (n, D)
 
-        With draws, a draw x ~ p(x | y, z) at each of the same y and z.
+        With draws=True each is a draw x ~ p(x | y, z) at the same y and z.
         """
         z, noise = self.prior_draws(n, seed), Noise(seed, device=self.device)
         if y is None:
@@ -112,7 +123,7 @@ class SemiSupervisedModel(LatentVariableModel):
         return self.draw_decoded(z, y, noise) if draws else self.decode(z, y).mean
 
     def draw_encoded(self, x: Any, noise: Any) -> tuple[Any, Any]:
-        """z and y, drawn from q(y, z | x): arrays.   (N, ...) -> (N, K), (N,)"""
+        """Returns z and y, drawn from q(y, z | x).   (N, ...) -> (N, K), (N,)"""
         x = self.network_input(x)
         with no_grad():
             y = self.classifier(x).sample(noise.uniform("class", x.shape[:1]))
@@ -124,9 +135,9 @@ class SemiSupervisedModel(LatentVariableModel):
         return draw(self.decode(z, y), noise)
 
     def analogies(self, x: Any, y: Any = None) -> Any:
-        """The means of p(x | k, z) for all classes k at the mean z of q(z | x, y), as `encode` takes y: an array.
+        """Returns the means of p(x | k, z) for all classes k at the mean z of q(z | x, y).   (N, D) -> (N, C, D)
 
-        (N, D) -> (N, C, D).   Source: deck, "Style transfer, or visual analogies".
+        y: as in `encode`.   Source: deck, "Style transfer, or visual analogies".
         """
         z = self.encode(x, y).mean[:, None].repeat(self.n_classes, axis=1)
         k = array_module(z).arange(self.n_classes)
@@ -138,10 +149,9 @@ class SemiSupervisedModel(LatentVariableModel):
         return self.class_prior.logits.shape[0]
 
     def labels(self, y: Any, shape: tuple[int, ...], lowest: int = 0) -> Any:
-        """Labels as the model takes them, checked: the entrance for y. On the model's device, as int64.
+        """Returns labels on the model's device, as int64, checked: the entrance for y.
 
-        Raises DataError for what is no array, another shape, other than integers, and integers outside lowest, ...,
-        C - 1.
+        Raises DataError for labels that are no array, of another shape, no integers, or outside lowest, ..., C - 1.
         """
         y = as_array("labels", y)
         if y.dtype.kind not in "iu":
@@ -235,9 +245,9 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         binarize: str = "none",
         seed: int = 0,
     ) -> SemiSupervisedVAE:
-        """A model of multilayer perceptrons: D -> hidden -> C; D and C -> hidden -> 2 K; C + K -> reversed hidden -> D.
+        """Returns a model of perceptrons: D -> hidden -> C; D and C -> hidden -> 2 K; C + K -> reversed hidden -> D.
 
-        At least one hidden layer. The rest is as in VAE.mlp.
+        hidden has at least one width, n_classes is C, and the other parameters are those of VAE.mlp.
         """
         if not isinstance(hidden, Sequence) or len(hidden) == 0:
             raise InputError("SemiSupervisedVAE.mlp", "hidden as widths, at least one", repr(hidden), "hidden=(500,)")
@@ -267,9 +277,9 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         binarize: str = "none",
         seed: int = 0,
     ) -> SemiSupervisedVAE:
-        """A model of convolutional networks for images (N, H, W, C), as in VAE.convolutional.
+        """Returns a model of convolutional networks for images (N, H, W, C), as in VAE.convolutional.
 
-        The class meets the encoder in a layer of hidden_size units behind the convolutions, and the decoder beside z.
+        The class enters the encoder in a layer of hidden_size units behind the convolutions, and the decoder beside z.
         """
         decoder = decoder_named("SemiSupervisedVAE.convolutional", likelihood)
         noise, inner = Noise(seed), Noise(seed).child("encoder")
@@ -299,13 +309,13 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         return self._over_classes(x, self.classifier(x), noise, n_samples)
 
     def _over_classes(self, x: Any, q: Categorical, noise: Any, n_samples: int) -> tuple[Any, Any]:
-        """Both terms of L(x, y), averaged over q(y | x); the entropy of q(y | x) is subtracted from the second."""
+        """Returns both terms of L(x, y), averaged over q(y | x); from the second it subtracts H(q(y | x))."""
         weight = ops.transpose(q.mean)
         reconstruction, divergence = self.supervised_terms(x, self._every_class(x), noise, n_samples)
         return ops.sum(weight * reconstruction, axis=0), ops.sum(weight * divergence, axis=0) - q.entropy()
 
     def objective_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
-        """The terms of L for labelled rows, then of U for the others, and log q(y | x).   -> (N,), (N,), (N^s,)"""
+        """Returns the terms of L for labelled rows, of U for the others, and log q(y | x).   -> (N,), (N,), (N^s,)"""
         x = self.rows(x)
         logits = self.classifier(x).logits
         labelled, others = slice(None, len(y)), slice(len(y), None)
@@ -319,55 +329,55 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         return reconstruction, divergence, Categorical(logits[labelled]).log_prob(y)
 
     def joint_log_weights(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> Any:
-        """log p(x | y, z) + log p(y) + log p(z) - log q(z | x, y) for draws z of q(z | x, y), in nats.   -> (S, N)
+        """log w = log p(x | y, z) + log p(y) + log p(z) - log q(z | x, y) for draws z of q, in nats.   -> (S, N)
 
-        The log of the mean of their exponentials estimates log p(x, y). Shapes of x and y as in `supervised_terms`.
+        The log of the mean of w estimates log p(x, y). Shapes of x and y as in `supervised_terms`.
         """
         x = self.rows(x)
         q, z, likelihood = self._inferred(x, y, noise, n_samples)
         return log_prob(likelihood, x, z) + self.class_prior.log_prob(y) + self.prior.log_prob(z) - q.log_prob(z)
 
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
-        """log of the sum over y of p(x, y, z_y) / q(z_y | x, y) for draws z_y of q(z | x, y), in nats.   -> (S, N)
+        """log w = log sum over y of p(x, y, z_y) / q(z_y | x, y) for draws z_y of q(z | x, y), in nats.   -> (S, N)
 
-        The log of the mean of their exponentials estimates log p(x).
+        The log of the mean of w estimates log p(x).
         """
         return ops.logsumexp(self.joint_log_weights(x, self._every_class(x), noise, n_samples), axis=1)
 
     def _inferred(self, x: Any, y: Any, noise: Any, n_samples: int) -> tuple[Normal, Any, Any]:
-        """q(z | x, y), draws z of it, (S, ..., N, K), and p(x | y, z)."""
+        """Returns q(z | x, y), draws z of it, (S, ..., N, K), and p(x | y, z)."""
         shape = (*numpy.broadcast_shapes(y.shape, x.shape[:1]), self.latent_size)
         q = of_shape("encoder", self.encoder(x, self._indicator(y)), shape)
         z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
         return q, z, self.decoder(self._beside(y, z))
 
     def _indicator(self, y: Any) -> Any:
-        """1 where the class is y, else 0.   (...) -> (..., C)"""
+        """Returns 1 where the class is y, else 0.   (...) -> (..., C)"""
         return (y[..., None] == array_module(y).arange(self.n_classes)).astype(self.prior.mean.dtype)
 
     def _beside(self, y: Any, z: Any) -> Any:
-        """The indicator of y and z side by side, as the decoder takes them.   -> (..., C + K)"""
+        """Returns the indicator of y and z side by side, as the decoder takes them.   -> (..., C + K)"""
         y = self._indicator(y)
         return ops.concatenate([array_module(y).broadcast_to(y, (*z.shape[:-1], y.shape[-1])), z], axis=-1)
 
     def _every_class(self, x: Any) -> Any:
-        """All classes, for every row.   (C, 1)"""
+        """Returns all classes, for every row.   (C, 1)"""
         return array_module(x).arange(self.n_classes)[:, None]
 
     def classify(self, x: Any) -> Any:
-        """The most probable class by q(y | x): integers, an array.   (N, ...) -> (N,)"""
+        """Returns the most probable class by q(y | x), as integers.   (N, ...) -> (N,)"""
         with no_grad():
             return self.classifier(self.network_input(x)).mean.argmax(axis=-1)
 
     def encode(self, x: Any, y: Any = None) -> Normal:
-        """q(z | x, y), holding arrays; without y at the most probable class by q(y | x).   -> Normal over (N, K)"""
+        """Returns q(z | x, y), holding arrays; without y at the most probable class.   -> Normal over (N, K)"""
         x = self.network_input(x)
         y = self.classify(x) if y is None else self.labels(y, x.shape[:1])
         with no_grad():
             return self.encoder(x, self._indicator(y))
 
     def decode(self, z: Any, y: Any) -> Any:
-        """p(x | y, z), holding arrays.   z (..., K), y (...) -> distribution over (..., D)"""
+        """Returns p(x | y, z), holding arrays.   z (..., K), y (...) -> distribution over (..., D)"""
         z = self.latents(z)
         with no_grad():
             return self.decoder(self._beside(self.labels(y, z.shape[:-1]), z))

@@ -13,11 +13,12 @@ from scratchvae.backend import array_module, asarray, device_module, device_of
 from scratchvae.distributions import BivariateMixture, Categorical, Normal, SketchDistribution, SketchStep
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError, whole_number
-from scratchvae.models.networks import halves
+from scratchvae.models.decoders import bounded_below
+from scratchvae.models.encoders import halves
 from scratchvae.nn import LSTM, Bidirectional, Linear, Module, Packing, glorot_uniform
 from scratchvae.noise import Noise
 
-LARGEST_R = 4.0  # |rho| < tanh 4 = 0.9993
+LARGEST_R = 4.0  # so that |rho| < tanh 4 = 0.9993
 
 
 class SketchHead(Module):
@@ -48,6 +49,14 @@ class SketchHead(Module):
     See Also
     --------
     SketchDecoder : applies it to every step.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> from scratchvae.models.sketch_networks import SketchHead
+    >>> step = SketchHead(4, 3, sv.Noise(0))(numpy.zeros((5, 4), numpy.float32))
+    >>> step.pen.mean.shape, step.offset.logits.shape
+    ((5, 3), (5, 3))
     """
 
     def __init__(self, hidden_size: int, mixtures: int, noise: Noise, smallest_std: float = 0.01) -> None:
@@ -58,9 +67,9 @@ class SketchHead(Module):
         self.linear = Linear(hidden_size, 3 + 6 * mixtures, noise, _small)
 
     def __call__(self, h: Any) -> SketchStep:
-        outputs, smallest = self.linear(h), math.log(self.smallest_std)
+        outputs = self.linear(h)
         components = ops.reshape(outputs[..., 3:], (*outputs.shape[:-1], self.mixtures, 6))
-        log_stds = smallest + ops.softplus(components[..., 3:5] - smallest)
+        log_stds = bounded_below(components[..., 3:5], self.smallest_std)
         r = LARGEST_R * ops.tanh(components[..., 5] / LARGEST_R)
         offset = BivariateMixture(components[..., 0], components[..., 1:3], log_stds, r)
         return SketchStep(Categorical(outputs[..., :3]), offset)
@@ -137,6 +146,13 @@ class NoEncoder(Module):
     See Also
     --------
     SketchEncoder : the encoder where there are latent variables.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.models.sketch_networks import NoEncoder
+    >>> NoEncoder()(numpy.zeros((3, 7, 5))).mean.shape
+    (3, 0)
     """
 
     def __call__(self, x: Any, noise: Noise | None = None) -> Normal:

@@ -21,10 +21,10 @@ from scratchvae.nn import Module
 from scratchvae.noise import Noise
 from scratchvae.optim import Adam, LinearSchedule
 
-LONGEST = 250  # points of a sketch that is drawn, after which it is ended
+LONGEST = 250  # a sketch that the model draws ends after so many points
 OTHER_SCALES = {20: 5.0, 3: 8.0, 0: math.inf}
-"""From so many points on, offsets so many times larger or smaller than the model's scale are in another unit."""
-PROPOSAL_STEPS, PROPOSAL_DRAWS, PROPOSAL_WIDTH = 120, 32, 1.2  # of a completion
+"""Least number of points -> the factor by which their offsets may differ from the model's scale in the same unit."""
+PROPOSAL_STEPS, PROPOSAL_DRAWS, PROPOSAL_WIDTH = 120, 32, 1.2  # see `fit_proposal`
 
 
 class SketchRNN(VAE):
@@ -103,7 +103,7 @@ class SketchRNN(VAE):
         dequantize: bool = False,
         seed: int = 0,
     ) -> SketchRNN:
-        """SketchRNN with LSTMs of encoder_size units in each direction, and of decoder_size units.
+        """Returns a SketchRNN: LSTMs of encoder_size units in each direction, and one of decoder_size units.
 
         scale: `sv.data.describe_sketches(x)["scale"]` of the training data; smallest_std: in this unit, as in
         SketchHead; keep: as in LSTM, in training alone. The paper's sizes are 128, 256, 512 and 20 mixtures, with
@@ -120,21 +120,21 @@ class SketchRNN(VAE):
     # ---- data
 
     def quantity(self, x: Any = None) -> str:
-        """What the elbo of the sketches x is, in words."""
+        """Returns in words what the ELBO of the sketches x is."""
         if self.dequantize:
             return "lower bound of log p(x), x in whole numbers, dequantised"
         return super().quantity(x)
 
     def preparation(self) -> str:
-        """Whether whole numbers are dequantised, as the end of a clause; for `print`."""
+        """Returns whether whole numbers are dequantised, as the end of a clause; for `print`."""
         return ", dequantize" if self.dequantize else ""
 
     def entries(self, x: Any) -> int:
-        """T x 8 H: the states and gates of all steps."""
+        """Returns T x 8 H, the number of states and gates of all steps."""
         return x.shape[1] * 8 * self.decoder.lstm.hidden_size
 
     def observations(self, x: Any) -> Any:
-        """x as the model takes it, checked: as for every VAE, and DataError for offsets in quite another unit."""
+        """Returns x as every VAE takes it, checked. Raises DataError for offsets in another unit too."""
         x = super().observations(as_floats("data", x))
         n, scale = int(n_points(x).sum()), float(self.decoder.scale)
         root_mean_square = math.sqrt(float((x[..., :2] ** 2).sum()) / (2 * n))
@@ -146,11 +146,11 @@ class SketchRNN(VAE):
         return x
 
     def prepare_batch(self, x: Any, noise: Any) -> Any:
-        """A minibatch as it is scored: whole numbers are dequantised."""
+        """Returns a minibatch as it is scored: whole numbers are dequantised."""
         return dequantize_sketches(x, noise) if self.dequantize else x
 
     def augment(self, x: Any, noise: Any) -> Any:
-        """A minibatch as training alone varies it: scaled at random, and with fewer points."""
+        """Returns a minibatch as training alone varies it: scaled at random, and with fewer points."""
         if self.random_scale:
             factors = 1 + self.random_scale * (2 * noise.uniform("random scale", (len(x), 1, 2)) - 1)
             x = array_module(x).concatenate([x[..., :2] * factors.astype(x.dtype), x[..., 2:]], axis=2)
@@ -159,32 +159,32 @@ class SketchRNN(VAE):
         return x
 
     def call_encoder(self, x: Any, noise: Any) -> Any:
-        """q(z | x), whose LSTMs drop out by the noise of training."""
+        """Returns q(z | x), whose LSTMs drop out by the noise of training."""
         return self.encoder(x, noise.child("encoder")) if noise.training else self.encoder(x)
 
     def call_decoder(self, z: Any, noise: Any) -> Any:
-        """p(x | z), likewise."""
+        """Returns p(x | z), whose LSTM drops out by the noise of training."""
         return self.decoder(z, noise.child("decoder")) if noise.training else self.decoder(z)
 
     # ---- drawing
 
     def sample(self, n: int, seed: int = 0, temperature: float = 0.4, longest: int = LONGEST) -> Any:
-        """n sketches x ~ p(x | z), z ~ p(z), drawn at a temperature: an array.   (n, T, 5)
+        """Returns n sketches x ~ p(x | z), z ~ p(z), drawn at a temperature.   (n, T, 5)
 
-        temperature: as in SketchStep; z itself is drawn at temperature 1. A sketch of `longest` points was ended there.
+        temperature: as in SketchStep; z itself is drawn at temperature 1. A sketch ends after `longest` points.
         """
         return self._drawn(self.decode(self.prior_draws(n, seed)), seed, temperature, longest)
 
     def reconstruct(self, x: Any, temperature: float = 0.2, seed: int = 0, longest: int = LONGEST) -> Any:
-        """x' ~ p(x' | z) at the mean of q(z | x), drawn at a temperature: an array.   (N, T, 5) -> (N, T', 5)"""
+        """x' ~ p(x' | z) at the mean of q(z | x), drawn at a temperature.   (N, T, 5) -> (N, T', 5)"""
         return self._drawn(self.decode(self.encode(x).mean), seed, temperature, longest)
 
     def interpolate(
         self, start: Any, end: Any, n: int = 10, temperature: float = 0.2, seed: int = 0, longest: int = LONGEST
     ) -> Any:
-        """Drawings along the arc between the means of q(z | x) of two sketches.   (N, T, 5) twice -> (N, n, T', 5)
+        """Returns drawings along the arc between the means of q(z | x) of sketches.   (N, T, 5) twice -> (N, n, T', 5)
 
-        Raises what `spherical_interpolation` raises.
+        Raises the errors of `spherical_interpolation`.
         """
         z = spherical_interpolation(self.encode(start).mean, self.encode(end).mean, n)
         return self._drawn(self.decode(z), seed, temperature, longest)
@@ -198,18 +198,18 @@ class SketchRNN(VAE):
         seed: int = 0,
         longest: int = LONGEST,
     ) -> tuple[Any, float]:
-        """n sketches that begin with the points of the prefix.   (P, 5) -> (n, T, 5), effective sample size
+        """Returns n sketches that begin with the prefix.   (P, 5) -> (n, T, 5), and the effective sample size
 
         p(rest | prefix) = E[p(rest | prefix, z)] over p(z | prefix). With draws z_s ~ q(z) of a proposal and
 
         w_s = p(prefix | z_s) p(z_s) / q(z_s),
 
-        n of the n_draws z_s, drawn with probabilities in proportion to w_s, stand for p(z | prefix), exactly so for
-        n_draws to infinity; the decoder reads the prefix and goes on. q is a Normal fitted to the prefix. The encoder
-        would propose badly: it has seen whole sketches only. (sum w)^2 / sum w^2, the effective sample size, says how
-        many of the draws count.
+        n of the n_draws z_s are chosen with probabilities in proportion to w_s. As n_draws grows they become draws of
+        p(z | prefix); the decoder reads the prefix and goes on. q is a Normal fitted to the prefix, as the encoder,
+        which has seen whole sketches only, would propose badly. (sum w)^2 / sum w^2, the effective sample size, says
+        how many of the draws count.
 
-        temperature: of the rest alone.   Raises DataError for rows that are no points.
+        temperature: that of the rest alone.   Raises DataError for rows that are no points.
         """
         z, log_w = self.log_weights_of_prefix(prefix, n_draws, seed)
         drawings = self._resampled(z, log_w, self._prefix(prefix), n, temperature, seed, longest)
@@ -224,12 +224,12 @@ class SketchRNN(VAE):
         seed: int = 0,
         longest: int = LONGEST,
     ) -> tuple[Any, dict[str, float]]:
-        """As `complete`, for points of which it is not known whether the pen is lifted behind the last one.
+        """Does what `complete` does where it is not known whether the pen is lifted behind the last point.
 
-        p(points) = p(points, down) + p(points, up): half of 2 n_draws draws are of each, and n are drawn from all.
+        p(points) = p(points, down) + p(points, up): n_draws draws are made for each, and n are chosen from all.
 
         Returns sketches (n, T, 5), and a dict: log_p, an estimate of log p(points) in nats; lifted, the probability of
-        a lifted pen, given the points; draws, the number of them, and effective, the effective sample size.
+        a lifted pen, given the points; draws, their number, and effective, the effective sample size.
         """
         n, prefix = whole_number("complete", "n", n), self._prefix(points)
         prefixes = prefix.repeat(2, axis=0)
@@ -246,16 +246,16 @@ class SketchRNN(VAE):
         return self._resampled(z, log_w, prefixes.repeat(n_draws, axis=0), n, temperature, seed, longest), facts
 
     def _resampled(self, z: Any, log_w: Any, prefix: Any, n: int, temperature: float, seed: int, longest: int) -> Any:
-        """n sketches, each by one of the draws and its prefix, or that of all.   (S, K), (S,), (S or 1, P, 5)"""
+        """Returns n sketches by chosen draws, each with its prefix or the one of all.   (S, K), (S,), (S or 1, P, 5)"""
         uniform = Noise(seed, device=self.device).uniform("resampling", (whole_number("complete", "n", n),))
         chosen = Categorical(log_w).sample(uniform)
         prefix = prefix[chosen] if len(prefix) > 1 else prefix
         return self._drawn(self.decode(z[chosen]), seed, temperature, longest, prefix)
 
     def log_weights_of_prefix(self, prefix: Any, n_draws: int = 400, seed: int = 0) -> tuple[Any, Any]:
-        """z_s ~ q(z), fitted to the prefix, and log w_s = log p(prefix | z_s) + log p(z_s) - log q(z_s), in nats.
+        """z_s ~ q(z) and log w_s = log p(prefix | z_s) + log p(z_s) - log q(z_s), in nats; q is fitted to the prefix.
 
-        The mean of w is p(prefix), the density of the points alone.   (P, 5) -> (S, K), (S,)
+        The mean of w estimates p(prefix), the density of the points alone.   (P, 5) -> (S, K), (S,)
         """
         n_draws, prefix = whole_number("complete", "n_draws", n_draws), self._prefix(prefix)
         q = self.fit_proposal(prefix, seed)
@@ -267,7 +267,7 @@ class SketchRNN(VAE):
     def fit_proposal(self, prefix: Any, seed: int = 0) -> Normal:
         """q(z) = Normal(mu, diag((1.2 sigma)^2)),   mu and sigma ascend E_q[log p(prefix | z)] - KL(q || p(z))
 
-        120 steps of Adam, 32 draws of z each; the factor gives q wider tails than p(z | prefix).   (1, P, 5) -> (1, K)
+        Adam takes 120 steps with 32 draws of z each; the factor makes q wider than p(z | prefix).   (1, P, 5) -> (1, K)
         """
         zeros = device_module(self.device).zeros((1, self.latent_size), dtype=self.dtype)
         mean, log_std = Tensor(zeros), Tensor(zeros.copy())
@@ -281,7 +281,7 @@ class SketchRNN(VAE):
         return Normal(mean.data, log_std.data + math.log(PROPOSAL_WIDTH))
 
     def _prefix(self, rows: Any) -> Any:
-        """The points of a drawing that has begun, checked.   (P, 5) -> (1, P, 5), of the model's type"""
+        """Returns the points of an unfinished drawing, checked.   (P, 5) -> (1, P, 5), of the model's type"""
         rows = as_floats("complete", rows)
         if rows.ndim != 2 or rows.shape[1] != 5:
             raise ShapeError(
@@ -293,20 +293,21 @@ class SketchRNN(VAE):
         return x[:, : int(n_points(x)[0])]
 
     def _drawn(self, p: SketchDistribution, seed: int, temperature: float, longest: int, prefix: Any = None) -> Any:
-        """Sketches drawn from p, with no more rows than the longest needs."""
+        """Returns sketches drawn from p, with no more rows than the longest needs."""
         x = p.sample(Noise(seed, device=self.device).child("rows"), temperature, prefix, longest)
         return x[..., : int(n_points(x).max()) + 1, :]
 
 
 def effective_sample_size(log_w: Any) -> float:
-    """The effective sample size (sum w)^2 / sum w^2 of log weights.   (S,) -> from 1 to S"""
+    """(sum w)^2 / sum w^2 of log weights, from 1 to S: the number of draws that count.   (S,)"""
     return float(1 / (Categorical(log_w).mean ** 2).sum())
 
 
 def without_points(x: Any, drop: Any) -> Any:
-    """x without those of the wanted points that lie within a line, the offset to the next one from the last.
+    """Returns x without those of the points to drop that lie within a line.   (N, T, 5), (N, T) -> (N, T, 5)
 
-    A point lies within a line if the pen is down before and behind it. The lines keep their ends.   (N, T, 5), (N, T)
+    A point lies within a line if the pen is down before and behind it, so lines keep their ends. The offset of the next
+    point that stays starts from the last one that stayed.
     """
     xp, down = array_module(x), x[..., 2] > 0.5
     drawn_to = xp.concatenate([xp.ones_like(down[:, :1]), down[:, :-1]], axis=1)

@@ -22,7 +22,7 @@ from scratchvae.models.vae import VAE
 class StackedVAE(SemiSupervisedModel):
     """p(x, z1, y, z2) = p(x | z1) p(z1 | y, z2) p(y) p(z2),   q(z1, y, z2 | x) = q(z1 | x) q(y | z1) q(z2 | z1, y).
 
-    first   p(x | z1) and q(z1 | x): a VAE that was trained before and does not change, known as M1
+    first   p(x | z1) and q(z1 | x): a VAE that has been trained and does not change, known as M1
     second  the other factors: a SemiSupervisedVAE whose data are units of z1, known as M2
 
     The units of z1 that M2 does not model keep the prior Normal(0, I). A step of `fit` draws z1 anew and changes M2
@@ -43,10 +43,8 @@ class StackedVAE(SemiSupervisedModel):
 
     Attributes
     ----------
-    first : VAE
-        M1.
-    second : SemiSupervisedVAE
-        M2.
+    first, second
+        The parameters of these names.
     units : array of int
         The units of z1 that M2 models.
 
@@ -92,14 +90,14 @@ class StackedVAE(SemiSupervisedModel):
         activation: str = "relu",
         seed: int = 0,
     ) -> StackedVAE:
-        """M2 of multilayer perceptrons, as in SemiSupervisedVAE.mlp; p(z1 | y, z2) has one deviation per unit."""
+        """Returns a model whose M2 is that of SemiSupervisedVAE.mlp; p(z1 | y, z2) has one deviation per unit."""
         settings = {"n_classes": n_classes, "latent_size": latent_size, "hidden": hidden, "activation": activation}
         units = _checked(first, units)
         second = SemiSupervisedVAE.mlp(len(units), likelihood="gaussian", std="decoder", seed=seed, **settings)
         return cls(first, second, units)
 
     def features(self, x: Any, noise: Any) -> tuple[Any, Any]:
-        """The units of a draw z1 ~ q(z1 | x) that M2 models, and M1's log weight: arrays.   (N, D) -> (N, units), (N,)
+        """Returns the units of a draw z1 ~ q(z1 | x) that M2 models, and M1's log weight.   (N, D) -> (N, units), (N,)
 
         The log weight is log p(x | z1) + log p(z1) - log q(z1 | x) - log Normal(units; 0, I), in nats: it excludes the
         prior of the units that M2 models. Adding a bound on log p(units) gives a bound on log p(x).
@@ -115,62 +113,62 @@ class StackedVAE(SemiSupervisedModel):
     def supervised_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | z1) + log p(z1 | y, z2) - log q(z1 | x)] and KL(q(z2 | z1, y) || p(z2)) - log p(y), in nats.
 
-        Their difference is L(x, y); of one draw of z1 and n_samples of z2. Shapes as in SemiSupervisedVAE.
+        Their difference is L(x, y). z1 is drawn once, z2 n_samples times. Shapes are those of SemiSupervisedVAE.
         """
         units, log_w = self.features(x, noise)
         reconstruction, divergence = self.second.supervised_terms(units, y, noise, n_samples)
         return reconstruction + log_w, divergence
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
-        """The same with q(y | z1) in place of y, and KL(q(y, z2 | z1) || p(y, z2)): the terms of U(x), in nats."""
+        """Returns the terms of U(x), in nats: those of L averaged over q(y | z1), and KL(q(y, z2 | z1) || p(y, z2))."""
         units, log_w = self.features(x, noise)
         reconstruction, divergence = self.second.elbo_terms(units, noise, n_samples)
         return reconstruction + log_w, divergence
 
     def objective_terms(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any, Any]:
-        """The terms of L for labelled rows, then of U for the others, and log q(y | z1), as in SemiSupervisedVAE."""
+        """Returns the terms of L for labelled rows, of U for the others, and log q(y | z1), as in SemiSupervisedVAE."""
         units, log_w = self.features(x, noise)
         reconstruction, divergence, log_q = self.second.objective_terms(units, y, noise, n_samples)
         return reconstruction + log_w, divergence, log_q
 
     def joint_log_weights(self, x: Any, y: Any, noise: Any, n_samples: int = 1) -> Any:
-        """log of p(x, z1, y, z2) / q(z1, z2 | x, y) for draws of z1 and z2, as in SemiSupervisedVAE, in nats."""
+        """log w = log p(x, z1, y, z2) / q(z1, z2 | x, y) for draws of z1 and z2, as in SemiSupervisedVAE, in nats."""
         return self._of_every_draw(
             lambda units, noise: self.second.joint_log_weights(units, y, noise), x, noise, n_samples
         )
 
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1) -> Any:
-        """log of the sum over y of p(x, z1, y, z2) / q(z1, z2 | x, y), as in SemiSupervisedVAE, in nats.   -> (S, N)"""
+        """log w = log sum over y of p(x, z1, y, z2) / q(z1, z2 | x, y), in nats, as in SemiSupervisedVAE. -> (S, N)"""
         return self._of_every_draw(self.second.log_weights, x, noise, n_samples)
 
     def _of_every_draw(self, log_weights: Any, x: Any, noise: Any, n_samples: int) -> Any:
-        """M2's log weights for each of n_samples draws of z1, plus M1's log weight."""
+        """Returns M2's log weights for each of n_samples draws of z1, plus M1's log weight."""
         draws = [noise.child(f"draw {s}") for s in range(n_samples)]
         parts = [(self.features(x, draw), draw) for draw in draws]
         return ops.concatenate([log_w + log_weights(units, draw) for (units, log_w), draw in parts])
 
     def classify(self, x: Any) -> Any:
-        """The most probable class by q(y | z1) at the mean z1 of q(z1 | x): integers, an array.   (N, ...) -> (N,)"""
+        """Returns the most probable class by q(y | z1) at the mean z1 of q(z1 | x), as integers.   (N, ...) -> (N,)"""
         return self.second.classify(self._means(x))
 
     def encode(self, x: Any, y: Any = None) -> Normal:
-        """q(z2 | z1, y) at the mean z1 of q(z1 | x); y as in SemiSupervisedVAE.   -> Normal over (N, K)"""
+        """Returns q(z2 | z1, y) at the mean z1 of q(z1 | x); y as in SemiSupervisedVAE.   -> Normal over (N, K)"""
         return self.second.encode(self._means(x), y)
 
     def decode(self, z: Any, y: Any) -> Any:
-        """p(x | z1) at the mean z1 of p(z1 | y, z).   z (..., K), y (...) -> distribution over (..., D)"""
+        """Returns p(x | z1) at the mean z1 of p(z1 | y, z).   z (..., K), y (...) -> distribution over (..., D)"""
         units = self.second.decode(z, y).mean
         z1 = array_module(units).zeros((*units.shape[:-1], self.first.latent_size), dtype=units.dtype)
         z1[..., self.units] = units
         return self.first.decode(z1)
 
     def draw_encoded(self, x: Any, noise: Any) -> tuple[Any, Any]:
-        """z2 and y, drawn from q(y, z2 | z1) at a draw z1 ~ q(z1 | x), as in SemiSupervisedVAE."""
+        """Returns z2 and y, drawn from q(y, z2 | z1) at a draw z1 ~ q(z1 | x), as in SemiSupervisedVAE."""
         q = self.first.encode(x)
         return self.second.draw_encoded(q.sample(noise.normal("z1", q.shape))[:, self.units], noise)
 
     def draw_decoded(self, z: Any, y: Any, noise: Any) -> Any:
-        """x ~ p(x | z1) at a draw z1 ~ p(z1 | y, z), of which M2 gives its units, and Normal(0, I) the others."""
+        """x ~ p(x | z1) at a draw z1 ~ p(z1 | y, z): M2 draws its units, Normal(0, I) the others."""
         units = self.second.draw_decoded(z, y, noise.child("units"))
         z1 = noise.normal("z1", (*units.shape[:-1], self.first.latent_size)).astype(units.dtype, copy=False)
         z1[..., self.units] = units
@@ -180,11 +178,11 @@ class StackedVAE(SemiSupervisedModel):
         return self.first.encode(x).mean[:, self.units]
 
     def parameters(self) -> list[Tensor]:
-        """The parameters of M2, which `fit` changes."""
+        """Returns the parameters of M2, which `fit` changes."""
         return self.second.parameters()
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Copy arrays, as in Module. Raises InputError if `units` are no units of the first model."""
+        """Copies arrays, as in Module. Raises InputError if `units` are no units of the first model."""
         _checked(self.first, state.get("units", self.units))
         super().load_state(state)
 
@@ -210,7 +208,7 @@ class StackedVAE(SemiSupervisedModel):
 
 
 def _checked(first: Any, units: Any) -> numpy.ndarray:
-    """Latent units of a VAE, as int64. Raises InputError for what is neither."""
+    """Returns units as int64. Raises InputError unless `first` is a VAE that has them, with a standard prior."""
     if not isinstance(first, VAE):
         raise InputError("StackedVAE", "a VAE as first", type(first).__name__)
     if not first.has_standard_prior:

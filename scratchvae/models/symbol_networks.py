@@ -14,13 +14,13 @@ from scratchvae.backend import array_module, asarray, device_module, device_of
 from scratchvae.distributions import KnownEntries, Normal, SymbolSequence
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import InputError, whole_number
-from scratchvae.models.networks import halves
+from scratchvae.models.encoders import halves
 from scratchvae.nn import GRU, MLP, Bidirectional, Conv2d, Linear, Module, Packing, glorot_uniform
 from scratchvae.noise import Noise
 
 ENCODERS = ("convolutional", "recurrent")
-CHANNELS = (64, 64, 128, 128)  # of a symbol's row, and behind each convolution
-WIDTH = 5
+CHANNELS = (64, 64, 128, 128)  # the width of a symbol's row, and the channels after each convolution
+WIDTH = 5  # of a convolution, in symbols
 
 
 class ConvolutionalSymbolEncoder(Module):
@@ -28,7 +28,7 @@ class ConvolutionalSymbolEncoder(Module):
 
     h_0 = a row of 64 numbers for each symbol,   h_i = relu(conv(h_(i-1))): width 5, stride 2, 64, 128, 128 channels
 
-    All rows from the end on are set to zero in every layer, so that padding changes nothing.
+    Every layer sets all rows from the end on to zero, so that padding changes nothing.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class ConvolutionalSymbolEncoder(Module):
         return Normal(*halves(outputs))
 
     def _within(self, x: Any, lengths: numpy.ndarray) -> Any:
-        """1 before the end of each sequence, 0 behind it.   (N, T, ...), (N,) -> (N, T, 1, 1)"""
+        """Returns 1 before the end of each sequence, 0 behind it.   (N, T, ...), (N,) -> (N, T, 1, 1)"""
         within = numpy.arange(x.shape[1]) < lengths[:, None]
         return asarray(within[:, :, None, None].astype(self.dtype), self.device)
 

@@ -13,15 +13,16 @@ from scratchvae.backend import array_module
 from scratchvae.columns import Column, standardized
 from scratchvae.distributions import Columns, Distribution
 from scratchvae.distributions.columns import groups_of, in_groups
-from scratchvae.models.networks import LARGEST_RATE, SMALLEST_STD, bounded_above, bounded_below
+from scratchvae.models.decoders import LARGEST_RATE, bounded_above, bounded_below
+from scratchvae.models.real_decoders import SMALLEST_STD
 from scratchvae.nn import Module
 
 
 class RowReader(Module):
     """f(numbers standardised, log(1 + counts), one indicator for each level; missing entries as 0)   (N, D) -> output
 
-    A category of two levels has one indicator, of its second level. With `missing` an indicator for every column says
-    that its entry is known; the sources of both are those of OfKnownEntries.
+    A category of two levels has one indicator, for its second level. With `missing`, an indicator for every column says
+    whether its entry is known; the sources of both are those of `OfKnownEntries`.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class RowReader(Module):
 
     See Also
     --------
-    RowDecoder : the way back.
+    RowDecoder : p(x | z) of such rows.
 
     Examples
     --------
@@ -70,7 +71,7 @@ class RowReader(Module):
 
 
 def inputs_of(columns: Sequence[Column], missing: bool) -> int:
-    """How many numbers a RowReader hands to its network."""
+    """Returns how many numbers a RowReader hands to its network."""
     *groups, categories = groups_of(columns)
     return sum(map(len, groups)) + sum(len(columns[d].levels) for d in categories) + missing * len(columns)
 
@@ -97,7 +98,7 @@ class RowDecoder(Module):
 
     See Also
     --------
-    RowReader : the way in.
+    RowReader : what an encoder of such rows reads.
     scratchvae.distributions.Columns : the distribution.
 
     Examples

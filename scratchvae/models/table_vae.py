@@ -23,7 +23,7 @@ from scratchvae.columns import (
 from scratchvae.distributions.columns import outputs_of
 from scratchvae.errors import DataError, DeviceError
 from scratchvae.models.configuration import Size, constructor
-from scratchvae.models.networks import GaussianEncoder
+from scratchvae.models.encoders import GaussianEncoder
 from scratchvae.models.table_networks import RowDecoder, RowReader, inputs_of
 from scratchvae.models.vae import VAE
 from scratchvae.nn import MLP
@@ -87,9 +87,9 @@ class TableVAE(VAE):
         seed: int = 0,
         missing: bool = False,
     ) -> TableVAE:
-        """A TableVAE of two multilayer perceptrons.
+        """Returns a TableVAE of two multilayer perceptrons.
 
-        columns: those of a Dataset, such as sv.data.as_table(frame).columns. missing: as for `VAE.mlp`.
+        columns: those of a Dataset, such as sv.data.as_table(frame).columns. The others are as in VAE.mlp.
         """
         columns, noise = as_columns(columns), Noise(seed)
         sizes = [inputs_of(columns, missing), *hidden, 2 * latent_size]
@@ -99,9 +99,9 @@ class TableVAE(VAE):
         return cls(encoder, RowDecoder(decode, columns), columns, latent_size, missing)
 
     def observations(self, x: Any) -> Any:
-        """Rows as the model takes them, checked: the entrance for data.   (N, D), or a table -> (N, D), float64
+        """Returns rows as the model takes them, checked: the entrance for data.   (N, D), or a table -> (N, D), float64
 
-        Raises DataError for a table without one of the columns, for texts and numbers that are no entries of a column,
+        Raises DataError for a table that lacks a column, for texts and numbers that a column does not take,
         for infinities, and for NaN unless the model takes missing entries.
         """
         if is_table(x):
@@ -119,15 +119,15 @@ class TableVAE(VAE):
         return x
 
     def entries(self, x: Any) -> int:
-        """How many numbers the decoder computes at a time for one row."""
+        """Returns how many numbers the decoder computes at a time for one row."""
         return outputs_of(self.columns)
 
     def preparation(self) -> str:
-        """For `print`: whether entries may be missing."""
+        """Returns whether entries may be missing, as the end of a clause; for `print`."""
         return ", missing entries are integrated out" if self.missing else ""
 
     def refuse_unknown(self, x: Any) -> None:
-        """Raise DataError, with the column, for infinities, and for NaN unless missing entries are taken."""
+        """Raises DataError, with the column, for infinities, and for NaN unless missing entries are taken."""
         xp = array_module(x)
         wrong = xp.isinf(x) if self.missing else ~xp.isfinite(x)
         if bool(wrong.any()):
@@ -140,21 +140,20 @@ class TableVAE(VAE):
             )
 
     def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
-        """The mean of p(x | z) at the mean of q(z | x): rows with the most probable levels, (N, D). draws: see VAE."""
+        """Returns the mean of p(x | z) at the mean of q(z | x), with the most probable levels.   draws: as in VAE"""
         return super().reconstruct(self.observations(x), draws, seed)
 
     def sample(self, n: int, seed: int = 0, draws: bool = True, codes: Any = None) -> Any:
-        """n rows drawn from p(x, z), noise and all, as float64 (n, D); `table` names the levels.
+        """Returns n draws x ~ p(x | z), z ~ p(z), as float64 (n, D); `table` names the levels.
 
-        Without draws, the means of p(x | z), which are no rows of the table: each has the most probable level of every
-        category.
+        With draws=False it returns the means of p(x | z), with the most probable level of every category.
         """
         return super().sample(n, seed, draws, codes)
 
     def table(self, x: Any) -> dict[str, numpy.ndarray]:
-        """Rows as a dict of columns, numbers as float64 and levels by name: what pandas.DataFrame takes.   (N, D)
+        """Returns rows (N, D) as a dict of columns, which pandas.DataFrame takes: float64, and levels by name.
 
-        Missing entries are NaN, and None among names. A category whose levels are all numbers has numbers.
+        A missing entry is NaN, or None among names. A category whose levels are all numbers gets numbers.
         """
         result = {}
         for column, values in zip(self.columns, to_numpy(as_array("table", x)).T, strict=True):

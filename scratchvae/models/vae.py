@@ -15,9 +15,12 @@ from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import InputError, whole_number
 from scratchvae.evaluation import observations, prepared, rows_at_once
 from scratchvae.models.configuration import Size, constructor
+from scratchvae.models.decoders import DecoderOfKnownEntries
+from scratchvae.models.encoders import GaussianEncoder
 from scratchvae.models.latent_variable_model import LatentVariableModel
-from scratchvae.models.networks import DecoderOfKnownEntries, GaussianEncoder, OfKnownEntries, decoder_named
+from scratchvae.models.likelihoods import decoder_named
 from scratchvae.models.priors import prior_named
+from scratchvae.models.readers import OfKnownEntries
 from scratchvae.nn import MLP, ConvolutionalNetwork, TransposedConvolutionalNetwork
 from scratchvae.nn.convolution import feature_maps
 from scratchvae.noise import Noise
@@ -45,7 +48,7 @@ class VAE(LatentVariableModel):
         Called with arrays or Tensors, they return distributions. The decoder has an attribute `likelihood`, its class
         of distributions.
     latent_size : int
-        K.
+        K, the number of latent units.
     observed_shape : tuple, optional
         The shape of one x as the encoder takes it. Rows of data with as many entries are reshaped to it.
     binarize : "none", "threshold", "static" or "dynamic"
@@ -114,13 +117,33 @@ class VAE(LatentVariableModel):
         prior: str = "normal",
         n_components: Size = 100,
     ) -> VAE:
-        """A VAE of two multilayer perceptrons, D -> hidden -> 2 K and K -> reversed hidden -> D (or 2 D).
+        """Returns a VAE of two multilayer perceptrons, D -> hidden -> 2 K and K -> reversed hidden -> D (or 2 D).
 
-        likelihood: a name in LIKELIHOODS: "bernoulli"; "gaussian", "laplace" or "student-t", with std as in
-        RealDecoder; "poisson" or "negative-binomial".
-        missing: whether entries of x may be NaN, for missing; the model learns from the others.
-        prior: "normal", Normal(0, I); "mixture" of n_components Gaussians, all of it learned; "vamp", the VampPrior of
-        n_components pseudo-inputs, which start from noise. Weights are Glorot uniform, biases zero.
+        Weights are Glorot uniform, biases zero.
+
+        Parameters
+        ----------
+        input_size, latent_size : int
+            D and K.
+        hidden : sequence of int
+            The widths of the encoder's hidden layers; the decoder has the same in reverse order.
+        activation : str
+            As in `scratchvae.nn.MLP`.
+        likelihood : str
+            A name in `LIKELIHOODS`, such as "bernoulli", "gaussian" or "poisson".
+        std : float, "learned" or "decoder"
+            The standard deviation of a likelihood of real numbers, as in `GaussianDecoder`.
+        binarize : str
+            As in VAE.
+        seed : int
+            The seed of the initial weights.
+        missing : bool
+            Whether entries of x may be NaN, for missing; the model learns from the others.
+        prior : "normal", "mixture" or "vamp"
+            Normal(0, I); a mixture of Gaussians, all of it learned; or a VampPrior, whose pseudo-inputs start from
+            noise.
+        n_components : int
+            The number of Gaussians or pseudo-inputs.
         """
         if not isinstance(hidden, Sequence):
             raise InputError("VAE.mlp", "hidden as a sequence of widths", repr(hidden), "hidden=(400,)")
@@ -151,10 +174,19 @@ class VAE(LatentVariableModel):
         prior: str = "normal",
         n_components: Size = 100,
     ) -> VAE:
-        """A VAE of images (N, H, W, C): 4 x 4 convolutions of stride 2, (H/2, W/2, channels[0]) -> ... -> 2 K and back.
+        """Returns a VAE of images, by 4 x 4 convolutions of stride 2: (H/2, W/2, channels[0]) -> ... -> 2 K and back.
 
-        Halves are rounded down, and sides must be at least 2^len(channels). The innermost step of both networks is
-        Linear, and the decoder's others are the encoder's transposed. The rest is as in VAE.mlp.
+        Halves are rounded down. The innermost layer of both networks is Linear, and the decoder's others are transposed
+        convolutions.
+
+        Parameters
+        ----------
+        image_shape : (int, int, int)
+            H, W and C of images (N, H, W, C); H and W are at least 2^len(channels).
+        channels : sequence of int
+            The number of channels after each convolution.
+        latent_size, activation, likelihood, std, binarize, seed, missing, prior, n_components
+            As in `mlp`.
         """
         decoder, noise = decoder_named("VAE.convolutional", likelihood), Noise(seed)
         seen = image_shape
@@ -171,29 +203,34 @@ class VAE(LatentVariableModel):
         return cls(encoder, decoder, latent_size, image_shape, binarize, missing, p_z)
 
     def call_encoder(self, x: Any, noise: Any) -> Any:
-        """q(z | x) for `elbo_terms` and `log_weights`; networks that drop out are handed the noise of training."""
+        """Returns q(z | x) for the bounds. A subclass whose networks drop out hands them the noise of training."""
         return self.encoder(x)
 
     def call_decoder(self, z: Any, noise: Any) -> Any:
-        """p(x | z), likewise."""
+        """Returns p(x | z) for the bounds, as `call_encoder` does q(z | x)."""
         return self.decoder(z)
+
+    def _inferred(self, x: Any, noise: Any, n_samples: int) -> tuple[Any, Any, Any]:
+        """Returns q(z | x), draws z of it, (S, N, K), and log p(x | z), (S, N), in nats."""
+        x = self.rows(x)
+        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
+        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
+        return q, z, log_prob(self.call_decoder(z, noise), x, z)
 
     def elbo_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
         """E_q[log p(x | z)], as a mean over draws of z, and KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,), (N,)
 
-        The KL is its formula for the Normal(0, I), and for a prior without one E_q[log q(z | x) - log p(z)] by the same
-        draws.
+        The KL of Normal(0, I) has a formula; for a prior without one it is the mean of log q(z | x) - log p(z) over the
+        same draws.
         """
-        x = self.rows(x)
-        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
-        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return ops.mean(log_prob(self.call_decoder(z, noise), x, z), axis=0), kl_with_draws(q, self.prior, z)
+        q, z, log_p = self._inferred(x, noise, n_samples)
+        return ops.mean(log_p, axis=0), kl_with_draws(q, self.prior, z)
 
     def elbo(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """L(x) = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats.   (N, D) -> (N,)
 
-        The expectation is a mean over n_samples draws of z. Training may weight the KL, and records both terms; see
-        `scratchvae.objectives`.
+        The expectation is a mean over n_samples draws of z. `fit` may multiply the KL by kl_weight, and hands over a
+        function `record` that takes both terms; see `scratchvae.objectives`.
 
         Source: deck, "Optimizing the ELBO"; Kingma & Welling (2014), equation 7.
         """
@@ -209,29 +246,25 @@ class VAE(LatentVariableModel):
         `record` sees the KL of every unit, (K, N), so that training can give each its own floor. The rest is as in
         `elbo`, with the same noise.
         """
-        x = self.rows(x)
-        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
-        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        reconstruction = ops.mean(log_prob(self.call_decoder(z, noise), x, z), axis=0)
+        q, _, log_p = self._inferred(x, noise, n_samples)
+        reconstruction = ops.mean(log_p, axis=0)
         units = [Normal(normal.mean, normal.log_std, event_ndim=0) for normal in (q, self.prior)]
         reconstruction, divergences = record(reconstruction=reconstruction, kl=ops.transpose(kl(*units)))
         return reconstruction - kl_weight * ops.sum(divergences, axis=0)
 
     def log_weight_terms(self, x: Any, noise: Any, n_samples: int = 1) -> tuple[Any, Any]:
-        """log p(x | z) and log q(z | x) - log p(z) for draws z of q(z | x), in nats.   (N, D) -> (S, N), (S, N)
+        """Returns log p(x | z) and log q(z | x) - log p(z) for draws z of q(z | x), in nats.   (N, D) -> (S, N), (S, N)
 
         The mean of the second estimates KL(q(z | x) || p(z)).
         """
-        x = self.rows(x)
-        q = of_shape("encoder", self.call_encoder(x, noise), (len(x), self.latent_size))
-        z = q.reparameterize(noise.normal("z", (n_samples, *q.shape)))
-        return log_prob(self.call_decoder(z, noise), x, z), q.log_prob(z) - self.prior.log_prob(z)
+        q, z, log_p = self._inferred(x, noise, n_samples)
+        return log_p, q.log_prob(z) - self.prior.log_prob(z)
 
     def log_weights(self, x: Any, noise: Any, n_samples: int = 1, kl_weight: float = 1.0, record: Record = each) -> Any:
         """log w = log p(x | z) + log p(z) - log q(z | x) for draws z of q(z | x), in nats.   (N, D) -> (S, N)
 
-        Their mean is the ELBO by Monte Carlo, without an analytic KL (Kingma & Welling, equation 6); the log of the
-        mean of their exponentials estimates log p(x). kl_weight and record: as in `elbo`.
+        The mean of log w estimates the ELBO without an analytic KL (Kingma & Welling, equation 6); the log of the mean
+        of w estimates log p(x). kl_weight and record: as in `elbo`.
 
         Source: deck, "The per-datapoint ELBO".
         """
@@ -249,19 +282,19 @@ class VAE(LatentVariableModel):
         return log_mean_exp(self.log_weights(x, noise, n_samples, kl_weight, record))
 
     def encode(self, x: Any) -> Normal:
-        """q(z | x), holding arrays.   (N, ...) -> Normal over (N, K)"""
+        """Returns q(z | x), holding arrays.   (N, ...) -> Normal over (N, K)"""
         with no_grad():
             return self.encoder(self.network_input(x))
 
     def decode(self, z: Any) -> Any:
-        """p(x | z), holding arrays.   (..., K) -> distribution over (..., D)"""
+        """Returns p(x | z), holding arrays.   (..., K) -> distribution over (..., D)"""
         with no_grad():
             return self.decoder(self.latents(z))
 
     def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
-        """The mean of p(x | z) at the mean of q(z | x), an array in the shape of x.
+        """Returns the mean of p(x | z) at the mean of q(z | x), an array in the shape of x.
 
-        With draws, a draw x' ~ p(x' | z) at a draw z ~ q(z | x) for every row: the posterior predictive of q.
+        With draws=True every row is a draw x' ~ p(x' | z) at a draw z ~ q(z | x): the posterior predictive of q.
         """
         x = as_array("data", x)
         q, noise = self.encode(x), Noise(seed, device=self.device)
@@ -270,10 +303,10 @@ class VAE(LatentVariableModel):
         return self.decode(q.mean).mean.reshape(x.shape)
 
     def sample(self, n: int, seed: int = 0, draws: bool = False, codes: Any = None) -> Any:
-        """The means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)
+        """Returns the means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)
 
-        With draws, a draw x ~ p(x | z) at each of the same z: samples of the model, as its data are. The means are
-        smoother than any of these. codes: a mixture by `sv.fit_codes`, from which z is then drawn instead of p(z).
+        With draws=True each is a draw x ~ p(x | z) at the same z: a sample of the model, as noisy as its data. The
+        means are smoother. codes: a mixture by `sv.fit_codes`, from which z is then drawn instead of p(z).
         """
         if codes is None:
             z = self.prior_draws(n, seed)
@@ -285,9 +318,9 @@ class VAE(LatentVariableModel):
     # ---- missing entries
 
     def impute(self, x: Any, n_samples: int = 1000, seed: int = 0) -> Any:
-        """x with E[x_m | x_o] in place of its missing entries x_m, which are NaN, given the known ones, x_o.
+        """Returns x with E[x_m | x_o] in place of its missing entries x_m, which are NaN; x_o are the known ones.
 
-        E[x_m | x_o] ~ sum over s of w_s E[x_m | z_s] / sum over s of w_s   for draws z_s ~ q(z | x_o) of log w_s as in
+        E[x_m | x_o] ~ sum over s of w_s E[x_m | z_s] / sum over s of w_s   for draws z_s ~ q(z | x_o), log w_s as in
         `log_weights`. A category of a table gets its most probable level. n_samples: S, for each row.
 
         Source: Mattei & Frellsen (2019), "MIWAE: deep generative modelling and imputation of incomplete data sets",
@@ -298,10 +331,10 @@ class VAE(LatentVariableModel):
         return self._filled(x, array_module(means[0]).concatenate(means))
 
     def impute_draws(self, x: Any, n: int = 10, n_samples: int = 1000, seed: int = 0) -> Any:
-        """n times x with draws from p(x_m | x_o) in place of its missing entries: an array (n, N, ...)
+        """Returns n copies of x with draws from p(x_m | x_o) in place of the missing entries: an array (n, N, ...)
 
-        z is one of S draws of q(z | x_o), in proportion to its weight, and x_m a draw of p(x_m | z): as S grows, one of
-        p(x_m | x_o). How the n differ says how uncertain a missing entry is; their mean is blurred as `impute` is.
+        One of S draws z of q(z | x_o) is chosen in proportion to its weight, and x_m is a draw of p(x_m | z): for large
+        S, one of p(x_m | x_o). The spread of the n copies says how uncertain a missing entry is.
 
         Source: Mattei & Frellsen (2019), sampling importance resampling; Rubin (1987), multiple imputation.
         """
@@ -314,7 +347,7 @@ class VAE(LatentVariableModel):
         return self._filled(x, array_module(drawn[0]).concatenate(drawn, axis=1))
 
     def _weighted_draws(self, x: Any, n_samples: int, seed: int) -> Iterator[tuple[Any, Any, Any, Noise]]:
-        """z_s, p(x | z_s), log w_s, (S, M), and a noise, for some M rows at a time, so that memory stays bounded."""
+        """Yields z_s, p(x | z_s), log w_s, (S, M), and a noise, for M rows at a time, so that memory stays bounded."""
         n_samples = whole_number("impute", "n_samples", n_samples, largest=MOST_SAMPLES)
         if not self.missing:
             raise InputError("impute", "a model that was made with missing=True", "one without")
@@ -330,7 +363,7 @@ class VAE(LatentVariableModel):
             yield z, p, log_w, noise
 
     def _filled(self, x: Any, values: Any) -> Any:
-        """x, with the values where it is NaN; x (N, ...), values (..., N, *observed_shape)"""
+        """Returns x, with the values where it is NaN; x (N, ...), values (..., N, *observed_shape)"""
         rows = as_numbers(observations(self, x), self.device)
         filled = array_module(rows).where(rows == rows, rows, values)
         shape = x.shape if is_array(x) or isinstance(x, Pixels) else rows.shape
@@ -349,14 +382,14 @@ class VAE(LatentVariableModel):
         )
 
 
-SMALLEST_LOG_WEIGHT = -48.0  # beside the largest, 0; e^-48 < 2e-21
+SMALLEST_LOG_WEIGHT = -48.0  # where the largest is 0; e^-48 < 2e-21
 
 
 def log_mean_exp(log_w: Any) -> Any:
     """log (1/S) sum over s of w_s.   (S, N) -> (N,)
 
-    A weight below e^-48 of the largest counts as that. It changes no digit of the sum, and its gradient is 0 instead of
-    an array of subnormal numbers, with which a step of 50 draws takes four times as long.
+    A weight below e^-48 times the largest counts as that much. It changes no digit of the sum, and its gradient is 0
+    instead of an array of subnormal numbers, with which a step of 50 draws takes four times as long.
     """
     with no_grad():
         smallest = ops.max(log_w, axis=0, keepdims=True) + SMALLEST_LOG_WEIGHT

@@ -170,10 +170,22 @@ class ConvolutionalNetwork(Module):
     channels : sequence of int
         The number of channels after each convolution.
     output_size : int
+        The number of entries of y.
     noise : Noise
         Every layer draws its initial weights from a child of it.
     activation : str
         As in `MLP`.
+
+    Attributes
+    ----------
+    convolutions : list of Conv2d
+        The layers up to h_L.
+    linear : Linear
+        W and b.
+    shapes : list of (H, W, C)
+        The shapes of h_0, ..., h_L.
+    activation : str
+        The parameter of this name.
 
     See Also
     --------
@@ -225,6 +237,17 @@ class TransposedConvolutionalNetwork(Module):
         K.
     channels, image_shape, noise, activation
         As in `ConvolutionalNetwork`; the last of the channels belongs to h_L.
+
+    Attributes
+    ----------
+    linear : Linear
+        W and b.
+    convolutions : list of ConvTranspose2d
+        The layers behind h_L.
+    shapes : list of (H, W, C)
+        The shapes of h_L, ..., h_0.
+    activation : str
+        The parameter of this name.
 
     See Also
     --------

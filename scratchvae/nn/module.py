@@ -51,9 +51,7 @@ class Module:
                 raise InputError(f"class {cls.__name__}", "parts that __init__ sets", received, hint)
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
-        """Yields the Tensors, arrays and Modules among the attributes; those in lists, tuples and dicts as
-        "name.index".
-        """
+        """Yields the Tensors, arrays and Modules among the attributes; those in a container as "name.index"."""
         for name, value in vars(self).items():
             yield from _parts(name, value)
 

@@ -118,6 +118,21 @@ class LSTM(Module):
     keep : float
         The probability that an entry of g is kept, in (0, 1]. Without noise in the call nothing is dropped.
 
+    Attributes
+    ----------
+    weight : Tensor (D, 4 H)
+        W.
+    recurrent : Tensor (H, 4 H)
+        U.
+    bias : Tensor (4 H,)
+        b, or with layer_norm the shift of the blocks.
+    gate_scale : Tensor (4 H,)
+        The scale of the blocks; with layer_norm alone, as the next two.
+    cell_scale, cell_shift : Tensor (H,)
+        The scale and the shift of the normalised memory.
+    hidden_size, layer_norm, keep
+        The parameters of these names.
+
     See Also
     --------
     GRU : a layer with three blocks in place of four.
@@ -155,10 +170,9 @@ class LSTM(Module):
     def __call__(
         self, x: Any, packing: Packing, state: Any = None, constant: Any = None, noise: Noise | None = None
     ) -> Any:
-        """Returns all h_t, as rows.   x (R, D) -> (R, H);   state: h_0 and c_0, (N, H) each, or None for zeros;
-        constant: k
+        """Returns all h_t, as rows.   x (R, D) -> (R, H)
 
-        With noise, the layer drops out.
+        state: h_0 and c_0, (N, H) each, or None for zeros; constant: k. With noise, the layer drops out.
         """
         if state is None:
             zeros = device_module(self.device).zeros((packing.counts[0], self.hidden_size), dtype=self.dtype)
@@ -172,9 +186,7 @@ class LSTM(Module):
         )
 
     def step(self, x: Any, state: Any, constant: Any = None) -> tuple[Any, Any]:
-        """Returns h_t and c_t after one step from h_(t-1) and c_(t-1), without dropout.   x (N, D), (N, H) each -> (N,
-        H) each
-        """
+        """Returns h_t and c_t, (N, H) each, from x_t, (N, D), and the state h_(t-1) and c_(t-1), without dropout."""
         return ops.lstm_step(self._inputs(x), self.recurrent, *state, constant, *self._norms())
 
     def dropout_factors(self, noise: Noise, shape: tuple[int, ...]) -> Any:
@@ -214,6 +226,19 @@ class GRU(Module):
     noise : Noise
         The source of the initial weights.
 
+    Attributes
+    ----------
+    weight : Tensor (D, 3 H)
+        W.
+    recurrent : Tensor (H, 3 H)
+        U.
+    bias : Tensor (3 H,)
+        b.
+    recurrent_bias : Tensor (H,)
+        b_n.
+    hidden_size : int
+        H.
+
     See Also
     --------
     LSTM : a layer with a memory beside h.
@@ -241,10 +266,9 @@ class GRU(Module):
         self.recurrent_bias = Tensor(xp.zeros(size, dtype=self.weight.dtype))
 
     def __call__(self, x: Any, packing: Packing, state: Any = None, constant: Any = None) -> Any:
-        """Returns all h_t, as rows.   x (R, D) or symbols (R,) -> (R, H);   state: h_0 (N, H), zeros if None; constant:
-        k
+        """Returns all h_t, as rows.   x (R, D) or symbols (R,) -> (R, H)
 
-        Raises InputError for symbols that are not from 0 to D - 1.
+        state: h_0 (N, H), zeros if None; constant: k. Raises InputError for symbols that are not from 0 to D - 1.
         """
         if state is None:
             h = device_module(self.device).zeros((packing.counts[0], self.hidden_size), dtype=self.dtype)
@@ -280,6 +304,11 @@ class Bidirectional(Module):
         A function that makes a layer from noise.
     noise : Noise
         Each layer is made from a child of it.
+
+    Attributes
+    ----------
+    forwards, backwards : Module
+        The two layers.
 
     See Also
     --------

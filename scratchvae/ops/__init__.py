@@ -2,7 +2,7 @@
 
 import sys
 
-from scratchvae import operators
+from scratchvae import tensor
 from scratchvae.autodiff import broadcast_to, sum_to
 from scratchvae.ops.convolution import conv2d, conv2d_kernel, conv_transpose2d, upsample2d
 from scratchvae.ops.densities import bernoulli_log_prob, normal_draw, normal_kl, normal_log_prob
@@ -109,4 +109,4 @@ __all__ = [
     "where",
 ]
 
-operators.operations = sys.modules[__name__]
+tensor.operations = sys.modules[__name__]

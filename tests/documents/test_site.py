@@ -37,6 +37,16 @@ def test_every_public_name_is_on_a_page():
         assert re.search(rf"^\.\. (auto\w+|py:data):: {own}$", pages[room], re.M), name
 
 
+def test_a_class_is_shown_with_its_own_constructors():
+    shown = {name: rooms.class_lines(name, getattr(sv, name)) for name in ("VAE", "TableVAE", "SketchRNN")}
+    left_out = {name: [line.strip() for line in lines if "exclude" in line] for name, lines in shown.items()}
+    assert left_out == {
+        "VAE": [],
+        "TableVAE": [":exclude-members: convolutional"],
+        "SketchRNN": [":exclude-members: convolutional, mlp"],
+    }
+
+
 def test_the_table_has_every_differentiable_operation():
     names = [operation.name for operation in operations.operations()]
     assert set(names) == primitives().keys() | composites().keys() and len(names) == len(set(names))

@@ -10,7 +10,9 @@ from explorer_pages import MOLECULES, SYMBOLS, run_node, stirred
 import scratchvae as sv
 from scratchvae.errors import InputError
 from scratchvae.explorer.network import Weights, packed, written_decoder
-from scratchvae.models.networks import BernoulliDecoder, Decoder, GaussianDecoder, GaussianEncoder, PoissonDecoder
+from scratchvae.models.decoders import BernoulliDecoder, Decoder, PoissonDecoder
+from scratchvae.models.encoders import GaussianEncoder
+from scratchvae.models.real_decoders import GaussianDecoder
 from scratchvae.nn import MLP, Module
 from scratchvae.nn.linear import ACTIVATIONS
 

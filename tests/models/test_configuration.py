@@ -87,6 +87,27 @@ def test_what_build_would_not_make_has_no_configuration(tmp_path):
             sv.load(tmp_path / "model.npz")
 
 
+@pytest.mark.parametrize(("kind", "own"), [("SketchRNN", "lstm"), ("MoleculeVAE", "gru"), ("TableVAE", "mlp")])
+def test_a_constructor_that_a_model_cannot_use_is_refused_with_its_own(kind, own):
+    """They inherit those of VAE, which make networks of images."""
+    sentence = rf"{kind}.convolutional: expected a constructor of its own, received that of VAE \({kind}.{own}\)"
+    with pytest.raises(InputError, match=sentence):
+        getattr(sv, kind).convolutional()
+
+
+def test_a_subclass_that_takes_the_same_parts_inherits_the_constructors():
+    class Counting(sv.VAE):
+        def __init__(self, *parts):
+            super().__init__(*parts)
+            self.calls = 0
+
+        @classmethod
+        def small(cls):
+            return cls.mlp(4, 2, (3,))
+
+    assert Counting.small().calls == 0 and Counting.convolutional((4, 4, 1), 2, (3,)).latent_size == 2
+
+
 class Shift(Configured):
     """A model of a user's own with a constructor that files name."""
 

@@ -12,7 +12,7 @@ from scratchvae import checkpoint, plotting
 from scratchvae.cli import main
 from scratchvae.distributions import Bernoulli
 from scratchvae.errors import DataError, InputError, ShapeError
-from scratchvae.models.networks import INITIAL_STD, SMALLEST_STD
+from scratchvae.models.real_decoders import INITIAL_STD, SMALLEST_STD
 from scratchvae.nn import ConvolutionalNetwork, TransposedConvolutionalNetwork
 from scratchvae.noise import GivenNoise
 

@@ -11,7 +11,7 @@ from scratchvae.distributions import Bernoulli, Distribution, Laplace, Normal, P
 from scratchvae.errors import DataError, InputError
 from scratchvae.evaluation import quantity
 from scratchvae.models import LIKELIHOODS, GaussianEncoder
-from scratchvae.models.networks import SMALLEST_STD
+from scratchvae.models.real_decoders import SMALLEST_STD
 from scratchvae.nn import Linear, Module
 from scratchvae.quadrature import divergence_from_posterior, elbo, exact_posterior, normal_nodes
 

@@ -14,7 +14,7 @@ from scratchvae.backend import asarray
 from scratchvae.data import label_subset
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.minibatches import labelled_minibatches
-from scratchvae.models.networks import SMALLEST_STD
+from scratchvae.models.real_decoders import SMALLEST_STD
 from scratchvae.noise import GivenNoise
 from scratchvae.objectives import usual_alpha
 from scratchvae.optim import SGD

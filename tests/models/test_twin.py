@@ -7,7 +7,7 @@ import pytest
 
 import scratchvae as sv
 from scratchvae.minibatches import labelled_minibatches
-from scratchvae.models.networks import SMALLEST_STD
+from scratchvae.models.real_decoders import SMALLEST_STD
 from scratchvae.optim import Adam
 
 torch = pytest.importorskip("torch")

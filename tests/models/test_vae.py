@@ -10,7 +10,9 @@ from scipy import special, stats
 import scratchvae as sv
 from scratchvae.distributions import Bernoulli, Normal
 from scratchvae.errors import InputError, ShapeError
-from scratchvae.models.networks import SMALLEST_STD, BernoulliDecoder, GaussianDecoder, GaussianEncoder
+from scratchvae.models.decoders import BernoulliDecoder
+from scratchvae.models.encoders import GaussianEncoder
+from scratchvae.models.real_decoders import SMALLEST_STD, GaussianDecoder
 from scratchvae.nn import Linear
 from scratchvae.noise import GivenNoise
 

@@ -9,7 +9,8 @@ import pytest
 import scratchvae as sv
 from scratchvae import checkpoint
 from scratchvae.errors import DataError, InputError
-from scratchvae.models.networks import BernoulliDecoder, GaussianEncoder
+from scratchvae.models.decoders import BernoulliDecoder
+from scratchvae.models.encoders import GaussianEncoder
 from scratchvae.nn import Linear
 
 SETTINGS = [

@@ -64,8 +64,9 @@ def program(path: list[tuple[Any, list[int]]], adam: Any) -> tuple[str, dict[str
 
     forward, backward, written = [], [f"g{len(path) - 1} = one"], set()
     for i, (node, leading) in enumerate(path):
-        if node.primitive.keep or node.primitive.together:
-            raise NotImplementedError(f"{node.primitive} has one rule for all arguments")
+        together = node.primitive.together
+        if node.primitive.keep:
+            raise NotImplementedError(f"{node.primitive} keeps intermediate results")
         read = [
             f"y{number[id(x)]}" if id(x) in number else constant(a)
             for x, a in zip(node.arguments, node.arrays, strict=True)
@@ -74,11 +75,17 @@ def program(path: list[tuple[Any, list[int]]], adam: Any) -> tuple[str, dict[str
         names[f"f{i}"] = node.primitive.function
         forward.append(f"y{i} = f{i}({options})")
         lines = []
-        for k in leading:
-            rule = names[f"r{i}_{k}"] = node.primitive.rules[k]
+        if together:
+            names[f"r{i}"] = together
+            lines.append((f"r{i}_all", f"r{i}({leading}, g{i}, y{i}, {options})", together, False))
+        for j, k in enumerate(leading):
             argument, key = node.arguments[k], id(node.arguments[k])
             place = target.get(key) or f"g{number[key]}"
-            call = f"r{i}_{k}(g{i}, y{i}, {options})"
+            if together:
+                rule, call = together, f"r{i}_all[{j}]"
+            else:
+                rule = names[f"r{i}_{k}"] = node.primitive.rules[k]
+                call = f"r{i}_{k}(g{i}, y{i}, {options})"
             if node.shape != argument.shape and node.primitive.elementwise:
                 call = f"sum_to({call}, {argument.shape})"
             lines.append((place, call, rule, key in target))

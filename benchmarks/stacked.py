@@ -38,6 +38,7 @@ M2: dict[str, Any] = {
 }
 """share: alpha = share N / N^s, as in `scratchvae.objectives.usual_alpha`; the rate falls from learning_rate to
 last_rate by the same factor at every step."""
+CONVOLUTIONAL = ("convolutions, dynamic", 10)
 WARM = ("perceptron, dynamic, warm-up", 20)
 SETTINGS: dict[str, dict[str, Any]] = {
     "convolutions, KL weight 2, short": M2 | {"first": ("convolutions, KL weight 2", 10), "epochs": 8},
@@ -51,9 +52,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "50 units, short": M2 | {"first": WARM, "epochs": 8, "latent_size": 50},
     "5 units, short": M2 | {"first": WARM, "epochs": 8, "latent_size": 5},
     "perceptron, dynamic, warm-up": M2 | {"first": WARM},
-    "convolutions, dynamic": M2 | {"first": ("convolutions, dynamic", 10)},
+    "convolutions, dynamic": M2 | {"first": CONVOLUTIONAL},
+    "convolutions, dynamic, alpha 30": M2 | {"first": CONVOLUTIONAL, "share": 30.0},
+    "convolutions, dynamic, decay": M2 | {"first": ("convolutions, dynamic, decay", 20)},
+    "convolutions, dynamic, long": M2 | {"first": CONVOLUTIONAL, "epochs": 60},
 }
-CHOSEN = {"perceptron": "perceptron, dynamic, warm-up", "convolutional": "convolutions, dynamic"}
+CHOSEN = {"perceptron": "perceptron, dynamic, warm-up", "convolutional": "convolutions, dynamic, long"}
 """For each kind of M1: of the settings that were compared, the smallest mean of the held-out errors."""
 
 

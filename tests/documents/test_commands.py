@@ -45,6 +45,12 @@ def test_commands_are_found_in_blocks_and_in_sentences():
     assert any("--kl-floor 25.6 --kl-annealing 0.99995" in command for command in found)  # over two lines
 
 
+def test_the_page_on_use_lists_every_command():
+    listed = re.findall(r"^scratchvae (\w+) {2,}", (ROOT / "docs" / "use.md").read_text(), re.M)
+    (choices,) = (action.choices for action in parser()._actions if isinstance(action.choices, dict))
+    assert len(listed) == len(choices) and set(listed) == choices.keys()
+
+
 def test_an_option_that_is_not_there_is_noticed():
     with pytest.raises(UsageError, match="--latent-size"):
         parser().parse_args(["train", "--latent-size", "2"])

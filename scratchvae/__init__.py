@@ -50,7 +50,7 @@ from scratchvae.training import NonFiniteError, PosteriorCollapseWarning, fit
 if TYPE_CHECKING:
     from scratchvae import plotting
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = [
     "VAE",

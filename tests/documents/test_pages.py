@@ -17,7 +17,7 @@ PAGES = {
 }
 BLOCK = re.compile(r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?", re.M | re.S)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
-ELSEWHERE = {"README.md", "docs/use.md", "docs/tables.md", "docs/missing_data.md"}
+ELSEWHERE = {"README.md", "docs/use.md", "docs/missing_data.md"}
 """Pages that another test runs: with shorter trainings, or with a check of its own."""
 
 SNIPPETS = {f"docs/coming_from/{name}.md" for name in ("estimators", "training", "data", "files")}
@@ -40,6 +40,8 @@ QUICK = {
     "docs/learn/4_distributions.md",
     "docs/resume.md",
     "docs/export.md",
+    "docs/gpu.md",
+    "docs/many_processes.md",
     "docs/divergences.md",
 }
 """Pages of a fraction of a second; the others train a model, and are slow tests."""

@@ -1,4 +1,4 @@
-"""The package's one form of message: operation, expected, received, and a hint where one mistake is usual."""
+"""All error messages have one form: operation, expected, received, and a hint where one mistake is common."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from numbers import Integral
 from typing import Any
 
 LONGEST = 2000
-"""The most characters of a message; what a file or a caller put into it may be longer, and the middle is left out."""
+"""The most characters of a message; the middle of a longer one, which a file or a caller has made long, is left out."""
 
 
 def one_line(sentence: str) -> str:
-    """The sentence in printable characters, others escaped, without its middle if it is long."""
+    """Returns the sentence with all other than printable characters escaped, and without its middle if it is long."""
     if len(sentence) > LONGEST:
         sentence = f"{sentence[: LONGEST // 2]} ... {sentence[5 - LONGEST // 2 :]}"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
@@ -22,11 +22,29 @@ def _handed_on(sentence: str, kind: type[InputError]) -> InputError:
 
 
 class InputError(ValueError):
-    """An argument of the caller does not fit.   "operation: expected ..., received ... (hint)"
+    """Is raised for an argument that does not fit.   "operation: expected ..., received ... (hint)"
 
-    The message is one line of printable characters, whatever a damaged file put into it; others are escaped.
+    The message is one line of printable characters; all others, such as those of a damaged file, are escaped. The
+    command line prints the message and exits with status 2.
 
-    The command line prints the sentence and exits with status 2.
+    Parameters
+    ----------
+    operation : str
+        The function, class or option that raises it.
+    expected, received : str
+        A description of the right and of the wrong value.
+    hint : str
+        Advice for a common mistake, or nothing.
+
+    See Also
+    --------
+    ShapeError, DeviceError, DataError : more special errors.
+
+    Examples
+    --------
+    >>> from scratchvae.errors import InputError
+    >>> print(InputError("VAE.mlp", "a latent_size of at least 1", "0"))
+    VAE.mlp: expected a latent_size of at least 1, received 0
     """
 
     def __init__(self, operation: str, expected: str, received: str, hint: str = "") -> None:
@@ -35,27 +53,42 @@ class InputError(ValueError):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By sentence and class, the nearest that has a name of its own, so that a pool's process can hand it on."""
+        """Returns the message and the nearest class that can be found by its name, so that the error can be pickled."""
         kinds = (kind for kind in type(self).__mro__ if vars(sys.modules[kind.__module__]).get(kind.__name__) is kind)
         return _handed_on, (str(self), next(kinds))
 
 
 class ShapeError(InputError):
-    """An array has the wrong shape."""
+    """Is raised for an array with the wrong shape.
+
+    See Also
+    --------
+    InputError : the form of the message.
+    """
 
 
 class DeviceError(InputError):
-    """An array lies on the wrong device, or the device that was asked for is not there."""
+    """Is raised for an array on the wrong device, and where the requested device is missing.
+
+    See Also
+    --------
+    InputError : the form of the message.
+    """
 
 
 class DataError(InputError):
-    """A file or a data set is missing, damaged, of another format, or holds values that a model cannot take."""
+    """Is raised if a file or a data set is missing, damaged or in another format, or has values that a model refuses.
+
+    See Also
+    --------
+    InputError : the form of the message.
+    """
 
 
 def whole_number(operation: str, name: str, value: Any, smallest: int = 1, largest: int | None = None) -> int:
-    """The value as an int, if it is a whole number, NumPy's among them, from the smallest to the largest.
+    """Returns the value as an int if it is a whole number, Python's or NumPy's, from the smallest to the largest.
 
-    Raises InputError for anything else, truth values and floats such as 3.0 among them.
+    Raises InputError for anything else, including truth values and floats such as 3.0.
     """
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < smallest or (largest is not None and value > largest):

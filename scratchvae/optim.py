@@ -1,10 +1,9 @@
-"""Stochastic gradient descent and Adam on one flat buffer, clipping, and schedules."""
+"""The optimizers, SGD, Adam and AdamW, update all parameters in one flat buffer; schedules change their rates."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from numbers import Integral, Real
 from typing import Any
@@ -13,6 +12,7 @@ from scratchvae.autodiff import Tensor
 from scratchvae.backend import array_module, device_of, shares_memory
 from scratchvae.errors import InputError
 from scratchvae.kernels import Kernel
+from scratchvae.schedules import ExponentialSchedule, LinearSchedule, SaturatingSchedule, Schedule, value_at
 
 __all__ = [
     "SGD",
@@ -26,33 +26,63 @@ __all__ = [
     "value_at",
 ]
 
-Schedule = Callable[[int], float]
-BLOCK = 65_536  # entries updated at a time on the CPU: what one block needs stays in cache
+BLOCK = 65_536  # the number of entries updated at a time on the CPU: one block and its moments stay in cache
 
 
 class Optimizer:
-    """Minimises: parameters <- parameters - update(gradients).
+    """parameters <- parameters - update(gradients),   the base of all optimizers, which minimise
 
-    All parameters move into one flat buffer, and become views of it; so are `gradients`, for `grad` to write into:
-
-        sv.grad(loss, optimizer.parameters, out=optimizer.gradients)
-        optimizer.step()
+    All parameters move into one flat buffer and become views of it; `gradients` are views of another one, for `grad` to
+    write into. A subclass defines `update`, and `moments` and `coefficients` if it has moments or several numbers.
 
     Parameters
     ----------
-    parameters : Tensors, leaves of one type on one device
-    learning_rate : number, or function of the step (0, 1, 2, ...)
+    parameters : sequence of Tensor
+        Leaves of one type on one device.
+    learning_rate : number or function
+        A function is called with the number of the step, 0, 1, 2, ...
     clip_norm : number, optional
-        If the norm of all gradients together is larger, they are scaled down to it.
+        Gradients whose common norm is larger are scaled down to this norm.
     clip_value : number, optional
-        Every entry of the gradients is held within [-clip_value, clip_value].
+        Every entry of the gradients is clipped to [-clip_value, clip_value], before the norm is taken.
+
+    Attributes
+    ----------
+    parameters : list of Tensor
+    gradients : list of arrays
+        One for each parameter, in its shape.
+    learning_rate, clip_norm, clip_value
+        The parameters of these names. They can be set between steps, and are checked then.
+    n_steps : int
+        The number of steps so far.
+    state : dict of arrays
+        The moments, flat: "velocity" for SGD, "mean" and "mean_square" for Adam and AdamW.
+
+    See Also
+    --------
+    SGD, Adam, AdamW : the optimizers.
+    scratchvae.grad : computes the gradients.
+    scratchvae.fit : trains a model with any of them.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> class SignDescent(sv.optim.Optimizer):
+    ...     def update(self, w, g, rate):
+    ...         w -= rate * numpy.sign(g)
+    >>> w = sv.Tensor(numpy.array([3.0, -1.0]))
+    >>> optimizer = SignDescent([w], learning_rate=0.5)
+    >>> _ = sv.grad(sv.ops.sum(w * w), optimizer.parameters, out=optimizer.gradients)
+    >>> optimizer.step()
+    >>> w.data
+    array([ 2.5, -0.5])
     """
 
     moments: tuple[str, ...] = ()  # names of the flat buffers, beside the parameters, that a step reads and updates
-    kernel: Kernel | None = None  # of the whole update, where there is one
+    kernel: Kernel | None = None  # the whole update as a kernel, if it has one
     positive = {"learning_rate", "clip_norm", "clip_value"}  # names of settings above 0
     fractions: set[str] = set()  # names of settings from 0 to 1, without 1
-    buffers = {"parameters", "gradients", "state", "_values", "_parameter_views", "_gradient"}  # what is no setting
+    buffers = {"parameters", "gradients", "state", "_values", "_parameter_views", "_gradient"}  # not settings
 
     def __init__(
         self,
@@ -83,7 +113,7 @@ class Optimizer:
         self.state = {name: xp.zeros_like(self._values) for name in self.moments}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Check a setting whenever it is set. NumPy's numbers become Python's, which leave float32 as it is."""
+        """Checks a setting whenever it is set, and turns NumPy's numbers into Python's, so that float32 stays so."""
         optional = value is None and name.startswith("clip_") or name == "learning_rate" and callable(value)
         if name in self.positive | self.fractions and not optional:
             number = isinstance(value, Real) and not isinstance(value, bool)
@@ -99,7 +129,7 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(settings)}) of {self._values.size:,} parameters"
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the parameters' buffer, which `parameters` hold already, and the views."""
+        """Returns all attributes except the views and the parameters' buffer, whose values `parameters` hold."""
         views = ("_values", "_parameter_views", "gradients")
         return {name: value for name, value in vars(self).items() if name not in views}
 
@@ -109,19 +139,19 @@ class Optimizer:
         self.gradients = self._views(self._gradient)
 
     def _gather(self) -> None:
-        """Move the parameters into a flat buffer, of which they become views."""
+        """Moves the parameters into a flat buffer and makes them views of it."""
         self._values = array_module(self.parameters[0].data).concatenate([x.data.reshape(-1) for x in self.parameters])
         self._parameter_views = self._views(self._values)
         for x, view in zip(self.parameters, self._parameter_views, strict=True):
             x.data = view
 
     def step(self) -> None:
-        """Update the parameters by the values in `gradients`."""
+        """Updates the parameters by the values in `gradients`."""
         self.apply(self.next_coefficients())
         self.mark_changed()
 
     def next_coefficients(self) -> tuple[float, ...]:
-        """The `coefficients` of the next step, which counts from here on."""
+        """Returns the `coefficients` of the next step, and counts that step."""
         if any(x.data is not view for x, view in zip(self.parameters, self._parameter_views, strict=True)):
             hint = "make the optimizer after model.to(...) and load"
             raise InputError(type(self).__name__, "parameters as this optimizer holds them", "one moved since", hint)
@@ -130,11 +160,11 @@ class Optimizer:
         return self.coefficients(rate)
 
     def coefficients(self, rate: float) -> tuple[float, ...]:
-        """What `update` takes of step n_steps = 1, 2, ... beside the arrays: by default the learning rate alone."""
+        """Returns the numbers that `update` takes at step n_steps = 1, 2, ...: by default the learning rate alone."""
         return (rate,)
 
     def apply(self, coefficients: Sequence[Any]) -> None:
-        """Clip the gradients and update by them. coefficients: numbers, or arrays of shape () on the device."""
+        """Clips the gradients and updates the parameters by coefficients that are numbers or arrays () on the device."""
         xp = array_module(self._gradient)
         if self.clip_value is not None:
             xp.clip(self._gradient, -self.clip_value, self.clip_value, out=self._gradient)
@@ -150,12 +180,12 @@ class Optimizer:
             self.update(self._values[part], self._gradient[part], *moments, *coefficients)
 
     def mark_changed(self) -> None:
-        """Let `grad` refuse what was computed from the parameters' values so far, which change in place."""
+        """Marks the parameters as changed, so that `grad` refuses results computed from their earlier values."""
         for x, view in zip(self.parameters, self._parameter_views, strict=True):
             x.data = view
 
     def update(self, *arguments: Any) -> None:
-        """update(values, gradient, *moments, *coefficients): one block, in place. A subclass defines it."""
+        """Updates one block in place: update(values, gradient, *moments, *coefficients). A subclass defines it."""
         raise NotImplementedError
 
     def _views(self, flat: Any) -> list[Any]:
@@ -167,7 +197,36 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """v <- momentum v + g,   w <- w - rate v"""
+    """v <- momentum v + g,   w <- w - rate v
+
+    Parameters
+    ----------
+    parameters, learning_rate, clip_norm, clip_value
+        As in `Optimizer`.
+    momentum : float
+        In [0, 1).
+
+    Attributes
+    ----------
+    momentum
+        The parameter of this name.
+
+    See Also
+    --------
+    Adam : scales the step of each entry by the size of its gradients.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> w = sv.Tensor(numpy.array([3.0, -1.0]))
+    >>> optimizer = sv.optim.SGD([w], learning_rate=0.25)
+    >>> _ = sv.grad(sv.ops.sum(w * w), optimizer.parameters, out=optimizer.gradients)
+    >>> optimizer.step()  # w - 0.25 (2 w)
+    >>> w.data
+    array([ 1.5, -0.5])
+    >>> optimizer
+    SGD(learning_rate=0.25, clip_norm=None, clip_value=None, n_steps=1, momentum=0.0) of 2 parameters
+    """
 
     moments = ("velocity",)
     fractions = {"momentum"}
@@ -199,15 +258,42 @@ ADAM = Kernel(
     w -= rate * (m / (sqrt(v) + eps));
     """,
 )
-"""`Adam.update`, with rest1 = 1 - beta1 and rest2 = 1 - beta2, and eps and rate corrected for the step."""
+"""The kernel of `Adam.update`, where rest1 = 1 - beta1, rest2 = 1 - beta2, and eps and rate include the corrections."""
 
 
 class Adam(Optimizer):
     """m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,   w <- w - rate m^ / (sqrt(v^) + eps)
 
-    with m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t) at step t = 1, 2, ...
+    m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t) at step t = 1, 2, ...
 
     Source: Kingma & Ba (2015), algorithm 1.
+
+    Parameters
+    ----------
+    parameters, learning_rate, clip_norm, clip_value
+        As in `Optimizer`.
+    beta1, beta2, eps : float
+        b1 and b2 in [0, 1), and eps above 0.
+
+    Attributes
+    ----------
+    beta1, beta2, eps
+        The parameters of these names.
+
+    See Also
+    --------
+    AdamW : the same with weight decay.
+    SGD : one rate for all entries.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> w = sv.Tensor(numpy.array([3.0, -1.0]))
+    >>> optimizer = sv.optim.Adam([w], learning_rate=0.1)
+    >>> _ = sv.grad(sv.ops.sum(w * w), optimizer.parameters, out=optimizer.gradients)
+    >>> optimizer.step()  # at the first step m^ / sqrt(v^) is the sign of g
+    >>> w.data.round(6)
+    array([ 2.9, -0.9])
     """
 
     moments, kernel = ("mean", "mean_square"), ADAM
@@ -231,7 +317,7 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def coefficients(self, rate: float) -> tuple[float, ...]:
-        """Rate and eps, into which both corrections go, as after the algorithm."""
+        """Returns rate and eps with both corrections in them, as the text below the algorithm says."""
         t = self.n_steps
         bias = math.sqrt(1 - self.beta2**t)
         return rate * bias / (1 - self.beta1**t), self.eps * bias
@@ -256,7 +342,34 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """w <- (1 - rate decay) w, and then the step of Adam: weight decay that Adam's denominators do not scale
 
-    weight_decay: of every parameter, biases too; below 1 / rate.   Source: Loshchilov & Hutter (2019), algorithm 2.
+    Source: Loshchilov & Hutter (2019), algorithm 2.
+
+    Parameters
+    ----------
+    parameters, learning_rate, clip_norm, clip_value
+        As in `Optimizer`.
+    weight_decay : float
+        The decay of all parameters, biases included; above 0 and below 1 / rate.
+    beta1, beta2, eps
+        As in `Adam`.
+
+    Attributes
+    ----------
+    weight_decay
+        The parameter of this name.
+
+    See Also
+    --------
+    Adam : the same without decay.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> w = sv.Tensor(numpy.array([3.0, -1.0]))
+    >>> optimizer = sv.optim.AdamW([w], learning_rate=0.1, weight_decay=0.5)
+    >>> optimizer.step()  # the gradients are zero, and the decay is 0.1 x 0.5
+    >>> w.data.round(6)
+    array([ 2.85, -0.95])
     """
 
     positive = Adam.positive | {"weight_decay"}
@@ -276,81 +389,9 @@ class AdamW(Adam):
         self.weight_decay = weight_decay
 
     def coefficients(self, rate: float) -> tuple[float, ...]:
-        """1 - rate decay, and those of Adam."""
+        """Returns 1 - rate decay and the coefficients of Adam."""
         return 1 - rate * self.weight_decay, *super().coefficients(rate)
 
     def update(self, w: Any, g: Any, m: Any, v: Any, kept: Any, rate: Any, eps: Any) -> None:  # type: ignore[override]
         w *= kept
         super().update(w, g, m, v, rate, eps)
-
-
-def value_at(value: float | Schedule, step: int) -> float:
-    """A number as it is, or a schedule's value at the step. Raises InputError for one below 0, and for no number."""
-    number = value(step) if callable(value) else value
-    if not (isinstance(number, Real) and math.isfinite(number)):
-        raise InputError("schedule", "a finite number", f"{number!r} at step {step}")
-    if number < 0:
-        raise InputError("schedule", "a number of at least 0", f"{number!r} at step {step}")
-    return float(number)
-
-
-@dataclass(frozen=True)
-class LinearSchedule:
-    """start + (end - start) step / n_steps, and end from n_steps on: for warming up the KL weight, say."""
-
-    start: float
-    end: float
-    n_steps: int
-
-    def __post_init__(self) -> None:
-        _check_numbers(self)
-        if self.n_steps < 1:
-            raise InputError("LinearSchedule", "n_steps of at least 1", repr(self.n_steps))
-
-    def __call__(self, step: int) -> float:
-        return self.start + (self.end - self.start) * min(1.0, step / self.n_steps)
-
-
-@dataclass(frozen=True)
-class ExponentialSchedule:
-    """max(start factor^step, smallest): for a decaying learning rate, say."""
-
-    start: float
-    factor: float
-    smallest: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_numbers(self)
-
-    def __call__(self, step: int) -> float:
-        return max(self.start * self.factor**step, self.smallest)
-
-
-@dataclass(frozen=True)
-class SaturatingSchedule:
-    """end - (end - start) factor^step: from start to end, ever more slowly; for annealing the KL weight, say.
-
-    w eta_step, eta_step = 1 - (1 - eta_min) R^step, is SaturatingSchedule(w eta_min, w, R). factor: from 0 to 1.
-
-    Source: Ha & Eck (2017), the annealing of their training loss, with eta_min = 0.01 and R = 0.99995.
-    """
-
-    start: float
-    end: float
-    factor: float
-
-    def __post_init__(self) -> None:
-        _check_numbers(self)
-        if self.factor > 1:
-            raise InputError("SaturatingSchedule", "a factor from 0 to 1", repr(self.factor))
-
-    def __call__(self, step: int) -> float:
-        return self.end - (self.end - self.start) * self.factor**step
-
-
-def _check_numbers(schedule: LinearSchedule | ExponentialSchedule | SaturatingSchedule) -> None:
-    """Raise InputError unless every field is a finite number of at least 0."""
-    for field in fields(schedule):
-        value = getattr(schedule, field.name)
-        if isinstance(value, bool) or not (isinstance(value, Real) and 0 <= value < math.inf):
-            raise InputError(type(schedule).__name__, f"a number of at least 0 as {field.name}", repr(value))

@@ -1,4 +1,6 @@
-"""Distributions own their parameters, and are the only code that samples, scores or compares."""
+"""Distributions hold their parameters, and are the only code that draws samples and computes log densities and KL
+divergences.
+"""
 
 from scratchvae.distributions.bernoulli import Bernoulli
 from scratchvae.distributions.bivariate_mixture import BivariateMixture

@@ -1,4 +1,4 @@
-"""Independent coin flips."""
+"""The Bernoulli distribution describes independent values that are 0 or 1."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ class Bernoulli(Distribution):
     logits : array or Tensor, (N, D)
     event_ndim : int
         The number of trailing axes that make one event: 1 for vectors, 3 for images.
+
+    Attributes
+    ----------
+    logits, event_ndim
+        The parameters of these names.
 
     See Also
     --------
@@ -61,8 +66,8 @@ class Bernoulli(Distribution):
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
-        """Returns "lower bound" for pixels that are 0 or 1, and a cross-entropy, which no density normalises, for grey
-        values.
+        """Returns "lower bound of log p(x)" for values that are 0 or 1, and "cross-entropy" for grey values, of which
+        the formula is no density.
         """
         cross_entropy = "Bernoulli cross-entropy on grey values, not a log-likelihood"
         if x is None:
@@ -88,8 +93,8 @@ class Bernoulli(Distribution):
     def log_prob(self, x: Any) -> Any:
         """log p(x) = sum over the event of x l - log(1 + e^l) for logits l, in nats.   (N, D) -> (N,)
 
-        A logit of infinity makes x = 1 certain, log p = 0, and all else impossible, log p = -infinity; a logit of
-        -infinity does so with x = 0.
+        For a logit of infinity log p is 0 at x = 1 and -infinity at all other x; for a logit of -infinity it is 0 at
+        x = 0.
         """
         check_event("Bernoulli.log_prob", x, self)
         if TERM.on(x, self.logits):

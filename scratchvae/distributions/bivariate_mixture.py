@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians in the plane, each with its own correlation."""
+"""A mixture of Gaussians in the plane, each with its own correlation, describes the offsets of a pen."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ class BivariateMixture(Distribution):
     logits : array or Tensor, (..., M)
     means, log_stds : arrays or Tensors, (..., M, 2)
     r : array or Tensor, (..., M)
+        The inverse hyperbolic tangents of the correlations.
+
+    Attributes
+    ----------
+    logits, means, log_stds, r
+        The parameters of these names.
 
     See Also
     --------
@@ -71,15 +77,16 @@ class BivariateMixture(Distribution):
         return ops.logsumexp(ops.log_softmax(self.logits) + log_n, axis=-1)
 
     def at_temperature(self, temperature: float) -> BivariateMixture:
-        """Returns the mixture with logits / temperature and variances times temperature.   Source: Ha & Eck, equation
-        8.
+        """Returns the mixture with logits / temperature and variances times temperature.
+
+        Source: Ha & Eck (2017), equation 8.
         """
         return BivariateMixture(
             self.logits / temperature, self.means, self.log_stds + math.log(temperature) / 2, self.r
         )
 
     def sample(self, uniform: Any, normal: Any) -> Any:
-        """x = m_k + (s_1 a, s_2 (rho a + b / cosh r)),   k by uniform noise, (a, b) normal: an array.
+        """x = m_k + (s_1 a, s_2 (rho a + b / cosh r)),   uniform noise chooses k, (a, b) is normal noise: an array.
 
         shape: (...), (..., 2) -> (..., 2).   1 / cosh r = sqrt(1 - rho^2)
         """

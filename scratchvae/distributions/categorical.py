@@ -1,4 +1,4 @@
-"""The distribution of one of C classes."""
+"""The categorical distribution describes one of C classes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ class Categorical(Distribution):
     Parameters
     ----------
     logits : array or Tensor, (N, C)
+
+    Attributes
+    ----------
+    logits
+        The parameter of this name.
 
     See Also
     --------

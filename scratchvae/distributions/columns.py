@@ -1,4 +1,4 @@
-"""The distribution of a row of a table: one likelihood for each column."""
+"""The distribution of a table's row is a product of one likelihood for each column."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ class Columns(Distribution):
     log_std : array or Tensor
         log sigma for each column of numbers.
 
+    Attributes
+    ----------
+    columns : tuple of Column
+    outputs, log_std
+        The parameters of these names.
+
     See Also
     --------
     scratchvae.data.Column : the description of a column.
@@ -67,8 +73,8 @@ class Columns(Distribution):
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
-        """Returns what the bound is made of: densities of numbers in the table's units, probabilities of counts and
-        levels.
+        """Returns the sentence that names the ELBO: a bound made of densities of numbers in the table's units, and of
+        probabilities of counts and levels.
         """
         return "lower bound of log p(x): densities of numbers in the table's units, probabilities of counts and levels"
 
@@ -113,12 +119,12 @@ class Columns(Distribution):
             return self._in_units(part.mean for _, part in self.parts())
 
     def average(self, weights: Any) -> Any:
-        """Returns the same for a mixture of S such distributions with these weights.   (S, N) -> (N, D), float64"""
+        """Returns `mean` for a mixture of S such distributions with these weights.   (S, N) -> (N, D), float64"""
         with no_grad():
             return self._in_units((weights[..., None] * part.mean).sum(axis=0) for _, part in self.parts())
 
     def sample(self, noise: Any) -> Any:
-        """Draws a row by the inverse distribution function of every column, from uniform noise.   (..., D), float64"""
+        """Draws rows from uniform noise by the inverse distribution function of every column.   (..., D), float64"""
         drawn, noise = [], in_groups(noise, self.columns)
         for where, part in self.parts():
             u = noise[..., where]
@@ -139,7 +145,7 @@ class Columns(Distribution):
         return self._joined(points), numpy.prod(weights, axis=0) * math.prod(column.std for column in self.columns)
 
     def _in_units(self, means: Iterable[Any]) -> Any:
-        """Returns rows of these means of all parts; a category has its most probable level."""
+        """Returns rows of the means of all parts; for a category it is the most probable level."""
         values = []
         for (_, part), mean in zip(self.parts(), means, strict=True):
             if isinstance(part, Bernoulli):
@@ -150,7 +156,7 @@ class Columns(Distribution):
         return self._joined(values)
 
     def _joined(self, values: Sequence[Any]) -> Any:
-        """Returns rows (..., D) of the standardised entries of all parts, in the table's units and order."""
+        """Returns rows (..., D) in the table's units and order, from the standardised entries of all parts."""
         xp = array_module(values[0])
         x = xp.concatenate([value.astype(numpy.float64) for value in values], axis=-1)
         mean, std = units(self.columns, x)

@@ -1,4 +1,4 @@
-"""The base of all distributions, which says which data one takes, and how their ELBO is called and integrated."""
+"""The base of all distributions says which data they accept, what their ELBO is called, and how to integrate them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scratchvae.nn import Module
 
 
 class Distribution(Module):
-    """p(x) of one event x, the trailing event_ndim axes of an array: the base of all distributions
+    """p(x) for one event x, the trailing event_ndim axes of an array: the base of all distributions
 
-    A subclass has `shape`, `mean`, `sample` and `log_prob`; for the rows of `scratchvae check` also `quadrature`, and a
-    constructor that takes the parameters in the order in which it keeps them. `sample` takes noise, one number for
-    every entry: uniform, or normal if `noise` says so. Sequences differ: they have no mean, and each step is drawn
-    after those before it, from a Noise. The likelihood of a decoder also says which data it takes and what their ELBO
-    is called; by default it is a density of real numbers.
+    A subclass defines `shape`, `mean`, `sample` and `log_prob`. For the rows of `scratchvae check` it also defines
+    `quadrature`, and its constructor takes the parameters in the order of its attributes. `sample` takes noise, one
+    number for every entry: uniform, or normal if `noise` says so. Distributions of sequences have no mean, and their
+    `sample` draws one step after the other from a Noise. The likelihood of a decoder also says which data it accepts
+    and what their ELBO is called; by default it is a density of real numbers.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class Distribution(Module):
 
     event_ndim: int
     support = "real numbers"
-    data_kinds = "f"  # of the dtype that data may have
-    bounds = (-math.inf, math.inf)  # of the values in the support
-    noise = "uniform"  # the name of the method of Noise whose numbers `sample` takes
+    data_kinds = "f"
+    bounds = (-math.inf, math.inf)
+    noise = "uniform"
 
     def __repr__(self) -> str:
         """Returns the parameters, shortened, so that a notebook's cell prints one line and no array."""
@@ -62,7 +62,7 @@ class Distribution(Module):
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
-        """Returns the sentence that names the ELBO of the data x; without x, of data that are not known."""
+        """Returns the sentence that names the ELBO of the data x, or of any data if x is None."""
         advice = "; 8-bit values are to be dequantised" if x is None or _are_bytes(x) else ""
         return f"lower bound of log p(x), a density of real numbers{advice}"
 
@@ -78,25 +78,28 @@ class Distribution(Module):
         return (weights.reshape(*weights.shape, *[1] * self.event_ndim) * self.mean).sum(axis=0)
 
     def draw(self, noise: Any) -> Any:
-        """x ~ p(x), with the numbers of a Noise: an array of the distribution's shape. Not for sequences."""
+        """x ~ p(x), drawn with numbers from a Noise: an array of the distribution's shape
+
+        Distributions of sequences have `sample` alone.
+        """
         return self.sample(getattr(noise, self.noise)("x", self.shape))  # type: ignore[attr-defined]
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
-        """Returns points x and weights w with E[f] = sum of w p(x) f(x), for one event.   NumPy's: ``(G, *event),
-        (G,)``
+        """Returns points x and weights w with E[f] = sum of w p(x) f(x), for one event.   ``(G, *event), (G,)``
 
-        It is exact to rounding for a smooth f, and for an f with kinks at the kinks of the other densities.
+        Both are NumPy arrays. The sum is exact to rounding for a smooth f, and for an f with kinks at the kinks of the
+        other densities.
         """
         raise NotImplementedError(f"{type(self).__name__} has no quadrature")
 
 
 def as_likelihood(kind: type) -> type[Distribution]:
-    """Returns the class itself; Distribution, which takes any real numbers, for a class that is not derived from it."""
+    """Returns the class itself, or Distribution, which accepts any real numbers, if the class is not a subclass."""
     return kind if issubclass(kind, Distribution) else Distribution
 
 
 def _are_bytes(x: Any) -> bool:
-    """Returns whether the values are those of 8-bit pixels: 0, 1, ..., 255, or these divided by 255."""
+    """Returns whether the values are 8-bit pixels: 0, 1, ..., 255, or these divided by 255."""
     low, high = float(x.min()), float(x.max())
     if low < 0 or high > 255:
         return False

@@ -1,4 +1,4 @@
-"""One event is the trailing axes of a distribution's shape, over which log densities are summed."""
+"""One event is an array over the trailing axes of a distribution's shape; log densities are summed over these axes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def on_support(values: Any, probability: Any) -> Any:
 
 
 def check_event(operation: str, x: Any, distribution: Any) -> None:
-    """Raises ShapeError unless the trailing axes of x are an event: broadcasting must not hide a wrong shape."""
+    """Raises ShapeError unless the trailing axes of x have an event's shape: broadcasting must not hide a wrong one."""
     event = distribution.shape[-distribution.event_ndim :] if distribution.event_ndim else ()
     if x.shape[x.ndim - distribution.event_ndim :] != event:
         raise ShapeError(operation, f"x of shape (..., {', '.join(map(str, event))})", str(x.shape))
 
 
 def of_shape(network: str, distribution: Any, shape: tuple[int, ...]) -> Any:
-    """Returns the distribution that a network gave. Raises ShapeError unless it has the shape that the model needs."""
+    """Returns the distribution that a network made. Raises ShapeError unless it has the shape that the model needs."""
     received = getattr(distribution, "shape", shape)  # a user's own distribution need not have a shape
     if received != shape:
         raise ShapeError(network, f"a distribution of shape {shape}", str(received))
@@ -36,7 +36,7 @@ def of_shape(network: str, distribution: Any, shape: tuple[int, ...]) -> Any:
 def log_prob(likelihood: Any, x: Any, z: Any) -> Any:
     """log p(x | z), in nats, one number for each z.   x (N, ...), z (..., N, K) -> (..., N)
 
-    Raises ShapeError for a likelihood of another shape than x, and for one that does not sum over all axes of an x.
+    Raises ShapeError for a likelihood whose shape is not that of x, and for one that does not sum over all axes of x.
     """
     batch = z.shape[:-1]
     log_p = of_shape("decoder", likelihood, (*batch, *x.shape[1:])).log_prob(x)
@@ -47,7 +47,7 @@ def log_prob(likelihood: Any, x: Any, z: Any) -> Any:
 
 
 def draw(likelihood: Any, noise: Any) -> Any:
-    """x ~ p(x | z), an array. Raises InputError for a user's own likelihood that cannot draw."""
+    """x ~ p(x | z), an array. Raises InputError for a user's own likelihood without a method `draw`."""
     if not callable(getattr(likelihood, "draw", None)):
         raise InputError("draws", "a likelihood with a method draw(noise)", type(likelihood).__name__)
     return likelihood.draw(noise)

@@ -1,4 +1,4 @@
-"""Rules for expectations: points and weights for one entry, and their product over the entries of an event."""
+"""Rules for expectations are points and weights, for one entry or, as a product, for all entries of an event."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NODES, WEIGHTS = numpy.polynomial.legendre.leggauss(16)
 
 
 def entries(distribution: Any, *parameters: Any) -> list[numpy.ndarray]:
-    """Returns the parameters of every entry of a distribution of one event: float64, (D,) each.
+    """Returns the parameters for every entry of one event: float64, (D,) each.
 
     Raises ShapeError for a batch of several events.
     """

@@ -1,4 +1,4 @@
-"""Analytic Kullback-Leibler divergences: a registry of pairs of types."""
+"""Analytic Kullback-Leibler divergences are kept in a registry of pairs of types."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIVERGENCES: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
 
 
 def register_kl(q: type, p: type) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
-    """Returns a decorator: the function computes KL(q || p) for distributions of these two types.
+    """Returns a decorator for the function that computes KL(q || p) of distributions with these two types.
 
     See Also
     --------
@@ -35,7 +35,7 @@ def register_kl(q: type, p: type) -> Callable[[Callable[[Any, Any], Any]], Calla
 def kl(q: Any, p: Any) -> Any:
     """KL(q || p) = E_q[log q(x) - log p(x)], in nats, summed over the event.   (N,)
 
-    Raises InputError for a pair of types without an analytic form, ShapeError for events of different shapes.
+    Raises InputError for a pair of types without an analytic form, ShapeError for events with different shapes.
 
     See Also
     --------

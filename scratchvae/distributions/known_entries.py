@@ -1,4 +1,4 @@
-"""The distribution of a vector, or an image, of which some entries are not known."""
+"""The distribution of the known entries of a vector or an image follows from the distribution of all its entries."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ from scratchvae.distributions.event import check_event, sum_event
 class KnownEntries(Distribution):
     """p(x_o) = product over the known entries of p_d(x_d), for a distribution of independent entries
 
-    An entry that is NaN is not known. Such entries are integrated out, which leaves the product of the densities of the
-    others. Infinity counts as known.
+    An entry is unknown if it is NaN. Unknown entries are integrated out, which leaves the product of the other entries'
+    densities. Infinity counts as known.
 
     Parameters
     ----------
     of : Distribution
-        Normal, Laplace, Bernoulli, Poisson, Categorical, or another one whose event_ndim may be 0.
+        The distribution of all entries: Normal, Laplace, Bernoulli, Poisson, Categorical, or another one whose
+        event_ndim may be 0.
+
+    Attributes
+    ----------
+    of : Distribution
+        The parameter of this name.
+    event_ndim, noise
+        Those of this distribution.
 
     See Also
     --------
@@ -51,7 +59,7 @@ class KnownEntries(Distribution):
         return self.of.mean
 
     def sample(self, noise: Any) -> Any:
-        """Draws all entries, by the noise that their distribution takes."""
+        """Draws all entries from the noise that their distribution takes."""
         return self.of.sample(noise)
 
     def log_prob(self, x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The Laplace distribution: two exponential distributions, back to back."""
+"""The Laplace distribution joins two exponential distributions, one on each side of its mean."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ class Laplace(Distribution):
     ----------
     mean : array or Tensor, (N, D)
     log_scale : array or Tensor
-        Of any shape that broadcasts to the mean's, such as () for one scale.
+        log b, in any shape that broadcasts to the mean's, such as () for one scale.
     event_ndim : int
         The number of trailing axes that make one event: 1 for vectors, 3 for images.
+
+    Attributes
+    ----------
+    mean, log_scale, event_ndim
+        The parameters of these names.
 
     See Also
     --------

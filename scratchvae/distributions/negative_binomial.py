@@ -1,4 +1,4 @@
-"""Counts that vary more than a Poisson distribution lets them."""
+"""The negative binomial distribution describes counts whose variance exceeds their mean."""
 
 from __future__ import annotations
 
@@ -20,14 +20,40 @@ from scratchvae.distributions.stirling import stirling_remainder
 class NegativeBinomial(Distribution):
     """p(x) = product over the event of Gamma(x + t) / (x! Gamma(t)) (t / (t + m))^t (m / (t + m))^x,   x in {0, 1, ...}
 
-    with the mean m, log m = log_mean, and the inverse dispersion t, log t = log_dispersion. Its variance is
-    m + m^2 / t: x is Poisson of a rate that is drawn from a gamma distribution of mean m and shape t, and for large t
-    it is Poisson(m).
-
-    log_mean, log_dispersion: arrays or Tensors, (N, D); the second may have any shape that broadcasts to the first's.
+    m is the mean, log m = log_mean, and t the inverse dispersion, log t = log_dispersion. The variance is m + m^2 / t:
+    x is a Poisson count whose rate is drawn from a gamma distribution with mean m and shape t. For large t it is
+    Poisson(m).
 
     Source: Lopez, Regier, Cole, Jordan & Yosef (2018), "Deep generative modeling for single-cell transcriptomics", for
     the two parameters.
+
+    Parameters
+    ----------
+    log_mean : array or Tensor, (N, D)
+    log_dispersion : array or Tensor
+        log t, in any shape that broadcasts to the mean's, such as (D,) for one number per column.
+    event_ndim : int
+        The number of trailing axes that make one event: 1 for vectors, 3 for images.
+
+    Attributes
+    ----------
+    log_mean, log_dispersion, event_ndim
+        The parameters of these names.
+
+    See Also
+    --------
+    Poisson : counts whose variance equals their mean.
+    scratchvae.models.NegativeBinomialDecoder : the decoder of this likelihood.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.distributions import NegativeBinomial
+    >>> p = NegativeBinomial(numpy.zeros((1, 1)), numpy.zeros(1))  # m = t = 1: p(x) = 2^-(x + 1)
+    >>> p.mean, (p.std**2).round(6)
+    (array([[1.]]), array([[2.]]))
+    >>> float(numpy.exp(p.log_prob(numpy.array([[2]])))[0].round(6))
+    0.125
     """
 
     support = "whole numbers of at least 0"
@@ -39,12 +65,12 @@ class NegativeBinomial(Distribution):
 
     @classmethod
     def check_data(cls, x: Any) -> None:
-        """Raise DataError for values that are no counts: negative ones, and those between whole numbers."""
+        """Raises DataError for negative values and for values that are not whole numbers."""
         check_counts("negative binomial", cls.support, x)
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
-        """A bound of the probability of counts, whatever they are."""
+        """Returns the same sentence for all counts: the ELBO is a lower bound on the log of their probability."""
         return "lower bound of log p(x), a probability of counts"
 
     @property
@@ -65,9 +91,10 @@ class NegativeBinomial(Distribution):
     def sample(self, noise: Any) -> Any:
         """x = the first whole number whose cumulated probability exceeds uniform noise: an array.   (..., N, D)
 
-        By bisection between the bounds that mean and standard deviation s give to a quantile (Cantelli's inequality),
-        m - s sqrt((1 - u) / u) and m + s sqrt(u / (1 - u)); the cumulated probability is the regularised incomplete
-        beta function I(t, x + 1; t / (t + m)). u = 0 counts as the middle of its cell, as in `Laplace.sample`.
+        It is found by bisection between Cantelli's bounds on a quantile, m - s sqrt((1 - u) / u) and
+        m + s sqrt(u / (1 - u)), where s is the standard deviation. The cumulated probability is the regularised
+        incomplete beta function I(t, x + 1; t / (t + m)). u = 0 counts as the middle of its cell, as in
+        `Laplace.sample`.
         """
         with no_grad():
             mean, dispersion = self.mean, ops.exp(self.log_dispersion)
@@ -88,9 +115,13 @@ class NegativeBinomial(Distribution):
 
         - x log(1 + t / m), in nats.   (N, D) -> (N,)
 
-        With r of `stirling_remainder` it is computed as t log((t + x) / (t + m)) + x log((m / x) (t + x) / (t + m))
-        - log(1 + x / t) / 2 + r(t + x) - r(t) - (log x! - x log x + x): terms that are small where p(x) is large, and
-        that go to those of `Poisson.log_prob` for large t. The terms above would lose digits to each other.
+        With the function r of `stirling_remainder` it is computed as
+
+            t log((t + x) / (t + m)) + x log((m / x) (t + x) / (t + m)) - log(1 + x / t) / 2 + r(t + x) - r(t)
+            - (log x! - x log x + x)
+
+        These terms are small where p(x) is large, and approach those of `Poisson.log_prob` for large t. The terms of
+        the first equation would cancel and lose digits.
         """
         check_event("NegativeBinomial.log_prob", x, self)
         x = x.astype(self.log_mean.dtype, copy=False)
@@ -103,7 +134,9 @@ class NegativeBinomial(Distribution):
         return sum_event(values + stirling_remainder(t + x) - stirling_remainder(t) - stirling_error(x), self)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
-        """As in Distribution; the sum over the whole numbers up to where the tail has fallen below rounding."""
+        """Returns the sum over the whole numbers up to where the tail falls below rounding, see
+        `Distribution.quadrature`.
+        """
         rules = []
         for m, t in zip(*entries(self, ops.exp(self.log_mean), ops.exp(self.log_dispersion)), strict=True):
             reach = m + 12 * math.sqrt(m + m * m / t) + 45 / math.log1p(t / m) + 40

@@ -1,4 +1,4 @@
-"""The Gaussian with a diagonal covariance matrix."""
+"""The normal distribution, with a diagonal covariance matrix, is the distribution of latent variables and real data."""
 
 from __future__ import annotations
 
@@ -15,8 +15,34 @@ from scratchvae.distributions.integration import on_the_line
 class Normal(Distribution):
     """p(x) = product over the event of (2 pi s^2)^(-1/2) exp(-(x - m)^2 / (2 s^2)),   m = mean, log s = log_std
 
-    mean, log_std: arrays or Tensors, (N, K); log_std may have any shape that broadcasts to the mean's, as () for one
-    standard deviation. event_ndim: how many trailing axes make one event (1 for vectors, 3 for images).
+    Parameters
+    ----------
+    mean : array or Tensor, (N, K)
+    log_std : array or Tensor
+        log s, in any shape that broadcasts to the mean's, such as () for one standard deviation.
+    event_ndim : int
+        The number of trailing axes that make one event: 1 for vectors, 3 for images.
+
+    Attributes
+    ----------
+    mean, log_std, event_ndim
+        The parameters of these names.
+
+    See Also
+    --------
+    NormalMixture : several of them, weighted.
+    Laplace, StudentT : heavier tails.
+    scratchvae.models.GaussianDecoder : the decoder of this likelihood.
+
+    Examples
+    --------
+    >>> import math, numpy
+    >>> from scratchvae.distributions import Normal
+    >>> p = Normal(numpy.array([[1.0, 2.0]]), numpy.log(3.0))
+    >>> p.reparameterize(numpy.array([[-1.0, 1.0]])).round(6)
+    array([[-2.,  5.]])
+    >>> math.isclose(p.log_prob(p.mean)[0], -math.log(2 * math.pi * 9))
+    True
     """
 
     noise = "normal"
@@ -42,7 +68,7 @@ class Normal(Distribution):
         return ops.normal_draw(self.mean, self.log_std, noise)
 
     def sample(self, noise: Any) -> Any:
-        """The same draw as an array, not to be differentiated."""
+        """Returns the draw of `reparameterize` as an array, without a gradient.   (..., N, K) -> (..., N, K)"""
         with no_grad():
             return self.reparameterize(noise)
 
@@ -56,5 +82,5 @@ class Normal(Distribution):
         return sum_event(ops.broadcast_to(self.log_std + 0.5 * math.log(2 * math.pi * math.e), self.shape), self)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
-        """As in Distribution; over m +- 12 s, in panels of 2 s."""
+        """Returns the rule over m +- 12 s, in panels of 2 s, see `Distribution.quadrature`."""
         return on_the_line(self, others, ops.exp(self.log_std), reach=12.0, width=2.0)

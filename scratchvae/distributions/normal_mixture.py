@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians with diagonal covariance matrices."""
+"""A mixture of Gaussians with diagonal covariance matrices serves as a prior that can be learned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,34 @@ from scratchvae.distributions.normal import Normal
 class NormalMixture(Distribution):
     """p(z) = sum over c of w_c Normal(z; m_c, diag(s_c^2)),   w = softmax(logits)
 
-    logits: array or Tensor, (C,); means, log_stds: (C, K). A batch of z shares the one mixture.
+    All z of a batch have the same mixture as their distribution.
+
+    Parameters
+    ----------
+    logits : array or Tensor, (C,)
+    means, log_stds : arrays or Tensors, (C, K)
+
+    Attributes
+    ----------
+    logits, means, log_stds
+        The parameters of these names. Tensors are trained with the model that has the mixture as its prior.
+
+    See Also
+    --------
+    Normal : one component.
+    BivariateMixture : components in the plane, each with its own correlation.
+    scratchvae.models.VampPrior : a mixture of the encoder's posteriors.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.distributions import NormalMixture
+    >>> p = NormalMixture(numpy.log([1.0, 3.0]), numpy.array([[0.0, 4.0], [8.0, 4.0]]), numpy.zeros((2, 2)))
+    >>> p, p.mean.round(6)
+    (sum over 2 c of w_c Normal(m_c, diag(s_c^2)), array([6., 4.]))
+    >>> p.sample(numpy.array([0.2, 0.3]), numpy.zeros((2, 2)))  # the first component below u = 1/4
+    array([[0., 4.],
+           [8., 4.]])
     """
 
     event_ndim = 1
@@ -41,14 +68,14 @@ class NormalMixture(Distribution):
     def log_prob(self, z: Any) -> Any:
         """log p(z) = log sum of w_c Normal(z; m_c, diag(s_c^2)), in nats.   (..., K) -> (...)
 
-        Every z meets every component: C K numbers for each z.
+        Each z is compared with every component, which takes C K numbers for each z.
         """
         check_event("NormalMixture.log_prob", z, self)
         of_components = Normal(self.means, self.log_stds).log_prob(ops.expand_dims(z, -2))
         return ops.logsumexp(ops.log_softmax(self.logits) + of_components, axis=-1)
 
     def sample(self, uniform: Any, normal: Any) -> Any:
-        """z = m_c + s_c e for e of normal noise, c by uniform noise: an array.   (...), (..., K) -> (..., K)"""
+        """z = m_c + s_c e,   uniform noise chooses c, e is normal noise: an array.   (...), (..., K) -> (..., K)"""
         with no_grad():
             c = Categorical(self.logits).sample(uniform)
             return self.means[c] + ops.exp(self.log_stds)[c] * normal

@@ -1,4 +1,4 @@
-"""Counts of independent events."""
+"""The Poisson distribution describes counts of independent events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,33 @@ from scratchvae.distributions.special import check_counts, special, stirling_err
 class Poisson(Distribution):
     """p(x) = product over the event of r^x e^(-r) / x!,   log r = log_rate,   x in {0, 1, 2, ...}
 
-    log_rate: array or Tensor, (N, D). The mean and the variance are r.
+    The mean and the variance are r.
+
+    Parameters
+    ----------
+    log_rate : array or Tensor, (N, D)
+    event_ndim : int
+        The number of trailing axes that make one event: 1 for vectors, 3 for images.
+
+    Attributes
+    ----------
+    log_rate, event_ndim
+        The parameters of these names.
+
+    See Also
+    --------
+    NegativeBinomial : counts whose variance exceeds their mean.
+    scratchvae.models.PoissonDecoder : the decoder of this likelihood.
+
+    Examples
+    --------
+    >>> import math, numpy
+    >>> from scratchvae.distributions import Poisson
+    >>> p = Poisson(numpy.log([[2.0, 2.0]]))
+    >>> math.isclose(p.log_prob(numpy.array([[0, 3]]))[0], -2 + (math.log(2**3 / 6) - 2))
+    True
+    >>> p.sample(numpy.array([[0.2, 0.9]]))
+    array([[1., 4.]])
     """
 
     support = "whole numbers of at least 0"
@@ -31,12 +57,12 @@ class Poisson(Distribution):
 
     @classmethod
     def check_data(cls, x: Any) -> None:
-        """Raise DataError for values that are no counts: negative ones, and those between whole numbers."""
+        """Raises DataError for negative values and for values that are not whole numbers."""
         check_counts("Poisson", cls.support, x)
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
-        """A bound of the probability of counts, whatever they are."""
+        """Returns the same sentence for all counts: the ELBO is a lower bound on the log of their probability."""
         return "lower bound of log p(x), a probability of counts"
 
     @property
@@ -52,9 +78,9 @@ class Poisson(Distribution):
     def sample(self, noise: Any) -> Any:
         """x = the first whole number whose cumulated probability exceeds uniform noise: an array.   (..., N, D)
 
-        By bisection within 12 sqrt(r) + 40 of r, where x always lies; the cumulated probability is the regularised
-        incomplete gamma function Q(x + 1, r), whose tails SciPy gives for rates up to 1e6. u = 0 counts as the middle
-        of its cell, as in `Laplace.sample`.
+        It is found by bisection within 12 sqrt(r) + 40 of r, where x always lies. The cumulated probability is the
+        regularised incomplete gamma function Q(x + 1, r), whose tails SciPy computes for rates up to 1e6. u = 0 counts
+        as the middle of its cell, as in `Laplace.sample`.
         """
         with no_grad():
             rate = self.mean
@@ -71,8 +97,8 @@ class Poisson(Distribution):
     def log_prob(self, x: Any) -> Any:
         """log p(x) = sum over the event of x l - e^l - log x! for log rates l, in nats.   (N, D) -> (N,)
 
-        With d = l - log x it is computed as x (d - (e^d - 1)) - (log x! - x log x + x), which is small where p(x) is
-        large: the three terms above would lose digits of large counts to each other.
+        With d = l - log x it is computed as x (d - (e^d - 1)) - (log x! - x log x + x), whose terms are small where
+        p(x) is large. The three terms of the first equation would cancel and lose digits for large counts.
         """
         check_event("Poisson.log_prob", x, self)
         x = x.astype(self.log_rate.dtype, copy=False)
@@ -81,7 +107,7 @@ class Poisson(Distribution):
         return sum_event(log_ratio - stirling_error(x), self)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
-        """As in Distribution; the sum over the whole numbers within 12 sqrt(r) + 40 of r."""
+        """Returns the sum over the whole numbers within 12 sqrt(r) + 40 of r, see `Distribution.quadrature`."""
         rules = []
         for r in entries(self, ops.exp(self.log_rate))[0]:
             spread = 12 * math.sqrt(r) + 40

@@ -1,7 +1,8 @@
-"""Drawings as sequences of strokes.
+"""The distribution of a drawing generates it row by row.
 
 A sketch x (T, 5) has the rows (dx, dy, down, up, end): the offset to the next point, and one of the pen's three states
-after it. n rows are points; the row (0, 0, 0, 0, 1) is the end, and every row behind it is the same and says nothing.
+after it. The first n rows are points. The row (0, 0, 0, 0, 1) is the end, and all rows after it are equal to it and
+carry no information.
 """
 
 from __future__ import annotations
@@ -26,7 +27,33 @@ DOWN, UP, END = range(3)  # the states of the pen
 class SketchStep(Distribution):
     """p(row) = q(pen) m(dx, dy), and q(end) alone for the end:   pen ~ Categorical, (dx, dy) ~ BivariateMixture
 
-    shape: of one row for each entry of a batch, (..., 5)
+    Parameters
+    ----------
+    pen : Categorical
+        The distribution of the pen's three states, down, up and end, for each entry of a batch.
+    offset : BivariateMixture
+        The distribution of (dx, dy).
+
+    Attributes
+    ----------
+    pen, offset
+        The parameters of these names.
+
+    See Also
+    --------
+    SketchDistribution : a whole sketch, made of such rows.
+
+    Examples
+    --------
+    >>> import math, numpy
+    >>> from scratchvae.distributions import BivariateMixture, Categorical, SketchStep
+    >>> offset = BivariateMixture(numpy.zeros(1), numpy.zeros((1, 2)), numpy.zeros((1, 2)), numpy.zeros(1))
+    >>> step = SketchStep(Categorical(numpy.zeros(3)), offset)
+    >>> point, end = numpy.array([0.0, 0.0, 1.0, 0.0, 0.0]), numpy.array([0.0, 0.0, 0.0, 0.0, 1.0])
+    >>> math.isclose(step.log_prob(point), -math.log(3) - math.log(2 * math.pi))
+    True
+    >>> math.isclose(step.log_prob(end), -math.log(3))
+    True
     """
 
     event_ndim = 1
@@ -40,14 +67,17 @@ class SketchStep(Distribution):
         return (*self.pen.shape, 5)
 
     def log_prob(self, rows: Any) -> Any:
-        """log q(pen) + log m(dx, dy), the second term not at the end, in nats.   (..., 5) -> (...)"""
+        """log p(row) = log q(pen) + log m(dx, dy), without the second term at the end, in nats.   (..., 5) -> (...)"""
         pen = rows[..., 2:].argmax(axis=-1)
         return self.pen.log_prob(pen) + ops.where(pen == END, 0.0, self.offset.log_prob(rows[..., :2]))
 
     def sample(self, uniform: Any, normal: Any, temperature: float = 1.0) -> Any:
-        """A row: an array. The noise decides pen and component, and the offset.   (..., 2), (..., 2) -> (..., 5)
+        """Draws a row, an array.   (..., 2), (..., 2) -> (..., 5)
 
-        The temperature divides the logits of pen and mixture and multiplies variances.   Source: Ha & Eck, equation 8.
+        Uniform noise chooses the pen's state and the mixture's component, normal noise the offset. The temperature
+        divides the logits of the pen and of the mixture and multiplies the variances.
+
+        Source: Ha & Eck (2017), equation 8.
         """
         with no_grad():
             pen = Categorical(self.pen.logits / temperature).sample(uniform[..., 0])[..., None]
@@ -56,24 +86,47 @@ class SketchStep(Distribution):
 
 
 class SketchDistribution(Distribution):
-    """p(x) = product over t = 1, ..., n + 1 of p(x_t | x_1, ..., x_(t-1)),   the last one that of the end
+    """p(x) = product over t = 1, ..., n + 1 of p(x_t | x_1, ..., x_(t-1)),   where x_(n+1) is the end
 
     h_t, c_t = lstm(x_(t-1); h_(t-1), c_(t-1), constant),   p(x_t | ...) = head(h_t),   x_0 = (0, 0, 1, 0, 0)
+
+    Source: deck, "A sequence model: SketchRNN"; Ha & Eck (2017), equations 1 to 9.
 
     Parameters
     ----------
     lstm : LSTM
-        From rows of 5 to H.
+        The layer that reads rows of 5 numbers and gives h, H numbers.
     head : Module
-        (..., H) -> SketchStep.
-    h0, c0, constant : arrays or Tensors
-        What a decoder makes of z: (..., N, H) twice, and (..., N, 4 H), which each step adds to its pre-activations.
+        The network of the next row's distribution, (..., H) -> SketchStep.
+    h0, c0 : arrays or Tensors, (..., N, H)
+        The initial state, which a decoder computes from z.
+    constant : array or Tensor, (..., N, 4 H)
+        Numbers that every step adds to its pre-activations, which a decoder computes from z.
     scale : array ()
-        The unit of the lstm and the head: offsets are divided by it. The density is that of x as given.
+        The unit of the lstm and the head: offsets are divided by it. The density is that of x before the division.
     noise : Noise, optional
-        With it, log_prob drops out as the lstm says.
+        If it is given, log_prob applies the lstm's dropout.
 
-    Source: deck, "A sequence model: SketchRNN"; Ha & Eck (2017), equations 1 to 9.
+    Attributes
+    ----------
+    lstm, head, h0, c0, constant, scale, noise
+        The parameters of these names.
+
+    See Also
+    --------
+    SketchStep : the distribution of one row.
+    scratchvae.models.SketchDecoder : the decoder of this likelihood.
+    scratchvae.SketchRNN : the model.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> p = sv.models.SketchDecoder(2, 4, 3, sv.Noise(0))(numpy.zeros((1, 2), numpy.float32))
+    >>> x = p.sample(sv.Noise(0), longest=6)
+    >>> x.shape, p.log_prob(x).shape
+    ((1, 7, 5), (1,))
+    >>> x[0, -1]  # the end
+    array([0., 0., 0., 0., 1.], dtype=float32)
     """
 
     event_ndim = 2
@@ -87,7 +140,7 @@ class SketchDistribution(Distribution):
 
     @classmethod
     def check_data(cls, x: Any) -> None:
-        """Raise DataError for finite numbers that are no sketches (N, T, 5) of one point or more and an end."""
+        """Raises DataError for finite numbers that are not sketches (N, T, 5) with at least one point and an end."""
         if x.ndim != 3 or x.shape[2] != 5:
             expected = "sketches (N, T, 5), rows (dx, dy, down, up, end)"
             raise DataError("data", expected, f"shape {x.shape}", "sv.data.load reads files of sketches")
@@ -102,7 +155,7 @@ class SketchDistribution(Distribution):
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
-        """The sentence that says what the ELBO of the sketches x is; without x, of sketches that are not known."""
+        """Returns the sentence that names the ELBO of the sketches x, or of any sketches if x is None."""
         whole = x is not None and bool((x[..., :2] == x[..., :2].round()).all())
         return (
             f"lower bound of log p(x), a density of offsets{'; whole numbers are to be dequantised' if whole else ''}"
@@ -111,9 +164,9 @@ class SketchDistribution(Distribution):
     def log_prob(self, x: Any) -> Any:
         """log p(x) = sum over the n points and the end of log p(x_t | x_1, ..., x_(t-1)), in nats.
 
-        Teacher forcing: all steps at once, each after the true rows before it. Nothing behind the end is read. An x
-        without an end is a prefix, and its T points are scored. In the units of x, the density of an offset is that
-        of offset / scale, divided by scale^2.   shape: (N, T, 5) -> (..., N)
+        All steps are computed at once, each from the true rows before it (teacher forcing). Rows after the end are not
+        read. An x without an end is a prefix, for which the sum has its T points. The density of an offset, in the
+        units of x, is that of offset / scale, divided by scale^2.   shape: (N, T, 5) -> (..., N)
         """
         *_, n, _ = shape = self.h0.shape
         if x.ndim != 3 or x.shape[0] != n or x.shape[1] < 1 or x.shape[2] != 5:
@@ -129,11 +182,11 @@ class SketchDistribution(Distribution):
         return ops.reshape(packing.sum(self.head(h).log_prob(rows) - log_area), shape[:-1])
 
     def sample(self, noise: Any, temperature: float = 1.0, prefix: Any = None, longest: int = 250) -> Any:
-        """Sketches, drawn row by row: an array.   (..., N, longest + 1, 5)
+        """Draws sketches row by row, an array.   (..., N, longest + 1, 5)
 
-        Every sketch ends: one of `longest` points was ended there. A prefix, (P, 5) or (N, P, 5), stands at the
-        beginning, and drawing begins behind its points, where it ends or has no more rows. temperature: as in
-        SketchStep. Raises InputError for a temperature that is not positive, ShapeError for another prefix.
+        Every sketch has an end; one that reaches `longest` points is cut there. A prefix, (P, 5) or (N, P, 5), is
+        continued after its last point. The temperature is that of `SketchStep.sample`. Raises InputError for a
+        temperature that is not positive, ShapeError for a prefix of another shape or with more than `longest` rows.
         """
         if not 0 < temperature < math.inf:
             raise InputError("SketchDistribution.sample", "a positive temperature", repr(temperature))
@@ -160,11 +213,11 @@ class SketchDistribution(Distribution):
             return x.swapaxes(0, 1).reshape(*shape, longest + 1, 5)
 
     def _in_units(self, x: Any) -> Any:
-        """x in the units of the lstm and the head."""
+        """Returns x in the units of the lstm and the head."""
         return array_module(x).concatenate([x[..., :2] / self.scale, x[..., 2:]], axis=-1)
 
     def _by_steps(self, prefix: Any, longest: int, shape: tuple[int, ...]) -> Any:
-        """The rows that a prefix gives to each sketch, step by step.   (..., P, 5) -> (P, sketches, 5)"""
+        """Returns the prefix of each sketch, with the steps first.   (..., P, 5) -> (P, sketches, 5)"""
         if prefix.ndim not in (2, 3) or prefix.shape[-1] != 5 or prefix.shape[-2] > longest:
             expected = f"a prefix of shape (P, 5) or ({shape[-1]}, P, 5), P at most {longest}"
             raise ShapeError("SketchDistribution.sample", expected, f"shape {prefix.shape}")
@@ -173,18 +226,18 @@ class SketchDistribution(Distribution):
 
 
 def n_points(x: Any) -> numpy.ndarray:
-    """The number of points before the end; all rows of an x without an end.   (..., T, 5) -> (...), NumPy's"""
+    """Returns the number of points before the end, or T if there is no end, as a NumPy array.   (..., T, 5) -> (...)"""
     ends = to_numpy(_at_end(x)[..., 0])
     return numpy.where(ends.any(axis=-1), ends.argmax(axis=-1), x.shape[-2])
 
 
 def _at_end(rows: Any) -> Any:
-    """Which rows are the end.   (..., 5) -> truth values (..., 1)"""
+    """Returns which rows are the end.   (..., 5) -> truth values (..., 1)"""
     return rows[..., 2 + END :] > 0.5
 
 
 def _resting(like: Any, shape: tuple[int, ...], pen: int) -> Any:
-    """Rows without an offset, the pen in one state, of the type and on the device of an array.   (*shape, 5)"""
+    """Returns rows with no offset and the pen in this state, in the type and on the device of `like`.   (*shape, 5)"""
     rows = array_module(like).zeros((*shape, 5), dtype=like.dtype)
     rows[..., 2 + pen] = 1.0
     return rows

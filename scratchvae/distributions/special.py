@@ -1,4 +1,4 @@
-"""Special functions, which SciPy and CuPy have, and the data that are counts."""
+"""Special functions come from SciPy or CuPy, and counts are checked before they reach them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scratchvae.errors import DataError
 
 
 def special(x: Any) -> Any:
-    """The special functions of the library that x comes from: SciPy's or CuPy's."""
+    """Returns the module of special functions for the device of x: SciPy's or CuPy's."""
     if device_of(x) == "cpu":
         from scipy import special
     else:
@@ -20,14 +20,16 @@ def special(x: Any) -> Any:
 
 
 def stirling_error(x: Any) -> Any:
-    """log x! - x log x + x for whole numbers x: about log(2 pi x) / 2, and 0 for 0. By float64, in the type of x."""
+    """log x! - x log x + x for whole numbers x: about log(2 pi x) / 2, and 0 for 0; computed in float64, rounded to
+    the type of x
+    """
     xp = array_module(x)
     n = x.astype(numpy.float64)
     return (special(n).gammaln(n + 1) - n * xp.log(xp.maximum(n, 1)) + n).astype(x.dtype)
 
 
 def check_counts(likelihood: str, support: str, x: Any) -> None:
-    """Raise DataError, in the name of a likelihood, for values below 0 and for those between whole numbers."""
+    """Raises DataError, with the name of the likelihood, for negative values and values that are not whole numbers."""
     wrong = x[(x < 0) | (x != array_module(x).floor(x))]
     if wrong.size:
         hint = "sv.data.load divides bytes of type uint8 by 255; another type of integers keeps its values"

@@ -1,4 +1,4 @@
-"""What Stirling's formula leaves of log Gamma: differences of log Gamma of large numbers, without losing digits."""
+"""The remainder of Stirling's formula gives differences of log Gamma at large numbers without losing digits."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LARGE = 8.0  # from here on the seven terms leave an error below 1e-15
 def stirling_remainder(y: Any) -> Any:
     """r(y) = log Gamma(y) - (y - 1/2) log y + y - log(2 pi) / 2 for y > 0, entry by entry: about 1 / (12 y)
 
-    Below 8 it follows from r(y + 8), as log Gamma(y) = log Gamma(y + 8) - log y (y + 1) ... (y + 7). Written in
-    operations that can be differentiated, as the gradient of a learned number of degrees of freedom needs digamma.
+    Below 8 it follows from r(y + 8), as log Gamma(y) = log Gamma(y + 8) - log y (y + 1) ... (y + 7). All operations
+    can be differentiated: the gradient of a learned number of degrees of freedom needs the derivative of log Gamma.
 
     Source: Abramowitz & Stegun (1964), equations 6.1.15 and 6.1.40.
     """

@@ -1,4 +1,4 @@
-"""Student's t: a bell with heavy tails, which outliers do not drag along."""
+"""Student's t distribution has heavy tails, so that outliers move its location little."""
 
 from __future__ import annotations
 
@@ -20,11 +20,37 @@ from scratchvae.distributions.stirling import log_gamma_half_step
 class StudentT(Distribution):
     """p(x) = product over the event of Gamma((n + 1) / 2) / (Gamma(n / 2) sqrt(n pi) s) (1 + u^2 / n)^(-(n + 1) / 2)
 
-    with u = (x - m) / s, the location m = mean, log s = log_scale and log n = log_df: n degrees of freedom. For large n
-    it is Normal(m, s^2). For n of at most 1 there is no mean, and m is the median.
+    u = (x - m) / s with the location m = mean and the scale s, log s = log_scale; n is the number of degrees of
+    freedom, log n = log_df. For large n it is Normal(m, s^2). For n of at most 1 there is no mean, and m is the median.
 
-    mean, log_scale, log_df: arrays or Tensors, (N, D); the last two may have any shape that broadcasts to the mean's,
-    as () for one number. event_ndim: how many trailing axes make one event (1 for vectors, 3 for images).
+    Parameters
+    ----------
+    mean : array or Tensor, (N, D)
+    log_scale, log_df : arrays or Tensors
+        log s and log n, in any shapes that broadcast to the mean's, such as () for one number.
+    event_ndim : int
+        The number of trailing axes that make one event: 1 for vectors, 3 for images.
+
+    Attributes
+    ----------
+    mean, log_scale, log_df, event_ndim
+        The parameters of these names.
+
+    See Also
+    --------
+    Normal : the limit for many degrees of freedom.
+    Laplace : tails between those of the two.
+    scratchvae.models.StudentTDecoder : the decoder of this likelihood.
+
+    Examples
+    --------
+    >>> import math, numpy
+    >>> from scratchvae.distributions import StudentT
+    >>> cauchy = StudentT(numpy.zeros((1, 1)), numpy.zeros(()), numpy.zeros(()))  # n = 1: p(x) = 1 / (pi (1 + x^2))
+    >>> math.isclose(cauchy.log_prob(numpy.array([[3.0]]))[0], -math.log(10 * math.pi))
+    True
+    >>> cauchy.sample(numpy.array([[0.75]])).round(6), float(cauchy.std)
+    (array([[1.]]), inf)
     """
 
     def __init__(self, mean: Any, log_scale: Any, log_df: Any, event_ndim: int = 1) -> None:
@@ -46,9 +72,9 @@ class StudentT(Distribution):
     def sample(self, noise: Any) -> Any:
         """x = m +- s sqrt(n b / (1 - b)), - below u = 1/2, for uniform noise u: an array.   (..., N, D) -> the same
 
-        This is the inverse of the distribution function: I(1/2, n/2; b) = |2 u - 1| of the regularised incomplete beta
-        function near the middle, and I(n/2, 1/2; 1 - b) = 2 min(u, 1 - u) in the tails, where b is near 1. u = 0 counts
-        as the middle of its cell, as in `Laplace.sample`.
+        This is the inverse of the distribution function. b solves I(1/2, n/2; b) = |2 u - 1| near the middle, where I
+        is the regularised incomplete beta function, and I(n/2, 1/2; 1 - b) = 2 min(u, 1 - u) in the tails, where b is
+        near 1. u = 0 counts as the middle of its cell, as in `Laplace.sample`.
         """
         xp = array_module(noise)
         u = xp.maximum(noise, float(xp.finfo(noise.dtype).eps) / 4).astype(numpy.float64)
@@ -66,7 +92,7 @@ class StudentT(Distribution):
         """log p(x) = sum over the event of c(n) - log s - (n + 1) / 2 log(1 + u^2 / n), in nats.   (N, D) -> (N,)
 
         c(n) = log Gamma((n + 1) / 2) - log Gamma(n / 2) - log(n pi) / 2, which goes to -log(2 pi) / 2 for large n.
-        With w = u / sqrt(n), a w above 1 enters as log(1 + w^2) = 2 log w + log(1 + w^-2), so that no square overflows.
+        For w = u / sqrt(n) above 1, log(1 + w^2) is computed as 2 log w + log(1 + w^-2), so that no square overflows.
         """
         check_event("StudentT.log_prob", x, self)
         df = ops.exp(self.log_df)
@@ -78,7 +104,8 @@ class StudentT(Distribution):
         return sum_event(constant - self.log_scale - 0.5 * (df + 1) * log_square, self)
 
     def quadrature(self, *others: Distribution) -> tuple[Any, Any]:
-        """As in Distribution; the trapezoidal rule for t in x = m + s sinh(pi / 2 sinh t), |t| < 3.8.
+        """Returns the trapezoidal rule for t in x = m + s sinh(pi / 2 sinh t), |t| < 3.8, see
+        `Distribution.quadrature`.
 
         Source: Takahasi & Mori (1974), "Double exponential formulas for numerical integration".
         """

@@ -1,7 +1,7 @@
-"""Sequences of symbols, each drawn after those before it.
+"""The distribution of a sequence of symbols generates one symbol after the other.
 
-A sequence x (T,) has integers: n symbols, each from 1 to C, then 0, the end; every number behind it is 0 and says
-nothing.
+A sequence x (T,) holds n integers from 1 to C, the symbols, and then 0, the end. All numbers after the end are 0 and
+carry no information.
 """
 
 from __future__ import annotations
@@ -25,22 +25,46 @@ COLDEST = 1e-6
 
 
 class SymbolSequence(Distribution):
-    """p(x) = product over t = 1, ..., n + 1 of p(x_t | x_1, ..., x_(t-1)),   the last one that of the end
+    """p(x) = product over t = 1, ..., n + 1 of p(x_t | x_1, ..., x_(t-1)),   where x_(n+1) is the end
 
     h_t = gru(x_(t-1); h_(t-1), constant),   p(x_t = k | ...) = softmax(head(h_t))_k,   x_0 = 0
 
-    Over all finite sequences p sums to 1, less the probability of never ending.
+    The sum of p over all finite sequences is 1 minus the probability that a sequence never ends.
+
+    Source: deck, "Sequence model for molecules"; Gomez-Bombarelli et al. (2018); Bowman et al. (2016), section 3.
 
     Parameters
     ----------
     gru : GRU
-        From the symbols 0, ..., C to H.
+        The layer that reads the symbols 0, ..., C and gives h, H numbers.
     head : Module
-        (..., H) -> logits (..., C + 1).
-    h0, constant : arrays or Tensors
-        What a decoder makes of z: (..., N, H), and (..., N, 3 H), which each step adds to its pre-activations.
+        The network of the next symbol's logits, (..., H) -> (..., C + 1).
+    h0 : array or Tensor, (..., N, H)
+        The initial state, which a decoder computes from z.
+    constant : array or Tensor, (..., N, 3 H)
+        Numbers that every step adds to its pre-activations, which a decoder computes from z.
 
-    Source: deck, "Sequence model for molecules"; Gomez-Bombarelli et al. (2018); Bowman et al. (2016), section 3.
+    Attributes
+    ----------
+    gru, head, h0, constant
+        The parameters of these names.
+
+    See Also
+    --------
+    Categorical : the distribution of one symbol.
+    scratchvae.models.SymbolDecoder : the decoder of this likelihood.
+    scratchvae.MoleculeVAE : the model.
+
+    Examples
+    --------
+    >>> import math, numpy, scratchvae as sv
+    >>> zeros = lambda noise, shape: numpy.zeros(shape, numpy.float32)
+    >>> gru, head = sv.nn.GRU(3, 4, sv.Noise(0)), sv.nn.Linear(4, 3, sv.Noise(1), zeros)  # all symbols equally probable
+    >>> h0, constant = numpy.zeros((1, 4), numpy.float32), numpy.zeros((1, 12), numpy.float32)
+    >>> p = sv.distributions.SymbolSequence(gru, head, h0, constant)
+    >>> log_p = p.log_prob(numpy.array([[2, 1, 0, 0]]))  # two symbols and the end
+    >>> math.isclose(float(log_p.data[0]), -3 * math.log(3), rel_tol=1e-6)
+    True
     """
 
     event_ndim = 1
@@ -52,7 +76,7 @@ class SymbolSequence(Distribution):
 
     @classmethod
     def check_data(cls, x: Any) -> None:
-        """Raise DataError, with the row, for integers that are no sequences (N, T) of one symbol or more and an end."""
+        """Raises DataError, with the row, for integers that are not sequences (N, T) of symbols followed by an end."""
         if x.ndim != 2:
             raise DataError("data", "sequences of symbols, integers of shape (N, T)", f"shape {x.shape}")
         if x.shape[1] == 0:
@@ -71,14 +95,14 @@ class SymbolSequence(Distribution):
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:
-        """A bound of the probability of a sequence, whatever it is."""
+        """Returns the same sentence for all sequences: the ELBO is a lower bound on the log of their probability."""
         return "lower bound of log p(x), a probability of strings"
 
     def log_prob(self, x: Any) -> Any:
         """log p(x) = sum over the n symbols and the end of log p(x_t | x_1, ..., x_(t-1)), in nats.
 
-        Teacher forcing: all steps at once, each after the true symbols before it. Nothing behind the end is read. An x
-        without an end is a prefix, and its T symbols are scored.   shape: (N, T) -> (..., N)
+        All steps are computed at once, each from the true symbols before it (teacher forcing). Numbers after the end
+        are not read. An x without an end is a prefix, for which the sum has its T symbols.   shape: (N, T) -> (..., N)
         """
         *_, n, _ = shape = self.h0.shape
         if x.ndim != 2 or x.shape[0] != n or x.shape[1] < 1:
@@ -93,9 +117,10 @@ class SymbolSequence(Distribution):
         return ops.reshape(packing.sum(log_p), shape[:-1])
 
     def sample(self, noise: Any, temperature: float, longest: int) -> Any:
-        """Sequences drawn symbol by symbol, logits divided by the temperature: an array.   (..., N, longest + 1)
+        """Draws sequences symbol by symbol, with logits / temperature, an array.   (..., N, longest + 1)
 
-        Every sequence ends: one of `longest` symbols was ended there. Raises InputError for a temperature below 1e-6.
+        Every sequence has an end; one that reaches `longest` symbols is cut there. Raises InputError for a temperature
+        below 1e-6.
         """
         if not COLDEST <= temperature < math.inf:
             expected = f"a positive temperature, of at least {COLDEST:g}"
@@ -106,14 +131,14 @@ class SymbolSequence(Distribution):
         )
 
     def greedy(self, longest: int) -> Any:
-        """Sequences of the most probable symbol at each step, after those chosen before: an array, as `sample`."""
+        """Returns sequences of the most probable symbol at each step, an array as from `sample`."""
         return self._written(lambda t, rows, logits: logits.argmax(axis=-1), longest)
 
     def beam(self, width: int, longest: int) -> Any:
-        """The most probable of the sequences that a beam search finds: an array, as `sample`.
+        """Returns the most probable sequences that a beam search finds, an array as from `sample`.
 
-        Each step extends every kept prefix by one symbol and keeps the `width` most probable; ended ones stay. With a
-        width of at least the number of prefixes it finds the most probable sequence.
+        Each step extends every kept prefix by each symbol and keeps the `width` most probable results; sequences with
+        an end are kept as they are. A width of at least the number of prefixes finds the most probable sequence.
         """
         width = whole_number("SymbolSequence.beam", "width", width)
         longest = whole_number("SymbolSequence.beam", "longest", longest)
@@ -146,7 +171,7 @@ class SymbolSequence(Distribution):
             return x[:, 0].reshape(*shape, longest + 1)
 
     def _written(self, choose: Callable[[int, Any, Any], Any], longest: int) -> Any:
-        """Sequences, symbol by symbol; those that have ended leave the batch.   choose(t, rows, logits) -> symbols"""
+        """Returns sequences whose symbols are given by choose(t, rows, logits), where rows are those without an end."""
         longest = whole_number("SymbolSequence", "longest", longest)
         with no_grad():
             shape = self.h0.shape[:-1]
@@ -167,6 +192,6 @@ class SymbolSequence(Distribution):
 
 
 def n_symbols(x: Any) -> numpy.ndarray:
-    """The number of symbols before the end; all of an x without an end.   (..., T) -> (...), NumPy's"""
+    """Returns the number of symbols before the end, or T if there is no end, as a NumPy array.   (..., T) -> (...)"""
     ends = to_numpy(x == 0)
     return numpy.where(ends.any(axis=-1), ends.argmax(axis=-1), x.shape[-1])

@@ -27,7 +27,7 @@ from scratchvae.plotting.canvas import show_rows
 
 AMOUNTS = (0.5, 1.0, 1.5, 2.0)
 AMOUNTS_SHOWN = (0.5, 1.0)  # by the picture: v is the distance between the two means
-SHOWN = ("smiling", "long_hair")
+SHOWN = ("smiling", "dark_hair", "long_hair")
 """What the test face of the picture has, or the one that comes nearest to that."""
 
 DIRECTIONS = {"mean difference": mean_difference, "logistic direction": logistic_direction}

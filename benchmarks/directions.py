@@ -28,7 +28,7 @@ from scratchvae.plotting.canvas import show_rows
 
 AMOUNTS = (0.5, 1.0, 1.5, 2.0)
 AMOUNTS_SHOWN = (0.5, 1.0)  # in the picture; v is the difference of the two means
-SHOWN = ("smiling", "long_hair")
+SHOWN = ("smiling", "dark_hair", "long_hair")
 """The attributes of the test face in the picture, or of the face that comes nearest."""
 
 DIRECTIONS = {"mean difference": mean_difference, "logistic direction": logistic_direction}

@@ -8,6 +8,10 @@ difference of encoded training images, or the logistic direction. Test images ar
 the other value of the attribute, and decoded. The classifier, which was not trained on decoded images, classifies each
 of them before and after the move, and the table counts the answers that differ. The picture shows one test face, moved
 along each direction.
+
+Samples of the VAE are scored, too: by the Fréchet distance of their logits from those of the test images, for z from
+the prior and for z from a mixture of Gaussians that is fitted to the codes of training images. A second picture,
+FILE_samples.png, shows them.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from pathlib import Path
 
 import numpy
 from matplotlib.figure import Figure
+from scipy.linalg import sqrtm
 
 import scratchvae as sv
 from benchmarks.arguments import parser as options_of
@@ -73,6 +78,17 @@ def main(arguments: list[str]) -> None:
             results["changed"][kind][name] = {
                 amount: percent(read(network, decoded(model, z + amount * step)) != before) for amount in AMOUNTS
             }
+    draws = {
+        "the prior": sv.Noise(0).normal("z", z.shape),
+        "a mixture fitted to codes": sv.fit_codes(model, x).sample(len(z)).astype(z.dtype),
+    }
+    samples = {name: decoded(model, drawn) for name, drawn in draws.items()}
+    of_test = logits_of(network, x_test)
+    results["distance from test images"] = {
+        name: frechet_distance(logits_of(network, images), of_test)
+        for name, images in ({"reconstructions": decoded(model, z)} | samples).items()
+    }
+    plotting.save_figure(sampled_faces(samples), out.with_name(f"{out.stem}_samples.png"))
     out.write_text(json.dumps(results, indent=2) + "\n")
     shown = (truth ^ [name in SHOWN for name in attributes]).sum(axis=1).argmin()
     directions = {name: mean_difference(codes, has) for name, has in attributes.items()}
@@ -112,6 +128,25 @@ def moved_face(model: sv.VAE, z: numpy.ndarray, directions: dict[str, numpy.ndar
     return figure
 
 
+def sampled_faces(samples: dict[str, numpy.ndarray], n: int = 18) -> Figure:
+    """Draws n images of each source of z, in two rows below its name."""
+    figure = Figure(figsize=(10, 5.4), layout="constrained", dpi=130)
+    for axes, (name, images) in zip(figure.subplots(len(samples), 1), samples.items(), strict=True):
+        show_rows(axes, images[:n], ["", ""], plotting.Shades())
+        axes.set_title(f"Means of $p(x\\,|\\,z)$ for $z$ from {name}", fontsize=14)
+    return figure
+
+
+def frechet_distance(x: numpy.ndarray, y: numpy.ndarray) -> float:
+    """|m_x - m_y|^2 + tr(S_x + S_y - 2 (S_x S_y)^(1/2)), for means m and covariances S of rows.   (N, A), (M, A)
+
+    The squared Wasserstein distance of the two Gaussians.   Source: Heusel et al. (2017), equation 6.
+    """
+    s_x, s_y = numpy.cov(x, rowvar=False), numpy.cov(y, rowvar=False)
+    moved = ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum()
+    return float(moved + numpy.trace(s_x + s_y - 2 * sqrtm(s_x @ s_y).real))
+
+
 def trained_classifier(x: numpy.ndarray, labels: numpy.ndarray, epochs: int = 3) -> ConvolutionalNetwork:
     """Trains a network (N, 64, 64, 3) -> (N, A) by the mean log probability of the labels, (N, A), given its logits."""
     network = ConvolutionalNetwork(x.shape[1:], (16, 32, 64), labels.shape[1], sv.Noise(1))
@@ -136,8 +171,13 @@ def decoded(model: sv.VAE, z: numpy.ndarray) -> numpy.ndarray:
 
 def read(network: ConvolutionalNetwork, x: numpy.ndarray) -> numpy.ndarray:
     """Returns the attributes that the classifier sees.   (N, 64, 64, 3) -> bool (N, A)"""
+    return logits_of(network, x) > 0
+
+
+def logits_of(network: ConvolutionalNetwork, x: numpy.ndarray) -> numpy.ndarray:
+    """Returns the classifier's logits.   (N, 64, 64, 3) -> (N, A)"""
     with sv.no_grad():
-        return in_parts(network, x) > 0
+        return in_parts(network, x)
 
 
 def in_parts(function, x: numpy.ndarray, n: int = 250) -> numpy.ndarray:

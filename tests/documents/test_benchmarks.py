@@ -97,6 +97,16 @@ def test_directions_are_measured_and_a_model_is_taken_again(few_faces, monkeypat
     directions.main(["--model", str(tmp_path / "directions.npz"), "--out", str(out)])
     assert json.loads(out.read_text()) == first
     assert "percent of 40 decoded test images" in capsys.readouterr().out
+    assert list(first["distance from test images"]) == ["reconstructions", "the prior", "a mixture fitted to codes"]
+    assert (tmp_path / "directions_samples.png").exists()
+
+
+def test_the_frechet_distance_is_that_of_two_gaussians(rng):
+    x = rng.standard_normal((500, 3))
+    assert abs(directions.frechet_distance(x, x)) < 1e-6
+    assert directions.frechet_distance(x + [1, 2, 0], x) == pytest.approx(5)
+    variance = numpy.trace(numpy.cov(x, rowvar=False))
+    assert directions.frechet_distance(3 * x - 2 * x.mean(axis=0), x) == pytest.approx(4 * variance)  # (3 s - s)^2
 
 
 def test_pytorchs_parameters_come_back_as_they_went(few_faces, monkeypatch):

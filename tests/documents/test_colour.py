@@ -1,0 +1,71 @@
+"""The study of street digits in colour: its linear optimum is PPCA's, and the page shows what was measured."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+
+import scratchvae as sv
+
+sys.path.append(str(Path(__file__).parents[2]))
+from benchmarks import colour
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def tiny(monkeypatch, rng):
+    """300 images of 2 x 2 pixels, most of whose variance is grey, and their rows."""
+    for name, value in {"N": 300, "SIDE": 2}.items():
+        monkeypatch.setattr(colour, name, value)
+    images = 0.5 + 0.2 * rng.normal(size=(300, 2, 2, 1)) + 0.03 * rng.normal(size=(300, 2, 2, 3))
+    return images.astype("f")
+
+
+def prepared(images, whitening):
+    return colour.Prepared(images, colour.COMMON | {"whitening": whitening})
+
+
+def test_the_linear_optimum_is_ppca(tiny):
+    found, rows = colour.linear(tiny, prepared(tiny, 0.0), 3), tiny.reshape(300, 12).astype(float)
+    ppca = sv.linear.PPCA(3).fit(rows)
+    assert found["log_px"] == pytest.approx(ppca.score(rows), rel=1e-9)
+    assert found["sigma"] ** 2 == pytest.approx(ppca.noise_variance_, rel=1e-9)
+
+
+def test_whitened_densities_are_of_the_same_images(tiny):
+    """With all units but one the optimum is the Gaussian with the rows' covariance, which no linear map changes."""
+    data = prepared(tiny, 1.0)
+    numpy.testing.assert_allclose(data.x.reshape(-1, 3).T @ data.x.reshape(-1, 3) / 1200, numpy.eye(3), atol=0.1)
+    numpy.testing.assert_allclose(data.back(data.x), tiny, atol=1e-5)
+    log_px = [colour.linear(tiny, prepared(tiny, w), 11)["log_px"] for w in (0.0, 0.5, 1.0)]
+    assert abs(data.log_volume) > 1
+    numpy.testing.assert_allclose(log_px, log_px[0], rtol=1e-5)
+    few = [colour.linear(tiny, prepared(tiny, w), 2) for w in (0.0, 1.0)]
+    assert few[1]["explained_chroma"] > few[0]["explained_chroma"]
+
+
+def test_distance_from_grey():
+    assert colour.from_grey(numpy.array([[[[0.1, 0.2, 0.6]]]])) == pytest.approx((0.2 + 0.1 + 0.3) / 3)
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
+def test_every_kind_of_row_is_trained_and_kept(monkeypatch, tmp_path, capsys):
+    for name, value in {"N": 120, "HELD_OUT": 40, "LABELS": 50, "SCORED": 10}.items():
+        monkeypatch.setattr(colour, name, value)
+    rows = ["linear", "VAE", "labelled, whitened", "M2", "M1+M2, whitened"]
+    for name in rows:
+        monkeypatch.setitem(colour.ROWS, name, colour.ROWS[name] | {"epochs": 1})
+    monkeypatch.setitem(colour.ROWS, "M2, PCA", colour.ROWS["M2, PCA"] | {"epochs": 1, "components": 5})
+    colour.main(["--rows", *rows, "M2, PCA", "--out", str(tmp_path / "colour.json")])
+    results = json.loads((tmp_path / "colour.json").read_text())
+    assert [result["row"] for result in results] == [*rows, "M2, PCA"]
+    assert all(0 <= value <= 100 for result in results for key, value in result.items() if key.startswith("error"))
+    assert all(f"| {name} |" in capsys.readouterr().out for name in rows[:1])
+
+
+def test_the_page_shows_what_was_measured():
+    results = json.loads((ROOT / "benchmarks" / "results" / "colour.json").read_text())
+    assert "\n".join(colour.table(results)) in (ROOT / "docs" / "semi_supervised.md").read_text()

@@ -42,7 +42,6 @@ ROWS: dict[str, dict[str, Any]] = {
     "linear, 32 units": {"kind": "linear", "epochs": 0, "latent_size": 32},
     "linear, whitened": {"kind": "linear", "epochs": 0, "whitening": 1.0},
     "VAE": {},
-    "VAE, 32 units": {"latent_size": 32},
     "VAE, half whitened": {"whitening": 0.5},
     "VAE, whitened": {"whitening": 1.0},
     "labelled": {"kind": "labelled"},

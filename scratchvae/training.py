@@ -33,11 +33,11 @@ from scratchvae.steps import NonFiniteError, Steps
 
 
 class PosteriorCollapseWarning(UserWarning):
-    """Is given where the posterior nearly equals the prior, so that latent variables carry no information on the data.
+    """Is issued if the posterior nearly equals the prior: the latent variables carry no information about the data.
 
     See Also
     --------
-    fit : gives it after a training whose KL is below 0.1 nats, or that leaves no active units.
+    fit : issues it after a training whose KL is below 0.1 nats, or that leaves no active units.
     """
 
 

@@ -1,4 +1,4 @@
-"""The array library that computes, which the data decides.
+"""The array library that computes, NumPy or CuPy, is the library of the data.
 
 `array_module(x)` is `numpy` for NumPy arrays and `cupy` for CuPy arrays; there is no global switch, so both can work
 side by side in one process. CuPy is imported only when a caller asks for `device="gpu"`.
@@ -26,13 +26,13 @@ MODULE_OF_TYPE: dict[type, ModuleType] = {numpy.ndarray: numpy, float: numpy, in
 """Every type of array and number that `array_module` has met."""
 
 PRODUCTS: ContextVar[Any] = ContextVar("products", default=None)
-"""What multiplies matrices of the GPU in place of CuPy, whose products a graph cannot hold: `capture.Products`."""
+"""What multiplies matrices on the GPU in place of CuPy, whose products a graph cannot hold: `capture.Products`."""
 
 
 def array_module(x: Any, *others: Any) -> ModuleType:
-    """The module whose functions compute on x: NumPy's for its arrays and for numbers, CuPy's for its arrays.
+    """Returns the module whose functions compute on x: numpy for its arrays and for numbers, cupy for its arrays.
 
-    A Python number belongs nowhere: where others are given, they decide instead. Raises InputError for what is neither.
+    A Python number belongs to neither, so if x is one, the others decide. Raises InputError for other objects.
     """
     module = MODULE_OF_TYPE.get(type(x))
     if module is None:
@@ -45,7 +45,7 @@ def array_module(x: Any, *others: Any) -> ModuleType:
 
 
 def gpu_module() -> ModuleType:
-    """CuPy, imported now. Raises DeviceError where it is not installed or finds no GPU."""
+    """Imports CuPy and returns it. Raises DeviceError if it is not installed or finds no GPU."""
     try:
         import cupy
 
@@ -59,7 +59,7 @@ def gpu_module() -> ModuleType:
 
 
 def device_module(device: str) -> ModuleType:
-    """numpy for "cpu", cupy for "gpu"."""
+    """Returns numpy for "cpu" and cupy for "gpu". Raises InputError for another word."""
     if device == "cpu":
         return numpy
     if device == "gpu":
@@ -68,20 +68,21 @@ def device_module(device: str) -> ModuleType:
 
 
 def device_of(x: Any) -> str:
-    """Where x lies: "cpu" or "gpu"."""
+    """Returns the device of x: "cpu" or "gpu"."""
     return "cpu" if array_module(x) is numpy else "gpu"
 
 
 def asarray(x: Any, device: str = "cpu") -> Any:
-    """x as an array on the device; copied only if it lies elsewhere. Raises DataError for what is no array."""
+    """Returns x as an array on the device, copied only from another device. Raises DataError if x is not an array."""
     module, x = device_module(device), as_array("array", x)
     return module.asarray(x if array_module(x) is module else to_numpy(x))
 
 
 def product(x: Any, y: Any, out: Any = None) -> Any:
-    """x y, a matrix product over the last two axes, written to `out` if it is given: the one way to a product.
+    """x y, a matrix product over the last two axes, written to `out` if it is given.   (..., n, k), (..., k, m) ->
+    (..., n, m)
 
-    shape: (..., n, k), (..., k, m) -> (..., n, m).   Arrays, not Tensors, for which there is `ops.matmul`.
+    All products of arrays are computed here; `ops.matmul` multiplies Tensors.
     """
     xp = array_module(x)
     own = None if xp is numpy else PRODUCTS.get()
@@ -107,15 +108,15 @@ def sum_of_leading_axes(x: Any, n: int, out: Any = None) -> Any:
 
 @functools.singledispatch
 def to_numpy(x: Any) -> numpy.ndarray:
-    """x as a NumPy array: the one way to unwrap a Tensor or to bring an array home from the GPU.
+    """Returns x, an array on any device or a Tensor, as a NumPy array.
 
-    Raises DataError for what is no array.
+    Raises DataError if x is not an array.
     """
     return x.get() if is_cupy(x) else as_array("to_numpy", x)
 
 
 def misfit(operation: str, error: Exception, operands: list[Any]) -> Exception:
-    """The error in the package's form where libraries, devices or shapes of the operands do not fit, else itself."""
+    """Returns the error in the package's form if libraries, devices or shapes of the operands differ, else itself."""
     foreign = next((x for x in operands if is_foreign(x)), None)
     if foreign is not None:
         return InputError(operation, "an array or a number", type_name(foreign), "sv.to_numpy(x)")
@@ -129,17 +130,17 @@ def misfit(operation: str, error: Exception, operands: list[Any]) -> Exception:
 
 
 def shares_memory(x: Any, y: Any) -> bool:
-    """Whether two arrays on one device have an entry in common.
+    """Returns whether two arrays on one device have an entry in common.
 
-    CuPy's own function says so of any two arrays without axes, so they are given one; and it sorts addresses on the
-    GPU, which is left out where the bounds of the arrays, known on the CPU, are apart.
+    CuPy's own function is wrong for arrays without axes, so they get one. It also sorts addresses on the GPU, which is
+    left out if the bounds of the arrays, known on the CPU, are apart.
     """
     xp = array_module(x)
     return bool(xp.may_share_memory(x, y) and xp.shares_memory(xp.atleast_1d(x), xp.atleast_1d(y)))
 
 
 def gpu_versions() -> dict[str, str]:
-    """CuPy, CUDA and the card, which the last bits of what a GPU computes depend on."""
+    """Returns the versions of CuPy and CUDA and the card's name, on which the last bits of a GPU's results depend."""
     cupy = gpu_module()
     runtime = cupy.cuda.runtime
     card = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
@@ -147,22 +148,22 @@ def gpu_versions() -> dict[str, str]:
 
 
 def free_gpu_memory() -> int:
-    """How many bytes of the GPU's memory nobody uses."""
+    """Returns the number of free bytes in the memory of the GPU."""
     return gpu_module().cuda.Device().mem_info[0]
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has finished what it was given; what a timer needs before it is read."""
+    """Waits until the device has finished all its work, so that a timer can be read."""
     if device == "gpu":
         gpu_module().cuda.get_current_stream().synchronize()
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep up to 1 GiB that was freed, so that the next step finds its memory warm.
+    """Lets the C library keep up to 1 GiB of freed memory, so that the next step reuses it.
 
-    glibc gives freed memory back to the system, large blocks always, and every step would pay for each page anew, up to
-    a seventh of the time of a recurrent layer. Before version 2.35 it still does so for blocks of more than 32 MiB.
-    With another C library this does nothing.
+    By default glibc gives large freed blocks back to the system, and every step gets new pages, which can take a
+    seventh of the time of a recurrent layer. Before version 2.35 it still gives back blocks of more than 32 MiB. With
+    another C library this function does nothing.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

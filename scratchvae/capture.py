@@ -1,16 +1,17 @@
-"""A step that is recorded once, as a CUDA graph, and then launched as a whole.
+"""A training step is recorded once, as a CUDA graph, and then launched as a whole.
 
-A step of training is some hundred small operations, and Python takes longer to launch one than the GPU to compute it.
-A graph repeats all of them, on the same memory, by one launch. So what changes from step to step must lie on the GPU:
+A training step is some hundred small operations, and Python takes longer to launch one than the GPU to compute it.
+A graph repeats all of them, on the same memory, by one launch. So numbers that change from step to step must lie on the
+GPU:
 
     with Capture(dtype) as capture:
         capture(step, number, numbers, arrays)  # calls step(words, numbers, arrays), or launches its graph
 
 The first two steps of a shape are ordinary ones, which compile the kernels and fill a pool of memory that belongs to
 the graph. The third is recorded and launched, and so is every later one of its shape: before it the arrays are copied
-to where the graph reads them. Steps of other shapes, such as the last minibatch of an epoch, stay ordinary ones. All
-of them run the same code, on one stream. CuPy refuses in a capture whatever would wait for the GPU, so that nothing the
-host decides by the GPU's numbers can be frozen in a graph.
+into the memory that the graph reads. Steps of other shapes, such as the last minibatch of an epoch, stay ordinary ones.
+All of them run the same code, on one stream. In a capture CuPy refuses every operation that would wait for the GPU, so
+that no decision of the host that depends on the GPU's numbers can be frozen in a graph.
 """
 
 from __future__ import annotations
@@ -28,23 +29,23 @@ from scratchvae.backend import PRODUCTS, gpu_module, synchronize
 from scratchvae.errors import InputError
 from scratchvae.kernels import Kernel
 
-WARM_UP = 2  # steps of a shape before it is recorded
-WORKSPACE_BYTES = 2**25  # what NVIDIA advises for cuBLAS on its largest GPUs
+WARM_UP = 2  # the number of ordinary steps of a shape before one is recorded
+WORKSPACE_BYTES = 2**25  # NVIDIA's advice for cuBLAS on its largest GPUs
 CHOICE = "SCRATCHVAE_CAPTURE"
 
 Step = Callable[[Any, Sequence[Any], Sequence[Any]], None]
-"""step(words, numbers, arrays) -> None: what else it reads is the same at every call."""
+"""A function step(words, numbers, arrays) -> None; everything else that it reads is the same at every call."""
 
 
 class CaptureWarning(UserWarning):
-    """The steps of a training are not captured as a CUDA graph, so that each operation is launched by itself."""
+    """Is issued if the steps of a training cannot be captured as a CUDA graph; operations are then launched singly."""
 
 
 def wanted(own: bool) -> bool:
-    """Returns whether to capture: what SCRATCHVAE_CAPTURE says, "on" or "off", else True for the package's own code.
+    """Returns whether to capture: SCRATCHVAE_CAPTURE decides by "on" or "off", otherwise `own`, the package's own code.
 
-    What the host changes between steps, such as a number that a user's network counts up, would stay as it was when the
-    graph was captured. The package's own networks have nothing of the kind. Raises InputError for another word.
+    Numbers that the host changes between steps, such as a counter in a user's network, would keep their values from the
+    time of the capture. The package's own networks have no such numbers. Raises InputError for another word.
     """
     choice = os.environ.get(CHOICE, "")
     if choice not in ("", "on", "off"):
@@ -53,7 +54,7 @@ def wanted(own: bool) -> bool:
 
 
 class Plain:
-    """Runs every step as it is, on the CPU or by single launches: it stands in for `Capture` where none is wanted."""
+    """Runs every step as it is, on the CPU or by single launches, where no `Capture` is wanted."""
 
     def __enter__(self) -> Plain:
         return self
@@ -67,11 +68,19 @@ class Plain:
 
 
 class Capture(Plain):
-    """Runs the steps of one training on the GPU, by a graph where one can be made; inside, its stream is the current.
+    """Runs the steps of one training on the GPU, by a graph if one can be made; inside, its stream is the current one.
 
-    dtype : of the numbers that a step reads
-    graph : None until a step has been recorded
-    launches : the number of steps that were launches of the graph
+    Parameters
+    ----------
+    dtype : dtype
+        The type of the numbers that a step reads.
+
+    Attributes
+    ----------
+    graph : object or None
+        CuPy's graph, None until a step has been recorded.
+    launches : int
+        The number of steps that were launches of the graph.
     """
 
     def __init__(self, dtype: Any) -> None:
@@ -121,7 +130,7 @@ class Capture(Plain):
         self.launches += 1
 
     def _write(self, number: int, numbers: Sequence[float]) -> None:
-        """Writes what changes with the step to where the steps read it."""
+        """Writes the numbers that change with the step into the memory that the steps read."""
         if not self.numbers:
             self.flat = gpu_module().zeros(len(numbers), dtype=self.flat.dtype)
             self.numbers = [self.flat[i : i + 1].reshape(()) for i in range(len(numbers))]
@@ -159,17 +168,17 @@ class Capture(Plain):
 
 @cache
 def _writing(n: int) -> Kernel:
-    """words = (low, high),   numbers[j] = value_j for j < n: one launch, which takes the values with it."""
+    """words = (low, high),   numbers[j] = value_j for j < n: one launch, whose arguments are the values"""
     values = "".join(f", T value{j}" for j in range(n))
     text = "words[0] = low; words[1] = high; " + " ".join(f"numbers[{j}] = value{j};" for j in range(n))
     return Kernel("write_numbers", f"uint32 low, uint32 high{values}", "uint32 words[], T numbers[]", text)
 
 
 class Products:
-    """x y by cuBLAS, on one stream, with a handle and a workspace of its own: what a graph can hold.
+    """x y by cuBLAS, on one stream, with a handle and a workspace of its own, so that a graph can hold the product
 
-    CuPy refuses its own products while a stream captures. As in CuPy they are computed without TF32, unless CUPY_TF32=1
-    is in the environment. Raises RuntimeError where cuBLAS reports one.
+    CuPy refuses its own products while a stream captures. As in CuPy they are computed without TF32, unless the
+    environment has CUPY_TF32=1. Raises RuntimeError if cuBLAS reports an error.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -238,7 +247,7 @@ class Products:
 
 
 def _layout(x: Any) -> tuple[Any, int, int]:
-    """A matrix or a copy of it, 0 where its rows lie whole in memory or 1 where its columns do, and their distance."""
+    """Returns a matrix or a copy of it, 0 if its rows are contiguous or 1 if its columns are, and their distance."""
     (down, across), (n, m), size = x.strides, x.shape, x.itemsize
     if (across == size or m == 1) and (n == 1 or down % size == 0 and down >= size * m):
         return x, 0, max(m, down // size)

@@ -1,8 +1,8 @@
-"""The system's C++ compiler: a text becomes a library of functions, kept in the user's cache folder.
+"""The system's C++ compiler makes a library of functions from a text and keeps it in the user's cache folder.
 
-A library is found again by the text, the flags and what the compiler predefines, which names its version, the C library
-and the instructions of this CPU. It is code that will run here, so it is loaded only from a folder, and a file, that
-belong to this user and that nobody else can write to.
+A library's name depends on the text, the flags and the compiler's predefined macros, which include its version, the C
+library and the instructions of this CPU. It is code that will run here, so it is loaded only from a folder, and a file,
+that belong to this user and that nobody else can write to.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ FLAGS = (
     "-fno-trapping-math",
     "-D__FAST_MATH__=1",  # glibc declares its exp and log1p of vectors; -ffast-math would also forget NaN and infinity
 )
-SECONDS = 60  # that a compiler may take
+SECONDS = 60  # the time limit of the compiler
 
 
 @cache
 def library(text: str) -> ctypes.CDLL:
-    """The text, compiled.
+    """Compiles the text, unless it is in the cache, and returns the loaded library.
 
-    Raises OSError or RuntimeError, each with one sentence, where there is no compiler, where it fails, and where the
-    cache folder belongs to somebody else.
+    Raises OSError or RuntimeError, with one sentence, if there is no compiler, if it fails, or if the cache folder
+    belongs to another user.
     """
     path = shutil.which("c++")
     if path is None:
@@ -68,7 +68,7 @@ def _run(command: list[str], text: str) -> str:
 
 
 def _folder() -> Path:
-    """The folder "kernels" in the user's cache, made for this user alone."""
+    """Returns the folder "kernels" in the user's cache, after creating it for this user alone."""
     import pooch
 
     folder = Path(pooch.os_cache("scratchvae")) / "kernels"
@@ -80,7 +80,7 @@ def _folder() -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether the path is there, belongs to this user, and can be written to by nobody else."""
+    """Returns whether the path exists, belongs to this user, and can be written to by nobody else."""
     if not hasattr(os, "getuid"):  # Windows keeps the folders of its users apart
         return path.exists()
     try:

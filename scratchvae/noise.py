@@ -1,7 +1,7 @@
-"""Randomness as a value: the numbers are a pure function of (seed, step, name).
+"""Random numbers are a pure function of (seed, step, name, shape).
 
 A model that takes its noise as an argument is deterministic: its gradient can be checked, a run can be resumed without
-the state of any generator, and two steps never share numbers. Both generators are counter-based.
+the state of a generator, and two steps never use the same numbers. The generators of CPU and GPU are counter-based.
 
 Source: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011), the Philox family.
 """
@@ -26,22 +26,40 @@ from scratchvae.kernels import Kernel
 
 @dataclass(frozen=True)
 class Noise:
-    """A source of random numbers that never changes: the same (seed, step, name, shape) gives the same numbers.
+    """numbers = f(seed, step, name, shape): a source of random numbers that never changes
+
+    Raises InputError for a seed or a step that is out of range.
 
     Parameters
     ----------
     seed, step : int
         From 0 to 2^64 - 1 each. Every training step has a Noise of its own.
     device : "cpu" or "gpu"
-        Where the numbers are born. The CPU draws from NumPy's Philox4x64-10, the GPU from Philox4x32-10 with
-        Box-Muller; the two differ, so where devices must agree pass a GivenNoise.
+        The device that draws the numbers: the CPU by NumPy's Philox4x64-10, the GPU by Philox4x32-10 with Box-Muller.
+        The two give different numbers; pass a GivenNoise where devices must agree.
     training : bool
-        Whether it is the noise of a training step, by which networks drop out. Scores are computed without dropout. The
-        numbers are the same.
+        Whether a training step draws from it, so that networks apply dropout. The numbers are the same.
     words : array of uint32 (2,), optional
-        On the GPU the lower and the upper half of a step, in place of the number: a captured step reads them anew.
+        On the GPU, the lower and the upper half of the step in place of the number, so that a captured step can read
+        another one.
 
-    Raises InputError for a seed or step that is not such a number.
+    Attributes
+    ----------
+    seed, step, device, training, words
+        The parameters of these names.
+
+    See Also
+    --------
+    scratchvae.distributions.Distribution.draw : takes a Noise.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> noise = sv.Noise(seed=0)
+    >>> bool((noise.normal("z", (2, 3)) == noise.normal("z", (2, 3))).all())
+    True
+    >>> bool((noise.normal("z", (2, 3)) == sv.Noise(seed=0, step=1).normal("z", (2, 3))).any())
+    False
     """
 
     seed: int
@@ -59,15 +77,15 @@ class Noise:
         device_module(self.device)
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Independent draws from Normal(0, 1), float32."""
+        """Returns independent draws from Normal(0, 1), float32."""
         if self.device == "cpu":
             return self._generator(name).standard_normal(shape, dtype=numpy.float32)
         return self._draw(NORMAL, normals, name, shape)
 
     def uniform(self, name: str, shape: tuple[int, ...], start: int = 0) -> Any:
-        """Independent draws from the uniform distribution on [0, 1), float32.
+        """Returns independent draws from the uniform distribution on [0, 1), float32.
 
-        start: how many numbers are left out before them, so that some rows of a large array can be drawn by themselves
+        start: the number of draws to skip, so that some rows of a large array can be drawn without the others
         """
         n_numbers = math.prod(shape)
         if self.device == "cpu":
@@ -79,19 +97,19 @@ class Noise:
         return numbers[skipped:].reshape(shape)
 
     def permutation(self, name: str, n: int) -> numpy.ndarray:
-        """A random order of 0, ..., n - 1; on the CPU, and the same for every device."""
+        """Returns a random order of 0, ..., n - 1, on the CPU and the same for every device."""
         return self._generator(name).permutation(n)
 
     def child(self, name: str) -> Noise:
-        """Another Noise, for a part of the whole: its seed is a function of this seed and the name."""
+        """Returns another Noise, for a part of a model: its seed is a function of this seed and the name."""
         return replace(self, seed=_name_key(f"{self.seed}/{name}"))
 
     def of_rows(self, part: slice) -> Noise:
-        """The noise of some rows of a minibatch, in a training that divides it among processes: see NoiseOfRows."""
+        """Returns the noise for some rows of a minibatch; see NoiseOfRows, where processes divide the minibatch."""
         return self
 
     def without_rows(self) -> Noise:
-        """The noise of arrays without a row for each of the minibatch: see NoiseOfRows."""
+        """Returns the noise for arrays that do not have the minibatch's rows; see NoiseOfRows."""
         return self
 
     def _generator(self, name: str, block: int = 0) -> numpy.random.Generator:
@@ -102,7 +120,7 @@ class Noise:
     def _draw(
         self, kernel: Kernel, lines: Callable[..., Any], name: str, shape: tuple[int, ...], first: int = 0
     ) -> Any:
-        """Float32 numbers of the GPU, by the kernel or the lines that define it: four of each counter first, ..."""
+        """Draws float32 numbers on the GPU, by the kernel or its NumPy lines: four for each counter from `first` on."""
         xp = device_module(self.device)
         key, seed = _name_key(name) % 2**32, (self.seed % 2**32, self.seed >> 32)
         out = xp.empty(shape, dtype=xp.float32)
@@ -118,17 +136,34 @@ class Noise:
 
 
 class GivenNoise:
-    """A Noise that hands out given arrays: for quadrature, and wherever the numbers must be known.
+    """Returns given arrays in place of random numbers: for quadrature, and wherever the numbers must be known.
+
+    An array is broadcast to the requested shape: zeros of shape () put every z at the mean of its distribution.
 
     Parameters
     ----------
     arrays : array, or dict
-        One array for every name; or a dict from names to arrays. Under the name of a child a dict holds what that child
-        hands out, an array or again a dict; a child that it does not name hands out the same as its parent.
+        One array for every name, or a dict from names to arrays. The entry for a child's name, an array or a dict, has
+        the arrays of that child; a child without an entry has those of its parent.
     training : bool
         As in Noise.
 
-    An array is broadcast to the shape that is asked for: zeros of shape () put every z at the mean of its distribution.
+    Attributes
+    ----------
+    arrays, training
+        The parameters of these names.
+
+    See Also
+    --------
+    Noise : draws random numbers.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.noise import GivenNoise
+    >>> GivenNoise({"z": numpy.array([1.0, 2.0])}).normal("z", (2, 2))
+    array([[1., 2.],
+           [1., 2.]])
     """
 
     def __init__(self, arrays: Any, training: bool = False) -> None:
@@ -140,7 +175,10 @@ class GivenNoise:
         return f"GivenNoise({', '.join(parts)})"
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """The array of that name in that shape. Raises InputError for another name, ShapeError for another shape."""
+        """Returns the array for this name, broadcast to this shape.
+
+        Raises InputError if there is none, ShapeError if it does not broadcast.
+        """
         array = self.arrays
         if isinstance(array, dict):
             if name not in array:
@@ -154,50 +192,54 @@ class GivenNoise:
             raise ShapeError("GivenNoise", f"a request that {array.shape} broadcasts to", str(shape)) from None
 
     def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
-        """The same as `normal`: the caller decides what the numbers are."""
+        """Returns the same as `normal`: the caller decides what the numbers are."""
         return self.normal(name, shape)
 
     def child(self, name: str) -> GivenNoise:
-        """The noise of a part of the whole."""
+        """Returns the noise for a part of a model, as in Noise."""
         named = isinstance(self.arrays, dict) and name in self.arrays
         return GivenNoise(self.arrays[name], self.training) if named else self
 
     def of_rows(self, part: slice) -> GivenNoise:
-        """As in Noise."""
+        """Returns itself."""
         return self
 
     def without_rows(self) -> GivenNoise:
-        """As in Noise."""
+        """Returns itself."""
         return self
 
 
 @dataclass(frozen=True)
 class SharedNoise:
-    """A Noise that gives every row the same numbers: those of one row, (..., 1, K), broadcast to (..., N, K)."""
+    """Gives every row the same numbers: those of one row, (..., 1, K), broadcast to (..., N, K)."""
 
     noise: Noise
-    training: ClassVar = False  # it is for scores
+    training: ClassVar = False  # only scores use it
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Independent draws from Normal(0, 1), the same for every row."""
+        """Returns independent draws from Normal(0, 1), the same for every row."""
         row = self.noise.normal(name, (*shape[:-2], 1, *shape[-1:]))
         return array_module(row).broadcast_to(row, shape)
 
     def child(self, name: str) -> SharedNoise:
-        """The noise of a part of the whole."""
+        """Returns the noise for a part of a model, as in Noise."""
         return SharedNoise(self.noise.child(name))
 
 
 @dataclass(frozen=True)
 class NoiseOfRows:
-    """A Noise of which one process has some rows of a minibatch: the whole is drawn, and these rows are kept.
+    """Draws the numbers of a whole minibatch and keeps those of one process's rows.   (..., M, K) -> (..., m, K)
 
-    (..., M, K) of the whole -> (..., m, K)
-
-    noise : of the whole minibatch
-    groups : (n, start, stop) for each group of its rows: the process has those from start to stop, of n
-    rank : of the process, for draws without rows
-    axis : along which arrays have the rows; (m,) has them along its only one
+    Parameters
+    ----------
+    noise : Noise
+        The noise for the whole minibatch.
+    groups : tuple of (n, start, stop)
+        For each group of n rows, the range of those that the process has.
+    rank : int
+        The number of the process, on which draws without rows depend.
+    axis : int
+        The axis of the rows; arrays with one axis have their rows along it.
     """
 
     noise: Noise
@@ -207,23 +249,23 @@ class NoiseOfRows:
 
     @property
     def training(self) -> bool:
-        """As in Noise."""
+        """Whether a training step draws from it, as in Noise."""
         return self.noise.training
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Independent draws from Normal(0, 1). Raises ShapeError unless there is one for each row along the axis."""
+        """Returns independent draws from Normal(0, 1). Raises ShapeError unless the shape has the rows on its axis."""
         return self._kept(self.noise.normal, name, shape)
 
     def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Independent draws from the uniform distribution on [0, 1), likewise."""
+        """Returns independent draws from the uniform distribution on [0, 1). Raises ShapeError as `normal` does."""
         return self._kept(self.noise.uniform, name, shape)
 
     def child(self, name: str) -> NoiseOfRows:
-        """As in Noise."""
+        """Returns the noise for a part of a model, as in Noise."""
         return replace(self, noise=self.noise.child(name))
 
     def of_rows(self, part: slice) -> NoiseOfRows:
-        """The noise of some of its rows, which are whole groups. Raises ShapeError for others."""
+        """Returns the noise for some of its rows. Raises ShapeError unless they are whole groups."""
         wanted, ends = range(*part.indices(self._size)), []
         kept: list[tuple[int, int, int]] = []
         for n, start, stop in self.groups:
@@ -236,7 +278,7 @@ class NoiseOfRows:
         return rest
 
     def without_rows(self) -> Noise:
-        """A Noise of this rank alone, for arrays that have no row for each of the minibatch."""
+        """Returns a Noise for this rank alone, for arrays that do not have the minibatch's rows."""
         return self.noise.child(f"rank {self.rank}")
 
     @property
@@ -258,10 +300,10 @@ class NoiseOfRows:
 
 
 def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], rounds: int = 10) -> list[Any]:
-    """Four 32-bit words, held in uint64 arrays, for each counter: a bijection of the counter chosen by the key.
+    """Returns four 32-bit words, in uint64 arrays, for each counter: a bijection of the counter that the key chooses.
 
     Each round multiplies two of the words by odd constants, and mixes the high halves of the products into the others.
-    counter: four words (arrays of shape (B,) or numbers); key: two words.
+    counter: four words, arrays of shape (B,) or numbers; key: two words.
     """
     first, *others = counter
     c0, c1, c2, c3 = first, *(xp.zeros_like(first) + word for word in others)
@@ -275,15 +317,15 @@ def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], r
 
 
 def uniforms(words: list[Any]) -> Any:
-    """Numbers on a grid of 2^-24 in [0, 1), float32, of the upper 24 bits of four words.   (B,) each -> (B, 4)"""
+    """Returns multiples of 2^-24 in [0, 1), float32, from the upper 24 bits of four words.   (B,) each -> (B, 4)"""
     xp = array_module(words[0])
     return xp.stack([(word >> 8).astype(xp.float32) * 2.0**-24 for word in words], axis=1)
 
 
 def normals(words: list[Any]) -> Any:
-    """r cos t and r sin t, with r = sqrt(-2 log(1 - u)) and t = 2 pi u' of two pairs of uniform numbers: Box-Muller.
+    """z = r cos t and r sin t,   r = sqrt(-2 log(1 - u)),   t = 2 pi u',   for two pairs (u, u') of `uniforms`
 
-    (B,) each -> (B, 4), float32
+    This is the method of Box and Muller.   (B,) each -> (B, 4), float32
     """
     xp, u = array_module(words[0]), uniforms(words)
     radius = xp.sqrt(-2.0 * xp.log1p(-u[:, 0::2]))
@@ -302,7 +344,7 @@ __device__ void philox4x32(unsigned* c, unsigned k0, unsigned k1) {
     }
 }
 """
-"""`philox4x32` of one counter, which it overwrites."""
+"""The function `philox4x32` for one counter, which it overwrites."""
 
 COUNTER = "uint32 first, uint32 name, uint32 step0, uint32 step1, uint32 seed0, uint32 seed1, int64 n"
 
@@ -317,7 +359,7 @@ UNIFORM = Kernel(
     """,
     PHILOX,
 )
-"""Entries 4 i to 4 i + 3 of `uniforms`, of the counter first + i; 2^-24 = 5.96e-8."""
+"""The kernel of `uniforms`: entries 4 i to 4 i + 3 for the counter first + i; 2^-24 = 5.96e-8."""
 
 NORMAL = Kernel(
     "philox_normal",
@@ -337,11 +379,11 @@ NORMAL = Kernel(
     """,
     PHILOX,
 )
-"""Entries 4 i to 4 i + 3 of `normals`."""
+"""The kernel of `normals`: entries 4 i to 4 i + 3 for the counter first + i."""
 
 
 def _at_words(kernel: Kernel) -> Kernel:
-    """The same numbers, of a step whose two words lie in an array."""
+    """Returns the kernel for the same numbers that reads the two words of the step from an array."""
     inputs = COUNTER.replace("uint32 step0, uint32 step1", "uint32 step[]")
     text = f"const unsigned step0 = step[0], step1 = step[1];{kernel.text}"
     return replace(kernel, name=f"{kernel.name}_at_words", inputs=inputs, text=text)

@@ -1,4 +1,4 @@
-"""8-bit pixels as the numbers that they stand for, computed for the rows that are asked for alone."""
+"""8-bit pixels become floats only for the rows that are requested."""
 
 from __future__ import annotations
 
@@ -13,22 +13,42 @@ from scratchvae.backend import array_module, asarray, device_of, free_gpu_memory
 from scratchvae.errors import DataError, InputError, ShapeError
 
 CHUNK_BYTES = 2**22
-"""How many pixels are looked at at once, where all of them must be."""
+"""The number of pixels read at once where all of them must be read."""
 
 
 class Pixels:
-    """x = k / 255, rounded to float32, for bytes k: what stands for an array of floats (N, ...) four times their size.
+    """x = k / 255, rounded to float32, for bytes k: stands for an array of floats (N, ...), four times the bytes' size
 
-    Indexed by a slice or by row numbers it is fewer rows, and nothing has been read; by one number it is that row, an
-    array of floats. `numpy.asarray(x)` and `x.numbers()` are the floats of all its rows. So a memory map of bytes can
-    be larger than the memory: `fit` and `evaluate` make floats of a minibatch at a time.
+    An index that is a slice or an array of row numbers gives Pixels with fewer rows, and reads nothing; one number
+    gives this row as an array of floats. `numpy.asarray(x)` and `x.numbers()` are the floats of all rows. So a memory
+    map of bytes can be larger than the memory: `fit` and `evaluate` make floats of one minibatch at a time.
 
     Parameters
     ----------
-    array : uint8, (M, ...), of NumPy or CuPy, such as a memory map
-    rows : row numbers (N,), optional
-        Which rows of the array there are; all by default.
-    dtype : of the floats
+    array : array of uint8, (M, ...)
+        NumPy's or CuPy's, such as a memory map.
+    rows : array of integers (N,), optional
+        The numbers of the rows; all rows of the array by default.
+    dtype : dtype
+        The type of the floats.
+
+    Attributes
+    ----------
+    array, dtype
+        The parameters of these names.
+
+    See Also
+    --------
+    scratchvae.data.Dataset : its images may be Pixels.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.pixels import Pixels
+    >>> x = Pixels(numpy.array([[0, 51], [255, 102], [0, 0]], numpy.uint8))
+    >>> x[:2], numpy.asarray(x[:2])
+    (Pixels of shape (2, 2), float32 k / 255 of bytes k, array([[0. , 0.2],
+           [1. , 0.4]], dtype=float32))
     """
 
     def __init__(self, array: Any, rows: Any = None, dtype: Any = numpy.float32) -> None:
@@ -36,10 +56,10 @@ class Pixels:
 
     @classmethod
     def of(cls, operation: str, x: Any) -> Pixels:
-        """The pixels of an array of bytes, checked.
+        """Returns the Pixels of an array of bytes, after checks.
 
-        Raises DataError, which begins with `operation`, for another type than uint8, no rows, and values of 0 and 1
-        alone, which may stand for black and white.
+        Raises DataError, which begins with `operation`, for another type than uint8, for no rows, and for values that
+        are all 0 or 1, which may stand for black and white.
         """
         array = as_array(operation, x)
         if array.dtype != numpy.uint8 or array.ndim < 2 or array.size == 0:
@@ -94,13 +114,13 @@ class Pixels:
         return f"Pixels of shape {self.shape}, {self.dtype} k / 255 of bytes k"
 
     def reshape(self, *shape: int) -> Pixels:
-        """The same rows in another shape of theirs: (N, ...) -> (N, ...). Raises ShapeError for one of other size."""
+        """Returns the same rows in another shape, (N, ...) -> (N, ...). Raises ShapeError if the sizes differ."""
         if shape[0] != len(self) or math.prod(shape) != self.size:
             raise ShapeError("reshape of pixels", f"the same {len(self)} rows, {self.size} entries", str(shape))
         return Pixels(self.array.reshape(len(self.array), *shape[1:]), self._rows, self.dtype)
 
     def astype(self, dtype: Any) -> Pixels:
-        """The same pixels, as floats of another type."""
+        """Returns the same pixels, as floats of another type."""
         return Pixels(self.array, self._rows, dtype)
 
     def to(self, device: str) -> Pixels:
@@ -110,28 +130,28 @@ class Pixels:
         return Pixels(asarray(self.bytes(), device), None, self.dtype)
 
     def bytes(self) -> Any:
-        """The bytes k of all rows: an array of uint8, read now."""
+        """Reads the bytes k of all rows, an array of uint8."""
         return self.array if self._rows is None else self.array[self._rows]
 
     def numbers(self, device: str = "cpu") -> Any:
-        """The floats k / 255 of all rows, on the device: an array.   (N, ...)"""
+        """Reads the floats k / 255 of all rows, an array on the device.   (N, ...)"""
         values = asarray(self.bytes(), device).astype(numpy.float32)
         values /= 255
         return values.astype(self.dtype, copy=False)
 
     def parts(self) -> Iterator[Pixels]:
-        """The same rows, some of them at a time, CHUNK_BYTES entries at most unless a row has more."""
+        """Returns an iterator over the rows in parts, of CHUNK_BYTES entries at most unless a row has more."""
         n = max(1, CHUNK_BYTES // math.prod(self.shape[1:]))
         return (self[start : start + n] for start in range(0, len(self), n))
 
     def chunks(self) -> Iterator[Any]:
-        """The bytes of `parts`."""
+        """Returns an iterator over the bytes of `parts`."""
         return (part.bytes() for part in self.parts())
 
     def some_values(self) -> Any:
-        """0 and 1, or whichever occurs, if all pixels are black or white; else some that occur: a small array.
+        """Returns a small array: all values that occur if every pixel is black or white, else a few of them.
 
-        What a likelihood says of data and refuses depends on nothing else.
+        A likelihood's check of the data, and the name of their ELBO, depend on these values alone.
         """
         seen: set[int] = set()
         for chunk in self.chunks():
@@ -146,7 +166,7 @@ class Pixels:
         )
 
     def describe(self) -> tuple[float, float, float]:
-        """The mean, the smallest and the largest of the floats."""
+        """Returns the mean, the smallest and the largest of the floats."""
         total, low, high = 0, 255, 0
         for chunk in self.chunks():
             total += int(chunk.sum(dtype=numpy.int64))
@@ -155,5 +175,5 @@ class Pixels:
 
 
 def as_numbers(x: Any, device: str = "cpu") -> Any:
-    """Pixels as floats on the device; anything else as it is."""
+    """Returns Pixels as floats on the device, and anything else as it is."""
     return x.numbers(device) if isinstance(x, Pixels) else x

@@ -1,4 +1,4 @@
-"""A callback of `fit` sees the metrics of every epoch, may stop the training, and may keep a state."""
+"""A callback of `fit` receives the metrics of every epoch, may stop the training, and may keep a state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scratchvae.run_files import Metrics, objective_score
 
 
 class Callback:
-    """Sees the metrics of every epoch of `fit`. A subclass defines `epoch_ended`, and more if needed.
+    """Receives the metrics of every epoch of `fit`. A subclass defines `epoch_ended`, and other methods if needed.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Callback:
 
 
 def check_metric(operation: str, metric: str | None, validated: bool) -> None:
-    """Raises InputError if the score is taken on validation data and there are none."""
+    """Raises InputError if the score is one of validation data and there are none."""
     if metric is None and not validated:
         raise InputError(operation, "validation data", "none", "validation=0.1 holds out a tenth of the rows")
 

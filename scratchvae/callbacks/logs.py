@@ -22,6 +22,11 @@ class CSVLog(Callback):
     path : str or path
         The file to write. It must not exist, unless the run that wrote it is resumed.
 
+    Attributes
+    ----------
+    path : Path
+        The file.
+
     See Also
     --------
     TensorBoard : Writes the metrics for TensorBoard.
@@ -68,6 +73,11 @@ class TensorBoard(Callback):
     ----------
     directory : str or path
         The folder of the event files. Raises InputError if tensorboardX is not installed.
+
+    Attributes
+    ----------
+    directory : Path
+        The folder.
 
     See Also
     --------

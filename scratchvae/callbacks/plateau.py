@@ -1,4 +1,4 @@
-"""This learning rate falls when the score no longer rises."""
+"""`PlateauSchedule` is a learning rate that falls when the score no longer rises."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ class PlateauSchedule(Callback):
     ----------
     rate : float
         The current learning rate.
+    start, factor, patience, smallest, metric
+        The parameters of these names.
 
     See Also
     --------
@@ -66,7 +68,7 @@ class PlateauSchedule(Callback):
         return self.rate
 
     def begin(self, model: Any, validated: bool, resumed: bool) -> None:
-        """Raises InputError if the score is taken on validation data and there are none."""
+        """Raises InputError if the score is one of validation data and there are none."""
         check_metric("PlateauSchedule", self.metric, validated)
         self.rate, self.best, self.waited = self.start, -math.inf, 0
 

@@ -36,6 +36,8 @@ class EarlyStopping(Callback):
         The epoch whose parameters are restored, counted from 1.
     waited : int
         The number of epochs since the best one.
+    patience, metric
+        The parameters of these names.
 
     See Also
     --------
@@ -57,7 +59,7 @@ class EarlyStopping(Callback):
         self.best, self.best_epoch, self.waited, self.restored = -math.inf, 0, 0, False
 
     def begin(self, model: Any, validated: bool, resumed: bool) -> None:
-        """Raises InputError if the score is taken on validation data and there are none."""
+        """Raises InputError if the score is one of validation data and there are none."""
         check_metric("EarlyStopping", self.metric, validated)
         self.best, self.best_epoch, self.waited, self.restored = -math.inf, 0, 0, False
         self._model, self._kept = model, _copied(model)
@@ -84,7 +86,7 @@ class EarlyStopping(Callback):
         return numbers | {f"kept/{name}": array for name, array in self._kept.items()}
 
     def resume(self, state: dict[str, Any], history: list[Metrics]) -> None:
-        """Restores the state; a model that has the parameters of the best epoch gets those of the last one back."""
+        """Restores the state; a model with the parameters of the best epoch gets those of the last epoch back."""
         for name in ("best", "best_epoch", "waited"):
             setattr(self, name, state[name])
         self._kept = {name: state[f"kept/{name}"] for name in self._kept}
@@ -116,6 +118,8 @@ class TimeLimit(Callback):
 
     Attributes
     ----------
+    seconds : float
+        The limit.
     n_epochs : int
         The number of epochs so far.
 

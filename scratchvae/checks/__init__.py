@@ -1,1 +1,1 @@
-"""The checks that users run by `scratchvae check`, and that the tests run: gradients, identities and exact models."""
+"""`scratchvae check` and the tests run these checks of gradients, identities and exact models."""

@@ -1,4 +1,4 @@
-"""Models whose marginal likelihood and posterior are known exactly, by algebra or by quadrature, held to the package.
+"""Models with an exact marginal likelihood and posterior, from algebra or quadrature, are compared with the package.
 
 Rows of importance sampling and of trained models see what their tolerance says; the others an error of 0.1 %.
 """

@@ -1,4 +1,4 @@
-"""Plain gradient ascent, written out: what `fit` must do at every step, whatever it ascends."""
+"""Plain gradient ascent, written out, is compared with the steps of `fit` for every objective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identities of distributions and of estimators: what a gradient check cannot see, such as a scale.
+"""Identities of distributions and estimators show errors, such as a wrong scale, that a gradient check cannot see.
 
 Every row gives an error that ought to be 0. Expectations are exact sums, or the trapezoidal rule, which is exact to
 rounding for smooth densities on an interval wide enough; there an error of 0.1 % in the code lifts the figure far above

@@ -1,4 +1,4 @@
-"""Missing entries and mixed columns, held to models where what is known of the others is exact.
+"""Missing entries and mixed columns are checked in models where their distribution given the others is exact.
 
 Rows of importance sampling see what their tolerance says; the others an error of 0.1 %.
 """

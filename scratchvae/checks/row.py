@@ -1,4 +1,4 @@
-"""A row of `scratchvae check`: it stands above the function that gives its figure, and belongs to a section."""
+"""A row of `scratchvae check` is declared above the function that computes its figure, and belongs to a section."""
 
 from __future__ import annotations
 
@@ -15,7 +15,19 @@ Function = TypeVar("Function", bound=Callable[..., float])
 
 @dataclass(frozen=True)
 class Row:
-    """A statement that must hold: function(*arguments, device) is an error that may not exceed the tolerance."""
+    """|function(*arguments, device)| <= tolerance, where the function computes an error: the check of one statement
+
+    Attributes
+    ----------
+    name : str
+        The statement.
+    tolerance : float
+        The largest error that passes.
+    function : callable
+        Computes the error.
+    arguments : tuple
+        The arguments before the device.
+    """
 
     name: str
     tolerance: float
@@ -28,14 +40,14 @@ class Row:
 
 
 class Section:
-    """The rows of one file, in the order of its text.
+    """Collects the rows of one file, in the order of its text.
 
         SECTION = Section("exact models")
 
         @SECTION.row("PPCA: zero variance of the weights", tolerance=1e-12)
         def zero_variance(device: str = "cpu") -> float:
 
-    This is all that a row needs: `scratchvae check` prints it, and the tests run it.
+    A row needs nothing more: `scratchvae check` prints it, and the tests run it.
     """
 
     def __init__(self, name: str) -> None:
@@ -43,9 +55,9 @@ class Section:
         self.rows: list[Row] = []
 
     def row(self, name: str, tolerance: float, each: Mapping[str, Any] | None = None) -> Callable[[Function], Function]:
-        """Enters a row for a function, or one row per key of a mapping; the key replaces {} in the name.
+        """Adds a row for a function, or one row for each key of a mapping; the key replaces {} in the name.
 
-        The function takes the device; before it, where there is a mapping, the value of the key.
+        The function takes the device and, if there is a mapping, the key's value before it.
         """
 
         def enter(function: Function) -> Function:

@@ -1,4 +1,4 @@
-"""Everything that `scratchvae check` runs, section by section."""
+"""The table of `scratchvae check` has the rows of all sections, and runs them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,19 @@ SECTIONS: dict[str, list[Row]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a row. figure: an error that ought to be 0, or NaN where the row raised, as `reason` says."""
+    """Holds the outcome of a row.
+
+    Attributes
+    ----------
+    name, tolerance
+        As in Row.
+    figure : float
+        The error, or NaN if the row raised an exception.
+    seconds : float
+        The time that the row took.
+    reason : str
+        The exception, or nothing.
+    """
 
     name: str
     figure: float

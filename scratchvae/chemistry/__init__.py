@@ -1,4 +1,4 @@
-"""Molecules without further libraries: SMILES, validity, simple properties, canonical keys and 2-D coordinates."""
+"""Molecules need no further library here: SMILES, validity, simple properties, canonical keys and 2-D coordinates."""
 
 from scratchvae.chemistry.canonical import canonical_key
 from scratchvae.chemistry.crippen import log_p

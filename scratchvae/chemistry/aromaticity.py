@@ -1,4 +1,4 @@
-"""Which rings are aromatic, as a function of the Kekule structure: c1ccccc1 and C1=CC=CC=C1 are one molecule.
+"""The Kekule structure determines which rings are aromatic: c1ccccc1 and C1=CC=CC=C1 are one molecule.
 
 A ring is aromatic if each of its atoms can take part, and their pi electrons are 2, 6, 10, 14, ... (Hueckel's rule):
 

@@ -1,4 +1,4 @@
-"""A key of a molecule's graph that does not depend on how its SMILES was written.
+"""The canonical key of a molecule's graph does not depend on the way in which its SMILES was written.
 
 The key says everything about the graph but stereochemistry: mirror images, and cis and trans, have the same one.
 """

@@ -6,7 +6,7 @@ from scratchvae.errors import DataError, InputError
 
 
 class Fault(Exception):
-    """Says what was expected at a position of the string, counted from 0, and what stands there."""
+    """Says what was expected at a position of the string, counted from 0, and what was found there."""
 
     def __init__(self, place: int, expected: str, received: str, hint: str = "") -> None:
         super().__init__(place, expected, received, hint)

@@ -1,4 +1,4 @@
-"""Properties that follow from a molecule's graph."""
+"""A molecule's graph determines these properties."""
 
 from __future__ import annotations
 

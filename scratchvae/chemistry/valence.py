@@ -1,4 +1,4 @@
-"""From what is written to a molecule: the hydrogens that are left out, and the double bonds of aromatic rings."""
+"""The hydrogens that SMILES leaves out, and the double bonds of aromatic rings, follow from valences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets by name or by path, each as a training and a test part."""
+"""Data sets are loaded by name or path, each as a training and a test part."""
 
 from __future__ import annotations
 

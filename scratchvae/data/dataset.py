@@ -54,6 +54,11 @@ class Dataset:
     note : str
         A line about the conversion of the original files.
 
+    Attributes
+    ----------
+    images, labels, factors, strokes, attributes, sketches, omissions, molecules, properties, records, columns, classes
+        The parameters of these names, and `note`.
+
     See Also
     --------
     load : Returns a training and a test set by name or path.
@@ -85,7 +90,7 @@ class Dataset:
 
     @property
     def observations(self) -> numpy.ndarray:
-        """Returns the records, molecules, sketches or images, which a model of these data is trained on, (N, ...)."""
+        """Returns the records, molecules, sketches or images, on which a model of these data is trained, (N, ...)."""
         return getattr(self, self.name_of_rows)
 
     @property

@@ -1,4 +1,4 @@
-"""Files from the network, by pooch."""
+"""pooch downloads files from the network."""
 
 from __future__ import annotations
 

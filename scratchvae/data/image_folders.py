@@ -1,4 +1,4 @@
-"""A folder of PNG and JPEG images as one array of bytes of one size, decoded once and kept in a file that is mapped."""
+"""A folder of PNG and JPEG images becomes one array of bytes, decoded once and kept in a file that is memory-mapped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scratchvae.npz import map_bytes, opened, readable
 from scratchvae.replacement import WriteError, replacing
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-"""What the names of these files end in, in any case."""
+"""The ends of these files' names, in small letters or capitals."""
 
 PARTS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
 """Part of a data set -> the names that its sub-folder may have."""
@@ -28,7 +28,7 @@ PARTS = {"train": ("train",), "validation": ("validation", "valid", "val"), "tes
 FITS = ("crop", "fit")
 COLOURS = ("grey", "colour")
 LARGEST_SIDE = 1024
-"""The most pixels of a side that images are decoded to."""
+"""The most pixels that a side of a decoded image may have."""
 
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "La")
 """Pillow's modes of images without colour."""
@@ -36,7 +36,7 @@ GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "La")
 
 @dataclass(frozen=True)
 class Form:
-    """What images are made into: height and width, "crop" or "fit", and whether they have colour."""
+    """Describes the form of decoded images: height, width, "crop" or "fit", and whether they have colour."""
 
     height: int
     width: int

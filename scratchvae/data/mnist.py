@@ -30,9 +30,9 @@ FILES = (
 
 @dataclass(frozen=True)
 class Publication:
-    """The SHA-256 sums of a set's four files, in the order of FILES, and where they are, in the order of asking.
+    """Holds the SHA-256 sums of a set's four files, in the order of FILES, and their mirrors, the first to ask first.
 
-    The sums make plain http safe.
+    Because of the sums plain http is safe.
     """
 
     sums: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What can be said of a set of molecules."""
+"""A set of molecules is described by a few numbers."""
 
 from __future__ import annotations
 

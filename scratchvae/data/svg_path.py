@@ -72,7 +72,7 @@ def read_numbers(text: str) -> list[float]:
 
 
 class Pen:
-    """A pen that follows the commands of a path: its lines, its place and the control point of the last curve."""
+    """Follows the commands of a path, and keeps its lines, the current point and the last curve's control point."""
 
     def __init__(self) -> None:
         self.lines: list[list[tuple[float, float]]] = []

@@ -51,10 +51,20 @@ Rows = Callable[[], Iterator[tuple[int, Sequence[str]]]]
 
 @dataclass
 class Census:
-    """What the cells of one column are.
+    """Counts the kinds of cells in one column.
 
-    is_category : whether each is a level as it stands; else numbers are counted as numbers
-    texts : the first different cells, more than MOST_LEVELS at most; numbers as `short` writes them
+    Attributes
+    ----------
+    is_category : bool
+        Whether every cell is a level, even if it looks like a number.
+    n_known, n_numbers : int
+        The numbers of cells that are not missing, and of those that are numbers.
+    first_word, first_fraction : (str, int)
+        The first cell that is no number, and the first that is no whole number of at least 0, with their rows.
+    commas, points : bool
+        Whether cells have commas, and points.
+    texts : dict
+        The first different cells, one more than MOST_LEVELS at most, numbers as `short` writes them.
     """
 
     is_category: bool

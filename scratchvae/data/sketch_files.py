@@ -1,4 +1,4 @@
-"""Readers for drawings as lines: Quick, Draw!'s .ndjson, .json, .svg, and a folder of .svg files.
+"""Drawings are read as lines from Quick, Draw!'s .ndjson files, .json and .svg files, and folders of .svg files.
 
 Sketches in .npy and .npz files are arrays: `read_arrays` in scratchvae/data/files.py, and `as_sketches`.
 
@@ -22,7 +22,7 @@ from scratchvae.errors import DataError
 from scratchvae.npz import opened, readable
 
 SUFFIXES = (".ndjson", ".json", ".svg")
-"""What the names of these files end in."""
+"""The ends of these files' names."""
 
 LONGEST_LINE, LARGEST_JSON = 2**20, 2**25
 """The most bytes of a drawing in an .ndjson file, and of a .json file."""

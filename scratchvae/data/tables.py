@@ -1,7 +1,7 @@
-"""Readers and writers of tables: .csv and .tsv files with a header, and DataFrames.
+"""Tables are read from .csv and .tsv files with a header and from DataFrames, and written as .csv and .tsv texts.
 
-A table is read twice, row by row, by Python's csv module: once to find what its columns are, and once into one array of
-floats; so memory holds 8 bytes an entry, and never the text.
+A table is read twice, row by row, by Python's csv module: once to find the kinds of columns, and once into one array of
+floats; so memory holds 8 bytes per entry, and never the text.
 """
 
 from __future__ import annotations

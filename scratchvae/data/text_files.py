@@ -1,4 +1,4 @@
-"""Lines of text, plain or compressed by gzip: none too long, none too many, and no bombs."""
+"""Lines of text, plain or compressed by gzip, are read with limits on length, number and expansion."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from scratchvae.distributions.distribution import Distribution
 from scratchvae.errors import DataError, InputError, ShapeError, whole_number
 from scratchvae.nn import LSTM, Module, Packing
 
-DOWN, UP, END = range(3)  # the states of the pen
+DOWN, UP, END = range(3)  # the pen's states
 
 
 class SketchStep(Distribution):

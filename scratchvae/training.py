@@ -294,7 +294,7 @@ def _weights(values: Any) -> numpy.ndarray | None:
     with numpy.errstate(over="ignore"):
         total = weights.sum()
     if not ((weights >= 0).all() and 0 < total < math.inf):
-        raise DataError("sample_weight", "numbers of at least 0 whose sum is finite and above 0", "others")
+        raise DataError("sample_weight", "numbers of at least 0 whose sum is finite and above 0", "other numbers")
     return weights / weights.mean()
 
 

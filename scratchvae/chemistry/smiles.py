@@ -154,7 +154,7 @@ class _Reader:
     def _bind(self, i: int, j: int, symbol: str) -> None:
         aromatic = self.atoms[i].aromatic and self.atoms[j].aromatic and symbol in ("", ":")
         if symbol == ":" and not aromatic:
-            raise Fault(self.place, "aromatic atoms at both ends of the bond :", "others")
+            raise Fault(self.place, "aromatic atoms at both ends of the bond :", "another atom")
         self.bonds.append(Bond(i, j, ORDERS[symbol], aromatic, symbol if symbol in OPPOSITE else ""))
 
     def _ring(self, number: int) -> None:

@@ -114,7 +114,7 @@ def _ndjson(path: Path) -> Iterator[tuple[list[numpy.ndarray], str | None]]:
                 continue
             arrays = [_numbers(stroke, f"{operation}, line {n}", "[xs, ys] or [xs, ys, ts]") for stroke in strokes]
             if not all(stroke.shape[0] in (2, 3) for stroke in arrays):
-                raise DataError(f"{operation}, line {n}", "strokes [xs, ys] or [xs, ys, ts]", "others")
+                raise DataError(f"{operation}, line {n}", "strokes [xs, ys] or [xs, ys, ts]", "strokes of another form")
             lines = [stroke[:2].T for stroke in arrays]
             raw = any(len(stroke) == 3 for stroke in arrays)
             yield _as_simplified(lines, f"{operation}, line {n}") if raw else lines, word
@@ -156,7 +156,7 @@ def _json(path: Path) -> list[list[numpy.ndarray]]:
         raise DataError(operation, form, "another structure")
     drawings = [[_numbers(line, operation, "lines of points [x, y]") for line in drawing] for drawing in drawings]
     if not all(line.shape[1] == 2 for drawing in drawings for line in drawing):
-        raise DataError(operation, "lines of points [x, y]", "others")
+        raise DataError(operation, "lines of points [x, y]", "lists of another form")
     return drawings
 
 

@@ -253,7 +253,7 @@ def _steps_of_five(array: numpy.ndarray, operation: str) -> list[numpy.ndarray]:
     _checked_numbers(array, operation)
     pen = array[:, :, 2:]
     if not ((pen == 0) | (pen == 1)).all() or not (pen.sum(axis=2) == 1).all():
-        raise DataError(operation, "one of down, up and end that is 1, the others 0", "other rows")
+        raise DataError(operation, "rows with one of down, up and end equal to 1, the others 0", "another row")
     at_end = pen[:, :, 2] == 1
     if not at_end[:, -1].all():
         raise DataError(operation, f"rows {END_ROW} from the end on", "a sketch whose last row is not the end")

@@ -64,6 +64,15 @@ class ShapeError(InputError):
     See Also
     --------
     InputError : the form of the message.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> try:
+    ...     sv.distributions.Normal(numpy.zeros((1, 2)), 0.0).log_prob(numpy.zeros((1, 3)))
+    ... except ValueError as error:
+    ...     print(error)
+    Normal.log_prob: expected x of shape (..., 2), received (1, 3)
     """
 
 
@@ -73,6 +82,11 @@ class DeviceError(InputError):
     See Also
     --------
     InputError : the form of the message.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> model = sv.VAE.mlp().to("gpu")  # doctest: +SKIP
     """
 
 
@@ -82,6 +96,15 @@ class DataError(InputError):
     See Also
     --------
     InputError : the form of the message.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> try:
+    ...     history = sv.fit(sv.VAE.mlp(input_size=2), numpy.array([[0.5, 2.0]]), progress=False)
+    ... except ValueError as error:
+    ...     print(type(error).__name__, str(error).partition(" (")[0], sep=", ")
+    DataError, data for a Bernoulli likelihood: expected values in [0, 1], received values from 0.5 to 2
     """
 
 

@@ -38,6 +38,16 @@ class PosteriorCollapseWarning(UserWarning):
     See Also
     --------
     fit : issues it after a training whose KL is below 0.1 nats, or that leaves no active units.
+
+    Examples
+    --------
+    >>> import numpy, warnings, scratchvae as sv
+    >>> model, x = sv.VAE.mlp(input_size=6, latent_size=1, hidden=(4,)), numpy.zeros((10, 6), numpy.float32)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     history = sv.fit(model, x, epochs=1, progress=False)
+    >>> [warning.category.__name__ for warning in caught]
+    ['PosteriorCollapseWarning']
     """
 
 
@@ -284,7 +294,7 @@ def _weights(values: Any) -> numpy.ndarray | None:
     with numpy.errstate(over="ignore"):
         total = weights.sum()
     if not ((weights >= 0).all() and 0 < total < math.inf):
-        raise DataError("sample_weight", "numbers of at least 0 whose sum is finite and above 0", "others")
+        raise DataError("sample_weight", "numbers of at least 0 whose sum is finite and above 0", "other numbers")
     return weights / weights.mean()
 
 

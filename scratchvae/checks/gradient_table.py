@@ -1,4 +1,4 @@
-"""The gradient table: every primitive and every function of `ops`, on inputs drawn from its domain.
+"""The gradient table has every primitive and every function of `ops`, with inputs drawn from its domain.
 
 A row holds a function of Tensors, the same function of NumPy arrays, and how its inputs are drawn. `check_case` holds
 the function to it: value, gradients of order 1 and 2, types, and that nothing is computed which nobody wants.
@@ -29,7 +29,7 @@ Draw = Callable[[numpy.random.Generator], numpy.ndarray]
 
 @dataclass(frozen=True)
 class Case:
-    """One row: a function of Tensors, the same function of NumPy arrays, and how each input is drawn."""
+    """Describes one row: a function of Tensors, the same function of NumPy arrays, and the way each input is drawn."""
 
     function: Callable[..., Any]
     reference: Callable[..., Any]

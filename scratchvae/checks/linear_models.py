@@ -1,4 +1,4 @@
-"""The linear models held to what they maximise, and to their own algebra.
+"""The linear models are checked against their objectives and their algebra.
 
 An error of 0.1 % in a likelihood, a gradient or an update lifts the figure far above the tolerance.
 """

@@ -1,4 +1,4 @@
-"""Molecules: the probability of a string by its equations and by counting, properties, and MoleculeVAE."""
+"""MoleculeVAE's probability of a string is checked by its equations and by counting, and its properties by theirs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learned priors: their density, their draws, the KL by Monte Carlo, and VampPrior as an aggregate posterior."""
+"""Learned priors are checked by density, draws, Monte Carlo KL, and VampPrior as an aggregate posterior."""
 
 from __future__ import annotations
 

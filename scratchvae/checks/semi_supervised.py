@@ -1,4 +1,4 @@
-"""Identities of the semi-supervised model: sums over classes, the class prior, alpha, and what trains on which rows.
+"""The semi-supervised model is checked by sums over classes, the class prior, alpha, and the rows of each term.
 
 Of each class alone the model is a VAE, whose evidence is known by quadrature over z; the class prior is not uniform
 here.
@@ -45,7 +45,7 @@ def small_model(device: str = "cpu", **settings: Any) -> tuple[SemiSupervisedVAE
 
 
 class _EncoderOfClass(Module):
-    """q(z | x, k) of one class, whose indicator is given."""
+    """q(z | x, k) for one class k, given by its indicator"""
 
     def __init__(self, encoder: Module, indicator: Any) -> None:
         self.encoder, self.indicator = encoder, indicator
@@ -55,7 +55,7 @@ class _EncoderOfClass(Module):
 
 
 class _DecoderOfClass(Module):
-    """p(x | k, z) of one class, whose indicator is given."""
+    """p(x | k, z) for one class k, given by its indicator"""
 
     def __init__(self, decoder: Any, indicator: Any) -> None:
         self.decoder, self.indicator, self.likelihood = decoder, indicator, decoder.likelihood

@@ -1,4 +1,4 @@
-"""Sketches: mixtures of Gaussians in the plane, the density of a whole drawing by its equations, and SketchRNN."""
+"""SketchRNN is checked from mixtures of Gaussians in the plane to the density of a whole drawing by its equations."""
 
 from __future__ import annotations
 

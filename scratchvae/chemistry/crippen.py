@@ -28,7 +28,7 @@ CONTRIBUTIONS = {
     **{"F": 0.4202, "Cl": 0.6895, "Br": 0.8456, "I": 0.8857, "Hal": -2.996, "P": 0.8612},
     **{"S1": 0.6482, "S2": -0.0024, "S3": 0.6237, "Me1": -0.3808, "Me2": -0.0025, "": 0.0},
 }
-"""Type -> contribution to logP. "" is the type of what the table does not know."""
+"""Type -> contribution to logP. "" is the type of all atoms that the table does not have."""
 
 MAIN_GROUPS = frozenset("Li Na K Rb Cs Be Mg Ca Sr Ba B Al Ga In Tl Si Ge Sn Pb As Sb Bi Se Te Po".split())
 """The elements of type Me1."""
@@ -61,7 +61,7 @@ def crippen_types(molecule: Molecule) -> list[tuple[str, str]]:
 
 
 class _Surroundings:
-    """The atoms around each, as lists of (number, symbol, order); aromatic atoms have symbols in small letters."""
+    """Lists the neighbours of each atom as (number, symbol, order); aromatic atoms have symbols in small letters."""
 
     def __init__(self, molecule: Molecule) -> None:
         self.atoms = molecule.atoms

@@ -1,4 +1,4 @@
-"""The chemical elements: symbols, standard atomic weights, and the numbers of bonds that their atoms form.
+"""The chemical elements have symbols, standard atomic weights, and numbers of bonds that their atoms form.
 
 Source: IUPAC, "Standard atomic weights of the elements 2021" (Pure Appl. Chem. 94, 573), abridged to five digits, with
 the mass number of the longest-lived isotope in place of what has no standard weight; valences as in Daylight's theory

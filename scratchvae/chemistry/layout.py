@@ -1,4 +1,4 @@
-"""2-D coordinates for drawing a molecule: bonds of length 1, regular rings, chains in zigzag, nothing overlaps.
+"""A molecule is drawn with bonds of length 1, regular rings, chains in zigzag, and without overlaps.
 
 A first placement follows the graph: each system of rings is a set of regular polygons, joined at shared bonds, and the
 rest grows from it at angles of 120 degrees. Then all coordinates are moved by L-BFGS to a minimum of
@@ -20,10 +20,10 @@ from scratchvae.chemistry.molecule import Molecule
 from scratchvae.chemistry.rings import smallest_rings
 
 MOST_ATOMS = 200
-"""Larger molecules are placed, but not moved any further."""
+"""The most atoms of a molecule whose first placement is improved."""
 
 LEAST, WEIGHT_OF_ANGLES = 1.35, 0.35
-"""How far atoms want to be from each other that share neither a bond nor a neighbour; and how much angles count."""
+"""The least distance of atoms that share neither a bond nor a neighbour, and the weight of angles in the sum."""
 
 
 def coordinates(molecule: Molecule) -> numpy.ndarray:
@@ -44,7 +44,7 @@ def coordinates(molecule: Molecule) -> numpy.ndarray:
 
 
 class _Placement:
-    """The first placement of one part of a molecule, atom by atom."""
+    """Makes the first placement of one part of a molecule, atom by atom."""
 
     def __init__(self, molecule: Molecule, part: Sequence[int], rings: list[list[int]]) -> None:
         self.molecule, self.rings = molecule, rings

@@ -1,4 +1,4 @@
-"""Perfect matchings of a graph: which bonds of an aromatic system are the double ones."""
+"""A perfect matching of a graph decides which bonds of an aromatic system are double bonds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 def perfect_matching(neighbours: Mapping[int, Sequence[int]]) -> dict[int, int] | int:
     """Returns the partner of every vertex, or, if there is no perfect matching, a vertex that stays without a partner.
 
-    neighbours: of each vertex, both ways round. Vertices with one free neighbour are matched first, which is all that
-    most molecules need; what is left is augmented along paths that may pass through odd cycles.
+    neighbours: those of each vertex, with every edge in both directions. Vertices with one free neighbour are matched
+    first, which is enough for most molecules; the others along augmenting paths, which may pass through odd cycles.
 
     Source: Edmonds, "Paths, trees, and flowers" (1965).
     """

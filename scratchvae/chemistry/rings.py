@@ -1,4 +1,4 @@
-"""Rings of a molecule: the bonds that lie in one, and a smallest set of smallest rings."""
+"""The rings of a molecule determine the bonds that lie in a ring, and a smallest set of smallest rings."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def smallest_rings(molecule: Molecule) -> list[list[int]]:
 
 
 class _Basis:
-    """Independent rings, as sums over the field of two elements."""
+    """Collects independent rings, as vectors over the field of two elements."""
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted

@@ -1,4 +1,4 @@
-"""SMILES, molecules as strings: tokens, and a reader that knows valences and aromatic rings.
+"""SMILES are molecules as strings; they are split into tokens, and read with a check of valences and aromatic rings.
 
 The reader finds mistakes of syntax, atoms with too many bonds, and aromatic rings without a Kekule structure. It sees
 no others: a molecule that it takes for valid may be strained, unstable, a radical if its atoms stand in brackets, or
@@ -23,17 +23,17 @@ LONGEST_SMILES = 4000
 """The most characters of a string that is read."""
 
 UNSEEN = "read_smiles sees neither strain nor instability, nor stereo marks that clash"
-"""What must be said wherever molecules are called valid."""
+"""The sentence to print wherever molecules are called valid."""
 
 TOKEN = re.compile(r"\[[^\[\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
 
 ORGANIC = {symbol: (symbol, False) for symbol in "B C N O P S F Cl Br I".split()} | {
     symbol.lower(): (symbol, True) for symbol in "B C N O P S".split()
 }
-"""What is written without brackets -> (element, aromatic)."""
+"""Symbol without brackets -> (element, aromatic)."""
 
 AROMATIC_SYMBOLS = {symbol.lower(): symbol for symbol in "B C N O P S As Se Te".split()}
-"""What may be written as aromatic in brackets -> element."""
+"""Symbol of an aromatic atom in brackets -> element."""
 
 BRACKET = re.compile(
     r"\[(?P<isotope>\d{1,3})?(?P<symbol>[A-Z][a-z]?|as|se|te|[bcnops])"
@@ -64,8 +64,8 @@ def read_smiles(smiles: str) -> Molecule:
     >>> read_smiles("CC(=O)Oc1ccccc1C(=O)O").formula
     'C9H8O4'
 
-    Raises SmilesError, a DataError, for what is no molecule: it says what was expected, and at which character.
-    Raises InputError for what is no string.
+    Raises SmilesError, a DataError, if the string is not a molecule; it says what was expected at which character.
+    Raises InputError if it is not a string.
     """
     if not isinstance(smiles, str):
         raise InputError("read_smiles", "a string", type(smiles).__name__)
@@ -93,7 +93,7 @@ def why_invalid(smiles: str) -> str | None:
 
 
 class _Reader:
-    """Atoms and bonds as they are written, in one pass over the tokens; brackets nest on a list, not by recursion."""
+    """Reads atoms and bonds in one pass over the tokens; branches are kept on a list, without recursion."""
 
     def __init__(self, smiles: str) -> None:
         self.atoms: list[Atom] = []
@@ -154,7 +154,7 @@ class _Reader:
     def _bind(self, i: int, j: int, symbol: str) -> None:
         aromatic = self.atoms[i].aromatic and self.atoms[j].aromatic and symbol in ("", ":")
         if symbol == ":" and not aromatic:
-            raise Fault(self.place, "aromatic atoms at both ends of the bond :", "others")
+            raise Fault(self.place, "aromatic atoms at both ends of the bond :", "another atom")
         self.bonds.append(Bond(i, j, ORDERS[symbol], aromatic, symbol if symbol in OPPOSITE else ""))
 
     def _ring(self, number: int) -> None:

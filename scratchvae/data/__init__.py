@@ -97,7 +97,7 @@ DRAWN: dict[str, tuple[Callable[[int, int], Dataset], int]] = {
     "drawn-sketches": (draw_sketches, 20_000),
     "drawn-molecules": (draw_molecule_set, 20_000),
 }
-"""Name of a set that the package draws -> (function of (n, seed), rows of its training part). A tenth as many test."""
+"""Name of a set that the package draws -> (function of (n, seed), training rows). Test rows are a tenth as many."""
 
 MOST_DRAWN = 1_000_000
 """The most rows of a drawn training part."""
@@ -114,7 +114,7 @@ DATASETS: dict[str, Callable[[str | os.PathLike[str] | None, int], tuple[Dataset
 """Name -> function of (data_dir, seed) that returns the training and the test part."""
 
 OF_PERSONS = {"faces", "frey-faces"}
-"""The sets of photographs of persons, which nothing shows or passes on unless it is asked to."""
+"""The sets of photographs of persons, which are shown and passed on only at the user's request."""
 
 
 def shows_persons(name: str | os.PathLike[str]) -> bool:
@@ -147,7 +147,7 @@ def load(
     Parameters
     ----------
     name : str or path
-        "drawn-digits": 20,000 and 2,000 images drawn by the package, no two of them the same draw.
+        "drawn-digits": 20,000 and 2,000 images that the package draws, all different.
         "drawn-faces": 10,000 and 1,000 faces, likewise, 64 x 64 in colour, with attributes such as smiling and glasses.
         "street-digits": 20,000 and 2,000 house numbers, likewise, 32 x 32 in colour; labels: the digit in the middle.
         "drawn-sketches": 20,000 and 2,000 sketches, the pen strokes of drawn digits.
@@ -169,22 +169,22 @@ def load(
         A table: the path of a .csv or .tsv file without a column "smiles", see `read_table` in
         scratchvae/data/tables.py. Its columns have the means and standard deviations of the training part.
     data_dir : path, optional
-        Where the files of a named set lie; by default the folder that the variable SCRATCHVAE_DATA names.
+        The folder with the files of a named set; by default the folder that the variable SCRATCHVAE_DATA names.
     seed : int
         The seed of a drawn set, and of the rows that are held out.
     validation : number between 0 and 1, optional
         This share of the training part, drawn at random, becomes a third part, for choosing among models. Validation
         images in an .npz file take its place; without this argument they are left out.
     split : "random" or "last"
-        What becomes the test part of a file without test images: a tenth of the rows drawn at random, or the last
-        tenth, as for frames of a film. In both cases at least one row.
+        Whether the test part of a file without test images is a random tenth of the rows, or the last tenth, as for
+        frames of a film. In both cases it has at least one row.
     labels : path, optional
         The file of the labels, for a file of images alone.
     most : int, optional
         Sketches of more rows, or molecules of more tokens, are left out of a file, and counted as `omissions`; 250 rows
         or 120 tokens by default.
     drawn : int, optional
-        So many training rows of a set that the package draws, at most a million; the test part is the same.
+        The number of training rows of a set that the package draws, at most a million; the test part is the same.
     column : str, optional
         The column of a .csv file with the molecules; "smiles" by default, in any case.
     properties : list of str, optional
@@ -195,9 +195,9 @@ def load(
     missing : bool
         Whether arrays of images or vectors may have NaN, for missing entries; those of a table are NaN in any case.
     image_size, image_colour, image_fit : int or (height, width); "grey" or "colour"; "crop" or "fit", optional
-        What the images of a folder are made into, as `read_image_folder` says.
+        The form of a folder's images, see `read_image_folder`.
 
-    Where there are labels, what is drawn at random has the same share of every class.
+    If there are labels, rows that are drawn at random have the same share of every class.
 
     Raises InputError for a name that is neither, and DataError for files that cannot be used.
     """

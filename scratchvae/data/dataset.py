@@ -56,8 +56,10 @@ class Dataset:
 
     Attributes
     ----------
-    images, labels, factors, strokes, attributes, sketches, omissions, molecules, properties, records, columns, classes
-        The parameters of these names, and `note`.
+    images, labels, factors, strokes, attributes, sketches, omissions, molecules, properties
+        The parameters of these names.
+    records, columns, classes, note
+        The parameters of these names.
 
     See Also
     --------

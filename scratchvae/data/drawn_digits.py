@@ -1,4 +1,4 @@
-"""Handwritten-looking digits, drawn with NumPy alone: no file, no network, and every style factor known.
+"""The digits look handwritten but are drawn with NumPy alone: no file, no network, and all style factors are known.
 
 A pen follows the skeleton of one of the written variants of a digit. The letters u (to the right) and v (down) are
 coordinates in heights of the digit, with the origin in the middle of its box. In this order:

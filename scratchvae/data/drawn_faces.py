@@ -1,4 +1,4 @@
-"""Faces drawn with NumPy alone: no file, no network, and every factor of style known and independent of the others.
+"""The faces are drawn with NumPy alone: no file, no network, and all style factors are known and independent.
 
 A portrait of 64 x 64 pixels in colour; x to the right and y down, in pixels. Its parts are laid one over the other:
 
@@ -15,7 +15,7 @@ front is drawn at x = middle + face_width sin(s + t). In this order:
     shoulders   a shirt of shirt_hue, with its collar
     hair        behind the head, down to y = 33 + 24 hair_length
     head        the neck under the shadow of the chin; the ears; the face, in shadow to the right
-    beard       what of the face is below a curve from the temples to the upper lip, and more at the chin with `beard`
+    beard       the part of the face below a curve from the temples to the upper lip, and more at the chin with `beard`
     nose
     eyes        white between two lids as far apart as eye_opening, an iris of eye_hue; brows as high as brow_height
     mouth       along y = middle + 3.2 smile (0.45 - u^2), where u is -1 and 1 at its corners: they rise with the smile
@@ -60,7 +60,7 @@ FACTORS = {
     "shirt_hue": ((0.0, 1.0),),
     "background_hue": ((0.0, 1.0),),
 }
-"""Factor -> one or two intervals, as likely as each other, in which it is uniform; [0, 0] for what is not there."""
+"""Factor -> one or two equally probable intervals in which it is uniform; [0, 0] stands for a missing part."""
 
 ATTRIBUTES = {
     "smiling": "smile",

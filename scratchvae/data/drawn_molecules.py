@@ -1,4 +1,4 @@
-"""Molecules that the package draws: SMILES of a grammar of fragments, each of them valid by construction.
+"""The package draws molecules as SMILES from a grammar of fragments, so that all of them are valid.
 
 A molecule begins with one of STARTS. A slot <k> of a fragment is a place for another fragment, and k says which kinds
 of fragment may stand there, so that no bond arises that chemists would not expect: none between two nitrogens, two
@@ -26,10 +26,10 @@ SMALLEST, LARGEST = 10, 28
 """The fewest and the most heavy atoms of a molecule."""
 
 PROPERTIES = ("logP", "weight", "rings")
-"""What is known of every molecule: see scratchvae/chemistry/properties.py."""
+"""The properties of every molecule, see scratchvae/chemistry/properties.py."""
 
 BLOCK, NUMBERS = 4096, 96
-"""Random numbers are drawn for so many molecules at once, so many for each."""
+"""The number of molecules for which random numbers are drawn at once, and the number of these for each molecule."""
 
 ORDERED = 22_000
 """The molecules of a block that are put into a random order."""
@@ -158,7 +158,7 @@ def draw_molecule_set(n: int, seed: int = 0) -> Dataset:
 
 
 class _Molecule:
-    """One molecule, made of a row of random numbers; when they are used up, what must be filled gets what is smallest.
+    """Builds a molecule from a row of random numbers; when they are used up, the smallest fragments fill all slots.
 
     smiles : its string;   size : its number of heavy atoms
     """
@@ -252,7 +252,7 @@ def _compiled(kind: str) -> list[tuple[tuple[Part, ...], int, float]]:
 def _candidates(letter: str, least: int, most: int) -> tuple[list[float], list[tuple[tuple[Part, ...], int, float]]]:
     """Returns the fragments that fit a slot, preceded by their cumulative weights.
 
-    Where none is small enough, the smallest.
+    If none is small enough, it is the smallest one.
     """
     kinds = [("start", 1.0)]
     if letter != "start":

@@ -1,4 +1,4 @@
-"""EMNIST: handwritten letters and digits in the form of MNIST, 28 x 28, grey, divided in six ways.
+"""EMNIST has handwritten letters and digits in the form of MNIST, 28 x 28, grey, divided in six ways.
 
 All six are in one archive, gzip.zip, whose SHA-256 sum is pinned here.
 

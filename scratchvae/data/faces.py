@@ -1,4 +1,4 @@
-"""Photographs of faces, from files that are never downloaded: CelebA, and the Frey faces.
+"""Photographs of faces, CelebA and the Frey faces, are read from files that are never downloaded.
 
 CelebA's aligned images show a face in the middle of 178 x 218 pixels. The middle 148 x 148 are kept and reduced to 64 x
 64 (Lanczos); this takes minutes for all 202,599, so that the result is kept beside the images, or in the user's cache.
@@ -32,7 +32,7 @@ ARCHIVE, N_TEST = "celeba64_first3400.npz", 400
 
 IMAGES, ATTRIBUTES, PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
 TRAINING, TEST = "0", "2"
-"""What PARTITION calls an image of these parts; 1 is for validation."""
+"""The numbers of the parts in PARTITION; 1 is the number for validation."""
 
 SIZE, MIDDLE, SIDE = (178, 218), (15, 35, 163, 183), 64
 """Width and height of an aligned image; left, top, right and bottom of its middle; the side that this is reduced to."""
@@ -75,8 +75,8 @@ def load_faces(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset,
 def load_frey_faces(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset, Dataset]:
     """Returns 1,965 consecutive film frames of one person's face, images (N, 28, 20, 1) float32 in [0, 1].
 
-    The frames are in order. The test part is the last tenth, 196 frames, so that it is not what the training part shows
-    a moment later: at random, almost every test image would have its neighbour among the training images.
+    The frames are in order. The test part is the last tenth, 196 frames: of frames chosen at random, almost every one
+    would have its neighbour, which looks the same, among the training images.
 
     The file is frey_faces.npz with an array images uint8 (N, 28, 20), or frey_rawface.mat with ff uint8 (560, N), in
     data_dir, or in the folder that the variable SCRATCHVAE_DATA names, or its subfolder faces.

@@ -1,4 +1,4 @@
-"""Readers for a user's own files, all by way of `scratchvae.npz`: nothing is unpickled, no header is believed."""
+"""A user's own files are read through `scratchvae.npz`, which unpickles nothing and trusts no header."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ NPZ_NAMES = {
 """Name of an array in an .npz file -> the other names that it may have there; those of sketches are magenta's."""
 
 LARGE = 2**26
-"""From so many bytes on 8-bit pixels stay bytes, which `Pixels` makes floats of; a .npy file of them is mapped."""
+"""The size in bytes from which 8-bit pixels stay bytes in `Pixels`, and a .npy file of them is memory-mapped."""
 
 DEFLATE_RATIO = 1032
-"""The most bytes that deflate makes of one: it spends at least two bits on 258 bytes."""
+"""The most bytes that deflate expands one byte to: it spends at least two bits on 258 bytes."""
 
 
 def find(
@@ -135,12 +135,12 @@ def labels_beside(path: str | os.PathLike[str]) -> Path | None:
 def as_images(array: numpy.ndarray, operation: str, missing: bool = False, large: float = math.inf) -> Any:
     """Returns images as float32, (N, H, W, C) with channels last, or vectors (N, D).
 
-    uint8 is taken for 8-bit pixels and divided by 255; from `large` bytes on it becomes Pixels, which do that for the
-    rows that are asked for. (N, H, W) gets a channel. Anything else keeps its values, such
-    as counts of another type of integers: whether they suit a model, its likelihood says.
+    Arrays of uint8 are 8-bit pixels, which are divided by 255; from `large` bytes on they become Pixels, which divide
+    only the rows that are read. (N, H, W) gets a channel. All other arrays, such as counts in another type of integers,
+    keep their values; the likelihood of a model checks them.
 
     Raises DataError, which begins with `operation`, for other shapes, N or channels in another place, no entries, no
-    numbers, infinity, what float32 does not hold, and NaN unless entries may be `missing`.
+    numbers, infinity, numbers too large for float32, and NaN unless entries may be `missing`.
     """
     shape = array.shape
     if array.ndim not in (2, 3, 4):

@@ -1,4 +1,4 @@
-"""The choice of the rows that keep their label, where only a few do."""
+"""A few rows, chosen at random, keep their labels."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from scratchvae.noise import Noise
 def label_subset(labels: Any, n: int, seed: int = 0) -> numpy.ndarray:
     """Returns the labels of n randomly chosen rows, balanced over classes, and -1 for all other rows.   (N,)
 
-    Classes are 0, ..., the largest label. If n is not a multiple of the number of classes,
-    randomly chosen classes get one extra row.
+    Classes are 0, ..., the largest label. If n is not a multiple of the number of classes, randomly chosen classes get
+    one extra row.
 
     Raises InputError for an n below the number of classes, and DataError for labels that are not integers from 0 on,
-    and for a class with fewer rows than are asked for.
+    and for a class with too few rows.
     """
     labels = as_array("label_subset", labels)
     if labels.dtype.kind not in "iu" or labels.ndim != 1 or len(labels) == 0:

@@ -1,9 +1,9 @@
-"""The one reader of Matlab's files, of version 5 to 7.2: no size is believed before it is checked.
+"""Matlab's files of version 5 to 7.2 are read with a check of every size.
 
-SciPy's reader can end the process on a damaged file, so that this one is our own. Behind 128 bytes of header a file has
-elements: a type and a size, uint32 each, and so many bytes, filled up to a multiple of 8. A small element has the size
-in the upper half of its type, and at most 4 bytes. An array is an element of four others: its class, the sizes of its
-axes, its name, and its values, first index fastest. An element may be packed by zlib.
+SciPy's reader can end the process on a damaged file, so the package has its own. After a header of 128 bytes a file has
+elements: a type and a size, uint32 each, and this many bytes, padded to a multiple of 8. A small element has the size
+in the upper half of its type, and at most 4 bytes. An array is an element that contains four others: its class, the
+sizes of its axes, its name, and its values, first index fastest. An element may be compressed by zlib.
 
 Source: The MathWorks, "MAT-file format", chapter "Level 5 MAT-file format"
 """

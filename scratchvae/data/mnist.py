@@ -1,4 +1,4 @@
-"""MNIST and two sets of the same form: 60,000 training and 10,000 test images, 28 x 28, grey, of ten classes.
+"""MNIST and two sets in its form have 60,000 training and 10,000 test images each, 28 x 28, grey, in ten classes.
 
 mnist           handwritten digits: LeCun, Cortes & Burges, http://yann.lecun.com/exdb/mnist/
 fashion-mnist   articles of clothing: Xiao, Rasul & Vollgraf (2017), arXiv:1708.07747
@@ -94,11 +94,11 @@ OTHER_WAYS = (
 def load_mnist(data_dir: str | os.PathLike[str] | None = None, name: str = "mnist") -> tuple[Dataset, Dataset]:
     """Returns training and test set, images (60000, 28, 28, 1) and (10000, 28, 28, 1) float32 in [0, 1], labels int64.
 
-    name: of a set in PUBLISHED. Its files are looked for in data_dir or its subfolder of that name; else likewise in
-    the folder that the environment variable SCRATCHVAE_DATA names; else they are downloaded, once, to the user's cache.
-    A file of another of these sets does not count.
+    name: a set in PUBLISHED. Its files are looked for in data_dir or its subfolder of that name, or, without data_dir,
+    in the folder that the environment variable SCRATCHVAE_DATA names. Otherwise they are downloaded, once, to the
+    user's cache. Files of another of these sets are passed over.
 
-    Raises DataError if data_dir is given and lacks one, if no mirror delivers it, and for a wrong checksum.
+    Raises DataError if data_dir is given and lacks a file, if no mirror delivers it, and for a wrong checksum.
     """
     files, others = _files_within(data_dir, name)
     missing = [file for file in FILES if file not in files]

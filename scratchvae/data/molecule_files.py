@@ -1,4 +1,4 @@
-"""Readers for molecules as SMILES: .smi and .txt with one a line, and .csv with a column of them; each also as .gz."""
+"""Molecules are read as SMILES from .smi and .txt files, one a line, and from a column of a .csv file; also as .gz."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from scratchvae.errors import DataError, InputError
 from scratchvae.npz import refuse_bomb
 
 SUFFIXES = (".smi", ".txt", ".csv")
-"""What the names of these files end in, .gz left aside."""
+"""The ends of these files' names, before .gz."""
 
 COLUMN = "smiles"
-"""The name of the column of molecules in a .csv file, in any case, unless told otherwise."""
+"""The default name of the column of molecules in a .csv file, in small letters or capitals."""
 
 MOST_TOKENS = 120
-"""Molecules of more tokens are left out, unless told otherwise."""
+"""The default of `most`: molecules with more tokens are left out."""
 
 SAMPLE = 100
-"""Among so many molecules at the beginning of a file one at least must be valid."""
+"""The number of molecules at the beginning of a file of which at least one must be valid."""
 
 PRINTABLE = re.compile(r"[!-~]+")
-"""What SMILES consist of."""
+"""The characters of SMILES."""
 
 SELFIES = re.compile(r"(\[[^][]+\]\.?)+")
 """SELFIES are symbols in brackets alone; most of them are no SMILES, but a model may learn them."""
@@ -63,12 +63,11 @@ def read_molecules(
         those with nan, are NaN.
     most : molecules of more tokens are left out, and counted as `omissions`
 
-    Empty lines may stand at the end of a file and nowhere else. Molecules need not be valid, since a model is asked for
-    how many are; but where none of the first 100 is, it is another column, or no SMILES at all. SELFIES, symbols in
-    brackets alone, are taken as they are.
+    Empty lines are allowed only at the end of a file. Molecules need not be valid, but if none of the first 100 is, the
+    column is another one, or the file has no SMILES. SELFIES, which consist of symbols in brackets, are accepted.
 
-    Raises DataError for a missing or damaged file, a column that is not there, cells that are no numbers, and where no
-    molecule is left; InputError for a column or properties of a file without columns.
+    Raises DataError for a missing or damaged file, a missing column, cells that are not numbers, and if no molecule is
+    left; InputError for a column or properties of a file without columns.
     """
     operation = f"reading {os.fspath(path)}"
     if not has_columns(path):

@@ -1,4 +1,4 @@
-"""Readers for drawings as lines: Quick, Draw!'s .ndjson, .json, .svg, and a folder of .svg files.
+"""Drawings are read as lines from Quick, Draw!'s .ndjson files, .json and .svg files, and folders of .svg files.
 
 Sketches in .npy and .npz files are arrays: `read_arrays` in scratchvae/data/files.py, and `as_sketches`.
 
@@ -22,7 +22,7 @@ from scratchvae.errors import DataError
 from scratchvae.npz import opened, readable
 
 SUFFIXES = (".ndjson", ".json", ".svg")
-"""What the names of these files end in."""
+"""The ends of these files' names."""
 
 LONGEST_LINE, LARGEST_JSON = 2**20, 2**25
 """The most bytes of a drawing in an .ndjson file, and of a .json file."""
@@ -114,7 +114,7 @@ def _ndjson(path: Path) -> Iterator[tuple[list[numpy.ndarray], str | None]]:
                 continue
             arrays = [_numbers(stroke, f"{operation}, line {n}", "[xs, ys] or [xs, ys, ts]") for stroke in strokes]
             if not all(stroke.shape[0] in (2, 3) for stroke in arrays):
-                raise DataError(f"{operation}, line {n}", "strokes [xs, ys] or [xs, ys, ts]", "others")
+                raise DataError(f"{operation}, line {n}", "strokes [xs, ys] or [xs, ys, ts]", "strokes of another form")
             lines = [stroke[:2].T for stroke in arrays]
             raw = any(len(stroke) == 3 for stroke in arrays)
             yield _as_simplified(lines, f"{operation}, line {n}") if raw else lines, word
@@ -156,7 +156,7 @@ def _json(path: Path) -> list[list[numpy.ndarray]]:
         raise DataError(operation, form, "another structure")
     drawings = [[_numbers(line, operation, "lines of points [x, y]") for line in drawing] for drawing in drawings]
     if not all(line.shape[1] == 2 for drawing in drawings for line in drawing):
-        raise DataError(operation, "lines of points [x, y]", "others")
+        raise DataError(operation, "lines of points [x, y]", "lists of another form")
     return drawings
 
 

@@ -1,4 +1,4 @@
-"""Sketches as arrays: lines of points <-> the offsets from each point to the next.
+"""A sketch is an array of offsets from each point of its lines to the next.
 
 A drawing is a list of lines, and a line an array of points (x, y), x to the right and y down. Its origin is the first
 point of the pen. Row t of a sketch of n rows has the offset to the next point and the state of the pen behind it,
@@ -30,7 +30,7 @@ DOWN, UP, END = 2, 3, 4
 """The columns of the pen's states."""
 
 MOST_ROWS = 250
-"""Longer sketches are left out of a user's files, unless told otherwise."""
+"""The default of `most`: longer sketches are left out of a user's files."""
 
 LARGEST = 2**24
 """Offsets are smaller than this: float32 has every whole number up to there."""
@@ -39,7 +39,7 @@ FEWEST = 20
 """The fewest rows, or lines after others, from which coordinates are told from offsets."""
 
 PIECE = 1000
-"""`simplify` cuts a line into pieces of so many points, so that its time does not grow as their number squared."""
+"""The number of points in the pieces into which `simplify` cuts a line, so that its time grows only linearly."""
 
 
 def draw_sketches(n: int, seed: int = 0) -> Dataset:
@@ -253,7 +253,7 @@ def _steps_of_five(array: numpy.ndarray, operation: str) -> list[numpy.ndarray]:
     _checked_numbers(array, operation)
     pen = array[:, :, 2:]
     if not ((pen == 0) | (pen == 1)).all() or not (pen.sum(axis=2) == 1).all():
-        raise DataError(operation, "one of down, up and end that is 1, the others 0", "other rows")
+        raise DataError(operation, "rows with one of down, up and end equal to 1, the others 0", "another row")
     at_end = pen[:, :, 2] == 1
     if not at_end[:, -1].all():
         raise DataError(operation, f"rows {END_ROW} from the end on", "a sketch whose last row is not the end")

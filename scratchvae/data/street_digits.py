@@ -1,4 +1,4 @@
-"""House numbers drawn with NumPy alone, in the form of SVHN's crops: a digit in the middle, others cut by the border.
+"""House numbers are drawn with NumPy alone, in the form of SVHN's crops: a digit in the middle, others cut off.
 
 The digits are those of scratchvae/data/drawn_digits.py, written by a steadier hand. With x to the right and y down from
 the middle of the image, in halves of its side, in this order:

@@ -1,4 +1,4 @@
-"""Drawings from SVG files, and sketches as one: the lines alone, without colours, widths or text.
+"""Drawings are read from SVG files, as lines without colours, widths or text, and sketches are written to them.
 
 `read_svg` knows paths (M L H V C S Q T A Z, relative too), polyline, polygon, line, rect, circle and ellipse, each
 written as the path that the standard gives for it, and nested transforms. Curves become chords. It expands no entity:
@@ -45,7 +45,7 @@ def read_svg(path: str | os.PathLike[str]) -> list[list[numpy.ndarray]]:
     A file is one drawing, simplified with a tolerance of 2/255 of its longer side; but if it has elements of the class
     "sketch", as `write_svg` gives them, each of these is one, and its points stay as they are.
 
-    Raises DataError for a missing file, one of more than 4 MiB, damage, a document type, and what is no number.
+    Raises DataError for a missing or damaged file, more than 4 MiB, a document type, and numbers that cannot be read.
     """
     operation, form = f"reading {path}", "an SVG file"
     with readable(operation, form), opened(path, LARGEST_FILE) as file, numpy.errstate(all="ignore"):
@@ -79,7 +79,7 @@ def write_svg(path: str | os.PathLike[str], sketches: Any, columns: int | None =
 
     `read_svg` reads the same sketches back, to 6 digits.
 
-    Raises InputError for what is no array of sketches, WriteError if the file cannot be written.
+    Raises InputError if x is not an array of sketches, WriteError if the file cannot be written.
     """
     sketches = to_numpy(sketches)
     if sketches.ndim != 3 or sketches.shape[2] != 5 or not sketches.size:

@@ -1,4 +1,4 @@
-"""Paths of SVG as lines of points: the commands M L H V C S Q T A Z, relative ones too, with chords for curves.
+"""SVG paths become lines of points: the commands M L H V C S Q T A Z, relative ones too, with chords for curves.
 
 Source: W3C, "Scalable Vector Graphics (SVG) 1.1", chapters 8.3 and F.6
 """
@@ -29,7 +29,7 @@ ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A"
 def path_lines(d: str) -> list[numpy.ndarray]:
     """Returns the lines of a path, float64 (points, 2) each, with 16 chords per curve; a move without a line adds none.
 
-    Raises ValueError for what is no path.
+    Raises ValueError for a text that is not a path.
     """
     pen = Pen()
     for command, numbers in _commands(d):

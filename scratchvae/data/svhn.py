@@ -1,4 +1,4 @@
-"""SVHN: 73,257 training and 26,032 test crops of house numbers, 32 x 32 in colour, labelled by the digit in the middle.
+"""SVHN has 73,257 training and 26,032 test crops of house numbers, 32 x 32 in colour, labelled by the middle digit.
 
 The files are for non-commercial use only and are not downloaded; their MD5 sums are
 

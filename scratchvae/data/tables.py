@@ -1,7 +1,7 @@
-"""Readers and writers of tables: .csv and .tsv files with a header, and DataFrames.
+"""Tables are read from .csv and .tsv files with a header and from DataFrames, and written as .csv and .tsv texts.
 
-A table is read twice, row by row, by Python's csv module: once to find what its columns are, and once into one array of
-floats; so memory holds 8 bytes an entry, and never the text.
+A table is read twice, row by row, by Python's csv module: once to find the kinds of columns, and once into one array of
+floats; so memory holds 8 bytes per entry, and never the text.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from scratchvae.data.text_files import header_of, lines_of, suffix_of
 from scratchvae.errors import DataError, InputError
 
 SUFFIXES = (".csv", ".tsv")
-"""What the names of files of tables end in, .gz left aside."""
+"""The ends of the names of tables' files, before .gz."""
 
 CONTENT = ("a row", "a header and rows", 2**20)
 """What a line and a file have, and the most bytes of a line: a table may have many columns."""
@@ -103,24 +103,28 @@ def read_table(
 ) -> Dataset:
     """Returns the table in a .csv or .tsv file with a header, separated by commas, semicolons or tabs.
 
-    A column of numbers stands for real numbers, one of words or of two values for a category. "", NA, N/A, nan, null
-    and ? are missing, and become NaN. Where cells are not separated by commas, one may stand before decimals.
+    A column of numbers stands for real numbers, and a column of words or of two values for a category. The cells "",
+    NA, N/A, nan, null and ? are missing, and become NaN. If commas do not separate cells, they may precede decimals.
+
+    Raises DataError, with row and column, for a missing or damaged file, rows with different lengths, empty or repeated
+    names, words among numbers, too many levels, and texts that `columns` do not have; InputError for missing columns.
 
     Parameters
     ----------
-    label : the column that becomes the labels; it is no column of the table then
-    categories : columns of numbers, such as codes, that stand for levels
-    counts : columns of whole numbers of at least 0, for a Poisson likelihood
-    ignored : columns to leave out
-    columns : those of a model, by which another table is read; what else the file has is left out; without label
+    path : path
+        The file.
+    label : str, optional
+        The column that becomes the labels, and is not a column of the table then.
+    categories, counts, ignored : sequences of str
+        The columns of numbers, such as codes, that stand for levels; the columns of whole numbers of at least 0 that
+        get a Poisson likelihood; and the columns to leave out.
+    columns : sequence of Column, optional
+        The columns of a model, by which the table is read; all others are left out, and there is no label.
 
     Returns
     -------
-    Dataset with records (N, D), float64, its columns, and labels where there is a column of them.
-
-    Raises DataError, with row and column, for a missing or damaged file, rows of several lengths, names that are empty
-    or there twice, words among numbers, too many levels, and texts that are no entries of `columns`; InputError for
-    columns that are not there.
+    Dataset
+        With records (N, D), float64, columns, and labels if there is a column of them.
     """
     operation = f"reading {os.fspath(path)}"
     names, separator = header_of(next(lines_of(path, operation, *CONTENT))[1])

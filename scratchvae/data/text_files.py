@@ -1,4 +1,4 @@
-"""Lines of text, plain or compressed by gzip: none too long, none too many, and no bombs."""
+"""Lines of text, plain or compressed by gzip, are read with limits on length, number and expansion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_LINE, MOST_LINES = 2**16, 10**7
 """The most bytes of a line, unless told otherwise, and the most lines of a file."""
 
 TEXT_BOMB = 2**24
-"""Text that unpacks to more bytes than these, and to more than BOMB_RATIO times its packed size, is not unpacked."""
+"""Text is not unpacked if it has more bytes than this, and more than BOMB_RATIO times its packed size."""
 
 SEPARATORS = ",;\t"
 """What may stand between the cells of a row."""
@@ -34,7 +34,7 @@ def lines_of(
 
     Raises DataError for binary files, zip bombs, and empty lines between others.
 
-    one, many: what a line has, and what the file has, for messages: "a molecule", "molecules"
+    one, many: the words in messages for the contents of a line and of the file, such as "a molecule" and "molecules"
     """
     with readable(operation, "a file of text in UTF-8"), opened(path) as file:
         compressed = file.read(2) == b"\x1f\x8b"

@@ -21,7 +21,7 @@ from scratchvae.distributions.distribution import Distribution
 from scratchvae.errors import DataError, InputError, ShapeError, whole_number
 from scratchvae.nn import LSTM, Module, Packing
 
-DOWN, UP, END = range(3)  # the states of the pen
+DOWN, UP, END = range(3)  # the pen's states
 
 
 class SketchStep(Distribution):
@@ -146,12 +146,12 @@ class SketchDistribution(Distribution):
             raise DataError("data", expected, f"shape {x.shape}", "sv.data.load reads files of sketches")
         pen, at_end = x[..., 2:], _at_end(x)[..., 0]
         if not bool(((pen == 0) | (pen == 1)).all()) or not bool((pen.sum(axis=-1) == 1).all()):
-            raise DataError("data", "one of down, up and end that is 1, the others 0", "other rows")
+            raise DataError("data", "rows with one of down, up and end equal to 1, the others 0", "another row")
         if not bool(at_end[:, -1].all()) or bool(at_end[:, 0].any()):
             received = "a sketch without an end" if not bool(at_end[:, -1].all()) else "a sketch without a point"
             raise DataError("data", "points in every sketch, and the end (0, 0, 0, 0, 1) behind them", received)
         if bool((at_end[:, :-1] & ~at_end[:, 1:]).any()) or bool(x[at_end][:, :2].any()):
-            raise DataError("data", "rows (0, 0, 0, 0, 1) from the end on", "others behind the end")
+            raise DataError("data", "rows (0, 0, 0, 0, 1) from the end on", "another row after the end")
 
     @classmethod
     def quantity(cls, x: Any = None) -> str:

@@ -57,11 +57,11 @@ MISTAKES = {
     "half a state": (lambda x: changed(x, lambda x: x.__setitem__((0, 0), 1 / 3)), "one of down, up and end"),
     "an offset behind the end": (
         lambda x: changed(x, lambda x: x.__setitem__((0, -1, 0), 1.0)),
-        "from the end on, received others behind the end",
+        "from the end on, received another row after the end",
     ),
     "a point behind the end": (
         lambda x: numpy.concatenate([x, x], axis=1),
-        "from the end on, received others behind the end",
+        "from the end on, received another row after the end",
     ),
     "another unit": (
         lambda x: x * numpy.array([30, 30, 1, 1, 1], dtype=numpy.float32),

@@ -104,7 +104,9 @@ def test_directions_are_measured_and_a_model_is_taken_again(few_faces, monkeypat
 def test_the_distances_on_the_page_are_what_was_measured():
     found = json.loads((ROOT / "benchmarks" / "results" / "directions.json").read_text())["distance from test images"]
     page = (ROOT / "docs" / "deck.md").read_text().replace("\n", " ")
-    assert "{:.1f} for reconstructions, {:.1f} for samples from the prior and {:.1f} for".format(*found.values()) in page
+    assert (
+        "{:.1f} for reconstructions, {:.1f} for samples from the prior and {:.1f} for".format(*found.values()) in page
+    )
 
 
 def test_the_frechet_distance_is_that_of_two_gaussians(rng):

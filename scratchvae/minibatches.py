@@ -1,4 +1,4 @@
-"""Which rows are held out of the training, and the order in which an epoch meets the others."""
+"""Rows are held out of the training, and the others are ordered and divided into minibatches, at random."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from scratchvae.noise import Noise
 def held_out(
     n: int, share: float, seed: int = 0, classes: numpy.ndarray | None = None, rows: str = "rows"
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """The numbers of the rows to train with, and of a random share of n rows: with classes (n,), the same of every one.
+    """Returns the numbers of the rows to train with, and of the rows held out: a random share of n, and of each class.
 
-    Both are in increasing order, and have at least one row. The seed and the number of rows decide which ones.
-    Raises InputError for a share that is not between 0 and 1, DataError for one row; rows: what messages call them.
+    Both are in increasing order, have at least one row, and depend on the seed, n and the classes (n,) alone. `rows` is
+    the word for rows in messages. Raises InputError for a share that is not between 0 and 1, DataError for one row.
     """
     if not (isinstance(share, Real) and 0 < share < 1):
         raise InputError("hold_out", "a share between 0 and 1", repr(share))
@@ -37,7 +37,7 @@ def held_out(
 
 
 def minibatches(n: int, size: int, noise: Noise) -> Iterator[Any]:
-    """Arrays of row numbers that part a random permutation of 0, ..., n - 1: all of the size, but perhaps the last.
+    """Returns an iterator over arrays of `size` row numbers, the last perhaps smaller: a permutation of 0, ..., n - 1.
 
     The permutation depends on the noise's seed and step alone; give every epoch a step of its own.
     """
@@ -46,11 +46,11 @@ def minibatches(n: int, size: int, noise: Noise) -> Iterator[Any]:
 
 
 def labelled_minibatches(labels: Any, size: int, noise: Noise) -> Iterator[tuple[Any, Any]]:
-    """The row numbers of every minibatch, labelled rows first, and the labels of these.
+    """Yields the row numbers of every minibatch, labelled rows first, and the labels of the labelled rows.
 
-    labels: (N,), negative where a label is not known. An epoch divides a random permutation of the larger set into
+    labels: (N,), negative where a label is unknown. An epoch divides a random permutation of the larger set into
     minibatches, as `minibatches` does. The smaller set is cycled through, in a new order each time: every minibatch
-    takes its next `size` rows, or as many as it has.
+    has its next `size` rows, or all of them if they are fewer.
     """
     labels = to_numpy(labels)
     known, unknown = numpy.flatnonzero(labels >= 0), numpy.flatnonzero(labels < 0)
@@ -61,7 +61,7 @@ def labelled_minibatches(labels: Any, size: int, noise: Noise) -> Iterator[tuple
 
 
 def _pieces(rows: numpy.ndarray, n: int, size: int, noise: Noise) -> list[numpy.ndarray]:
-    """As many pieces of row numbers as n rows give; fewer rows are cycled through, in a new order each time."""
+    """Returns n / size pieces of row numbers; fewer rows than n are cycled through, in a new order each time."""
     n_pieces, size = -(-n // size), min(size, len(rows))
     n_orders = 1 if len(rows) in (0, n) else -(-n_pieces * size // len(rows))
     order = numpy.concatenate([rows[noise.permutation(f"order {i}", len(rows))] for i in range(n_orders)])

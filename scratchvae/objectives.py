@@ -1,8 +1,8 @@
-"""What `fit` ascends: the equations that stand on the models, averaged over a minibatch.
+"""`fit` ascends objectives: equations, methods of the models, averaged over a minibatch.
 
-An equation, such as `VAE.elbo`, gives one value per datapoint. It shows the terms that it combines to `record`, which
-hands back what shall be combined in their place: by default the terms themselves, in training their means over the
-minibatch. So the line that a reader finds on the model is the line that training runs.
+An equation, such as `VAE.elbo`, gives one value per datapoint. It passes its terms to `record` and combines the values
+that `record` returns: by default the terms themselves, in training their means over the minibatch. So training runs
+the line that a reader finds in the model.
 """
 
 from __future__ import annotations
@@ -41,21 +41,46 @@ Record = Callable[..., Iterable[Any]]
 
 
 def each(**terms: Any) -> Iterable[Any]:
-    """The terms as they are, one value per datapoint: the default of every equation's `record`."""
+    """Returns the terms as they are, one value per datapoint: the default of every equation's `record`."""
     return terms.values()
 
 
 class Means(dict[str, Any]):
-    """A `record` that keeps the mean over the minibatch of every term by name, and hands it back.
+    """mean = (1/M) sum of w_i t_i for every term t.   A `record` that keeps the means by name, and returns them.
 
-    With a kl_floor it hands back max(mean KL, kl_floor), so that the gradient of a KL below the floor is 0: the first
-    kl_floor nats that z carries are free. It keeps the mean KL itself. With weights w (M,) the mean is that of w times
-    the term: (1/M) sum of w_i t_i.
-
-    at_least: computes the larger of a mean and a floor, from which several processes have the means of their parts.
+    With a kl_floor it returns max(mean KL, kl_floor), so that the gradient of a KL below the floor is 0: the first
+    kl_floor nats that z carries are free. It keeps the mean KL itself.
 
     Sources: Kingma et al. (2016), "Improved variational inference with inverse autoregressive flow", equation 15;
     Ha & Eck (2017), equation 11.
+
+    Parameters
+    ----------
+    n : int
+        M, the number of rows in the minibatch.
+    kl_floor : float
+        The floor, in nats.
+    weights : array (M,), optional
+        w, all 1 by default.
+    at_least : callable
+        at_least(mean, floor) is the larger one, or, where each of several processes has a part of the mean, its part.
+
+    Attributes
+    ----------
+    n, kl_floor, weights, at_least
+        The parameters of these names.
+
+    See Also
+    --------
+    Objective : makes one for every minibatch.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> means = sv.objectives.Means(2, kl_floor=3.0)
+    >>> reconstruction, kl = means(reconstruction=numpy.array([-9.0, -7.0]), kl=numpy.array([1.0, 2.0]))
+    >>> float(reconstruction), float(kl), float(means["kl"])
+    (-8.0, 3.0, 1.5)
     """
 
     def __init__(
@@ -65,7 +90,7 @@ class Means(dict[str, Any]):
         self.n, self.kl_floor, self.weights, self.at_least = n, kl_floor, weights, at_least
 
     def __call__(self, **terms: Any) -> Iterable[Any]:
-        """The means of terms of shape (..., M). Raises ShapeError for other shapes."""
+        """Returns the means of terms of shape (..., M). Raises ShapeError for other shapes."""
         for name, term in terms.items():
             if term.shape[-1:] != (self.n,):
                 expected = f"a {name} for each of {self.n} rows of the minibatch, shape (..., {self.n})"
@@ -75,16 +100,16 @@ class Means(dict[str, Any]):
         return [(self | floored)[name] for name in terms]
 
     def mean(self, name: str, term: Any) -> Any:
-        """The mean of one term."""
+        """Returns the mean of one term."""
         return ops.mean(term)
 
     def weighted(self, term: Any) -> Any:
-        """The term of every row times the row's weight.   (..., M) -> (..., M)"""
+        """Returns the term of every row times the row's weight.   (..., M) -> (..., M)"""
         return term if self.weights is None else term * self.weights
 
 
 class _MeansOfUnits(Means):
-    """Of a KL by latent unit, (K, M), it hands back max(mean KL_k, free_bits) for every unit k, and keeps their sum."""
+    """Returns max(mean KL_k, free_bits) for every unit k of a KL by latent unit, (K, M), and keeps the sum of means."""
 
     def __init__(self, n: int, free_bits: float, weights: Any, at_least: Callable[..., Any]) -> None:
         super().__init__(n, weights=weights, at_least=at_least)
@@ -98,26 +123,44 @@ class _MeansOfUnits(Means):
 
 
 class Objective:
-    """(1/M) sum over the minibatch of an equation's value per datapoint: the deck's (N/M) sum, divided by N.
+    """(1/M) sum over the minibatch of an equation's value per datapoint: the deck's (N/M) sum, divided by N
 
-    For an objective of your own give `fit` an Objective of your equation, or of a class derived from this one.
+    To train with an equation of your own, give `fit` an Objective with it, or one of a subclass.
 
     Parameters
     ----------
     name : str
-        Stands in a run's configuration; a run is resumed with the objective of the same name only.
+        The name in a run's configuration; a run can be resumed only with an objective of the same name.
     equation : callable, such as model.elbo
-        equation(x, noise, n_samples, kl_weight, record) -> values in nats, (M,), or a mean of theirs. It shows `record`
-        the terms by name, reconstruction and kl among them, and combines what that returns.
-    terms : names of the terms, in the order in which they are recorded at every step; the metrics of an epoch have them
+        equation(x, noise, n_samples, kl_weight, record) -> values in nats, (M,), or their mean. It passes the terms to
+        `record` by name, reconstruction and kl among them, and combines the values that `record` returns.
+    terms : tuple of str
+        The names of the terms that are metrics, in order.
     kl_floor : number, optional
-        The mean KL of a minibatch counts as at least so many nats, see `Means`; the recorded one is what it is.
+        As in `Means`.
 
     Attributes
     ----------
-    settings : dict of what else determines the result, numbers or arrays; compared when a run is resumed
-    files : dict of texts by name, which `fit` writes into the run directory
-    at_least : as in `Means`; `fit` sets it
+    name, equation, terms, kl_floor
+        The parameters of these names.
+    settings : dict
+        Further numbers and arrays that determine the result, compared when a run is resumed.
+    files : dict
+        Texts by name, which `fit` writes into the run directory.
+    at_least : callable
+        As in `Means`; `fit` sets it.
+
+    See Also
+    --------
+    elbo, importance_weighted, semi_supervised, with_properties : make the package's objectives.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model, x = sv.VAE.mlp(input_size=6, latent_size=2, hidden=(4,)), numpy.ones((5, 6), numpy.float32)
+    >>> mean, terms = sv.Objective("elbo", model.elbo).value(x, sv.Noise(0), n_samples=1, kl_weight=1.0)
+    >>> mean.shape, sorted(terms)
+    ((), ['bound', 'kl', 'reconstruction'])
     """
 
     at_least: Callable[..., Any] = staticmethod(ops.maximum)
@@ -140,19 +183,19 @@ class Objective:
         self.files: dict[str, str] = {}
 
     def n_rows(self, n: int) -> int:
-        """The number of rows that an epoch parts into minibatches, for a data set of n."""
+        """Returns the number of rows that an epoch divides into minibatches, for a data set of n rows."""
         return n
 
     def batches(self, n: int, size: int, noise: Noise) -> list[tuple[Any, ...]]:
-        """The rows of every minibatch of an epoch, each with the further arguments of `value` behind x."""
+        """Returns the row numbers of every minibatch of an epoch, each with the arguments of `value` that follow x."""
         return [(rows,) for rows in minibatches(n, size, noise)]
 
     def value(
         self, x: Any, noise: Any, n_samples: int, kl_weight: float, weights: Any = None
     ) -> tuple[Any, dict[str, Any]]:
-        """The objective for a minibatch, a scalar Tensor, and the means of its terms by name, in nats.   x (M, ...)
+        """Returns the objective for a minibatch, a scalar Tensor, and its terms' means by name, in nats.   x (M, ...)
 
-        weights: of the rows, (M,), with a mean of 1 over all data; given only where `fit` has some.
+        weights: those of the rows, (M,), with a mean of 1 over all data, if `fit` has weights.
         """
         means = self.means(len(x), weights)
         value = self.equation(x, noise, n_samples, kl_weight, means)
@@ -162,18 +205,18 @@ class Objective:
         return value, {"bound": value} | means
 
     def means(self, n: int, weights: Any = None) -> Means:
-        """What the equation records in, for a minibatch of n rows."""
+        """Returns the `record` for a minibatch of n rows."""
         return Means(n, self.kl_floor, weights, self.at_least)
 
     def scores(self, model: Any, x: Any, n_samples: int, seed: int) -> dict[str, Any]:
-        """The scores of validation data: `evaluate`, and the mean of the bound where training ascends another one."""
+        """Returns the scores of validation data by `evaluate`; a subclass may add the mean of another bound."""
         return evaluate(model, x, seed=seed)
 
 
 def elbo(model: Any, kl_floor: float = 0.0, free_bits: float = 0.0) -> Objective:
-    """The ELBO: `model.elbo`; with free_bits for each unit, `model.elbo_by_unit`.
+    """Returns the Objective of `model.elbo`, the ELBO, or with free_bits for each unit that of `model.elbo_by_unit`.
 
-    Raises InputError for free_bits below 0, for both of them, and for a model without an ELBO by unit.
+    Raises InputError for free_bits below 0, together with kl_floor, or with a model that has no ELBO by unit.
     """
     return _FreeBits(model, free_bits, kl_floor) if free_bits else Objective("elbo", model.elbo, kl_floor=kl_floor)
 
@@ -188,7 +231,7 @@ class _FreeBits(Objective):
         if isinstance(free_bits, bool) or not (isinstance(free_bits, Real) and 0 < free_bits < math.inf):
             raise InputError("fit", "free_bits as a number of at least 0", repr(free_bits))
         if kl_floor:
-            raise InputError("fit", "kl_floor, of the whole KL, or free_bits, of each latent unit", "both")
+            raise InputError("fit", "kl_floor, for the whole KL, or free_bits, for each latent unit", "both")
         if not hasattr(model, "elbo_by_unit"):
             raise InputError("fit", "free_bits with a model that has elbo_by_unit", type(model).__name__, "kl_floor")
         if not isinstance(model.prior, Normal):
@@ -208,12 +251,12 @@ class _ImportanceWeighted(Objective):
 
 
 def importance_weighted(model: Any) -> Objective:
-    """The importance-weighted bound: `model.importance_weighted_bound`."""
+    """Returns the Objective of `model.importance_weighted_bound`."""
     return _ImportanceWeighted("iwae", model.importance_weighted_bound, ("reconstruction", "kl", "bound"))
 
 
 class _MeansOfParts(Means):
-    """A mean over labelled rows times N^s / N plus one over the others times N^u / N, for every term."""
+    """mean = (N^s / N) mean over labelled rows + (N^u / N) mean over the others, for every term"""
 
     def __init__(self, n: int, n_labelled: int, share: float, *arguments: Any) -> None:
         super().__init__(n, *arguments)
@@ -251,14 +294,13 @@ class _SemiSupervised(Objective):
 
 
 def semi_supervised(model: Any, labels: Any = None, alpha: float | None = None, kl_floor: float = 0.0) -> Objective:
-    """J~ / N by minibatches of labelled rows and of others: `model.objective`. Without labels U(x), `model.elbo`.
+    """Returns the Objective of `model.objective`, J~ / N; without labels that of `model.elbo`, U(x).
 
-    (1/N) [N^s / M^s (sum of L + alpha sum of log q(y | x)) + N^u / M^u sum of U]: a mean over the M^s labelled rows
-    times N^s / N, and one over the M^u others times N^u / N. An epoch passes once through the larger of the two sets;
-    the smaller one is cycled through, in a new order each time.
+    J~ / N is estimated as (1/N) [N^s / M^s (sum of L + alpha sum of log q(y | x)) + N^u / M^u sum of U]: a mean over
+    the M^s labelled rows of a minibatch times N^s / N, plus a mean over its M^u others times N^u / N. An epoch passes
+    once through the larger of the two sets; the smaller one is cycled through, in a new order each time.
 
-    labels: (N,), -1 where the class is not known; every class needs a labelled row. alpha: `usual_alpha` by default.
-
+    labels: (N,), -1 where the class is unknown; every class needs a labelled row. alpha: `usual_alpha` by default.
     Raises DataError for labels that the model cannot take or that leave out a class, InputError for an alpha below 0.
     """
     if alpha is not None and (labels is None or not (isinstance(alpha, Real) and 0 <= alpha < math.inf)):
@@ -271,16 +313,15 @@ def semi_supervised(model: Any, labels: Any = None, alpha: float | None = None, 
     missing = sorted(set(range(model.n_classes)) - set(labels.tolist()))
     if missing:
         raise DataError("labels", "a labelled row of every class", f"none of class {', '.join(map(str, missing))}")
-    if alpha is None:
-        alpha = usual_alpha(int((labels >= 0).sum()), len(labels))
+    alpha = usual_alpha(int((labels >= 0).sum()), len(labels)) if alpha is None else alpha
     return _SemiSupervised(model, labels, alpha, kl_floor)
 
 
 def usual_alpha(n_labelled: int, n: int, share: float = 0.1) -> float:
-    """alpha = 0.1 N / N^s of the deck's J~, whose alpha multiplies a sum over the N^s labelled of all N rows.
+    """alpha = 0.1 N / N^s in the deck's J~, where alpha multiplies a sum over the N^s labelled rows among N
 
-    Kingma et al. multiply the mean over the labelled rows by 0.1 N, which is the same number times the sum: 50, 8.33, 5
-    and 1.67 for 100, 600, 1,000 and 3,000 labels of 50,000 rows.   Source: Kingma et al. (2014), equation 9.
+    Kingma et al. multiply the mean over the labelled rows by 0.1 N, which is the same: alpha is 50, 8.33, 5 and 1.67
+    for 100, 600, 1,000 and 3,000 labels of 50,000 rows.   Source: Kingma et al. (2014), equation 9.
     """
     return share * n / n_labelled
 
@@ -297,7 +338,7 @@ class _WithProperties(Objective):
         return n
 
     def batches(self, n: int, size: int, noise: Noise) -> list[tuple[Any, ...]]:
-        properties = asarray(self.properties, noise.device)  # `fit` may have moved the model since they were taken
+        properties = asarray(self.properties, noise.device)  # `fit` may have moved the model meanwhile
         return [(rows, properties[rows]) for rows in minibatches(n, size, noise)]
 
     def value(
@@ -310,11 +351,10 @@ class _WithProperties(Objective):
 def with_properties(
     model: Any, properties: Any = None, alpha: float | None = None, kl_floor: float = 0.0, free_bits: float = 0.0
 ) -> Objective:
-    """The joint ELBO of strings and properties: `model.joint_elbo`. Without properties that of strings, `model.elbo`.
+    """Returns the Objective of `model.joint_elbo`, for strings and properties; without properties that of `model.elbo`.
 
-    properties: (N, P) or a dict of P arrays (N,), NaN where one is not known. alpha: multiplies log p(t | z), 1 by
-    default, which makes the objective a lower bound of log p(x, t).
-
+    properties: (N, P) or a dict of P arrays (N,), NaN where one is unknown. alpha multiplies log p(t | z); the default,
+    1, makes the objective a lower bound on log p(x, t).
     Raises DataError for properties that the model does not have, InputError for an alpha below 0.
     """
     if alpha is not None and (properties is None or not (isinstance(alpha, Real) and 0 <= alpha < math.inf)):
@@ -323,15 +363,15 @@ def with_properties(
     if properties is None:
         return elbo(model, kl_floor, free_bits)
     if free_bits:
-        raise InputError("fit", "kl_floor with properties", "free_bits, of each latent unit")
+        raise InputError("fit", "kl_floor with properties", "free_bits, for each latent unit")
     return _WithProperties(model, model.properties(properties), 1.0 if alpha is None else alpha, kl_floor)
 
 
 def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:
-    """The Objective that `fit` is asked for: one of the model's by its name, or the caller's own.
+    """Returns the Objective for `fit`: one of the model's, found by its name, or the caller's own.
 
-    options: those of `semi_supervised`; None stands for one that was not asked for.
-    Raises InputError for a name that the model does not know, and for options of which its objective knows nothing.
+    options: those of the functions above; None stands for an option that was not given. Raises InputError for a name
+    that the model does not know, and for an option that its objective does not have.
     """
     if not callable(getattr(model, "elbo", None)):
         raise InputError("fit", "a model", type(model).__name__, "fit(model, data)")
@@ -345,16 +385,15 @@ def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:
             raise InputError("fit", "an Objective of this model's equation", "one of another model's")
         return objective
     if not isinstance(objective, str) or objective not in makers:
-        expected = f"an objective among {', '.join(makers)} for a {type(model).__name__}"
-        raise InputError("fit", expected, repr(objective))
+        raise InputError("fit", f"an objective among {', '.join(makers)} for a {type(model).__name__}", repr(objective))
     unknown = options.keys() - signature(makers[objective]).parameters.keys()
+    received = f"a {type(model).__name__}, {objective!r}"
     if "free_bits" in unknown:
-        expected = "free_bits of latent units with the ELBO of a VAE, without labels or weights of samples"
-        raise InputError("fit", expected, f"a {type(model).__name__}, {objective!r}")
+        raise InputError("fit", "free_bits with the ELBO of a VAE, without labels or importance weights", received)
     if "kl_floor" in unknown:
-        raise InputError("fit", "no kl_floor with weights of samples, which have no KL of their own", repr(objective))
+        raise InputError("fit", "no kl_floor with importance weights, which have no KL of their own", repr(objective))
     if "properties" in unknown:
-        raise InputError("fit", "a model of properties, and its ELBO", f"a {type(model).__name__}, {objective!r}")
+        raise InputError("fit", "a model that predicts properties, and its ELBO", received)
     if unknown:
         expected = f"a model with classes for {' and '.join(sorted(unknown))}"
         raise InputError("fit", expected, type(model).__name__, "sv.SemiSupervisedVAE.mlp()")

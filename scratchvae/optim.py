@@ -164,7 +164,7 @@ class Optimizer:
         return (rate,)
 
     def apply(self, coefficients: Sequence[Any]) -> None:
-        """Clips the gradients and updates the parameters by coefficients that are numbers or arrays () on the device."""
+        """Clips the gradients and updates the parameters. coefficients: numbers, or arrays () on the device."""
         xp = array_module(self._gradient)
         if self.clip_value is not None:
             xp.clip(self._gradient, -self.clip_value, self.clip_value, out=self._gradient)

@@ -1,4 +1,4 @@
-"""The steps of a training: each takes a minibatch, and moves the parameters along the gradient of its objective."""
+"""Each step of a training takes a minibatch and moves the parameters along the gradient of the objective."""
 
 from __future__ import annotations
 
@@ -20,20 +20,35 @@ from scratchvae.ranks import Alone
 from scratchvae.run_directory import Run
 
 READ_EVERY = 50
-"""After how many steps the terms are looked at on a GPU."""
+"""The number of steps on a GPU between two checks that the terms are finite."""
 
 
 class NonFiniteError(ArithmeticError):
-    """A loss, a parameter or a score is not finite: training has stopped, and no checkpoint holds it."""
+    """Is raised if a loss, a parameter or a score is not finite: training stops, and no checkpoint keeps it.
+
+    See Also
+    --------
+    fit : raises it, with the step, the term and the last checkpoint in the message.
+    """
 
 
 class Steps:
-    """The steps of `fit`, which enters them: `steps(batch)` is the next one, whose number is run.step.
+    """Runs the steps of `fit` inside a with statement: `steps(batch)` is the next one, whose number is run.step.
 
-    objective, n_samples, kl_weight : as in `fit`; the objective as an Objective
-    data : prepared, (N, ...); weights of the rows (N,), or None; both on the device of the model
-    seed : of the noise
-    own : whether the objective is one of the package's, and not the caller's
+    Parameters
+    ----------
+    run : Run
+        Holds the model, the optimizer, the number of the step and the terms of the epoch's steps.
+    objective, n_samples, kl_weight
+        As in `fit`, the objective as an Objective.
+    data, weights : array (N, ...), array (N,) or None
+        The prepared data and the weights of their rows, on the device of the model.
+    seed : int
+        The seed of the noise.
+    world : Alone
+        The processes that train together.
+    own : bool
+        Whether the objective is the package's and not the caller's.
     """
 
     def __init__(
@@ -63,7 +78,7 @@ class Steps:
         self.capture.__exit__(*failure)
 
     def __call__(self, batch: Sequence[Any]) -> None:
-        """One step. The numbers that change with it are computed here, in float64; all else on the device."""
+        """Takes one step. Numbers that change with the step are computed here, in float64, all others on the device."""
         run, i = self.run, self.run.step % len(self.run.terms)
         kl_weight = value_at(self.kl_weight, run.step)
         numbers = run.optimizer.next_coefficients()
@@ -76,7 +91,7 @@ class Steps:
         run.step += 1
 
     def _compute(self, words: Any, numbers: Sequence[Any], batch: Sequence[Any]) -> None:
-        """The objective of a minibatch, its terms, its gradient, and the update."""
+        """Computes the objective of a minibatch, its terms and its gradient, and updates the parameters."""
         run, objective = self.run, self.objective
         scheduled = [numbers[0]] if callable(self.kl_weight) else []
         kl_weight = scheduled[0] if scheduled else value_at(self.kl_weight, run.step)
@@ -98,9 +113,9 @@ class Steps:
         run.optimizer.apply(numbers[len(scheduled) :])
 
     def check(self, n: int) -> None:
-        """Raise NonFiniteError for the first term that is not finite among those of this epoch's first n steps.
+        """Raises NonFiniteError for the first term that is not finite among those of this epoch's first n steps.
 
-        What has been looked at before is left out.
+        Steps that have been checked before are left out.
         """
         run, every = self.run, 1 if self.device == "cpu" else READ_EVERY
         first = (n - 1) // every * every
@@ -112,7 +127,7 @@ class Steps:
 
 
 def _is_own(model: Any) -> bool:
-    """Whether one of the package's constructors made the model, of the package's networks, and it is unchanged."""
+    """Returns whether one of the package's constructors made the model, from the package's networks, unchanged."""
     try:
         made = model.configuration is not None
     except (AttributeError, InputError):
@@ -122,7 +137,7 @@ def _is_own(model: Any) -> bool:
 
 
 def _scales_in_words(data: Any) -> str:
-    """A clause about columns whose standard deviation is above 100, and by how much others differ; else nothing."""
+    """Returns a clause about columns with a standard deviation above 100 and how much columns differ, or nothing."""
     data = data[:1] if isinstance(data, Pixels) else data  # pixels have one scale
     deviations = to_numpy(data).reshape(len(data), -1).std(axis=0, dtype=numpy.float64)
     deviations = deviations[deviations > 0]

@@ -1,4 +1,4 @@
-"""fit: the only place that reduces over a batch, with its run directory, checkpoints and resume."""
+"""`fit` trains a model, writes checkpoints into a run directory, and resumes from them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,12 @@ from scratchvae.steps import NonFiniteError, Steps
 
 
 class PosteriorCollapseWarning(UserWarning):
-    """The posterior equals the prior: the latent variables carry no information about the data."""
+    """Is given where the posterior nearly equals the prior, so that latent variables carry no information on the data.
+
+    See Also
+    --------
+    fit : gives it after a training whose KL is below 0.1 nats, or that leaves no active units.
+    """
 
 
 def fit(
@@ -61,93 +66,111 @@ def fit(
     free_bits: float = 0.0,
     sample_weight: Any = None,
 ) -> dict[str, list[float]]:
-    """Ascend (1/M) sum over the minibatch of the objective, by default E_q[log p(x | z)] - KL(q(z | x) || p(z)).
+    """Ascends (1/M) sum over the minibatch of the objective, by default E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
-    This is the deck's estimator (N/M) sum, divided by N. An epoch is a fresh permutation of the rows; its last, partial
-    batch is kept.
+    This is the deck's estimator (N/M) sum, divided by N. An epoch is a new permutation of the rows, divided into
+    minibatches; the last one may be smaller.
 
-    With labels, ascend the deck's J~ / N of a SemiSupervisedVAE: every minibatch has labelled rows and others, M of
-    each where there are as many, and each sum is scaled by its own N_k / M_k. An epoch is a pass through the larger of
-    the two sets; the smaller one is cycled through, in a new order each time.
+    With labels the objective is the deck's J~ / N for a SemiSupervisedVAE. Every minibatch then has labelled rows and
+    others, M of each if there are enough, and each of the two sums is scaled by its own N_k / M_k. An epoch passes
+    once through the larger of the two sets; the smaller one is cycled through, in a new order each time.
 
-    A model that was trained before goes on from its parameters, with a new optimizer and schedules from step 0. Another
-    seed gives it another order and other noise; for what one longer training would have given, resume a run directory.
+    A model that was trained before continues from its parameters, with a new optimizer and schedules from step 0.
+    Another seed gives another order and other noise. To continue as one longer training would, resume a run directory.
+
+    With glibc, up to 1 GiB of freed memory stays with the process after this call, so that the next step reuses it.
 
     Parameters
     ----------
     model : VAE
-        Changed in place.
+        The model to train, which is changed in place.
     data : array (N, ...)
-        Rows are reshaped to what the model observes and moved to its device. uint8, unless of counts, means k / 255.
+        Rows are reshaped to the model's shape of observations and moved to its device. Numbers k of type uint8 stand
+        for k / 255, unless the likelihood is one of counts.
     epochs, batch_size, n_samples : int
-        Passes over the data, M, and draws of z per datapoint.
+        The number of passes over the data, M, and the number of draws of z per datapoint.
     learning_rate, kl_weight : number, or function of the step (0, 1, 2, ...), such as those of sv.optim
-        A learning rate of sv.callbacks.PlateauSchedule falls where the score no longer rises.
-        kl_weight multiplies the KL, or log q(z | x) - log p(z) in the weights of "iwae"; 1 gives a bound of log p(x).
+        A sv.callbacks.PlateauSchedule as learning rate falls when the score no longer rises. kl_weight multiplies the
+        KL, or log q(z | x) - log p(z) in the weights of "iwae"; 1 gives a lower bound on log p(x).
     objective : "elbo", "iwae", or an Objective of your own
-        The ELBO, its expectation a mean over draws; or the importance-weighted bound, the log of the mean of
-        w = p(x | z) p(z) / q(z | x) over the draws (Burda, Grosse & Salakhutdinov, 2016, equation 8). The equations
-        stand on the model; `scratchvae.objectives` averages them.
+        "elbo" is the ELBO, whose expectation is a mean over draws. "iwae" is the importance-weighted bound, the log of
+        the mean of w = p(x | z) p(z) / q(z | x) over the draws (Burda, Grosse & Salakhutdinov, 2016, equation 8). The
+        equations are methods of the model; `scratchvae.objectives` averages them.
     seed : int
-        Of the order of the rows and of all noise.
+        Determines the order of the rows and all noise.
     validation : array, or number between 0 and 1, optional
-        Scored after every epoch by `evaluate`. A number holds out this share of the rows, drawn by the seed, which are
-        then not trained on; with labels, the same share of every class and of the rows without one.
+        Data that `evaluate` scores after every epoch. A number is the share of the rows that is held out of training,
+        chosen by the seed; with labels, it is the share of every class and of the rows without a label.
     optimizer : callable, optional
-        Called as optimizer(parameters, learning_rate=..., clip_norm=...); `Adam` if none is given. functools.partial
+        Is called as optimizer(parameters, learning_rate=..., clip_norm=...); the default is `Adam`. functools.partial
         gives it other settings: partial(sv.optim.AdamW, weight_decay=0.01).
     clip_norm : number, optional
-        Largest norm of the gradient.
+        The largest norm of the gradient.
     device : "cpu" or "gpu", optional
         The model moves there first; by default it stays where it is.
     run_dir : path, optional
-        Keeps config.json, metrics.jsonl (a line per epoch), last.npz (with all that resuming needs) and, with
-        validation data, best.npz. A directory that already holds a run is refused, unless `resume`.
+        The directory for config.json, metrics.jsonl (a line per epoch), last.npz (everything that resuming needs) and,
+        with validation data, best.npz. A directory that already has a run is refused, unless `resume` is given.
     resume : bool
-        Go on from last.npz, to the same bits as without the interruption; `epochs` may grow.
+        Whether to continue from last.npz, to the same bits as without the interruption; `epochs` may be larger.
     progress : bool
-        Show a progress bar.
+        Whether to show a progress bar.
     labels : array of integers (N,), optional
-        The class of each row, -1 where it is not known. For a SemiSupervisedVAE; every class needs a labelled row. A
-        run directory also keeps labelled_rows.json.
+        The class of each row, -1 where it is unknown, for a SemiSupervisedVAE. Every class needs a labelled row. A run
+        directory then also has labelled_rows.json.
     alpha : number, optional
         Multiplies the sum of log q(y | x) over the labelled rows in J~; 0.1 N / N^s by default.
     kl_floor : number, optional
-        The mean KL of a minibatch counts as max(mean KL, kl_floor), in nats: so much information in z costs nothing,
-        and a decoder that could do without z learns to use it. Not for "iwae".
+        The mean KL of a minibatch counts as max(mean KL, kl_floor), in nats: this much information in z costs nothing,
+        so that a decoder which could do without z learns to use it. It does not apply to "iwae".
     properties : array (N, P) or dict of arrays (N,), optional
-        The properties t of each row, NaN where one is not known. For a MoleculeVAE that has them; what is ascended is
-        then a bound of log p(x, t), log p(t | z) multiplied by alpha, 1 by default.
-
+        The properties t of each row, NaN where one is unknown, for a MoleculeVAE that predicts them. The objective is
+        then a lower bound on log p(x, t), in which alpha, 1 by default, multiplies log p(t | z).
     callbacks : list of functions and Callbacks, optional
-        Called after every epoch with its metrics, before its checkpoint is written; True from a function ends the
-        training. `sv.EarlyStopping`, and in `sv.callbacks` a TimeLimit, a CSVLog and TensorBoard. A run is resumed with
-        the same ones, but for those without a state; their patience and limits may be other ones.
+        Are called after every epoch with its metrics, before its checkpoint is written. A function that returns True
+        ends the training. `sv.EarlyStopping` is one; TimeLimit, CSVLog and TensorBoard are others, in `sv.callbacks`.
+        A run is resumed with the same callbacks, except those without a state; patience and limits may change.
     free_bits : number, optional
-        The mean KL of a minibatch in each latent unit counts as at least so many nats (Kingma et al., 2016, equation
-        15). For the ELBO of a VAE, and not with kl_floor, which is of all units together.
+        A mean KL of a latent unit over the minibatch below this many nats counts as free_bits (Kingma et al., 2016,
+        equation 15). It applies to the ELBO of a VAE, and excludes kl_floor, the floor for all units together.
     sample_weight : array (N,), optional
-        Multiplies what a row adds to the objective; a weight of 2 counts as two rows. The weights are divided by their
-        mean over the N rows. Those metrics of the training data that are means become weighted ones.
-
-    With glibc, memory that is freed stays with the process from then on, up to 1 GiB, and is warm at the next step.
+        Multiplies each row's share of the objective, so that a row with weight 2 counts as two rows. The weights are
+        divided by their mean over the N rows. Metrics of the training data that are means become weighted means.
 
     Returns
     -------
-    dict of lists, one entry an epoch: epoch, step, elbo, reconstruction, kl, active_units, seconds, for "iwae" also
-    bound, with labels also classification, and the same scores with the prefix validation_ where there are validation
-    data. In nats, means per datapoint over the epoch's steps; elbo has neither weight nor floor; active_units are
-    counted on the first 500 rows. With "iwae" the kl of the training data is estimated by the draws, and bound is what
-    was ascended. With properties the mean of log p(t | z) stands beside them, and elbo is that of log p(x) alone. With
-    labels elbo is J / N, kl is that of y and z, and classification is the mean of log q(y | x) over
-    the labelled rows.
+    dict of lists with one entry for each epoch: epoch, step, elbo, reconstruction, kl, active_units and seconds, for
+    "iwae" also bound, with labels also classification, and with validation data the same scores with the prefix
+    validation_. They are means per datapoint over the epoch's steps, in nats. elbo is computed without kl_weight and
+    kl_floor, and active_units from the first 500 rows. With "iwae" the kl of the training data is estimated from the
+    draws, and bound is the objective. With properties there is also the mean of log p(t | z), and elbo is the bound on
+    log p(x) alone. With labels elbo is J / N, kl is the KL of y and z, and classification is the mean of log q(y | x)
+    over the labelled rows.
 
     Raises
     ------
-    DataError, ShapeError, InputError : before the first step, for what the model or this function cannot take.
-    WriteError : when a file of the run directory cannot be written; says why, and how to go on.
-    NonFiniteError : at a step whose loss is not finite; names the step, the term and the last checkpoint.
-    KeyboardInterrupt : at Ctrl-C, after the step in progress; a run directory then holds a checkpoint of it.
+    DataError, ShapeError, InputError
+        Before the first step, for data or arguments that the model or this function does not accept.
+    WriteError
+        If a file of the run directory cannot be written; the message says why, and how to continue.
+    NonFiniteError
+        At a step whose loss is not finite; the message names the step, the term and the last checkpoint.
+    KeyboardInterrupt
+        At Ctrl-C, after the current step; a run directory then has a checkpoint of it.
+
+    See Also
+    --------
+    evaluate : scores a trained model.
+    VAEEstimator : the same behind scikit-learn's methods.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> x = (numpy.arange(60).reshape(10, 6) % 7 < 3).astype(numpy.float32)
+    >>> model = sv.VAE.mlp(input_size=6, latent_size=1, hidden=(4,))
+    >>> history = sv.fit(model, x, epochs=2, batch_size=5, free_bits=0.1, progress=False)
+    >>> history["epoch"], history["step"]
+    ([1, 2], [2, 4])
     """
     epochs = whole_number("fit", "epochs", epochs)
     batch_size = whole_number("fit", "batch_size", batch_size)
@@ -222,7 +245,7 @@ def fit(
 
 
 def _parted(data: Any, share: float, seed: int, of_rows: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-    """The rows to train with and those held out, and what is known of the former."""
+    """Returns the rows to train with, the rows held out, and the labels, properties and weights of the former."""
     if not 0 < share < 1:
         raise InputError("fit", "validation as data, or as a share between 0 and 1", repr(share))
     try:
@@ -239,19 +262,19 @@ def _parted(data: Any, share: float, seed: int, of_rows: dict[str, Any]) -> tupl
 
 
 def _taken(name: str, values: Any, rows: numpy.ndarray) -> Any:
-    """These rows of an array, or of every array of a dict."""
+    """Returns these rows of an array, or of every array in a dict."""
     if isinstance(values, dict):
         return {key: _taken(name, array, rows) for key, array in values.items()}
     return None if values is None else to_numpy(as_array(name, values))[rows]
 
 
 def _rows_of(x: Any, rows: numpy.ndarray) -> Any:
-    """These rows of data, wherever they lie."""
+    """Returns these rows of data on any device."""
     return x[rows if isinstance(x, Pixels) else asarray(rows, device_of(x))]
 
 
 def _weights(values: Any) -> numpy.ndarray | None:
-    """Weights divided by their mean.   (N,). Raises DataError for others than finite ones of at least 0."""
+    """Returns the weights divided by their mean, (N,). Raises DataError unless they are finite and at least 0."""
     if values is None:
         return None
     weights = to_numpy(as_array("sample_weight", values))
@@ -266,7 +289,7 @@ def _weights(values: Any) -> numpy.ndarray | None:
 
 
 def _check_weights(weights: Any, n: int, objective: Objective) -> None:
-    """Raise DataError for another number of weights than of rows, InputError for an objective that takes none."""
+    """Raises DataError if there is not one weight for each row, InputError for an objective that takes no weights."""
     if weights is not None and len(weights) != n:
         raise DataError("sample_weight", f"one for each of {n} rows", str(len(weights)))
     if weights is not None and "weights" not in signature(objective.value).parameters:
@@ -274,7 +297,7 @@ def _check_weights(weights: Any, n: int, objective: Objective) -> None:
 
 
 def _warn_of_collapse(metrics: dict[str, Any]) -> None:
-    """Of a KL of the training data below 0.1 nats, or of no active units."""
+    """Warns if the KL of the training data is below 0.1 nats, or no unit is active."""
     if metrics["kl"] < 0.1 or metrics["active_units"] == 0:
         warnings.warn(
             f"posterior collapse: KL {metrics['kl']:.3g} nats, {metrics['active_units']} active units; the decoder "
@@ -285,7 +308,7 @@ def _warn_of_collapse(metrics: dict[str, Any]) -> None:
 
 
 def _check_epoch(metrics: Metrics, run: Run) -> None:
-    """Raise NonFiniteError if the last step spoilt the parameters or a score, so that no checkpoint keeps it."""
+    """Raises NonFiniteError if a parameter or a score is not finite, so that no checkpoint keeps such numbers."""
     spoilt = [name for name, value in metrics.items() if not math.isfinite(value)]
     if not all(bool(array_module(x.data).isfinite(x.data).all()) for x in run.optimizer.parameters):
         spoilt.insert(0, "a parameter")
@@ -294,7 +317,7 @@ def _check_epoch(metrics: Metrics, run: Run) -> None:
 
 
 def _epoch_means(terms: numpy.ndarray, batch_size: int, n: int) -> list[float]:
-    """Means per datapoint of each term over an epoch of n rows.   (steps, T) -> T numbers"""
+    """Returns the mean per datapoint of each term over an epoch of n rows.   (steps, T) -> T numbers"""
     n_rows = numpy.minimum(batch_size, n - batch_size * numpy.arange(len(terms)))
     return ((terms.astype(numpy.float64) * n_rows[:, None]).sum(axis=0) / n).tolist()
 

@@ -20,7 +20,8 @@ ORDER = """
     errors arrays backend compiler kernels pixels noise capture object_arrays npz replacement binarization
     dequantization minibatches chemistry alphabet columns tensor autodiff
     ops gradcheck
-    schedules optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation codes objectives
+    schedules optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation
+    codes objectives
     models
     molecule_scores gaussian_process genetic latent_search
     checkpoint data run_files callbacks run_directory run_settings ranks progress steps training estimator

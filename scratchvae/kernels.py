@@ -1,6 +1,6 @@
-"""Kernels: short texts, each the body of a loop over the entries of arrays, valid as CUDA and as C++.
+"""A kernel is a short text, the body of a loop over the entries of arrays, which is valid both as CUDA and as C++.
 
-A Kernel stands beside the NumPy lines that define it, and replaces them where it can be compiled:
+A Kernel computes the same as the NumPy lines beside it, and replaces them where it can be compiled:
 
     compiled = KERNEL.on(x)
     if compiled:
@@ -9,7 +9,7 @@ A Kernel stands beside the NumPy lines that define it, and replaces them where i
         ...  # the NumPy lines
 
 On the GPU CuPy compiles it. On the CPU the NumPy lines run, unless SCRATCHVAE_KERNELS=host is in the environment: then
-the system's C++ compiler does it. Tests compile every text and hold it to its NumPy lines.
+the system's C++ compiler compiles it. Tests compile every text and compare it to its NumPy lines.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FLOATS = {"f": ("float", ctypes.c_float), "d": ("double", ctypes.c_double)}
 
 
 class Parameter(NamedTuple):
-    """One input or output of a kernel. form: "[i]", "[row]", "[]", or nothing for a number"""
+    """Describes one input or output of a kernel. form: "[i]", "[row]", "[]", or nothing for a number"""
 
     type: str
     name: str
@@ -55,15 +55,36 @@ class Kernel:
     Parameters
     ----------
     name : str
+        The name of the compiled function.
     inputs, outputs : str
-        Declarations, separated by commas: "T x[i]" is an array whose entry i the text calls x; "T x[row]" one with an
-        entry for each row of the others, of shape (..., 1) on a GPU, where all these broadcast; "T x[]" an array of
-        which the text picks its entries, x[i + 1]; "int32 n" a number. T is the type of the outputs, float or double;
-        the others are int32, uint32 and int64. An output may be read before it is written.
+        Declarations, separated by commas. "T x[i]" is an array whose entry i is x in the text; "T x[row]" is an array
+        with an entry for each row of the others, of shape (..., 1) on a GPU, where all these broadcast; "T x[]" is an
+        array from which the text reads entries of its choice, such as x[i + 1]; "int32 n" is a number. T is the type of
+        the outputs, float or double; the other types are int32, uint32 and int64. An output may be read before it is
+        written.
     text : str
-        In what CUDA and C++ share. T(1) is a one of that type.
+        The body of the loop, in the language that CUDA and C++ have in common. T(1) is 1 as a number of type T.
     preamble : str
-        Functions for the text, each `__device__`.
+        Functions that the text calls, each declared `__device__`.
+
+    Attributes
+    ----------
+    name, inputs, outputs, text, preamble
+        The parameters of these names.
+
+    See Also
+    --------
+    scratchvae.ops : operations that use kernels.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.kernels import Kernel
+    >>> kernel = Kernel("doubled", "T x[i]", "T y[i]", "y = x + x;")
+    >>> [parameter.name for parameter in kernel.parameters() if parameter.is_output]
+    ['y']
+    >>> kernel.on_gpu(numpy.ones(3)) is None  # NumPy computes on the CPU
+    True
     """
 
     name: str
@@ -73,10 +94,11 @@ class Kernel:
     preamble: str = ""
 
     def on(self, x: Any, *others: Any) -> Callable[..., Any] | None:
-        """The kernel, compiled for where the array x lies, or None where the NumPy lines are to run.
+        """Returns the kernel, compiled for the device of the array x, or None if the NumPy lines should run.
 
-        These run for other types than T, and where one of the others, arrays too, has not the type of x.
-        Called with the inputs and the outputs, which it fills; and with size=, if no array has an entry for each i.
+        They run if x has another type than T, or if one of the other arrays has another type than x. The compiled
+        kernel is called with the inputs and the outputs, which it fills, and with size= if no array has an entry for
+        each i.
         """
         xp = array_module(x)
         if x.dtype.char not in FLOATS or any(other.dtype != x.dtype for other in others):
@@ -86,11 +108,11 @@ class Kernel:
         return for_host(self, x.dtype.char) if on_host() else None
 
     def on_gpu(self, x: Any, *others: Any) -> Callable[..., Any] | None:
-        """As `on`, but None on the CPU, where the NumPy lines are as fast."""
+        """Returns the same as `on`, but None on the CPU, where the NumPy lines are as fast."""
         return None if array_module(x) is numpy else self.on(x, *others)
 
     def parameters(self) -> list[Parameter]:
-        """Of the inputs, then of the outputs."""
+        """Returns the descriptions of the inputs, followed by those of the outputs."""
         declaration = re.compile(r"(\w+) (\w+)(\[(?:i|row)?\])?")
         parts = [part.strip() for part in f"{self.inputs}, {self.outputs}".split(",")]
         matches = [declaration.fullmatch(part) for part in parts]
@@ -101,7 +123,7 @@ class Kernel:
 
 @cache
 def for_gpu(kernel: Kernel, xp: ModuleType) -> Callable[..., Any] | None:
-    """The kernel, as CuPy compiles it when it is first called. None for a module that compiles nothing."""
+    """Returns the kernel, which CuPy compiles at its first call, or None for a module that has no compiler."""
     if not hasattr(xp, "ElementwiseKernel"):
         return None
     inputs, outputs = (
@@ -119,7 +141,7 @@ _failed = False
 
 
 def on_host() -> bool:
-    """Whether SCRATCHVAE_KERNELS asks for kernels on the CPU. Raises InputError for a word that it does not know."""
+    """Tells whether SCRATCHVAE_KERNELS asks for kernels on the CPU. Raises InputError for an unknown word."""
     choice = os.environ.get("SCRATCHVAE_KERNELS", "")
     if choice not in ("", "host"):
         raise InputError("SCRATCHVAE_KERNELS", '"host", or nothing for NumPy alone', repr(choice))
@@ -128,16 +150,16 @@ def on_host() -> bool:
 
 @cache
 def for_host(kernel: Kernel, character: str) -> Callable[..., None] | None:
-    """The kernel as a function of NumPy arrays. Where nothing can be compiled: None, and a note, once in a process.
+    """Returns the kernel as a function of NumPy arrays, or None, with a warning once, if it cannot be compiled.
 
-    character: of the type T, "f" or "d" in NumPy's letters
+    character: the letter of the type T in NumPy, "f" or "d"
     """
     global _failed
     try:
         function = getattr(compiler.library(host_text(kernel, character)), kernel.name)
     except (OSError, RuntimeError, ImportError) as error:
         _failed = True
-        warnings.warn(f"SCRATCHVAE_KERNELS=host compiles nothing, so NumPy computes: {error}", stacklevel=3)
+        warnings.warn(f"SCRATCHVAE_KERNELS=host has no effect, so NumPy computes: {error}", stacklevel=3)
         return None
     numbers = {name: c_type for name, (_, c_type) in C_TYPES.items()} | {"T": FLOATS[character][1]}
     parameters = kernel.parameters()
@@ -151,22 +173,22 @@ def for_host(kernel: Kernel, character: str) -> Callable[..., None] | None:
                 continue
             dtype = character if p.type == "T" else p.type
             if value.dtype != dtype or not value.flags.c_contiguous or p.form == "[i]" and value.size != size:
-                expected = f"{size} entries of {numpy.dtype(dtype)} as {p.name}, one after the other"
+                expected = f"{size} contiguous entries of {numpy.dtype(dtype)} as {p.name}"
                 raise ShapeError(kernel.name, expected, f"shape {value.shape}, {value.dtype}")
             if p.form == "[row]":
                 rows = value.size
             arguments.append(ctypes.c_void_p(value.ctypes.data))
         if size % max(rows, 1):
-            raise ShapeError(kernel.name, f"a size that {rows} rows divide", str(size))
+            raise ShapeError(kernel.name, f"a size divisible by {rows} rows", str(size))
         function(*arguments, ctypes.c_ssize_t(rows), ctypes.c_ssize_t(size // max(rows, 1)))
 
     return compiled
 
 
 def host_text(kernel: Kernel, character: str) -> str:
-    """The kernel in C++, as a function of pointers, numbers, rows and columns; two loops, which need no division.
+    """Returns the kernel in C++, as a function of pointers, numbers, rows and columns; its two loops need no division.
 
-    character: of the type T, as in `for_host`
+    character: the letter of the type T, as in `for_host`
     """
     parameters = [
         f"{'' if p.is_output else 'const '}{C_TYPES[p.type][0]}{'* __restrict' if p.form else ''} "

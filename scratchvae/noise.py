@@ -1,4 +1,4 @@
-"""Randomness as a value: the numbers are a pure function of (seed, step, name).
+"""Random numbers are a pure function of (seed, step, name).
 
 A model that takes its noise as an argument is deterministic: its gradient can be checked, a run can be resumed without
 the state of any generator, and two steps never share numbers. Both generators are counter-based.
@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy
@@ -22,26 +21,43 @@ from scratchvae.arrays import shortened
 from scratchvae.backend import array_module, device_module
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
+from scratchvae.philox import AT_WORDS, NORMAL, UNIFORM, normals, philox4x32, uniforms
 
 
 @dataclass(frozen=True)
 class Noise:
-    """A source of random numbers that never changes: the same (seed, step, name, shape) gives the same numbers.
+    """Generates random numbers as a function of (seed, step, name, shape); the object itself never changes.
 
     Parameters
     ----------
     seed, step : int
-        From 0 to 2^64 - 1 each. Every training step has a Noise of its own.
+        Two integers from 0 to 2^64 - 1. Every training step has a Noise of its own. Raises InputError for other values.
     device : "cpu" or "gpu"
-        Where the numbers are born. The CPU draws from NumPy's Philox4x64-10, the GPU from Philox4x32-10 with
-        Box-Muller; the two differ, so where devices must agree pass a GivenNoise.
+        The device that generates the numbers: the CPU by NumPy's Philox4x64-10, the GPU by Philox4x32-10 with
+        Box-Muller. The numbers differ, so pass a GivenNoise where two devices must agree.
     training : bool
-        Whether it is the noise of a training step, by which networks drop out. Scores are computed without dropout. The
-        numbers are the same.
+        Whether networks apply dropout, as they do in a training step and not for a score. The numbers are the same.
     words : array of uint32 (2,), optional
-        On the GPU the lower and the upper half of a step, in place of the number: a captured step reads them anew.
+        The lower and the upper half of the step, on the GPU: a captured step reads them again at every launch.
 
-    Raises InputError for a seed or step that is not such a number.
+    Attributes
+    ----------
+    seed, step, device, training, words
+        The parameters of these names.
+
+    See Also
+    --------
+    scratchvae.fit : gives every step a Noise.
+    scratchvae.VAE.elbo : an equation with an argument `noise`.
+
+    Examples
+    --------
+    >>> import scratchvae as sv
+    >>> noise = sv.Noise(seed=0, step=3)
+    >>> bool((noise.normal("z", (2, 5)) == sv.Noise(0, 3).normal("z", (2, 5))).all())
+    True
+    >>> noise.child("layer 1").uniform("mask", (4,)).shape
+    (4,)
     """
 
     seed: int
@@ -59,15 +75,15 @@ class Noise:
         device_module(self.device)
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Independent draws from Normal(0, 1), float32."""
+        """Returns independent draws from Normal(0, 1), float32."""
         if self.device == "cpu":
             return self._generator(name).standard_normal(shape, dtype=numpy.float32)
         return self._draw(NORMAL, normals, name, shape)
 
     def uniform(self, name: str, shape: tuple[int, ...], start: int = 0) -> Any:
-        """Independent draws from the uniform distribution on [0, 1), float32.
+        """Returns independent draws from the uniform distribution on [0, 1), float32.
 
-        start: how many numbers are left out before them, so that some rows of a large array can be drawn by themselves
+        start: the number of draws to skip, so that some rows of a large array can be drawn without the others
         """
         n_numbers = math.prod(shape)
         if self.device == "cpu":
@@ -79,19 +95,19 @@ class Noise:
         return numbers[skipped:].reshape(shape)
 
     def permutation(self, name: str, n: int) -> numpy.ndarray:
-        """A random order of 0, ..., n - 1; on the CPU, and the same for every device."""
+        """Returns a random permutation of 0, ..., n - 1, on the CPU; it is the same for every device."""
         return self._generator(name).permutation(n)
 
     def child(self, name: str) -> Noise:
-        """Another Noise, for a part of the whole: its seed is a function of this seed and the name."""
+        """Returns a Noise for a part of a model: its seed is a function of this seed and the name."""
         return replace(self, seed=_name_key(f"{self.seed}/{name}"))
 
     def of_rows(self, part: slice) -> Noise:
-        """The noise of some rows of a minibatch, in a training that divides it among processes: see NoiseOfRows."""
+        """Returns the noise of some rows of a minibatch that is divided among processes, see NoiseOfRows."""
         return self
 
     def without_rows(self) -> Noise:
-        """The noise of arrays without a row for each of the minibatch: see NoiseOfRows."""
+        """Returns the noise of arrays that have no axis of rows, see NoiseOfRows."""
         return self
 
     def _generator(self, name: str, block: int = 0) -> numpy.random.Generator:
@@ -102,7 +118,7 @@ class Noise:
     def _draw(
         self, kernel: Kernel, lines: Callable[..., Any], name: str, shape: tuple[int, ...], first: int = 0
     ) -> Any:
-        """Float32 numbers of the GPU, by the kernel or the lines that define it: four of each counter first, ..."""
+        """Computes float32 numbers on the GPU, by the kernel or its definition: four for every counter first, ..."""
         xp = device_module(self.device)
         key, seed = _name_key(name) % 2**32, (self.seed % 2**32, self.seed >> 32)
         out = xp.empty(shape, dtype=xp.float32)
@@ -118,17 +134,34 @@ class Noise:
 
 
 class GivenNoise:
-    """A Noise that hands out given arrays: for quadrature, and wherever the numbers must be known.
+    """Returns given arrays in place of random numbers: for quadrature, and wherever the numbers must be known.
+
+    An array is broadcast to the requested shape: zeros of shape () put every z at the mean of its distribution.
 
     Parameters
     ----------
     arrays : array, or dict
-        One array for every name; or a dict from names to arrays. Under the name of a child a dict holds what that child
-        hands out, an array or again a dict; a child that it does not name hands out the same as its parent.
+        One array for every name, or a dict from names to arrays. The entry of a child's name is the child's own array
+        or dict; a child without an entry returns the same arrays as its parent.
     training : bool
         As in Noise.
 
-    An array is broadcast to the shape that is asked for: zeros of shape () put every z at the mean of its distribution.
+    Attributes
+    ----------
+    arrays, training
+        The parameters of these names.
+
+    See Also
+    --------
+    Noise : random numbers.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.noise import GivenNoise
+    >>> noise = GivenNoise({"z": numpy.array([0.5, -0.5]), "decoder": numpy.zeros(())})
+    >>> noise.normal("z", (2, 2)).tolist(), noise.child("decoder").uniform("mask", (3,)).tolist()
+    ([[0.5, -0.5], [0.5, -0.5]], [0.0, 0.0, 0.0])
     """
 
     def __init__(self, arrays: Any, training: bool = False) -> None:
@@ -140,7 +173,7 @@ class GivenNoise:
         return f"GivenNoise({', '.join(parts)})"
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """The array of that name in that shape. Raises InputError for another name, ShapeError for another shape."""
+        """Returns the array of this name, broadcast. Raises InputError for other names, ShapeError for other shapes."""
         array = self.arrays
         if isinstance(array, dict):
             if name not in array:
@@ -154,50 +187,97 @@ class GivenNoise:
             raise ShapeError("GivenNoise", f"a request that {array.shape} broadcasts to", str(shape)) from None
 
     def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
-        """The same as `normal`: the caller decides what the numbers are."""
+        """Returns the same as `normal`: the caller chooses the numbers."""
         return self.normal(name, shape)
 
     def child(self, name: str) -> GivenNoise:
-        """The noise of a part of the whole."""
+        """Returns the noise for a part of a model."""
         named = isinstance(self.arrays, dict) and name in self.arrays
         return GivenNoise(self.arrays[name], self.training) if named else self
 
     def of_rows(self, part: slice) -> GivenNoise:
-        """As in Noise."""
+        """Returns itself, as Noise does."""
         return self
 
     def without_rows(self) -> GivenNoise:
-        """As in Noise."""
+        """Returns itself, as Noise does."""
         return self
 
 
 @dataclass(frozen=True)
 class SharedNoise:
-    """A Noise that gives every row the same numbers: those of one row, (..., 1, K), broadcast to (..., N, K)."""
+    """Returns the same random numbers for every row: those of one row, (..., 1, K), broadcast to (..., N, K).
+
+    Parameters
+    ----------
+    noise : Noise
+        The source of the row's numbers.
+
+    Attributes
+    ----------
+    noise : Noise
+        The parameter of this name.
+    training : bool
+        False: this noise serves scores, which are computed without dropout.
+
+    See Also
+    --------
+    scratchvae.elbo : uses it with same_draws=True.
+
+    Examples
+    --------
+    >>> from scratchvae.noise import Noise, SharedNoise
+    >>> e = SharedNoise(Noise(0)).normal("z", (3, 2))
+    >>> e.shape, bool((e == e[0]).all())
+    ((3, 2), True)
+    """
 
     noise: Noise
-    training: ClassVar = False  # it is for scores
+    training: ClassVar = False
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Independent draws from Normal(0, 1), the same for every row."""
+        """Returns independent draws from Normal(0, 1), the same for every row."""
         row = self.noise.normal(name, (*shape[:-2], 1, *shape[-1:]))
         return array_module(row).broadcast_to(row, shape)
 
     def child(self, name: str) -> SharedNoise:
-        """The noise of a part of the whole."""
+        """Returns the noise for a part of a model."""
         return SharedNoise(self.noise.child(name))
 
 
 @dataclass(frozen=True)
 class NoiseOfRows:
-    """A Noise of which one process has some rows of a minibatch: the whole is drawn, and these rows are kept.
+    """Returns random numbers for the rows of one process: draws those of the whole minibatch, and keeps these rows.
 
-    (..., M, K) of the whole -> (..., m, K)
+    shape: (..., M, K) for the whole minibatch -> (..., m, K)
 
-    noise : of the whole minibatch
-    groups : (n, start, stop) for each group of its rows: the process has those from start to stop, of n
-    rank : of the process, for draws without rows
-    axis : along which arrays have the rows; (m,) has them along its only one
+    Parameters
+    ----------
+    noise : Noise
+        The noise of the whole minibatch.
+    groups : tuple of (n, start, stop)
+        The groups of rows in the minibatch: a group has n rows, of which the process has those from start to stop.
+    rank : int
+        The number of the process, for draws without rows.
+    axis : int
+        The axis of rows; an array with one axis has the rows along it.
+
+    Attributes
+    ----------
+    noise, groups, rank, axis
+        The parameters of these names.
+
+    See Also
+    --------
+    Noise : the noise of one process.
+
+    Examples
+    --------
+    >>> from scratchvae.noise import Noise, NoiseOfRows
+    >>> whole = Noise(0)
+    >>> part = NoiseOfRows(whole, groups=((6, 2, 4),), rank=1)  # rows 2 and 3 of 6
+    >>> bool((part.normal("z", (2, 3)) == whole.normal("z", (6, 3))[2:4]).all())
+    True
     """
 
     noise: Noise
@@ -207,23 +287,23 @@ class NoiseOfRows:
 
     @property
     def training(self) -> bool:
-        """As in Noise."""
+        """Whether networks apply dropout, as in Noise."""
         return self.noise.training
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Independent draws from Normal(0, 1). Raises ShapeError unless there is one for each row along the axis."""
+        """Returns draws from Normal(0, 1). Raises ShapeError unless the axis of rows has one entry for each row."""
         return self._kept(self.noise.normal, name, shape)
 
     def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Independent draws from the uniform distribution on [0, 1), likewise."""
+        """Returns draws from the uniform distribution on [0, 1), with the same condition on the shape."""
         return self._kept(self.noise.uniform, name, shape)
 
     def child(self, name: str) -> NoiseOfRows:
-        """As in Noise."""
+        """Returns the noise for a part of a model."""
         return replace(self, noise=self.noise.child(name))
 
     def of_rows(self, part: slice) -> NoiseOfRows:
-        """The noise of some of its rows, which are whole groups. Raises ShapeError for others."""
+        """Returns the noise of some of its rows, which must be whole groups. Raises ShapeError for other rows."""
         wanted, ends = range(*part.indices(self._size)), []
         kept: list[tuple[int, int, int]] = []
         for n, start, stop in self.groups:
@@ -236,7 +316,7 @@ class NoiseOfRows:
         return rest
 
     def without_rows(self) -> Noise:
-        """A Noise of this rank alone, for arrays that have no row for each of the minibatch."""
+        """Returns a Noise of this process alone, for arrays that have no axis of rows."""
         return self.noise.child(f"rank {self.rank}")
 
     @property
@@ -246,7 +326,7 @@ class NoiseOfRows:
     def _kept(self, draw: Callable[..., Any], name: str, shape: tuple[int, ...]) -> Any:
         axis = self.axis % len(shape) if len(shape) > 1 else 0
         if shape[axis] != self._size:
-            expected = f"{name} with {self._size} rows along axis {self.axis}, those of this rank"
+            expected = f"{name} with the {self._size} rows of this rank along axis {self.axis}"
             raise ShapeError("noise of several ranks", expected, f"shape {shape}", "noise.without_rows() has none")
         before, after = tuple(shape[:axis]), tuple(shape[axis + 1 :])
         whole = draw(name, (*before, sum(n for n, _, _ in self.groups), *after))
@@ -255,100 +335,6 @@ class NoiseOfRows:
             parts.append(whole[(slice(None),) * axis + (slice(offset + start, offset + stop),)])
             offset += n
         return parts[0] if len(parts) == 1 else array_module(whole).concatenate(parts, axis=axis)
-
-
-def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], rounds: int = 10) -> list[Any]:
-    """Four 32-bit words, held in uint64 arrays, for each counter: a bijection of the counter chosen by the key.
-
-    Each round multiplies two of the words by odd constants, and mixes the high halves of the products into the others.
-    counter: four words (arrays of shape (B,) or numbers); key: two words.
-    """
-    first, *others = counter
-    c0, c1, c2, c3 = first, *(xp.zeros_like(first) + word for word in others)
-    k0, k1 = key
-    for _ in range(rounds):
-        product0, product1 = c0 * 0xD2511F53, c2 * 0xCD9E8D57
-        c0, c1 = (product1 >> 32) ^ c1 ^ k0, product1 & 0xFFFFFFFF
-        c2, c3 = (product0 >> 32) ^ c3 ^ k1, product0 & 0xFFFFFFFF
-        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
-    return [c0, c1, c2, c3]
-
-
-def uniforms(words: list[Any]) -> Any:
-    """Numbers on a grid of 2^-24 in [0, 1), float32, of the upper 24 bits of four words.   (B,) each -> (B, 4)"""
-    xp = array_module(words[0])
-    return xp.stack([(word >> 8).astype(xp.float32) * 2.0**-24 for word in words], axis=1)
-
-
-def normals(words: list[Any]) -> Any:
-    """r cos t and r sin t, with r = sqrt(-2 log(1 - u)) and t = 2 pi u' of two pairs of uniform numbers: Box-Muller.
-
-    (B,) each -> (B, 4), float32
-    """
-    xp, u = array_module(words[0]), uniforms(words)
-    radius = xp.sqrt(-2.0 * xp.log1p(-u[:, 0::2]))
-    angle = (2.0 * numpy.pi) * u[:, 1::2]
-    return xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)], axis=1)
-
-
-PHILOX = """
-__device__ void philox4x32(unsigned* c, unsigned k0, unsigned k1) {
-    for (int round = 0; round < 10; ++round) {
-        const unsigned long long product0 = c[0] * 0xD2511F53ull, product1 = c[2] * 0xCD9E8D57ull;
-        const unsigned c1 = c[1], c3 = c[3];
-        c[0] = (unsigned)(product1 >> 32) ^ c1 ^ k0;  c[1] = (unsigned)product1;
-        c[2] = (unsigned)(product0 >> 32) ^ c3 ^ k1;  c[3] = (unsigned)product0;
-        k0 += 0x9E3779B9u;  k1 += 0xBB67AE85u;
-    }
-}
-"""
-"""`philox4x32` of one counter, which it overwrites."""
-
-COUNTER = "uint32 first, uint32 name, uint32 step0, uint32 step1, uint32 seed0, uint32 seed1, int64 n"
-
-UNIFORM = Kernel(
-    "philox_uniform",
-    COUNTER,
-    "T out[]",
-    """
-    unsigned word[4] = {first + (unsigned)i, name, step0, step1};
-    philox4x32(word, seed0, seed1);
-    for (int j = 0; j < 4 && 4 * i + j < n; ++j) out[4 * i + j] = T(word[j] >> 8) * T(5.9604644775390625e-8);
-    """,
-    PHILOX,
-)
-"""Entries 4 i to 4 i + 3 of `uniforms`, of the counter first + i; 2^-24 = 5.96e-8."""
-
-NORMAL = Kernel(
-    "philox_normal",
-    COUNTER,
-    "T out[]",
-    """
-    unsigned word[4] = {first + (unsigned)i, name, step0, step1};
-    philox4x32(word, seed0, seed1);
-    T z[4];
-    for (int j = 0; j < 2; ++j) {
-        const T u = T(word[2 * j] >> 8) * T(5.9604644775390625e-8);
-        const T angle = T(6.283185307179586) * (T(word[2 * j + 1] >> 8) * T(5.9604644775390625e-8));
-        const T radius = sqrt(T(-2) * log1p(-u));
-        z[j] = radius * cos(angle);  z[2 + j] = radius * sin(angle);
-    }
-    for (int j = 0; j < 4 && 4 * i + j < n; ++j) out[4 * i + j] = z[j];
-    """,
-    PHILOX,
-)
-"""Entries 4 i to 4 i + 3 of `normals`."""
-
-
-def _at_words(kernel: Kernel) -> Kernel:
-    """The same numbers, of a step whose two words lie in an array."""
-    inputs = COUNTER.replace("uint32 step0, uint32 step1", "uint32 step[]")
-    text = f"const unsigned step0 = step[0], step1 = step[1];{kernel.text}"
-    return replace(kernel, name=f"{kernel.name}_at_words", inputs=inputs, text=text)
-
-
-UNIFORM_AT_WORDS, NORMAL_AT_WORDS = _at_words(UNIFORM), _at_words(NORMAL)
-AT_WORDS = {UNIFORM.name: UNIFORM_AT_WORDS, NORMAL.name: NORMAL_AT_WORDS}
 
 
 @lru_cache

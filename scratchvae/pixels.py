@@ -1,4 +1,4 @@
-"""8-bit pixels as the numbers that they stand for, computed for the rows that are asked for alone."""
+"""`Pixels` converts 8-bit pixels to floats, and only the rows that are read."""
 
 from __future__ import annotations
 
@@ -13,22 +13,41 @@ from scratchvae.backend import array_module, asarray, device_of, free_gpu_memory
 from scratchvae.errors import DataError, InputError, ShapeError
 
 CHUNK_BYTES = 2**22
-"""How many pixels are looked at at once, where all of them must be."""
+"""The number of pixels that are read at once by functions that read all of them."""
 
 
 class Pixels:
-    """x = k / 255, rounded to float32, for bytes k: what stands for an array of floats (N, ...) four times their size.
+    """x = k / 255, rounded to float32, for bytes k.   It replaces an array of floats (N, ...) of four times its size.
 
-    Indexed by a slice or by row numbers it is fewer rows, and nothing has been read; by one number it is that row, an
-    array of floats. `numpy.asarray(x)` and `x.numbers()` are the floats of all its rows. So a memory map of bytes can
-    be larger than the memory: `fit` and `evaluate` make floats of a minibatch at a time.
+    A slice or an array of row numbers as index gives Pixels of these rows, and reads nothing; a single number gives
+    this row as an array of floats. `numpy.asarray(x)` and `x.numbers()` are the floats of all rows. `fit` and
+    `evaluate` convert one minibatch at a time, so that a memory map of bytes may be larger than the memory.
 
     Parameters
     ----------
-    array : uint8, (M, ...), of NumPy or CuPy, such as a memory map
-    rows : row numbers (N,), optional
-        Which rows of the array there are; all by default.
-    dtype : of the floats
+    array : array of uint8 (M, ...)
+        The bytes, an array of NumPy or CuPy or a memory map.
+    rows : array of integers (N,), optional
+        The numbers of the rows that belong to it; by default all.
+    dtype : dtype
+        The type of the floats.
+
+    Attributes
+    ----------
+    array, dtype
+        The parameters of these names.
+
+    See Also
+    --------
+    scratchvae.data.Dataset : has the images of a large file as Pixels.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.pixels import Pixels
+    >>> x = Pixels(numpy.array([[0, 51], [255, 102], [0, 0]], numpy.uint8))
+    >>> x[:2], x[1].round(1).tolist()
+    (Pixels of shape (2, 2), float32 k / 255 of bytes k, [1.0, 0.4])
     """
 
     def __init__(self, array: Any, rows: Any = None, dtype: Any = numpy.float32) -> None:
@@ -36,10 +55,10 @@ class Pixels:
 
     @classmethod
     def of(cls, operation: str, x: Any) -> Pixels:
-        """The pixels of an array of bytes, checked.
+        """Returns the Pixels of an array of bytes after checking it.
 
-        Raises DataError, which begins with `operation`, for another type than uint8, no rows, and values of 0 and 1
-        alone, which may stand for black and white.
+        Raises DataError, whose message begins with `operation`, for another type than uint8, for no rows, and for
+        values that are all 0 or 1, which may stand for black and white.
         """
         array = as_array(operation, x)
         if array.dtype != numpy.uint8 or array.ndim < 2 or array.size == 0:
@@ -54,7 +73,7 @@ class Pixels:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, ...)"""
+        """The shape of the floats, (N, ...)."""
         return (len(self), *self.array.shape[1:])
 
     @property
@@ -94,44 +113,44 @@ class Pixels:
         return f"Pixels of shape {self.shape}, {self.dtype} k / 255 of bytes k"
 
     def reshape(self, *shape: int) -> Pixels:
-        """The same rows in another shape of theirs: (N, ...) -> (N, ...). Raises ShapeError for one of other size."""
+        """Returns the same N rows, each in another shape: (N, ...) -> (N, ...). Raises ShapeError if sizes differ."""
         if shape[0] != len(self) or math.prod(shape) != self.size:
             raise ShapeError("reshape of pixels", f"the same {len(self)} rows, {self.size} entries", str(shape))
         return Pixels(self.array.reshape(len(self.array), *shape[1:]), self._rows, self.dtype)
 
     def astype(self, dtype: Any) -> Pixels:
-        """The same pixels, as floats of another type."""
+        """Returns the same pixels, as floats of another type."""
         return Pixels(self.array, self._rows, dtype)
 
     def to(self, device: str) -> Pixels:
-        """The same rows, with their bytes on the device. What exceeds half of a GPU's free memory stays on the host."""
+        """Returns the same rows with their bytes on the device, unless they exceed half of a GPU's free memory."""
         if device_of(self.array) == device or device == "gpu" and self.size > free_gpu_memory() // 2:
             return self
         return Pixels(asarray(self.bytes(), device), None, self.dtype)
 
     def bytes(self) -> Any:
-        """The bytes k of all rows: an array of uint8, read now."""
+        """Returns the bytes k of all rows as an array of uint8, which is read now."""
         return self.array if self._rows is None else self.array[self._rows]
 
     def numbers(self, device: str = "cpu") -> Any:
-        """The floats k / 255 of all rows, on the device: an array.   (N, ...)"""
+        """Returns the floats k / 255 of all rows as an array on the device.   (N, ...)"""
         values = asarray(self.bytes(), device).astype(numpy.float32)
         values /= 255
         return values.astype(self.dtype, copy=False)
 
     def parts(self) -> Iterator[Pixels]:
-        """The same rows, some of them at a time, CHUNK_BYTES entries at most unless a row has more."""
+        """Returns an iterator over Pixels of successive rows, each with CHUNK_BYTES entries at most, or one row."""
         n = max(1, CHUNK_BYTES // math.prod(self.shape[1:]))
         return (self[start : start + n] for start in range(0, len(self), n))
 
     def chunks(self) -> Iterator[Any]:
-        """The bytes of `parts`."""
+        """Returns an iterator over the bytes of `parts`."""
         return (part.bytes() for part in self.parts())
 
     def some_values(self) -> Any:
-        """0 and 1, or whichever occurs, if all pixels are black or white; else some that occur: a small array.
+        """Returns a few values that occur, as a small array: 0, 1 or both if all pixels are black or white.
 
-        What a likelihood says of data and refuses depends on nothing else.
+        They suffice for a likelihood to check and to describe the data.
         """
         seen: set[int] = set()
         for chunk in self.chunks():
@@ -146,7 +165,7 @@ class Pixels:
         )
 
     def describe(self) -> tuple[float, float, float]:
-        """The mean, the smallest and the largest of the floats."""
+        """Returns the mean, the smallest and the largest float."""
         total, low, high = 0, 255, 0
         for chunk in self.chunks():
             total += int(chunk.sum(dtype=numpy.int64))
@@ -155,5 +174,5 @@ class Pixels:
 
 
 def as_numbers(x: Any, device: str = "cpu") -> Any:
-    """Pixels as floats on the device; anything else as it is."""
+    """Returns Pixels as floats on the device, and anything else unchanged."""
     return x.numbers(device) if isinstance(x, Pixels) else x

@@ -29,6 +29,17 @@ class NonFiniteError(ArithmeticError):
     See Also
     --------
     fit : raises it, with the step, the term and the last checkpoint in the message.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.VAE.mlp(input_size=6, latent_size=1, hidden=(4,))
+    >>> model.encoder.parameters()[0].data[:] = numpy.inf
+    >>> try:
+    ...     sv.fit(model, numpy.ones((8, 6), numpy.float32), epochs=1, progress=False)
+    ... except sv.NonFiniteError as error:
+    ...     print(str(error).partition(";")[0])
+    step 0: the reconstruction is not finite
     """
 
 

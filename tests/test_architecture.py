@@ -17,7 +17,7 @@ from scratchvae.kinds import KINDS
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors arrays backend compiler kernels pixels noise capture object_arrays npz replacement binarization
+    errors arrays backend compiler kernels pixels philox noise capture object_arrays npz replacement binarization
     dequantization minibatches chemistry alphabet columns tensor autodiff
     ops gradcheck
     schedules optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation

@@ -22,6 +22,11 @@ class CSVLog(Callback):
     path : str or path
         The file to write. It must not exist, unless the run that wrote it is resumed.
 
+    Attributes
+    ----------
+    path : Path
+        The file.
+
     See Also
     --------
     TensorBoard : Writes the metrics for TensorBoard.
@@ -44,7 +49,7 @@ class CSVLog(Callback):
     def begin(self, model: Any, validated: bool, resumed: bool) -> None:
         """Raises InputError if the file exists, unless the run that wrote it is being resumed."""
         if self.path.exists() and not resumed:
-            raise InputError("CSVLog", "a path where no file is", str(self.path), "only a resumed run goes on with one")
+            raise InputError("CSVLog", "a path where no file is", str(self.path), "only a resumed run continues a file")
 
     def epoch_ended(self, metrics: Metrics) -> None:
         """Appends a line."""
@@ -68,6 +73,11 @@ class TensorBoard(Callback):
     ----------
     directory : str or path
         The folder of the event files. Raises InputError if tensorboardX is not installed.
+
+    Attributes
+    ----------
+    directory : Path
+        The folder.
 
     See Also
     --------

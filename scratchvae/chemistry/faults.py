@@ -16,6 +16,13 @@ class Fault(Exception):
 class SmilesError(DataError):
     """Is raised for a string that is not the SMILES of a molecule.
 
+    Parameters
+    ----------
+    smiles : str
+        The string.
+    fault : Fault
+        The first fault in it.
+
     Attributes
     ----------
     reason : str

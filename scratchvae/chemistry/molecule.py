@@ -1,4 +1,4 @@
-"""A molecule as a graph: atoms, and bonds between them."""
+"""A molecule is a graph: atoms, and bonds between them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ class Atom:
         The mark as it was written: "@", "@@" or one of the rarer ones; "" without.
     place : int
         Its position in the string, counted from 0.
+
+    Attributes
+    ----------
+    element, hydrogens, charge, aromatic, isotope, chirality, place
+        The parameters of these names.
 
     See Also
     --------
@@ -66,6 +71,11 @@ class Bond:
     direction : str
         "/" or "\\", as it was written from i to j; "" without.
 
+    Attributes
+    ----------
+    i, j, order, aromatic, direction
+        The parameters of these names.
+
     See Also
     --------
     Molecule : Holds the atoms and bonds.
@@ -94,6 +104,11 @@ class Molecule:
         The atoms, numbered in this order.
     bonds : list of Bond
         At most one bond between any two atoms.
+
+    Attributes
+    ----------
+    atoms, bonds
+        The parameters of these names.
 
     See Also
     --------

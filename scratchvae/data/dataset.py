@@ -54,6 +54,13 @@ class Dataset:
     note : str
         A line about the conversion of the original files.
 
+    Attributes
+    ----------
+    images, labels, factors, strokes, attributes, sketches, omissions, molecules, properties, records, columns, classes
+        The parameters of these names.
+    note : str
+        The parameter of this name.
+
     See Also
     --------
     load : Returns a training and a test set by name or path.

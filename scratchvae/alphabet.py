@@ -1,4 +1,4 @@
-"""Strings as sequences of symbols, and symbols as integers."""
+"""An `Alphabet` splits strings into symbols, and numbers the symbols."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from scratchvae.chemistry import split_smiles
 from scratchvae.errors import DataError, InputError, whole_number
 
 Split = Callable[[str], list[str]]
-"""From a string to its symbols, which joined are the string again."""
+"""A function from a string to its symbols, whose concatenation is the string."""
 
 
 class Alphabet:
-    """C symbols stand for the integers 1, ..., C; 0 stands for the end of a sequence and the padding behind it.
+    """C symbols have the numbers 1, ..., C; 0 is the end of a sequence and the padding after it.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Alphabet:
 
     @classmethod
     def of(cls, strings: Iterable[str], fewest: int = 1, split: Split = split_smiles) -> Alphabet:
-        """The symbols of these strings, sorted, without those that occur fewer than `fewest` times."""
+        """Returns the Alphabet of all symbols that occur at least `fewest` times in these strings, sorted."""
         if isinstance(strings, str):
             raise DataError("Alphabet", "a list of strings", f"one string, {_shortened(strings)}", "[x]")
         counts = Counter(symbol for string in strings for symbol in split(string))
@@ -81,13 +81,13 @@ class Alphabet:
         return f"Alphabet({list(self.symbols)}{split})"
 
     def unknown(self, string: str) -> str | None:
-        """The first symbol of a string that is none of these, or None."""
+        """Returns the first symbol of a string that the alphabet lacks, or None."""
         return next((symbol for symbol in self.split(string) if symbol not in self._number), None)
 
     def encode(self, strings: Sequence[str], longest: int | None = None) -> numpy.ndarray:
-        """The integers of each string, 0 at its end and behind it.   N strings -> (N, T + 1), T symbols in the longest
+        """Returns the numbers of the symbols, 0 at and after each end.   N strings -> (N, T + 1), T the longest length
 
-        Raises DataError, which names the row, for an empty string, a symbol that is none of these, and a string of
+        Raises DataError, which names the row, for an empty string, a symbol that the alphabet lacks, and a string of
         more than `longest` symbols, and InputError for a `longest` below 1.
         """
         longest = None if longest is None else whole_number("Alphabet.encode", "longest", longest)
@@ -116,9 +116,9 @@ class Alphabet:
         return tokens
 
     def decode(self, tokens: Any) -> list[str]:
-        """The strings of rows of integers, each up to its first 0.   (N, T) -> N strings
+        """Returns the strings of rows of integers, each up to its first 0.   (N, T) -> N strings
 
-        Raises DataError for what is no integers from 0 to C, and of another shape.
+        Raises DataError for values that are not integers from 0 to C, and for another shape.
         """
         tokens, names = to_numpy(as_array("symbols", tokens)), ("", *self.symbols)
         if tokens.dtype.kind not in "iu" or tokens.ndim != 2:
@@ -129,10 +129,10 @@ class Alphabet:
 
 
 def strings_of(x: Any) -> list[str] | None:
-    """The entries of a list, an array or a series in which there is a string; None for anything else.
+    """Returns the entries of a list, an array or a series that contains a string; None for anything else.
 
-    They are not made an array of NumPy's, which gives each string the room of the longest. Raises DataError for one
-    string alone.
+    The result is a list, since in an array of NumPy each string takes as much memory as the longest. Raises DataError
+    for a single string.
     """
     if isinstance(x, str):
         raise DataError("data", "a list of strings", f"one string, {_shortened(x)}", "[x]")

@@ -1,9 +1,9 @@
-"""The one entrance for what looks like an array: data, labels, latent variables and whatever else a caller hands in.
+"""`as_array` converts every argument that may be an array: data, labels, latent variables and others.
 
-Arrays of NumPy and CuPy pass as they are. What NumPy converts exactly becomes an array of NumPy's, its entries in the
-order in which they stand, whatever index it carries: lists of numbers, pandas, h5py, xarray, dask, polars, PyTorch and
-JAX, and all that has `__array__`, `__array_interface__` or `__dlpack__`. The rest is refused with one sentence, which
-names the type and what the caller can write instead.
+Arrays of NumPy and CuPy are not changed. Objects that NumPy converts exactly become arrays of NumPy, with the entries
+in the order of their positions, whatever index they have: lists of numbers, objects of pandas, h5py, xarray, dask,
+polars, PyTorch and JAX, and all objects with `__array__`, `__array_interface__` or `__dlpack__`. All others are refused
+with one sentence, which names the type and the expression that the caller can write instead.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from scratchvae.errors import DataError
 
 PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
 NATIVE = (list, tuple, range, array.array, memoryview, bool, int, float, complex, numpy.generic)
-"""Types of Python and NumPy that NumPy converts; any other sequence may have to be read from a disk, row by row."""
+"""Types of Python and NumPy that NumPy converts; any other sequence might be read from a disk, row by row."""
 
-PRINTED = 8  # entries of an array that its short text shows one by one
-RANGED = 2**26  # entries that it looks through for the range; a larger one may lie on a disk
+PRINTED = 8  # the largest array whose short text shows every entry
+RANGED = 2**26  # the largest array whose short text has a range; a larger one may be on a disk
 
 CURES = {
     "toarray": "x.toarray()",
@@ -32,33 +32,33 @@ CURES = {
     "images": "x.images",
     "__next__": "list(x)",
 }
-"""A method of what is no array -> what the caller can write instead."""
+"""A method of an object that is no array -> the expression that the caller can write instead."""
 
 
 def is_cupy(x: Any) -> bool:
-    """Whether x is an array of CuPy, which is asked only where it has been imported already."""
+    """Tells whether x is an array of CuPy, without importing CuPy."""
     return isinstance(x, getattr(sys.modules.get("cupy"), "ndarray", ()))
 
 
 def is_array(x: Any) -> bool:
-    """Whether x is an array or a number of NumPy or CuPy on which + and * act entry by entry, and on all entries."""
+    """Tells whether x is an array or a number of NumPy or CuPy on which + and * act entry by entry, on all entries."""
     if isinstance(x, numpy.ndarray):
         return not isinstance(x, (numpy.matrix, numpy.ma.MaskedArray))
     return isinstance(x, numpy.generic) or is_cupy(x)
 
 
 def is_foreign(x: Any) -> bool:
-    """Whether x could become an array, but is none on which primitives compute."""
+    """Tells whether x could become an array, but is not one on which primitives compute."""
     return _has_protocol(x) and not is_array(x)
 
 
 def as_array(operation: str, x: Any) -> Any:
-    """x as an array of NumPy or CuPy: itself, or its entries by position.
+    """Returns x as an array of NumPy or CuPy: x itself, or its entries by position.
 
-    Byte orders become the machine's, and Python's strings in an array of objects become NumPy's.
+    Byte orders become the machine's, and an array of Python strings becomes one of NumPy strings.
 
-    Raises DataError, which begins with `operation`, for what is no array, has missing or masked entries, or rows of
-    several lengths.
+    Raises DataError, whose message begins with `operation`, if x is no array, has missing or masked entries, or has
+    rows of several lengths.
     """
     if type(x) is not numpy.ndarray:
         if is_cupy(x):
@@ -71,7 +71,7 @@ def as_array(operation: str, x: Any) -> Any:
 
 
 def as_floats(operation: str, x: Any) -> Any:
-    """x as an array of floating-point numbers, of any precision. Raises what `as_array` does, and for other types."""
+    """Returns x as an array of floating-point numbers of any precision. Raises DataError as `as_array` does."""
     numbers = as_array(operation, x)
     if numbers.dtype.kind == "f":
         return numbers
@@ -79,14 +79,14 @@ def as_floats(operation: str, x: Any) -> Any:
 
 
 def type_name(x: Any) -> str:
-    """The name of x's type, and before it that of the package that it comes from, if it is another's."""
+    """Returns the name of x's type, preceded by the name of its package if this is a third one."""
     root = type(x).__module__.partition(".")[0]
     own = root in ("scratchvae", "__main__") or root in sys.stdlib_module_names
     return type(x).__name__ if own else f"{root}.{type(x).__name__}"
 
 
 def shortened(x: Any) -> str:
-    """An array in a few words, for a repr: its entries if they are few, else shape, type and range; others by repr."""
+    """Returns an array as a short text: its entries if few, else shape, type and range; other objects' repr."""
     if not is_array(x):
         return repr(x)
     if x.size <= PRINTED and not is_cupy(x):
@@ -96,7 +96,7 @@ def shortened(x: Any) -> str:
 
 
 def scaling(low: float, high: float) -> str:
-    """The operation that brings values from low to high into [0, 1], as a hint."""
+    """Returns a hint: the operation that maps values from low to high into [0, 1]."""
     if low < 0:
         return "rescale them: (x - x.min()) / (x.max() - x.min())"
     if high == 255:
@@ -109,7 +109,7 @@ def scaling(low: float, high: float) -> str:
 
 def _converted(operation: str, x: Any) -> numpy.ndarray:
     if isinstance(x, (list, tuple)) and any(isinstance(row, numpy.ma.MaskedArray) for row in x):
-        x = numpy.ma.array(x)  # numpy.asarray would take the masked entries, too
+        x = numpy.ma.array(x)  # numpy.asarray would also read the masked entries
     if isinstance(x, numpy.ndarray):
         if isinstance(x, numpy.ma.MaskedArray) and numpy.ma.is_masked(x):
             hint = "x.filled(value), or only rows without masked entries"
@@ -121,7 +121,7 @@ def _converted(operation: str, x: Any) -> numpy.ndarray:
     try:
         by_dlpack = hasattr(x, "__dlpack__") and not hasattr(x, "__array__")
         values = numpy.from_dlpack(x) if by_dlpack else numpy.asarray(x)
-    except Exception as error:  # whatever the library of x raises is its own word on why it does not convert
+    except Exception as error:  # the library of x may raise anything, with a reason in the message
         hint = str(error).strip().partition("\n")[0]
         hint = "x.float()" if "ScalarType" in hint else hint
         hint = "its rows have several lengths" if "inhomogeneous" in hint else hint
@@ -130,7 +130,7 @@ def _converted(operation: str, x: Any) -> numpy.ndarray:
 
 
 def _numbers_of_columns(operation: str, x: Any, values: numpy.ndarray) -> numpy.ndarray:
-    """The objects that pandas makes of several types of numbers, or of its own types, as numbers of one type."""
+    """Converts the objects that pandas makes from its own or several types of numbers to numbers of one type."""
     one = hasattr(x, "dtype")
     names, dtypes = ([""], [x.dtypes]) if one else (list(x.columns), list(x.dtypes))
     dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
@@ -148,7 +148,7 @@ def _numbers_of_columns(operation: str, x: Any, values: numpy.ndarray) -> numpy.
 
 
 def _to_floats(x: Any, dtype: numpy.dtype) -> str:
-    """The expression that makes floating-point numbers of x, which has become an array of this type."""
+    """Returns the expression that converts x, whose array has this type, to floating-point numbers."""
     if dtype.kind in "mM" or dtype.names:
         return ""
     if dtype.kind == "c":

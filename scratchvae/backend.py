@@ -1,7 +1,7 @@
-"""The array library that computes, NumPy or CuPy, is the library of the data.
+"""The type of an array decides which library computes with it: NumPy or CuPy.
 
-`array_module(x)` is `numpy` for NumPy arrays and `cupy` for CuPy arrays; there is no global switch, so both can work
-side by side in one process. CuPy is imported only when a caller asks for `device="gpu"`.
+`array_module(x)` is `numpy` for NumPy arrays and `cupy` for CuPy arrays. There is no global switch, so that one process
+can use both. CuPy is imported only when a caller asks for `device="gpu"`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import numpy
 from scratchvae.arrays import as_array, is_array, is_cupy, is_foreign, type_name
 from scratchvae.errors import DeviceError, InputError, ShapeError
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # constants of glibc's <malloc.h>
 
 MODULE_OF_TYPE: dict[type, ModuleType] = {numpy.ndarray: numpy, float: numpy, int: numpy, bool: numpy}
-"""Every type of array and number that `array_module` has met."""
+"""The module of every type of array and number that `array_module` has received."""
 
 PRODUCTS: ContextVar[Any] = ContextVar("products", default=None)
-"""What multiplies matrices on the GPU in place of CuPy, whose products a graph cannot hold: `capture.Products`."""
+"""A `capture.Products`, which multiplies matrices of the GPU in place of CuPy while a graph is recorded, or None."""
 
 
 def array_module(x: Any, *others: Any) -> ModuleType:
     """Returns the module whose functions compute on x: numpy for its arrays and for numbers, cupy for its arrays.
 
-    A Python number belongs to neither, so if x is one, the others decide. Raises InputError for other objects.
+    If x is a Python number and there are other arguments, they decide. Raises InputError for any other type.
     """
     module = MODULE_OF_TYPE.get(type(x))
     if module is None:
@@ -45,7 +45,7 @@ def array_module(x: Any, *others: Any) -> ModuleType:
 
 
 def gpu_module() -> ModuleType:
-    """Imports CuPy and returns it. Raises DeviceError if it is not installed or finds no GPU."""
+    """Imports and returns CuPy. Raises DeviceError if it is not installed or finds no GPU."""
     try:
         import cupy
 
@@ -59,7 +59,7 @@ def gpu_module() -> ModuleType:
 
 
 def device_module(device: str) -> ModuleType:
-    """Returns numpy for "cpu" and cupy for "gpu". Raises InputError for another word."""
+    """Returns numpy for "cpu" and cupy for "gpu". Raises InputError for other words."""
     if device == "cpu":
         return numpy
     if device == "gpu":
@@ -68,21 +68,21 @@ def device_module(device: str) -> ModuleType:
 
 
 def device_of(x: Any) -> str:
-    """Returns the device of x: "cpu" or "gpu"."""
+    """Returns the device of x, "cpu" or "gpu"."""
     return "cpu" if array_module(x) is numpy else "gpu"
 
 
 def asarray(x: Any, device: str = "cpu") -> Any:
-    """Returns x as an array on the device, copied only from another device. Raises DataError if x is not an array."""
+    """Returns x as an array on the device, copied only if it is on another. Raises DataError if x is no array."""
     module, x = device_module(device), as_array("array", x)
     return module.asarray(x if array_module(x) is module else to_numpy(x))
 
 
 def product(x: Any, y: Any, out: Any = None) -> Any:
-    """x y, a matrix product over the last two axes, written to `out` if it is given.   (..., n, k), (..., k, m) ->
-    (..., n, m)
+    """Returns x y, a matrix product over the last two axes, written to `out` if it is given.
 
-    All products of arrays are computed here; `ops.matmul` multiplies Tensors.
+    shape: (..., n, k), (..., k, m) -> (..., n, m).   The arguments are arrays; `ops.matmul` is the product of Tensors.
+    All products of the package are computed here.
     """
     xp = array_module(x)
     own = None if xp is numpy else PRODUCTS.get()
@@ -92,8 +92,8 @@ def product(x: Any, y: Any, out: Any = None) -> Any:
 def sum_of_leading_axes(x: Any, n: int, out: Any = None) -> Any:
     """y = x summed over its first n axes, written to `out` if it is given.   (..., *shape) -> shape
 
-    On a GPU it is 1' x, a product with ones: a sum by CuPy takes 27 microseconds for 1,000 rows of an H100 and 1.5
-    milliseconds for 260,000 of 3 columns, as few of its blocks share the rows.
+    On a GPU it is computed as 1' x, a product with ones. CuPy's sum takes 27 microseconds for 1,000 rows on an H100,
+    and 1.5 milliseconds for 260,000 rows of 3 columns, because it divides the rows among few blocks.
     """
     xp, rows = array_module(x), math.prod(x.shape[:n])
     if rows == 1 and out is None:
@@ -108,15 +108,15 @@ def sum_of_leading_axes(x: Any, n: int, out: Any = None) -> Any:
 
 @functools.singledispatch
 def to_numpy(x: Any) -> numpy.ndarray:
-    """Returns x, an array on any device or a Tensor, as a NumPy array.
+    """Returns x, a Tensor or an array on any device, as a NumPy array.
 
-    Raises DataError if x is not an array.
+    Raises DataError if x is no array.
     """
     return x.get() if is_cupy(x) else as_array("to_numpy", x)
 
 
 def misfit(operation: str, error: Exception, operands: list[Any]) -> Exception:
-    """Returns the error in the package's form if libraries, devices or shapes of the operands differ, else itself."""
+    """Returns an error in the package's form if libraries, devices or shapes of the operands differ, else the error."""
     foreign = next((x for x in operands if is_foreign(x)), None)
     if foreign is not None:
         return InputError(operation, "an array or a number", type_name(foreign), "sv.to_numpy(x)")
@@ -130,17 +130,17 @@ def misfit(operation: str, error: Exception, operands: list[Any]) -> Exception:
 
 
 def shares_memory(x: Any, y: Any) -> bool:
-    """Returns whether two arrays on one device have an entry in common.
+    """Tells whether two arrays on one device have an entry in common.
 
-    CuPy's own function is wrong for arrays without axes, so they get one. It also sorts addresses on the GPU, which is
-    left out if the bounds of the arrays, known on the CPU, are apart.
+    CuPy's own function returns True for any two arrays without axes, so they get one here. It also sorts addresses on
+    the GPU, which is unnecessary if the bounds of the arrays, known on the CPU, do not overlap.
     """
     xp = array_module(x)
     return bool(xp.may_share_memory(x, y) and xp.shares_memory(xp.atleast_1d(x), xp.atleast_1d(y)))
 
 
 def gpu_versions() -> dict[str, str]:
-    """Returns the versions of CuPy and CUDA and the card's name, on which the last bits of a GPU's results depend."""
+    """Returns the versions of CuPy and CUDA and the name of the card, on which the last bits of results depend."""
     cupy = gpu_module()
     runtime = cupy.cuda.runtime
     card = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
@@ -148,12 +148,12 @@ def gpu_versions() -> dict[str, str]:
 
 
 def free_gpu_memory() -> int:
-    """Returns the number of free bytes in the memory of the GPU."""
+    """Returns the number of free bytes in the GPU's memory."""
     return gpu_module().cuda.Device().mem_info[0]
 
 
 def synchronize(device: str) -> None:
-    """Waits until the device has finished all its work, so that a timer can be read."""
+    """Waits until the device has finished its work, as a caller must before reading a timer."""
     if device == "gpu":
         gpu_module().cuda.get_current_stream().synchronize()
 
@@ -161,9 +161,9 @@ def synchronize(device: str) -> None:
 def keep_freed_memory() -> None:
     """Lets the C library keep up to 1 GiB of freed memory, so that the next step reuses it.
 
-    By default glibc gives large freed blocks back to the system, and every step gets new pages, which can take a
-    seventh of the time of a recurrent layer. Before version 2.35 it still gives back blocks of more than 32 MiB. With
-    another C library this function does nothing.
+    By default glibc returns freed memory to the system, large blocks always. Every step would then pay for each new
+    page, up to a seventh of the time of a recurrent layer. Before version 2.35 glibc still returns blocks of more than
+    32 MiB. With another C library this function does nothing.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,17 +1,18 @@
-"""A training step is recorded once, as a CUDA graph, and then launched as a whole.
+"""`Capture` records a training step once, as a CUDA graph, and then launches it as a whole.
 
-A training step is some hundred small operations, and Python takes longer to launch one than the GPU to compute it.
-A graph repeats all of them, on the same memory, by one launch. So numbers that change from step to step must lie on the
-GPU:
+A step of training is some hundred small operations, and Python takes longer to launch one than the GPU to compute it.
+A graph repeats all of them, on the same memory, by one launch. So all values that change from step to step must be in
+the GPU's memory:
 
     with Capture(dtype) as capture:
         capture(step, number, numbers, arrays)  # calls step(words, numbers, arrays), or launches its graph
 
-The first two steps of a shape are ordinary ones, which compile the kernels and fill a pool of memory that belongs to
-the graph. The third is recorded and launched, and so is every later one of its shape: before it the arrays are copied
-into the memory that the graph reads. Steps of other shapes, such as the last minibatch of an epoch, stay ordinary ones.
-All of them run the same code, on one stream. In a capture CuPy refuses every operation that would wait for the GPU, so
-that no decision of the host that depends on the GPU's numbers can be frozen in a graph.
+The first two steps with arrays of a shape run without a graph; they compile the kernels and fill a pool of memory that
+belongs to the graph. The third is recorded and launched. Every later step of its shape launches the graph, after its
+arrays have been copied to the memory that the graph reads. Steps of other shapes, such as the last minibatch of an
+epoch, always run without a graph. All of them run the same code, on one stream. During a capture CuPy refuses every
+operation that would wait for the GPU, so that a graph cannot contain a decision of the host that depended on the GPU's
+numbers.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ from scratchvae.backend import PRODUCTS, gpu_module, synchronize
 from scratchvae.errors import InputError
 from scratchvae.kernels import Kernel
 
-WARM_UP = 2  # the number of ordinary steps of a shape before one is recorded
+WARM_UP = 2  # the number of steps of a shape before one is recorded
 WORKSPACE_BYTES = 2**25  # NVIDIA's advice for cuBLAS on its largest GPUs
 CHOICE = "SCRATCHVAE_CAPTURE"
 
 Step = Callable[[Any, Sequence[Any], Sequence[Any]], None]
-"""A function step(words, numbers, arrays) -> None; everything else that it reads is the same at every call."""
+"""step(words, numbers, arrays) -> None. Everything else that it reads is the same at every call."""
 
 
 class CaptureWarning(UserWarning):
-    """Is issued if the steps of a training cannot be captured as a CUDA graph; operations are then launched singly."""
+    """Is given if the steps of a training cannot be captured as a CUDA graph, so that each operation is launched."""
 
 
 def wanted(own: bool) -> bool:
-    """Returns whether to capture: SCRATCHVAE_CAPTURE decides by "on" or "off", otherwise `own`, the package's own code.
+    """Returns whether to capture: by SCRATCHVAE_CAPTURE, "on" or "off"; without it, True for the package's own code.
 
-    Numbers that the host changes between steps, such as a counter in a user's network, would keep their values from the
-    time of the capture. The package's own networks have no such numbers. Raises InputError for another word.
+    A value that the host changes between steps, such as a counter in a user's network, would keep the value that it had
+    when the graph was captured. The package's own networks have no such value. Raises InputError for another word.
     """
     choice = os.environ.get(CHOICE, "")
     if choice not in ("", "on", "off"):
@@ -54,7 +55,7 @@ def wanted(own: bool) -> bool:
 
 
 class Plain:
-    """Runs every step as it is, on the CPU or by single launches, where no `Capture` is wanted."""
+    """Runs every step without a graph, on the CPU or by single launches, where no `Capture` is wanted."""
 
     def __enter__(self) -> Plain:
         return self
@@ -68,7 +69,7 @@ class Plain:
 
 
 class Capture(Plain):
-    """Runs the steps of one training on the GPU, by a graph if one can be made; inside, its stream is the current one.
+    """Runs the steps of one training on the GPU, by a graph if possible; inside `with` its stream is the current one.
 
     Parameters
     ----------
@@ -77,10 +78,10 @@ class Capture(Plain):
 
     Attributes
     ----------
-    graph : object or None
-        CuPy's graph, None until a step has been recorded.
+    graph : cupy.cuda.Graph or None
+        The recorded step, if there is one.
     launches : int
-        The number of steps that were launches of the graph.
+        The number of launches of the graph.
     """
 
     def __init__(self, dtype: Any) -> None:
@@ -94,13 +95,13 @@ class Capture(Plain):
         self._shapes: Any = None
 
     def __enter__(self) -> Capture:
-        synchronize("gpu")  # the stream does not wait for what was launched before
+        synchronize("gpu")  # the stream does not wait for earlier launches
         with ExitStack() as stack:
             stack.enter_context(self.stream)
-            stack.callback(self.stream.synchronize)  # nor do others wait for it
+            stack.callback(self.stream.synchronize)  # nor do other streams wait for it
             try:
                 products = Products(self.stream)
-            except Exception as error:  # whatever a library that is not there, or another one, raises
+            except Exception as error:  # a missing library or a wrong version may raise anything
                 self._note(error)
             else:
                 stack.callback(products.close)
@@ -130,7 +131,7 @@ class Capture(Plain):
         self.launches += 1
 
     def _write(self, number: int, numbers: Sequence[float]) -> None:
-        """Writes the numbers that change with the step into the memory that the steps read."""
+        """Writes the values that change with the step into the memory that the steps read."""
         if not self.numbers:
             self.flat = gpu_module().zeros(len(numbers), dtype=self.flat.dtype)
             self.numbers = [self.flat[i : i + 1].reshape(()) for i in range(len(numbers))]
@@ -143,23 +144,23 @@ class Capture(Plain):
             place[...] = value
 
     def _record(self, step: Step, shapes: Any, arrays: Sequence[Any]) -> bool:
-        """Records the step on arrays of its own, which computes nothing yet. Returns whether that succeeded."""
+        """Records the step on copies of the arrays without computing it. Returns whether that succeeded."""
         self._places, self._shapes = [array.copy() for array in arrays], shapes
         try:
             self.stream.begin_capture()
             try:
                 step(self.words, self.numbers, self._places)
             except BaseException:
-                with suppress(Exception):  # what was refused may have spoilt the capture
+                with suppress(Exception):  # the refused operation may have ended the capture
                     self.stream.end_capture()
                 raise
             self.graph = self.stream.end_capture()
-        except Exception as error:  # the step is run without a graph instead, and raises it again if it is at fault
+        except Exception as error:  # the step then runs without a graph, and raises its own errors again
             self._note(error)
         return self.graph is not None
 
     def _note(self, error: Exception) -> None:
-        """Ends the attempts to capture, and warns of the reason."""
+        """Ends the attempts to capture, and gives a warning with the reason."""
         self.failed = True
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         message = f"a step is not captured as a CUDA graph, so its operations are launched one by one: {reason}"
@@ -168,17 +169,17 @@ class Capture(Plain):
 
 @cache
 def _writing(n: int) -> Kernel:
-    """words = (low, high),   numbers[j] = value_j for j < n: one launch, whose arguments are the values"""
+    """words = (low, high),   numbers[j] = value_j for j < n.   The values are arguments of one launch."""
     values = "".join(f", T value{j}" for j in range(n))
     text = "words[0] = low; words[1] = high; " + " ".join(f"numbers[{j}] = value{j};" for j in range(n))
     return Kernel("write_numbers", f"uint32 low, uint32 high{values}", "uint32 words[], T numbers[]", text)
 
 
 class Products:
-    """x y by cuBLAS, on one stream, with a handle and a workspace of its own, so that a graph can hold the product
+    """Computes x y by cuBLAS, on one stream, with a handle and a workspace of its own, so that a graph can contain it.
 
-    CuPy refuses its own products while a stream captures. As in CuPy they are computed without TF32, unless the
-    environment has CUPY_TF32=1. Raises RuntimeError if cuBLAS reports an error.
+    CuPy refuses its own products while a stream captures. As in CuPy they are computed without TF32, unless CUPY_TF32=1
+    is in the environment. Raises RuntimeError if cuBLAS reports an error.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -204,15 +205,15 @@ class Products:
         self._call(self.library.cublasDestroy_v2, self.handle)
 
     def ones(self, n: int, dtype: Any) -> Any:
-        """A row of n ones, (1, n), which is kept: a graph reads it at every launch."""
+        """Returns a row of n ones, (1, n), and keeps it, since a graph reads it at every launch."""
         if (n, dtype) not in self._ones:
             self._ones[n, dtype] = gpu_module().ones((1, n), dtype=dtype)
         return self._ones[n, dtype]
 
     def __call__(self, x: Any, y: Any, out: Any = None) -> Any:
-        """x y, as `backend.product`. Leading axes of x are rows, and stacks of matrices are multiplied one by one.
+        """Returns x y, as `backend.product` does. Leading axes of x are rows; stacks of matrices are multiplied singly.
 
-        Anything but two matrices is left to CuPy, which refuses it in a capture.
+        All other operands are passed to CuPy, which refuses them during a capture.
         """
         cupy = gpu_module()
         if x.ndim > 2 and y.ndim == 2 and out is None and x.size:
@@ -231,7 +232,7 @@ class Products:
         if turned or target is not result or result.shape != (n, m) or result.dtype != x.dtype:
             out[...] = self(x, y)
             return out
-        # cuBLAS counts down the columns, so that rows are columns to it, and x y is y x
+        # cuBLAS stores matrices by columns: it reads x as x', so (x y)' = y' x' has the factors in reverse order
         (x, x_turned, x_distance), (y, y_turned, y_distance) = _layout(x), _layout(y)
         function, c_type = self.functions[result.dtype.char]
         one, zero = c_type(1), c_type(0)
@@ -247,7 +248,7 @@ class Products:
 
 
 def _layout(x: Any) -> tuple[Any, int, int]:
-    """Returns a matrix or a copy of it, 0 if its rows are contiguous or 1 if its columns are, and their distance."""
+    """Returns a matrix or a copy, 0 if its rows or 1 if its columns are contiguous in memory, and their distance."""
     (down, across), (n, m), size = x.strides, x.shape, x.itemsize
     if (across == size or m == 1) and (n == 1 or down % size == 0 and down >= size * m):
         return x, 0, max(m, down // size)

@@ -1,4 +1,4 @@
-"""Draws of z from where the codes of data lie, by a density that is fitted after training and is not the prior."""
+"""`fit_codes` fits a density to the codes of data after training, from which z can be drawn in place of the prior."""
 
 from __future__ import annotations
 
@@ -13,14 +13,42 @@ from scratchvae.noise import Noise
 
 
 def fit_codes(model: Any, x: Any, n_components: int = 10, seed: int = 0) -> GaussianMixture:
-    """A mixture of Gaussians fitted by EM to codes z ~ q(z | x), one of every row of x: where the codes lie.
+    """Returns a mixture of Gaussians, fitted by EM to codes z ~ q(z | x), one for every row of x.
 
-    It approximates the aggregate posterior, the mean of q(z | x) over data. `model.sample(n, codes=mixture)` draws from
-    it in place of the prior: pictures look more like data where the two differ, and neither the ELBO nor log p(x) is
-    about them. The seed draws codes and the start of EM. Raises InputError for a model with classes.
+    It approximates the aggregate posterior, the mean of q(z | x) over the data. `model.sample(n, codes=mixture)` draws
+    from it in place of the prior. If the two differ, such samples look more like the data, but neither the ELBO nor
+    log p(x) describes them.
 
     Source: Ghosh, Sajjadi, Vergari, Black & Scholkopf (2020), "From variational to deterministic autoencoders",
     section 4, "Ex-post density estimation".
+
+    Parameters
+    ----------
+    model : VAE
+        A trained model without classes. Raises InputError for a model with classes.
+    x : array (N, ...)
+        The data, as for `fit`.
+    n_components : int
+        The number of Gaussians.
+    seed : int
+        The seed of the codes and of the start of EM.
+
+    Returns
+    -------
+    GaussianMixture
+        The mixture, a density of z.
+
+    See Also
+    --------
+    scratchvae.VAE.sample : draws from the mixture by its argument `codes`.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.VAE.mlp(input_size=6, latent_size=2, hidden=(4,))
+    >>> mixture = sv.fit_codes(model, numpy.ones((50, 6), numpy.float32), n_components=2)
+    >>> model.sample(3, codes=mixture).shape
+    (3, 6)
     """
     if hasattr(model, "n_classes"):
         raise InputError("fit_codes", "a model without classes", f"a {type(model).__name__}")

@@ -47,6 +47,11 @@ class Column(NamedTuple):
     std : float
         The standard deviation of a column of numbers, above 0; counts and levels have the standard deviation 1.
 
+    Attributes
+    ----------
+    name, kind, levels, mean, std
+        The parameters of these names.
+
     See Also
     --------
     scratchvae.TableVAE : The model of a table with such columns.

@@ -1,8 +1,8 @@
-"""The system's C++ compiler makes a library of functions from a text and keeps it in the user's cache folder.
+"""The system's C++ compiler makes a library of functions from a text, and the user's cache folder keeps it.
 
-A library's name depends on the text, the flags and the compiler's predefined macros, which include its version, the C
-library and the instructions of this CPU. It is code that will run here, so it is loaded only from a folder, and a file,
-that belong to this user and that nobody else can write to.
+The name of a library's file depends on the text, the flags and the compiler's predefined macros: its version, the C
+library and the instructions of this CPU. Because a library is code that will run here, it is loaded only if its
+folder and its file belong to this user and nobody else can write to them.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from pathlib import Path
 FLAGS = (
     *("-O3", "-march=native", "-shared", "-fPIC", "-x", "c++"),
     "-ffp-contract=off",  # a b + c rounds twice, as in NumPy
-    "-fno-math-errno",  # or no loop with a square root or an exponential would use vectors
+    "-fno-math-errno",  # otherwise no loop with a square root or an exponential would use vectors
     "-fno-trapping-math",
-    "-D__FAST_MATH__=1",  # glibc declares its exp and log1p of vectors; -ffast-math would also forget NaN and infinity
+    "-D__FAST_MATH__=1",  # glibc declares its vector exp and log1p; -ffast-math would also ignore NaN and infinity
 )
-SECONDS = 60  # the time limit of the compiler
+SECONDS = 60
+"""The largest time that the compiler may take."""
 
 
 @cache
 def library(text: str) -> ctypes.CDLL:
-    """Compiles the text, unless it is in the cache, and returns the loaded library.
+    """Returns the library that the compiler makes from the text.
 
-    Raises OSError or RuntimeError, with one sentence, if there is no compiler, if it fails, or if the cache folder
-    belongs to another user.
+    Raises OSError or RuntimeError, each with one sentence, if there is no compiler, if it fails, or if the cache folder
+    belongs to somebody else.
     """
     path = shutil.which("c++")
     if path is None:
@@ -47,8 +48,8 @@ def library(text: str) -> ctypes.CDLL:
         _run([path, *FLAGS, "-o", str(made), "-"], text)
         made.chmod(0o700)
         with open(made, "rb") as file:
-            os.fsync(file.fileno())  # a library cut off where the machine stopped would end the process that loads it
-        os.replace(made, target)  # whole, or not at all, whoever else compiles the same at this moment
+            os.fsync(file.fileno())  # a library truncated by a power failure would crash the process that loads it
+        os.replace(made, target)  # atomically, since another process may compile the same text now
     return ctypes.CDLL(str(target))
 
 
@@ -68,7 +69,7 @@ def _run(command: list[str], text: str) -> str:
 
 
 def _folder() -> Path:
-    """Returns the folder "kernels" in the user's cache, after creating it for this user alone."""
+    """Returns the folder "kernels" in the user's cache, and creates it for this user alone."""
     import pooch
 
     folder = Path(pooch.os_cache("scratchvae")) / "kernels"
@@ -80,7 +81,7 @@ def _folder() -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    """Returns whether the path exists, belongs to this user, and can be written to by nobody else."""
+    """Tells whether the path exists and belongs to this user, and nobody else can write to it."""
     if not hasattr(os, "getuid"):  # Windows keeps the folders of its users apart
         return path.exists()
     try:

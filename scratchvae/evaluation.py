@@ -1,4 +1,4 @@
-"""Scores of a trained model: the ELBO, log p(x) by importance sampling, and the latent units that are used."""
+"""These functions score a trained model: by the ELBO, by log p(x) from importance sampling, and by its active units."""
 
 from __future__ import annotations
 
@@ -18,38 +18,39 @@ from scratchvae.noise import Noise, SharedNoise
 from scratchvae.pixels import Pixels, as_numbers
 
 CHUNK_ENTRIES = 2**20
-"""Upper bound on samples x classes x rows x entries decoded at once by log_likelihood; evaluate uses 8 times this."""
+"""The largest samples x classes x rows x entries that log_likelihood decodes at once; evaluate uses 8 times this."""
 GPU_CHUNK = 16
-"""So many times more on a GPU, which small pieces would leave idle; 2^24 entries of float32 are 64 MiB."""
+"""The factor of CHUNK_ENTRIES on a GPU, which small pieces would leave idle; 2^24 entries of float32 are 64 MiB."""
 
 
 def evaluate(
     model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000, same_draws: bool = False
 ) -> dict[str, Any]:
-    """Means over the rows of x of L(x), E_q[log p(x | z)] and KL(q(z | x) || p(z)), in nats per datapoint.
+    """Returns the means over the rows of x of L(x), E_q[log p(x | z)] and KL(q(z | x) || p(z)), in nats per datapoint.
 
-    The KL is by its formula; for a prior that has none, it is by the draws of z that E_q[log p(x | z)] takes.
+    The KL is computed by its formula. For a prior without a formula it is estimated from the draws of z that
+    E_q[log p(x | z)] uses.
 
     Parameters
     ----------
     model : LatentVariableModel
         A trained model.
     x : array (N, ...)
-        Data as the model takes them.
+        The data, as for `fit`.
     n_samples : int
         The number of draws of z for each row.
     seed : int
-        The seed of these draws, and of those that binarise.
+        The seed of these draws, and of the draws that binarise x.
     batch_size : int
-        The largest number of rows at a time; fewer where memory asks for it.
+        The largest number of rows that are scored at once; memory may allow fewer.
     same_draws : bool
-        Whether all rows meet the same draws, as in `elbo`.
+        Whether all rows get the same draws, as in `elbo`.
 
     Returns
     -------
     dict
-        elbo, reconstruction, kl, elbo_standard_error (of the mean over datapoints), active_units, n and binarize.
-        `quantity` says what these figures are for such data: a bound or a cross-entropy.
+        elbo, reconstruction, kl, elbo_standard_error (the standard error of the mean over datapoints), active_units, n
+        and binarize. `quantity` says whether these figures are a bound or a cross-entropy for such data.
 
     See Also
     --------
@@ -83,7 +84,7 @@ def evaluate(
 
 
 def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0, same_draws: bool = False) -> numpy.ndarray:
-    """L(x) of every row of x, in nats: a lower bound of log p(x), low where the model finds a row unlikely.   (N,)
+    """Returns L(x) for every row of x, in nats: a lower bound on log p(x), low for rows that are unlikely.   (N,)
 
     The rows are checked, moved to the model's device and binarised as for every score, and the mean of the values is
     the elbo of `evaluate`. `model.elbo(x, noise)` is the equation alone, without checks: fast, and differentiable.
@@ -93,8 +94,26 @@ def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0, same_draws: bool
     model, x, n_samples, seed
         As in `evaluate`.
     same_draws : bool
-        Whether every row meets the same draws of e in z = mu(x) + sigma(x) e, so that its score does not depend on the
-        rows beside it. If so, the mean over the rows needs more samples, as their errors no longer average out.
+        Whether every row gets the same draws of e in z = mu(x) + sigma(x) e, so that its score does not depend on the
+        other rows. The mean over the rows then needs more samples, because their errors no longer average out.
+
+    Returns
+    -------
+    array (N,), float64
+        The values.
+
+    See Also
+    --------
+    evaluate : the mean of the values.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.VAE.mlp(input_size=6, latent_size=2, hidden=(4,))
+    >>> x = numpy.ones((5, 6), numpy.float32)
+    >>> values = sv.elbo(model, x)
+    >>> values.shape, bool(abs(values.mean() - sv.evaluate(model, x)["elbo"]) < 1e-6)
+    ((5,), True)
     """
     n_samples = whole_number("elbo", "n_samples", n_samples)
     x = prepared(model, x, seed)
@@ -103,7 +122,7 @@ def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0, same_draws: bool
 
 
 def _batches(model: Any, x: Any, n_samples: int, batch_size: int = 1000) -> list[slice]:
-    """The rows of x, as many at a time as memory allows."""
+    """Returns slices of the rows of x, as long as memory allows."""
     size = min(batch_size, 8 * rows_at_once(model, x, n_samples))
     return [slice(start, start + size) for start in range(0, len(x), size)]
 
@@ -114,9 +133,9 @@ def _noise(model: Any, seed: int, step: int, same_draws: bool) -> Any:
 
 
 def _elbo_terms(model: Any, x: Any, batches: list[slice], n_samples: int, seed: int, same_draws: bool) -> numpy.ndarray:
-    """E_q[log p(x | z)] and KL(q(z | x) || p(z)) of every row.   (2, N), float64
+    """Returns E_q[log p(x | z)] and KL(q(z | x) || p(z)) for every row.   (2, N), float64
 
-    Each batch has a noise of its own, unless all rows have the same.
+    Each batch has a noise of its own, unless all rows get the same draws.
     """
     with no_grad():
         noises = [_noise(model, seed, 0 if same_draws else step, same_draws) for step in range(len(batches))]
@@ -132,7 +151,7 @@ def log_likelihood(
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """log p(x) ~ log (1/S) sum over s of w_s,   w_s = p(x, z_s) / q(z_s | x),   z_s ~ q(z | x),   in nats
 
-    Rows and samples are taken in chunks, so that memory stays bounded.
+    Rows and samples are processed in chunks, so that memory stays bounded.
 
     Source: Burda, Grosse & Salakhutdinov (2016), section 5; Owen (2013), "Monte Carlo theory, methods and examples",
     section 9.
@@ -147,8 +166,8 @@ def log_likelihood(
     Returns
     -------
     log_px, standard_error, effective_sample_size : arrays (N,), float64
-        The standard error is Monte Carlo's, sqrt((mean w^2 / (mean w)^2 - 1) / (S - 1)), infinite for one sample; the
-        effective sample size is (sum w)^2 / sum w^2, and one near 1 says that log_px is not to be trusted.
+        The standard error is the Monte Carlo one, sqrt((mean w^2 / (mean w)^2 - 1) / (S - 1)), infinite for one sample.
+        The effective sample size is (sum w)^2 / sum w^2; if it is near 1, log_px is not reliable.
 
     See Also
     --------
@@ -175,10 +194,10 @@ def log_likelihood(
 def _summed_weights(
     model: Any, x: Any, log_weights: Any, n_samples: int, seed: int, same_draws: bool = False
 ) -> tuple[Any, Any]:
-    """log of the sum of w_s over the samples, and of that of w_s^2, for every row, in float64.   (..., N), (..., N)
+    """Returns log sum over s of w_s and log sum over s of w_s^2 for every row, in float64.   (..., N), (..., N)
 
-    log_weights(rows, noise, n_samples) gives log w_s, (S, ..., rows). Rows and samples are taken in chunks, so that
-    memory stays bounded; every chunk has a noise of its own, or with same_draws every chunk of samples.
+    log_weights(rows, noise, n_samples) returns log w_s, (S, ..., rows). Rows and samples are processed in chunks, so
+    that memory stays bounded. Every chunk has a noise of its own; with same_draws, every chunk of samples has one.
     """
     n_draws = min(n_samples, 100)
     n_rows = rows_at_once(model, x, n_draws)
@@ -202,7 +221,8 @@ def _summed_weights(
 def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.ndarray:
     """log p(x, y) ~ log (1/S) sum over s of p(x, y, z_s) / q(z_s | x, y) for every class y, in nats.   -> (N, C)
 
-    For a SemiSupervisedVAE. The softmax of a row is p(y | x) by the generative model, without the classifier; float64.
+    The model is a SemiSupervisedVAE. The softmax of a row, in float64, is p(y | x) according to the generative model,
+    without the classifier.
     """
     _check_classes("log_joint", model)
     n_samples = whole_number("log_joint", "n_samples", n_samples)
@@ -217,12 +237,40 @@ def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.
 
 
 def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, seed: int = 0) -> float:
-    """The share of the rows whose most probable class is not their label.
+    """Returns the share of the rows whose most probable class is not their label.
 
-    Without n_samples the class is the most probable one of the classifier q(y | x). The classifier reads grey values as
-    they are, even if the model was trained on pixels drawn from them; with binarize="threshold" it reads black and
-    white. With n_samples it is the most probable one of p(y | x), which `log_joint` estimates from that many draws of
-    z, on pixels binarised as for every bound.
+    Without n_samples the class is the most probable one according to the classifier q(y | x). The classifier reads grey
+    values unchanged, even if the model was trained on pixels drawn from them; with binarize="threshold" it reads black
+    and white. With n_samples the class is the most probable one according to p(y | x), which `log_joint` estimates from
+    that many draws of z, on pixels that are binarised as for every bound.
+
+    Parameters
+    ----------
+    model : SemiSupervisedVAE
+        A trained model.
+    x : array (N, ...)
+        The data, as for `fit`.
+    labels : array of integers (N,)
+        The class of each row.
+    n_samples, seed : int
+        The number of draws of z for each row and class, or 0, and their seed.
+
+    Returns
+    -------
+    float
+        The share, from 0 to 1.
+
+    See Also
+    --------
+    scratchvae.SemiSupervisedVAE.classify : q(y | x) for every row.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.SemiSupervisedVAE.mlp(input_size=6, n_classes=3, latent_size=2, hidden=(4,))
+    >>> x = numpy.ones((5, 6), numpy.float32)
+    >>> sv.classification_error(model, x, model.classify(x))
+    0.0
     """
     _check_classes("classification_error", model)
     rows = observations(model, x)
@@ -237,34 +285,60 @@ def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, se
 
 
 def active_units(model: Any, x: Any) -> numpy.ndarray:
-    """The latent units k with Var_x(E_q[z_k | x]) > 0.01 over the rows of x, which carry information.   (active,)
+    """Returns the numbers of the units k with Var_x(E_q[z_k | x]) > 0.01 over the rows x: the active ones.   (active,)
 
-    Rows are taken in chunks, so that memory stays bounded. Source: Burda, Grosse & Salakhutdinov (2016), section 5.
+    Rows are processed in chunks, so that memory stays bounded.
+
+    Source: Burda, Grosse & Salakhutdinov (2016), section 5.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+        A trained model.
+    x : array (N, ...)
+        The data, as for `fit`.
+
+    Returns
+    -------
+    array of integers (active,)
+        Numbers of latent units from 0, in increasing order.
+
+    See Also
+    --------
+    evaluate : counts the active units.
+
+    Examples
+    --------
+    >>> import numpy, scratchvae as sv
+    >>> model = sv.VAE.mlp(input_size=6, latent_size=2, hidden=(4,))
+    >>> sv.active_units(model, numpy.ones((5, 6), numpy.float32)).tolist()  # rows that do not differ
+    []
     """
     x = observations(model, x)
     return _varied(numpy.concatenate([to_numpy(model.encode(x[i : i + 1000]).mean) for i in range(0, len(x), 1000)]))
 
 
 def _varied(means: numpy.ndarray) -> numpy.ndarray:
-    """The columns whose variance exceeds 0.01.   (N, K) -> (active,)"""
+    """Returns the numbers of the columns whose variance exceeds 0.01.   (N, K) -> (active,)"""
     return numpy.flatnonzero(means.var(axis=0) > 0.01)
 
 
 def bits_per_dimension(elbo: float, n_dimensions: int) -> float:
-    """8 - L / (D log 2): an upper bound of -log2 p(8-bit image) / D, for a bound L of log p(x), x of D entries, in nats
+    """bits = 8 - L / (D log 2) >= -log2 p(8-bit image) / D, for L <= log p(x) in nats and x with D entries
 
-    For images from `sv.data.dequantize`, where a density of one on [0, 1]^D stands for 256 equally likely grey values.
+    It applies to images from `sv.data.dequantize`, for which a density of 1 on [0, 1]^D stands for 256 equally likely
+    grey values.
     """
     return 8 - elbo / (n_dimensions * math.log(2))
 
 
 def quantity(model: Any, x: Any = None) -> str:
-    """A sentence that says what the model's ELBO of the data x is, for every printed figure; x is None if unknown."""
+    """Returns the name of the quantity that the model's ELBO is for the data x, or for unknown data if x is None."""
     return model.quantity(x)
 
 
 def observations(model: Any, x: Any) -> Any:
-    """Data as the model takes them: moved to its device, unless strings, Pixels or its kind of table, and checked."""
+    """Returns checked data on the model's device; strings, Pixels and tables of the model's kind are not moved."""
     if isinstance(x, Prepared):
         return x
     if hasattr(model, "columns") and is_table(x):
@@ -274,7 +348,7 @@ def observations(model: Any, x: Any) -> Any:
 
 
 def prepared(model: Any, x: Any, seed: int) -> Any:
-    """Data as the model scores them: on its device, checked, and binarised; Pixels when they are asked for."""
+    """Returns checked and binarised data on the model's device; Pixels are converted later, when rows are read."""
     x, noise = observations(model, x), Noise(seed, device=model.device)
     if isinstance(x, Pixels):
         return Prepared(model, x, noise)
@@ -282,7 +356,7 @@ def prepared(model: Any, x: Any, seed: int) -> Any:
 
 
 class Prepared:
-    """Pixels as a model scores them: `x[start:stop]` are floats, binarised by the draws that all rows would get."""
+    """Converts Pixels for the scores of a model: `x[start:stop]` are floats, binarised by draws of each row."""
 
     def __init__(self, model: Any, pixels: Pixels, noise: Noise) -> None:
         self.model, self.pixels, self.noise, self.shape = model, pixels, noise, pixels.shape
@@ -296,7 +370,7 @@ class Prepared:
 
 
 def rows_at_once(model: Any, x: Any, n_samples: int) -> int:
-    """The number of rows of x that are decoded at once, n_samples times, for every class if there are classes."""
+    """Returns how many rows of x are decoded at once, n_samples times each, for every class if there are classes."""
     entries = CHUNK_ENTRIES * (GPU_CHUNK if model.device == "gpu" else 1)
     return max(1, entries // (n_samples * getattr(model, "n_classes", 1) * model.entries(x)))
 

@@ -1,4 +1,4 @@
-"""Gaussian process regression on points of a latent space, exact, by one Cholesky factor."""
+"""`GaussianProcess` is exact regression on points of a latent space, by one Cholesky factor."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from scratchvae.backend import to_numpy
 from scratchvae.errors import DataError, InputError, ShapeError
 
 LARGEST = 5000
-"""The most points of a process: at most five arrays of N x N numbers are held at a time, the factor and four others in
-`gradient` or `covariance`, 200 MB each."""
+"""The most points of a process: memory holds at most five arrays of N x N numbers at a time, the factor and four others
+in `gradient` or `covariance`, 200 MB each."""
 
 BOUNDS = {"std": (1e-2, 1e2), "noise": (1e-3, 1e1), "length_scale": (1e-2, 1e2)}
-"""Where `fit` looks for the hyperparameters: between these multiples of those that it starts from by default. A `start`
-outside is moved to the nearest bound."""
+"""Bounds of the hyperparameters in `fit`, as multiples of its default start. A `start` outside them is moved to the
+nearest bound."""
 
 
 class GaussianProcess:
@@ -43,7 +43,7 @@ class GaussianProcess:
     length_scale : float, or array (K,)
         l, one for all dimensions or one for each.
     mean : float, optional
-        m; by default the most probable one, 1'C^-1 y / 1'C^-1 1. The posterior does not count its uncertainty.
+        m; by default the most probable one, 1'C^-1 y / 1'C^-1 1. The posterior ignores its uncertainty.
 
     Attributes
     ----------
@@ -99,13 +99,13 @@ class GaussianProcess:
 
     @classmethod
     def fit(cls, z: Any, y: Any, scales: str = "one", start: GaussianProcess | None = None) -> GaussianProcess:
-        """The process whose s, n and l maximise log p(y | Z), a local maximum, by L-BFGS in their logarithms.
+        """s, n, l = argmax log p(y | Z), a local maximum, by L-BFGS in their logarithms; returns its process.
 
-        scales: "one" length scale, or "each" dimension its own. start: the process whose hyperparameters the search
-        starts from; by default s is the standard deviation of y, n half of it, and l_d is sqrt(K) times the standard
-        deviation of z in dimension d, or their root mean square.
+        scales: "one" length scale for all dimensions, or one for "each". start: the process whose hyperparameters the
+        search starts from; by default s is the standard deviation of y, n half of it, and l_d is sqrt(K) times the
+        standard deviation of z in dimension d, or their root mean square.
 
-        Raises InputError for values y that are all the same, and else what GaussianProcess raises.
+        Raises InputError for values y that are all the same, and the errors of GaussianProcess.
         """
         from scipy.optimize import minimize
 
@@ -115,7 +115,7 @@ class GaussianProcess:
         spread, widths = y.std(), z.std(axis=0) * math.sqrt(z.shape[1])
         if not spread > 0 or not widths.any():
             raise InputError("GaussianProcess.fit", "points and values that differ", "equal ones")
-        widths = numpy.maximum(widths, 1e-3 * widths.max())  # a dimension of one value has none
+        widths = numpy.maximum(widths, 1e-3 * widths.max())  # a dimension with a single value has width 0
         usual = widths if scales == "each" else numpy.sqrt([(widths**2).mean()])
         centre = numpy.log([spread, spread / 2, *usual])
         names = ["std", "noise", *["length_scale"] * len(usual)]
@@ -133,7 +133,7 @@ class GaussianProcess:
         return cls(z, y, *numpy.exp(found.x[:2]), numpy.exp(found.x[2:]))
 
     def _logarithms(self, n: int) -> numpy.ndarray:
-        """log s, log n and n logarithms of l."""
+        """Returns log s, log n and n logarithms of l."""
         return numpy.log([self.std, self.noise, *numpy.resize(self.length_scale, n)])
 
     def kernel(self, a: numpy.ndarray, b: numpy.ndarray | None = None) -> numpy.ndarray:
@@ -151,7 +151,7 @@ class GaussianProcess:
     def gradient(self) -> numpy.ndarray:
         """d log p(y | Z) / d(log s, log n, log l) = 1/2 tr((a a' - C^-1) dC),   a = C^-1 (y - m).   (2 + scales,)
 
-        The most probable m moves with s, n and l, which changes nothing to first order.
+        The most probable m also depends on s, n and l, but its change has no effect to first order.
         """
         from scipy.linalg import cho_solve
 
@@ -165,7 +165,7 @@ class GaussianProcess:
         return numpy.array([inner.sum(), by_noise, *by_scale])
 
     def predict(self, z: Any) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Mean and standard deviation of f(z) | y, that of the noise not included.   (N, K) -> two of (N,)"""
+        """Returns the mean and the standard deviation of f(z) | y, without the noise.   (N, K) -> (N,), (N,)"""
         from scipy.linalg import solve_triangular
 
         z = as_points("predict", z, self.z.shape[1])
@@ -184,7 +184,7 @@ class GaussianProcess:
         return self.kernel(z) - half.T @ half
 
     def predict_gradients(self, z: numpy.ndarray) -> tuple[numpy.ndarray, ...]:
-        """Mean and standard deviation of f(z) | y, and their gradients by z.   (M, K) -> (M,), (M,), (M, K), (M, K)
+        """Returns mean and standard deviation of f(z) | y, and their gradients.   (M, K) -> (M,), (M,), (M, K), (M, K)
 
         dk(z, z_i)/dz = k(z, z_i) (z_i - z) / l^2
         """
@@ -195,7 +195,7 @@ class GaussianProcess:
         std = self._deviation((cross * solved).sum(axis=1))
 
         def slopes(weights: numpy.ndarray) -> numpy.ndarray:
-            """The gradient of sum_i w_i k(z, z_i).   (M, N) -> (M, K)"""
+            """Returns the gradient of sum_i w_i k(z, z_i).   (M, N) -> (M, K)"""
             weighted = weights * cross
             return (weighted @ self.z - weighted.sum(axis=1)[:, None] * z) / self.length_scale**2
 
@@ -203,17 +203,17 @@ class GaussianProcess:
 
     @property
     def smallest_variance(self) -> float:
-        """What rounding leaves of s^2 where nothing is uncertain."""
+        """The variance that rounding leaves where f is certain, eps s^2."""
         return self.std**2 * float(numpy.finfo(numpy.float64).eps)
 
     def _deviation(self, explained: Any) -> Any:
-        """sqrt(s^2 - explained), of a variance that rounding leaves positive."""
+        """sqrt(max(s^2 - explained, smallest_variance)), positive in spite of rounding"""
         return numpy.sqrt(numpy.maximum(self.std**2 - explained, self.smallest_variance))
 
     def believe(self, z: numpy.ndarray) -> GaussianProcess:
-        """The process that has also seen its own mean at z: the same means everywhere, less variance.   (K,), O(N^2)
+        """Returns the process with its own mean at z as one more value: the same means, less variance.   (K,), O(N^2)
 
-        One more row of the Cholesky factor; the hyperparameters and m stay.
+        The Cholesky factor gets one more row; the hyperparameters and m do not change.
         Source: Ginsbourger, Le Riche & Carraro (2010), "Kriging is well-suited to parallelize optimization": the
         kriging believer.
         """
@@ -226,7 +226,7 @@ class GaussianProcess:
         process.__dict__.update(self.__dict__)
         process.z = numpy.vstack([self.z, z])
         process.y = numpy.append(self.y, self.mean + cross @ self.weights)
-        process.weights = numpy.append(self.weights, 0.0)  # nothing is left to explain at z
+        process.weights = numpy.append(self.weights, 0.0)  # the residual at z is 0
         process.factor = numpy.zeros((n + 1, n + 1), order="F")
         process.factor[:n, :n], process.factor[n, :n] = self.factor, row
         process.factor[n, n] = math.sqrt(self.std**2 + self.noise**2 - row @ row)
@@ -242,7 +242,7 @@ class GaussianProcess:
 
 
 def as_points(operation: str, z: Any, size: int | None = None) -> numpy.ndarray:
-    """z as finite float64 of NumPy.   (N, K)"""
+    """Returns z as a NumPy array of finite float64.   (N, K)"""
     points = to_numpy(as_floats(operation, z)).astype(numpy.float64)
     if points.ndim != 2 or 0 in points.shape or (size is not None and points.shape[1] != size):
         raise ShapeError(operation, f"z of shape (N, {size or 'K'})", str(points.shape))

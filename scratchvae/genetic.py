@@ -1,4 +1,4 @@
-"""Variation of strings by crossover and mutation of their symbols: a search that knows no latent space."""
+"""A genetic search varies strings by crossover and mutation of their symbols, without a latent space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["crossover", "mutate", "offspring"]
 
 
 def crossover(first: Sequence[str], second: Sequence[str], places: Sequence[float]) -> list[str]:
-    """first[:i] + second[j:], i and j at these two shares of their lengths.   lists of symbols, places in [0, 1)"""
+    """child = first[:i] + second[j:],   i and j at the two places, shares in [0, 1) of the lists' lengths"""
     i, j = (int(place * (len(symbols) + 1)) for place, symbols in zip(places, (first, second), strict=True))
     return [*first[:i], *second[j:]]
 
@@ -34,7 +34,7 @@ def offspring(parents: Sequence[str], alphabet: Alphabet, n: int, mutation: floa
     """Returns n strings: each is a crossover of two random parents, and mutates once with probability `mutation`.
 
     The alphabet splits the strings, and inserted symbols are its own. The caller decides which of the strings are valid
-    molecules; few crossovers are, as they cut rings and branches, and some are empty.
+    molecules; few crossovers are valid, because they cut rings and branches, and some are empty.
 
     Raises InputError for no parents, an n below 1 and a mutation that is no probability.
     """

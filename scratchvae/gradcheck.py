@@ -1,4 +1,4 @@
-"""The numerical check of gradients, for the package's tests and for a user's own primitives and models."""
+"""`check_gradients` checks gradients numerically, for the package's tests and a user's own primitives and models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scratchvae.errors import InputError
 
 
 class GradientError(AssertionError):
-    """A gradient differs from its central difference, or is not a number.
+    """Is raised if a gradient differs from its central difference, or is not a number.
 
     See Also
     --------
@@ -37,7 +37,7 @@ class GradientError(AssertionError):
 
 
 def check_gradients(function: Callable[..., Any], *inputs: Any, order: int = 2, tolerance: float = 1e-6) -> float:
-    """df/dx_i against (f(x + h e_i) - f(x - h e_i)) / 2h for every entry of every input.
+    """df/dx_i = (f(x + h e_i) - f(x - h e_i)) / 2h, checked for every entry of every input.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def _check(
         return ops.sum(function(*leaves) * cotangent)
 
     readings = [grad(contracted(*leaves), leaves)]
-    if order > 1:  # a rule's text must say the same on Tensors as on arrays
+    if order > 1:  # a rule must give the same on Tensors as on arrays
         readings.append(grad(contracted(*leaves), leaves, create_graph=True))
     worst = 0.0
     for i, x in enumerate(leaves):
@@ -121,7 +121,7 @@ def _check(
 
 
 def _central_differences(function: Callable[..., Any], leaves: list[Tensor], x: Tensor) -> numpy.ndarray:
-    """The slope of the scalar function along each entry of one leaf, shape of the leaf."""
+    """Returns the slope of the scalar function along each entry of one leaf, in the shape of the leaf."""
     slopes = numpy.zeros(x.shape)
     for entry in numpy.ndindex(*x.shape):
         start = float(x.data[entry])

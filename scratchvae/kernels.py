@@ -1,6 +1,6 @@
 """A kernel is a short text, the body of a loop over the entries of arrays, which is valid both as CUDA and as C++.
 
-A Kernel stands beside the NumPy lines that define it, and replaces them where it can be compiled:
+A Kernel computes the same as the NumPy lines beside it, and replaces them where it can be compiled:
 
     compiled = KERNEL.on(x)
     if compiled:
@@ -8,8 +8,8 @@ A Kernel stands beside the NumPy lines that define it, and replaces them where i
     else:
         ...  # the NumPy lines
 
-On the GPU CuPy compiles it. On the CPU the NumPy lines run, unless the environment has SCRATCHVAE_KERNELS=host: then
-the system's C++ compiler compiles it. Tests compile every text and compare it with its NumPy lines.
+On the GPU CuPy compiles it. On the CPU the NumPy lines run, unless SCRATCHVAE_KERNELS=host is in the environment: then
+the system's C++ compiler compiles it. Tests compile every text and compare it to its NumPy lines.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FLOATS = {"f": ("float", ctypes.c_float), "d": ("double", ctypes.c_double)}
 
 
 class Parameter(NamedTuple):
-    """Describes an input or output of a kernel. `form` is "[i]", "[row]" or "[]" for an array, "" for a number."""
+    """Describes one input or output of a kernel. form: "[i]", "[row]", "[]", or nothing for a number"""
 
     type: str
     name: str
@@ -57,15 +57,34 @@ class Kernel:
     name : str
         The name of the compiled function.
     inputs, outputs : str
-        Declarations, separated by commas. "T x[i]" declares an array whose entry i is x in the text. "T x[row]"
-        declares an array with one entry for each row of the others, of shape (..., 1) on a GPU, where all of these
-        broadcast. "T x[]" declares an array whose entries the text chooses, as x[i + 1], and "int32 n" a number. T is
-        the type of the outputs, float or double; the other types are int32, uint32 and int64. An output may be read
-        before it is written.
+        Declarations, separated by commas. "T x[i]" is an array whose entry i is x in the text; "T x[row]" is an array
+        with an entry for each row of the others, of shape (..., 1) on a GPU, where all these broadcast; "T x[]" is an
+        array from which the text reads entries of its choice, such as x[i + 1]; "int32 n" is a number. T is the type of
+        the outputs, float or double; the other types are int32, uint32 and int64. An output may be read before it is
+        written.
     text : str
-        Statements in the language that CUDA and C++ share. T(1) is the number 1 in the type T.
+        The body of the loop, in the language that CUDA and C++ have in common. T(1) is 1 as a number of type T.
     preamble : str
-        Functions that the text calls, each with `__device__`.
+        Functions that the text calls, each declared `__device__`.
+
+    Attributes
+    ----------
+    name, inputs, outputs, text, preamble
+        The parameters of these names.
+
+    See Also
+    --------
+    scratchvae.ops : operations that use kernels.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.kernels import Kernel
+    >>> kernel = Kernel("doubled", "T x[i]", "T y[i]", "y = x + x;")
+    >>> [parameter.name for parameter in kernel.parameters() if parameter.is_output]
+    ['y']
+    >>> kernel.on_gpu(numpy.ones(3)) is None  # NumPy computes on the CPU
+    True
     """
 
     name: str
@@ -75,11 +94,11 @@ class Kernel:
     preamble: str = ""
 
     def on(self, x: Any, *others: Any) -> Callable[..., Any] | None:
-        """Returns the kernel, compiled for the device of the array x, or None where the NumPy lines have to run.
+        """Returns the kernel, compiled for the device of the array x, or None if the NumPy lines should run.
 
-        They run for types other than float32 and float64, and if one of the other arrays has another type than x. The
-        compiled kernel is called with the inputs and the outputs, which it fills, and with size= if no array has an
-        entry for each i.
+        They run if x has another type than T, or if one of the other arrays has another type than x. The compiled
+        kernel is called with the inputs and the outputs, which it fills, and with size= if no array has an entry for
+        each i.
         """
         xp = array_module(x)
         if x.dtype.char not in FLOATS or any(other.dtype != x.dtype for other in others):
@@ -93,7 +112,7 @@ class Kernel:
         return None if array_module(x) is numpy else self.on(x, *others)
 
     def parameters(self) -> list[Parameter]:
-        """Returns the declared inputs, then the outputs."""
+        """Returns the descriptions of the inputs, followed by those of the outputs."""
         declaration = re.compile(r"(\w+) (\w+)(\[(?:i|row)?\])?")
         parts = [part.strip() for part in f"{self.inputs}, {self.outputs}".split(",")]
         matches = [declaration.fullmatch(part) for part in parts]
@@ -104,7 +123,7 @@ class Kernel:
 
 @cache
 def for_gpu(kernel: Kernel, xp: ModuleType) -> Callable[..., Any] | None:
-    """Returns the kernel, which CuPy compiles at the first call, or None for a module without a compiler."""
+    """Returns the kernel, which CuPy compiles at its first call, or None for a module that has no compiler."""
     if not hasattr(xp, "ElementwiseKernel"):
         return None
     inputs, outputs = (
@@ -122,7 +141,7 @@ _failed = False
 
 
 def on_host() -> bool:
-    """Returns whether SCRATCHVAE_KERNELS asks for kernels on the CPU. Raises InputError for an unknown word."""
+    """Tells whether SCRATCHVAE_KERNELS asks for kernels on the CPU. Raises InputError for an unknown word."""
     choice = os.environ.get("SCRATCHVAE_KERNELS", "")
     if choice not in ("", "host"):
         raise InputError("SCRATCHVAE_KERNELS", '"host", or nothing for NumPy alone', repr(choice))
@@ -131,16 +150,16 @@ def on_host() -> bool:
 
 @cache
 def for_host(kernel: Kernel, character: str) -> Callable[..., None] | None:
-    """Returns the kernel as a function of NumPy arrays; if it cannot compile, None, and once in a process a warning.
+    """Returns the kernel as a function of NumPy arrays, or None, with a warning once, if it cannot be compiled.
 
-    character: NumPy's letter for the type T, "f" or "d"
+    character: the letter of the type T in NumPy, "f" or "d"
     """
     global _failed
     try:
         function = getattr(compiler.library(host_text(kernel, character)), kernel.name)
     except (OSError, RuntimeError, ImportError) as error:
         _failed = True
-        warnings.warn(f"SCRATCHVAE_KERNELS=host compiles nothing, so NumPy computes: {error}", stacklevel=3)
+        warnings.warn(f"SCRATCHVAE_KERNELS=host has no effect, so NumPy computes: {error}", stacklevel=3)
         return None
     numbers = {name: c_type for name, (_, c_type) in C_TYPES.items()} | {"T": FLOATS[character][1]}
     parameters = kernel.parameters()
@@ -154,22 +173,22 @@ def for_host(kernel: Kernel, character: str) -> Callable[..., None] | None:
                 continue
             dtype = character if p.type == "T" else p.type
             if value.dtype != dtype or not value.flags.c_contiguous or p.form == "[i]" and value.size != size:
-                expected = f"{size} entries of {numpy.dtype(dtype)} as {p.name}, one after the other"
+                expected = f"{size} contiguous entries of {numpy.dtype(dtype)} as {p.name}"
                 raise ShapeError(kernel.name, expected, f"shape {value.shape}, {value.dtype}")
             if p.form == "[row]":
                 rows = value.size
             arguments.append(ctypes.c_void_p(value.ctypes.data))
         if size % max(rows, 1):
-            raise ShapeError(kernel.name, f"a size that {rows} rows divide", str(size))
+            raise ShapeError(kernel.name, f"a size divisible by {rows} rows", str(size))
         function(*arguments, ctypes.c_ssize_t(rows), ctypes.c_ssize_t(size // max(rows, 1)))
 
     return compiled
 
 
 def host_text(kernel: Kernel, character: str) -> str:
-    """Returns the kernel in C++, a function of pointers, numbers, rows and columns; its two loops need no division.
+    """Returns the kernel in C++, as a function of pointers, numbers, rows and columns; its two loops need no division.
 
-    character: NumPy's letter for the type T, as in `for_host`
+    character: the letter of the type T, as in `for_host`
     """
     parameters = [
         f"{'' if p.is_output else 'const '}{C_TYPES[p.type][0]}{'* __restrict' if p.form else ''} "

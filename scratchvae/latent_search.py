@@ -1,7 +1,7 @@
-"""Search in a latent space: points z where an objective is high, and the controls that a search must beat.
+"""A search in a latent space finds points z with a high objective; simpler searches serve as controls.
 
-An objective that is differentiable in z, such as a predicted property, is ascended by its gradient; one that can only
-be evaluated is modelled by a Gaussian process, whose expected improvement says where to evaluate next.
+An objective that is differentiable in z, such as a predicted property, is ascended by its gradient. An objective that
+can only be evaluated is modelled by a Gaussian process, whose expected improvement chooses the next points.
 
 Source: deck, "Sequence model for molecules"; Gomez-Bombarelli et al. (2018), "Automatic chemical design using a
 data-driven continuous representation of molecules".
@@ -27,10 +27,10 @@ from scratchvae.noise import Noise
 __all__ = ["GaussianProcess", "ascend", "choose", "expected_improvement", "perturb", "propose"]
 
 CLIMBS = 5
-"""From how many starts `propose` climbs for each of its points: those of the highest expected improvement."""
+"""The number of starts from which `propose` climbs for each point: those of the highest expected improvement."""
 
 CLIMB_STEPS = 50
-"""The most steps of L-BFGS in such a climb, which all starts take together."""
+"""The most steps of L-BFGS in a climb, in which all starts move together."""
 
 
 def ascend(
@@ -41,12 +41,12 @@ def ascend(
     rate: float = 0.1,
     prior_weight: float = 1.0,
 ) -> Any:
-    """z <- z + rate d/dz [f(z) + lambda log p(z)], `steps` times, each row for itself.   (N, K) -> (N, K)
+    """z <- z + rate d/dz [f(z) + lambda log p(z)], `steps` times, for every row.   (N, K) -> (N, K)
 
     Parameters
     ----------
     objective : callable
-        f, a function of a Tensor (N, K) whose value (N,) depends in row i on row i of z alone, such as
+        f, a function of a Tensor (N, K) with values (N,), of which number i depends on row i of z alone, such as
         `lambda z: model.property_decoder(z).mean[..., 0]`.
     z : array (N, K)
         The start.
@@ -57,8 +57,8 @@ def ascend(
     rate : float
         The length of a step, as a factor of the gradient.
     prior_weight : float
-        lambda. It keeps z where the model has seen data: for f(z) = a'z and p(z) = Normal(0, I) the maximum is a /
-        lambda.
+        lambda, which keeps z near the training data's codes: for f(z) = a'z and p(z) = Normal(0, I) the maximum is
+        a / lambda.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def ascend(
     ShapeError
         For an objective of another shape.
     DataError
-        If z leaves the finite numbers.
+        If z is no longer finite.
 
     See Also
     --------
@@ -111,7 +111,7 @@ def ascend(
 def perturb(z: Any, n: int, spread: float, seed: int = 0) -> Any:
     """z_(i mod N) + spread e_i,   e_i ~ Normal(0, I), for i < n.   (N, K) -> (n, K)
 
-    A local search that uses neither gradients nor a model of the objective: the caller evaluates what it finds.
+    This local search uses neither gradients nor a model of the objective: the caller evaluates the points.
 
     Raises InputError for an n below 1 and a spread that is negative or not finite.
     """
@@ -127,8 +127,8 @@ def perturb(z: Any, n: int, spread: float, seed: int = 0) -> Any:
 def expected_improvement(mean: Any, std: Any, best: float) -> numpy.ndarray:
     """E[max(f - b, 0)] = (m - b) Phi(u) + s phi(u),   u = (m - b) / s,   for f ~ Normal(m, s^2).   (N,), (N,) -> (N,)
 
-    Phi and phi are the standard normal's distribution function and density; where s = 0 it is max(m - b, 0). On the
-    CPU.
+    Phi and phi are the distribution function and density of Normal(0, 1); where s = 0 it is max(m - b, 0). All
+    arithmetic is done on the CPU.
 
     Source: Jones, Schonlau & Welch (1998), "Efficient global optimization of expensive black-box functions", eq. 15.
     """
@@ -162,12 +162,12 @@ def _log_improvement(mean: Any, std: Any, best: float) -> tuple[Any, Any, Any]:
 
 
 def propose(process: GaussianProcess, starts: Any, q: int, radius: float) -> numpy.ndarray:
-    """q points z = argmax E[max(f(z) - b, 0)], b = max(y), one after another; after each its mean is believed.   (q, K)
+    """z = argmax E[max(f(z) - b, 0)],   b = max(y), q times in turn, each time with f(z) = its mean assumed.   (q, K)
 
     L-BFGS climbs the logarithm of the expected improvement by its gradient, from the five starts where it is highest.
-    It stays within `radius` of its start in every coordinate: a point far from all data has an expected improvement
-    that a decoder does not keep. A start that has led to a point leads to no other: where the noise is large, a
-    believed point would soon be proposed again, and a decoder writes the same there.
+    It stays within `radius` of its start in every coordinate, because far from all data a decoder does not deliver the
+    expected improvement. A start that has led to a point is not used again: with large noise the same point would soon
+    be proposed once more, and a decoder would write the same string there.
 
     Source: Jones et al. (1998); batches by the kriging believer of Ginsbourger et al. (2010).
 
@@ -222,11 +222,11 @@ def propose(process: GaussianProcess, starts: Any, q: int, radius: float) -> num
 
 
 def _climb(process: GaussianProcess, starts: numpy.ndarray, radius: float, best: float) -> numpy.ndarray:
-    """The maximum of the logarithm of the expected improvement that each start leads to.   (M, K) -> (M, K)"""
+    """Returns the local maximum of the log expected improvement that each start leads to.   (M, K) -> (M, K)"""
     from scipy.optimize import minimize
 
     def negative(flat: numpy.ndarray) -> tuple[float, numpy.ndarray]:
-        """Minus the sum of the logarithms of all points, each of which depends on its own coordinates alone."""
+        """Returns minus the sum of the logarithms of all points, and its gradient; the points do not interact."""
         mean, std, mean_slope, std_slope = process.predict_gradients(flat.reshape(starts.shape))
         value, by_mean, by_std = _log_improvement(mean, std, best)
         return -value.sum(), -(by_mean[:, None] * mean_slope + by_std[:, None] * std_slope).ravel()
@@ -238,10 +238,10 @@ def _climb(process: GaussianProcess, starts: numpy.ndarray, radius: float, best:
 
 
 def choose(process: GaussianProcess, candidates: Any, q: int) -> numpy.ndarray:
-    """The numbers of q candidates: each time argmax E[max(f(z) - b, 0)] among the others, whose mean is then believed.
+    """i = argmax E[max(f(z_i) - b, 0)],   q times in turn, each time with f(z_i) = its mean assumed: returns these i.
 
-    As `propose`, where only these points can be evaluated: a believed mean changes no other, and takes
-    S_ij - S_ik S_kj / (S_kk + n^2) from the covariances S of all.   (N, K) -> (q,), or (N,) if there are fewer
+    It is `propose` for a given set of points. An assumed mean changes no other mean, and the covariances S become
+    S_ij - S_ik S_kj / (S_kk + n^2).   (N, K) -> (q,), or (N,) if there are fewer candidates
     """
     q, candidates = whole_number("choose", "q", q), as_points("choose", candidates, process.z.shape[1])
     best = float(process.y.max())

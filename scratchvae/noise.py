@@ -1,4 +1,4 @@
-"""Random numbers are a pure function of (seed, step, name, shape).
+"""Random numbers are a pure function of (seed, step, name).
 
 A model that takes its noise as an argument is deterministic: its gradient can be checked, a run can be resumed without
 the state of a generator, and two steps never use the same numbers. The generators of CPU and GPU are counter-based.
@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy
@@ -22,26 +21,24 @@ from scratchvae.arrays import shortened
 from scratchvae.backend import array_module, device_module
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
+from scratchvae.philox import AT_WORDS, NORMAL, UNIFORM, normals, philox4x32, uniforms
 
 
 @dataclass(frozen=True)
 class Noise:
-    """numbers = f(seed, step, name, shape): a source of random numbers that never changes
-
-    Raises InputError for a seed or a step that is out of range.
+    """Generates random numbers as a function of (seed, step, name, shape); the object itself never changes.
 
     Parameters
     ----------
     seed, step : int
-        From 0 to 2^64 - 1 each. Every training step has a Noise of its own.
+        Two integers from 0 to 2^64 - 1. Every training step has a Noise of its own. Raises InputError for other values.
     device : "cpu" or "gpu"
-        The device that draws the numbers: the CPU by NumPy's Philox4x64-10, the GPU by Philox4x32-10 with Box-Muller.
-        The two give different numbers; pass a GivenNoise where devices must agree.
+        The device that generates the numbers: the CPU by NumPy's Philox4x64-10, the GPU by Philox4x32-10 with
+        Box-Muller. The numbers differ, so pass a GivenNoise where two devices must agree.
     training : bool
-        Whether a training step draws from it, so that networks apply dropout. The numbers are the same.
+        Whether networks apply dropout, as they do in a training step and not for a score. The numbers are the same.
     words : array of uint32 (2,), optional
-        On the GPU, the lower and the upper half of the step in place of the number, so that a captured step can read
-        another one.
+        The lower and the upper half of the step, on the GPU: a captured step reads them again at every launch.
 
     Attributes
     ----------
@@ -50,16 +47,17 @@ class Noise:
 
     See Also
     --------
-    scratchvae.distributions.Distribution.draw : takes a Noise.
+    scratchvae.fit : gives every step a Noise.
+    scratchvae.VAE.elbo : an equation with an argument `noise`.
 
     Examples
     --------
     >>> import scratchvae as sv
-    >>> noise = sv.Noise(seed=0)
-    >>> bool((noise.normal("z", (2, 3)) == noise.normal("z", (2, 3))).all())
+    >>> noise = sv.Noise(seed=0, step=3)
+    >>> bool((noise.normal("z", (2, 5)) == sv.Noise(0, 3).normal("z", (2, 5))).all())
     True
-    >>> bool((noise.normal("z", (2, 3)) == sv.Noise(seed=0, step=1).normal("z", (2, 3))).any())
-    False
+    >>> noise.child("layer 1").uniform("mask", (4,)).shape
+    (4,)
     """
 
     seed: int
@@ -97,19 +95,19 @@ class Noise:
         return numbers[skipped:].reshape(shape)
 
     def permutation(self, name: str, n: int) -> numpy.ndarray:
-        """Returns a random order of 0, ..., n - 1, on the CPU and the same for every device."""
+        """Returns a random permutation of 0, ..., n - 1, on the CPU; it is the same for every device."""
         return self._generator(name).permutation(n)
 
     def child(self, name: str) -> Noise:
-        """Returns another Noise, for a part of a model: its seed is a function of this seed and the name."""
+        """Returns a Noise for a part of a model: its seed is a function of this seed and the name."""
         return replace(self, seed=_name_key(f"{self.seed}/{name}"))
 
     def of_rows(self, part: slice) -> Noise:
-        """Returns the noise for some rows of a minibatch; see NoiseOfRows, where processes divide the minibatch."""
+        """Returns the noise of some rows of a minibatch that is divided among processes, see NoiseOfRows."""
         return self
 
     def without_rows(self) -> Noise:
-        """Returns the noise for arrays that do not have the minibatch's rows; see NoiseOfRows."""
+        """Returns the noise of arrays that have no axis of rows, see NoiseOfRows."""
         return self
 
     def _generator(self, name: str, block: int = 0) -> numpy.random.Generator:
@@ -120,7 +118,7 @@ class Noise:
     def _draw(
         self, kernel: Kernel, lines: Callable[..., Any], name: str, shape: tuple[int, ...], first: int = 0
     ) -> Any:
-        """Draws float32 numbers on the GPU, by the kernel or its NumPy lines: four for each counter from `first` on."""
+        """Computes float32 numbers on the GPU, by the kernel or its definition: four for every counter first, ..."""
         xp = device_module(self.device)
         key, seed = _name_key(name) % 2**32, (self.seed % 2**32, self.seed >> 32)
         out = xp.empty(shape, dtype=xp.float32)
@@ -143,8 +141,8 @@ class GivenNoise:
     Parameters
     ----------
     arrays : array, or dict
-        One array for every name, or a dict from names to arrays. The entry for a child's name, an array or a dict, has
-        the arrays of that child; a child without an entry has those of its parent.
+        One array for every name, or a dict from names to arrays. The entry of a child's name is the child's own array
+        or dict; a child without an entry returns the same arrays as its parent.
     training : bool
         As in Noise.
 
@@ -155,15 +153,15 @@ class GivenNoise:
 
     See Also
     --------
-    Noise : draws random numbers.
+    Noise : random numbers.
 
     Examples
     --------
     >>> import numpy
     >>> from scratchvae.noise import GivenNoise
-    >>> GivenNoise({"z": numpy.array([1.0, 2.0])}).normal("z", (2, 2))
-    array([[1., 2.],
-           [1., 2.]])
+    >>> noise = GivenNoise({"z": numpy.array([0.5, -0.5]), "decoder": numpy.zeros(())})
+    >>> noise.normal("z", (2, 2)).tolist(), noise.child("decoder").uniform("mask", (3,)).tolist()
+    ([[0.5, -0.5], [0.5, -0.5]], [0.0, 0.0, 0.0])
     """
 
     def __init__(self, arrays: Any, training: bool = False) -> None:
@@ -175,10 +173,7 @@ class GivenNoise:
         return f"GivenNoise({', '.join(parts)})"
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Returns the array for this name, broadcast to this shape.
-
-        Raises InputError if there is none, ShapeError if it does not broadcast.
-        """
+        """Returns the array of this name, broadcast. Raises InputError for other names, ShapeError for other shapes."""
         array = self.arrays
         if isinstance(array, dict):
             if name not in array:
@@ -192,29 +187,53 @@ class GivenNoise:
             raise ShapeError("GivenNoise", f"a request that {array.shape} broadcasts to", str(shape)) from None
 
     def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Returns the same as `normal`: the caller decides what the numbers are."""
+        """Returns the same as `normal`: the caller chooses the numbers."""
         return self.normal(name, shape)
 
     def child(self, name: str) -> GivenNoise:
-        """Returns the noise for a part of a model, as in Noise."""
+        """Returns the noise for a part of a model."""
         named = isinstance(self.arrays, dict) and name in self.arrays
         return GivenNoise(self.arrays[name], self.training) if named else self
 
     def of_rows(self, part: slice) -> GivenNoise:
-        """Returns itself."""
+        """Returns itself, as Noise does."""
         return self
 
     def without_rows(self) -> GivenNoise:
-        """Returns itself."""
+        """Returns itself, as Noise does."""
         return self
 
 
 @dataclass(frozen=True)
 class SharedNoise:
-    """Gives every row the same numbers: those of one row, (..., 1, K), broadcast to (..., N, K)."""
+    """Returns the same random numbers for every row: those of one row, (..., 1, K), broadcast to (..., N, K).
+
+    Parameters
+    ----------
+    noise : Noise
+        The source of the row's numbers.
+
+    Attributes
+    ----------
+    noise : Noise
+        The parameter of this name.
+    training : bool
+        False: this noise serves scores, which are computed without dropout.
+
+    See Also
+    --------
+    scratchvae.elbo : uses it with same_draws=True.
+
+    Examples
+    --------
+    >>> from scratchvae.noise import Noise, SharedNoise
+    >>> e = SharedNoise(Noise(0)).normal("z", (3, 2))
+    >>> e.shape, bool((e == e[0]).all())
+    ((3, 2), True)
+    """
 
     noise: Noise
-    training: ClassVar = False  # only scores use it
+    training: ClassVar = False
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
         """Returns independent draws from Normal(0, 1), the same for every row."""
@@ -222,24 +241,43 @@ class SharedNoise:
         return array_module(row).broadcast_to(row, shape)
 
     def child(self, name: str) -> SharedNoise:
-        """Returns the noise for a part of a model, as in Noise."""
+        """Returns the noise for a part of a model."""
         return SharedNoise(self.noise.child(name))
 
 
 @dataclass(frozen=True)
 class NoiseOfRows:
-    """Draws the numbers of a whole minibatch and keeps those of one process's rows.   (..., M, K) -> (..., m, K)
+    """Returns random numbers for the rows of one process: draws those of the whole minibatch, and keeps these rows.
+
+    shape: (..., M, K) for the whole minibatch -> (..., m, K)
 
     Parameters
     ----------
     noise : Noise
-        The noise for the whole minibatch.
+        The noise of the whole minibatch.
     groups : tuple of (n, start, stop)
-        For each group of n rows, the range of those that the process has.
+        The groups of rows in the minibatch: a group has n rows, of which the process has those from start to stop.
     rank : int
-        The number of the process, on which draws without rows depend.
+        The number of the process, for draws without rows.
     axis : int
-        The axis of the rows; arrays with one axis have their rows along it.
+        The axis of rows; an array with one axis has the rows along it.
+
+    Attributes
+    ----------
+    noise, groups, rank, axis
+        The parameters of these names.
+
+    See Also
+    --------
+    Noise : the noise of one process.
+
+    Examples
+    --------
+    >>> from scratchvae.noise import Noise, NoiseOfRows
+    >>> whole = Noise(0)
+    >>> part = NoiseOfRows(whole, groups=((6, 2, 4),), rank=1)  # rows 2 and 3 of 6
+    >>> bool((part.normal("z", (2, 3)) == whole.normal("z", (6, 3))[2:4]).all())
+    True
     """
 
     noise: Noise
@@ -249,23 +287,23 @@ class NoiseOfRows:
 
     @property
     def training(self) -> bool:
-        """Whether a training step draws from it, as in Noise."""
+        """Whether networks apply dropout, as in Noise."""
         return self.noise.training
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Returns independent draws from Normal(0, 1). Raises ShapeError unless the shape has the rows on its axis."""
+        """Returns draws from Normal(0, 1). Raises ShapeError unless the axis of rows has one entry for each row."""
         return self._kept(self.noise.normal, name, shape)
 
     def uniform(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Returns independent draws from the uniform distribution on [0, 1). Raises ShapeError as `normal` does."""
+        """Returns draws from the uniform distribution on [0, 1), with the same condition on the shape."""
         return self._kept(self.noise.uniform, name, shape)
 
     def child(self, name: str) -> NoiseOfRows:
-        """Returns the noise for a part of a model, as in Noise."""
+        """Returns the noise for a part of a model."""
         return replace(self, noise=self.noise.child(name))
 
     def of_rows(self, part: slice) -> NoiseOfRows:
-        """Returns the noise for some of its rows. Raises ShapeError unless they are whole groups."""
+        """Returns the noise of some of its rows, which must be whole groups. Raises ShapeError for other rows."""
         wanted, ends = range(*part.indices(self._size)), []
         kept: list[tuple[int, int, int]] = []
         for n, start, stop in self.groups:
@@ -278,7 +316,7 @@ class NoiseOfRows:
         return rest
 
     def without_rows(self) -> Noise:
-        """Returns a Noise for this rank alone, for arrays that do not have the minibatch's rows."""
+        """Returns a Noise of this process alone, for arrays that have no axis of rows."""
         return self.noise.child(f"rank {self.rank}")
 
     @property
@@ -288,7 +326,7 @@ class NoiseOfRows:
     def _kept(self, draw: Callable[..., Any], name: str, shape: tuple[int, ...]) -> Any:
         axis = self.axis % len(shape) if len(shape) > 1 else 0
         if shape[axis] != self._size:
-            expected = f"{name} with {self._size} rows along axis {self.axis}, those of this rank"
+            expected = f"{name} with the {self._size} rows of this rank along axis {self.axis}"
             raise ShapeError("noise of several ranks", expected, f"shape {shape}", "noise.without_rows() has none")
         before, after = tuple(shape[:axis]), tuple(shape[axis + 1 :])
         whole = draw(name, (*before, sum(n for n, _, _ in self.groups), *after))
@@ -297,100 +335,6 @@ class NoiseOfRows:
             parts.append(whole[(slice(None),) * axis + (slice(offset + start, offset + stop),)])
             offset += n
         return parts[0] if len(parts) == 1 else array_module(whole).concatenate(parts, axis=axis)
-
-
-def philox4x32(xp: ModuleType, counter: tuple[Any, ...], key: tuple[int, int], rounds: int = 10) -> list[Any]:
-    """Returns four 32-bit words, in uint64 arrays, for each counter: a bijection of the counter that the key chooses.
-
-    Each round multiplies two of the words by odd constants, and mixes the high halves of the products into the others.
-    counter: four words, arrays of shape (B,) or numbers; key: two words.
-    """
-    first, *others = counter
-    c0, c1, c2, c3 = first, *(xp.zeros_like(first) + word for word in others)
-    k0, k1 = key
-    for _ in range(rounds):
-        product0, product1 = c0 * 0xD2511F53, c2 * 0xCD9E8D57
-        c0, c1 = (product1 >> 32) ^ c1 ^ k0, product1 & 0xFFFFFFFF
-        c2, c3 = (product0 >> 32) ^ c3 ^ k1, product0 & 0xFFFFFFFF
-        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
-    return [c0, c1, c2, c3]
-
-
-def uniforms(words: list[Any]) -> Any:
-    """Returns multiples of 2^-24 in [0, 1), float32, from the upper 24 bits of four words.   (B,) each -> (B, 4)"""
-    xp = array_module(words[0])
-    return xp.stack([(word >> 8).astype(xp.float32) * 2.0**-24 for word in words], axis=1)
-
-
-def normals(words: list[Any]) -> Any:
-    """z = r cos t and r sin t,   r = sqrt(-2 log(1 - u)),   t = 2 pi u',   for two pairs (u, u') of `uniforms`
-
-    This is the method of Box and Muller.   (B,) each -> (B, 4), float32
-    """
-    xp, u = array_module(words[0]), uniforms(words)
-    radius = xp.sqrt(-2.0 * xp.log1p(-u[:, 0::2]))
-    angle = (2.0 * numpy.pi) * u[:, 1::2]
-    return xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)], axis=1)
-
-
-PHILOX = """
-__device__ void philox4x32(unsigned* c, unsigned k0, unsigned k1) {
-    for (int round = 0; round < 10; ++round) {
-        const unsigned long long product0 = c[0] * 0xD2511F53ull, product1 = c[2] * 0xCD9E8D57ull;
-        const unsigned c1 = c[1], c3 = c[3];
-        c[0] = (unsigned)(product1 >> 32) ^ c1 ^ k0;  c[1] = (unsigned)product1;
-        c[2] = (unsigned)(product0 >> 32) ^ c3 ^ k1;  c[3] = (unsigned)product0;
-        k0 += 0x9E3779B9u;  k1 += 0xBB67AE85u;
-    }
-}
-"""
-"""The function `philox4x32` for one counter, which it overwrites."""
-
-COUNTER = "uint32 first, uint32 name, uint32 step0, uint32 step1, uint32 seed0, uint32 seed1, int64 n"
-
-UNIFORM = Kernel(
-    "philox_uniform",
-    COUNTER,
-    "T out[]",
-    """
-    unsigned word[4] = {first + (unsigned)i, name, step0, step1};
-    philox4x32(word, seed0, seed1);
-    for (int j = 0; j < 4 && 4 * i + j < n; ++j) out[4 * i + j] = T(word[j] >> 8) * T(5.9604644775390625e-8);
-    """,
-    PHILOX,
-)
-"""The kernel of `uniforms`: entries 4 i to 4 i + 3 for the counter first + i; 2^-24 = 5.96e-8."""
-
-NORMAL = Kernel(
-    "philox_normal",
-    COUNTER,
-    "T out[]",
-    """
-    unsigned word[4] = {first + (unsigned)i, name, step0, step1};
-    philox4x32(word, seed0, seed1);
-    T z[4];
-    for (int j = 0; j < 2; ++j) {
-        const T u = T(word[2 * j] >> 8) * T(5.9604644775390625e-8);
-        const T angle = T(6.283185307179586) * (T(word[2 * j + 1] >> 8) * T(5.9604644775390625e-8));
-        const T radius = sqrt(T(-2) * log1p(-u));
-        z[j] = radius * cos(angle);  z[2 + j] = radius * sin(angle);
-    }
-    for (int j = 0; j < 4 && 4 * i + j < n; ++j) out[4 * i + j] = z[j];
-    """,
-    PHILOX,
-)
-"""The kernel of `normals`: entries 4 i to 4 i + 3 for the counter first + i."""
-
-
-def _at_words(kernel: Kernel) -> Kernel:
-    """Returns the kernel for the same numbers that reads the two words of the step from an array."""
-    inputs = COUNTER.replace("uint32 step0, uint32 step1", "uint32 step[]")
-    text = f"const unsigned step0 = step[0], step1 = step[1];{kernel.text}"
-    return replace(kernel, name=f"{kernel.name}_at_words", inputs=inputs, text=text)
-
-
-UNIFORM_AT_WORDS, NORMAL_AT_WORDS = _at_words(UNIFORM), _at_words(NORMAL)
-AT_WORDS = {UNIFORM.name: UNIFORM_AT_WORDS, NORMAL.name: NORMAL_AT_WORDS}
 
 
 @lru_cache

@@ -1,7 +1,8 @@
 """`fit` ascends objectives: equations, methods of the models, averaged over a minibatch.
 
 An equation, such as `VAE.elbo`, gives one value per datapoint. It passes its terms to `record` and combines the values
-that `record` returns: by default the terms themselves, in training, with the same lines, their means.
+that `record` returns: by default the terms themselves, in training their means over the minibatch. So training runs
+the line that a reader finds in the model.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def each(**terms: Any) -> Iterable[Any]:
 
 
 class Means(dict[str, Any]):
-    """mean = (1/M) sum of w_i t_i for every term t: a `record` that keeps the means by name, and returns them.
+    """mean = (1/M) sum of w_i t_i for every term t.   A `record` that keeps the means by name, and returns them.
 
     With a kl_floor it returns max(mean KL, kl_floor), so that the gradient of a KL below the floor is 0: the first
     kl_floor nats that z carries are free. It keeps the mean KL itself.
@@ -55,8 +56,10 @@ class Means(dict[str, Any]):
 
     Parameters
     ----------
-    n, kl_floor : int, float
-        M, the number of rows in the minibatch, and the floor in nats.
+    n : int
+        M, the number of rows in the minibatch.
+    kl_floor : float
+        The floor, in nats.
     weights : array (M,), optional
         w, all 1 by default.
     at_least : callable
@@ -73,9 +76,8 @@ class Means(dict[str, Any]):
 
     Examples
     --------
-    >>> import numpy
-    >>> from scratchvae.objectives import Means
-    >>> means = Means(2, kl_floor=3.0)
+    >>> import numpy, scratchvae as sv
+    >>> means = sv.objectives.Means(2, kl_floor=3.0)
     >>> reconstruction, kl = means(reconstruction=numpy.array([-9.0, -7.0]), kl=numpy.array([1.0, 2.0]))
     >>> float(reconstruction), float(kl), float(means["kl"])
     (-8.0, 3.0, 1.5)
@@ -128,7 +130,7 @@ class Objective:
     Parameters
     ----------
     name : str
-        Is kept in a run's configuration: a run can be resumed only with an objective of the same name.
+        The name in a run's configuration; a run can be resumed only with an objective of the same name.
     equation : callable, such as model.elbo
         equation(x, noise, n_samples, kl_weight, record) -> values in nats, (M,), or their mean. It passes the terms to
         `record` by name, reconstruction and kl among them, and combines the values that `record` returns.
@@ -141,9 +143,10 @@ class Objective:
     ----------
     name, equation, terms, kl_floor
         The parameters of these names.
-    settings, files : dict
-        Further numbers and arrays that determine the result, compared when a run is resumed, and texts by name, which
-        `fit` writes into the run directory.
+    settings : dict
+        Further numbers and arrays that determine the result, compared when a run is resumed.
+    files : dict
+        Texts by name, which `fit` writes into the run directory.
     at_least : callable
         As in `Means`; `fit` sets it.
 
@@ -228,7 +231,7 @@ class _FreeBits(Objective):
         if isinstance(free_bits, bool) or not (isinstance(free_bits, Real) and 0 < free_bits < math.inf):
             raise InputError("fit", "free_bits as a number of at least 0", repr(free_bits))
         if kl_floor:
-            raise InputError("fit", "kl_floor, of the whole KL, or free_bits, of each latent unit", "both")
+            raise InputError("fit", "kl_floor, for the whole KL, or free_bits, for each latent unit", "both")
         if not hasattr(model, "elbo_by_unit"):
             raise InputError("fit", "free_bits with a model that has elbo_by_unit", type(model).__name__, "kl_floor")
         if not isinstance(model.prior, Normal):
@@ -298,7 +301,6 @@ def semi_supervised(model: Any, labels: Any = None, alpha: float | None = None, 
     once through the larger of the two sets; the smaller one is cycled through, in a new order each time.
 
     labels: (N,), -1 where the class is unknown; every class needs a labelled row. alpha: `usual_alpha` by default.
-
     Raises DataError for labels that the model cannot take or that leave out a class, InputError for an alpha below 0.
     """
     if alpha is not None and (labels is None or not (isinstance(alpha, Real) and 0 <= alpha < math.inf)):
@@ -311,8 +313,7 @@ def semi_supervised(model: Any, labels: Any = None, alpha: float | None = None, 
     missing = sorted(set(range(model.n_classes)) - set(labels.tolist()))
     if missing:
         raise DataError("labels", "a labelled row of every class", f"none of class {', '.join(map(str, missing))}")
-    if alpha is None:
-        alpha = usual_alpha(int((labels >= 0).sum()), len(labels))
+    alpha = usual_alpha(int((labels >= 0).sum()), len(labels)) if alpha is None else alpha
     return _SemiSupervised(model, labels, alpha, kl_floor)
 
 
@@ -337,7 +338,7 @@ class _WithProperties(Objective):
         return n
 
     def batches(self, n: int, size: int, noise: Noise) -> list[tuple[Any, ...]]:
-        properties = asarray(self.properties, noise.device)  # `fit` may have moved the model since they were taken
+        properties = asarray(self.properties, noise.device)  # `fit` may have moved the model meanwhile
         return [(rows, properties[rows]) for rows in minibatches(n, size, noise)]
 
     def value(
@@ -354,7 +355,6 @@ def with_properties(
 
     properties: (N, P) or a dict of P arrays (N,), NaN where one is unknown. alpha multiplies log p(t | z); the default,
     1, makes the objective a lower bound on log p(x, t).
-
     Raises DataError for properties that the model does not have, InputError for an alpha below 0.
     """
     if alpha is not None and (properties is None or not (isinstance(alpha, Real) and 0 <= alpha < math.inf)):
@@ -363,14 +363,15 @@ def with_properties(
     if properties is None:
         return elbo(model, kl_floor, free_bits)
     if free_bits:
-        raise InputError("fit", "kl_floor with properties", "free_bits, of each latent unit")
+        raise InputError("fit", "kl_floor with properties", "free_bits, for each latent unit")
     return _WithProperties(model, model.properties(properties), 1.0 if alpha is None else alpha, kl_floor)
 
 
 def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:
-    """Returns the Objective for `fit`: one of the model's by its name, or the caller's own.
+    """Returns the Objective for `fit`: one of the model's, found by its name, or the caller's own.
 
-    An option that is None was not given. Raises InputError for a name and an option that the model does not know.
+    options: those of the functions above; None stands for an option that was not given. Raises InputError for a name
+    that the model does not know, and for an option that its objective does not have.
     """
     if not callable(getattr(model, "elbo", None)):
         raise InputError("fit", "a model", type(model).__name__, "fit(model, data)")
@@ -384,16 +385,15 @@ def choose(model: Any, objective: str | Objective, **options: Any) -> Objective:
             raise InputError("fit", "an Objective of this model's equation", "one of another model's")
         return objective
     if not isinstance(objective, str) or objective not in makers:
-        expected = f"an objective among {', '.join(makers)} for a {type(model).__name__}"
-        raise InputError("fit", expected, repr(objective))
+        raise InputError("fit", f"an objective among {', '.join(makers)} for a {type(model).__name__}", repr(objective))
     unknown = options.keys() - signature(makers[objective]).parameters.keys()
+    received = f"a {type(model).__name__}, {objective!r}"
     if "free_bits" in unknown:
-        expected = "free_bits of latent units with the ELBO of a VAE, without labels or weights of samples"
-        raise InputError("fit", expected, f"a {type(model).__name__}, {objective!r}")
+        raise InputError("fit", "free_bits with the ELBO of a VAE, without labels or importance weights", received)
     if "kl_floor" in unknown:
-        raise InputError("fit", "no kl_floor with weights of samples, which have no KL of their own", repr(objective))
+        raise InputError("fit", "no kl_floor with importance weights, which have no KL of their own", repr(objective))
     if "properties" in unknown:
-        raise InputError("fit", "a model of properties, and its ELBO", f"a {type(model).__name__}, {objective!r}")
+        raise InputError("fit", "a model that predicts properties, and its ELBO", received)
     if unknown:
         expected = f"a model with classes for {' and '.join(sorted(unknown))}"
         raise InputError("fit", expected, type(model).__name__, "sv.SemiSupervisedVAE.mlp()")

@@ -1,4 +1,4 @@
-"""8-bit pixels become floats only for the rows that are requested."""
+"""`Pixels` converts 8-bit pixels to floats, and only the rows that are read."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from scratchvae.backend import array_module, asarray, device_of, free_gpu_memory
 from scratchvae.errors import DataError, InputError, ShapeError
 
 CHUNK_BYTES = 2**22
-"""The number of pixels read at once where all of them must be read."""
+"""The number of pixels that are read at once by functions that read all of them."""
 
 
 class Pixels:
-    """x = k / 255, rounded to float32, for bytes k: stands for an array of floats (N, ...), four times the bytes' size
+    """x = k / 255, rounded to float32, for bytes k.   It replaces an array of floats (N, ...) of four times its size.
 
-    An index that is a slice or an array of row numbers gives Pixels with fewer rows, and reads nothing; one number
-    gives this row as an array of floats. `numpy.asarray(x)` and `x.numbers()` are the floats of all rows. So a memory
-    map of bytes can be larger than the memory: `fit` and `evaluate` make floats of one minibatch at a time.
+    A slice or an array of row numbers as index gives Pixels of these rows, and reads nothing; a single number gives
+    this row as an array of floats. `numpy.asarray(x)` and `x.numbers()` are the floats of all rows. `fit` and
+    `evaluate` convert one minibatch at a time, so that a memory map of bytes may be larger than the memory.
 
     Parameters
     ----------
-    array : array of uint8, (M, ...)
-        NumPy's or CuPy's, such as a memory map.
+    array : array of uint8 (M, ...)
+        The bytes, an array of NumPy or CuPy or a memory map.
     rows : array of integers (N,), optional
-        The numbers of the rows; all rows of the array by default.
+        The numbers of the rows that belong to it; by default all.
     dtype : dtype
         The type of the floats.
 
@@ -39,16 +39,15 @@ class Pixels:
 
     See Also
     --------
-    scratchvae.data.Dataset : its images may be Pixels.
+    scratchvae.data.Dataset : has the images of a large file as Pixels.
 
     Examples
     --------
     >>> import numpy
     >>> from scratchvae.pixels import Pixels
     >>> x = Pixels(numpy.array([[0, 51], [255, 102], [0, 0]], numpy.uint8))
-    >>> x[:2], numpy.asarray(x[:2])
-    (Pixels of shape (2, 2), float32 k / 255 of bytes k, array([[0. , 0.2],
-           [1. , 0.4]], dtype=float32))
+    >>> x[:2], x[1].round(1).tolist()
+    (Pixels of shape (2, 2), float32 k / 255 of bytes k, [1.0, 0.4])
     """
 
     def __init__(self, array: Any, rows: Any = None, dtype: Any = numpy.float32) -> None:
@@ -56,10 +55,10 @@ class Pixels:
 
     @classmethod
     def of(cls, operation: str, x: Any) -> Pixels:
-        """Returns the Pixels of an array of bytes, after checks.
+        """Returns the Pixels of an array of bytes after checking it.
 
-        Raises DataError, which begins with `operation`, for another type than uint8, for no rows, and for values that
-        are all 0 or 1, which may stand for black and white.
+        Raises DataError, whose message begins with `operation`, for another type than uint8, for no rows, and for
+        values that are all 0 or 1, which may stand for black and white.
         """
         array = as_array(operation, x)
         if array.dtype != numpy.uint8 or array.ndim < 2 or array.size == 0:
@@ -74,7 +73,7 @@ class Pixels:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, ...)"""
+        """The shape of the floats, (N, ...)."""
         return (len(self), *self.array.shape[1:])
 
     @property
@@ -114,7 +113,7 @@ class Pixels:
         return f"Pixels of shape {self.shape}, {self.dtype} k / 255 of bytes k"
 
     def reshape(self, *shape: int) -> Pixels:
-        """Returns the same rows in another shape, (N, ...) -> (N, ...). Raises ShapeError if the sizes differ."""
+        """Returns the same N rows, each in another shape: (N, ...) -> (N, ...). Raises ShapeError if sizes differ."""
         if shape[0] != len(self) or math.prod(shape) != self.size:
             raise ShapeError("reshape of pixels", f"the same {len(self)} rows, {self.size} entries", str(shape))
         return Pixels(self.array.reshape(len(self.array), *shape[1:]), self._rows, self.dtype)
@@ -124,23 +123,23 @@ class Pixels:
         return Pixels(self.array, self._rows, dtype)
 
     def to(self, device: str) -> Pixels:
-        """The same rows, with their bytes on the device. What exceeds half of a GPU's free memory stays on the host."""
+        """Returns the same rows with their bytes on the device, unless they exceed half of a GPU's free memory."""
         if device_of(self.array) == device or device == "gpu" and self.size > free_gpu_memory() // 2:
             return self
         return Pixels(asarray(self.bytes(), device), None, self.dtype)
 
     def bytes(self) -> Any:
-        """Reads the bytes k of all rows, an array of uint8."""
+        """Returns the bytes k of all rows as an array of uint8, which is read now."""
         return self.array if self._rows is None else self.array[self._rows]
 
     def numbers(self, device: str = "cpu") -> Any:
-        """Reads the floats k / 255 of all rows, an array on the device.   (N, ...)"""
+        """Returns the floats k / 255 of all rows as an array on the device.   (N, ...)"""
         values = asarray(self.bytes(), device).astype(numpy.float32)
         values /= 255
         return values.astype(self.dtype, copy=False)
 
     def parts(self) -> Iterator[Pixels]:
-        """Returns an iterator over the rows in parts, of CHUNK_BYTES entries at most unless a row has more."""
+        """Returns an iterator over Pixels of successive rows, each with CHUNK_BYTES entries at most, or one row."""
         n = max(1, CHUNK_BYTES // math.prod(self.shape[1:]))
         return (self[start : start + n] for start in range(0, len(self), n))
 
@@ -149,9 +148,9 @@ class Pixels:
         return (part.bytes() for part in self.parts())
 
     def some_values(self) -> Any:
-        """Returns a small array: all values that occur if every pixel is black or white, else a few of them.
+        """Returns a few values that occur, as a small array: 0, 1 or both if all pixels are black or white.
 
-        A likelihood's check of the data, and the name of their ELBO, depend on these values alone.
+        They suffice for a likelihood to check and to describe the data.
         """
         seen: set[int] = set()
         for chunk in self.chunks():
@@ -166,7 +165,7 @@ class Pixels:
         )
 
     def describe(self) -> tuple[float, float, float]:
-        """Returns the mean, the smallest and the largest of the floats."""
+        """Returns the mean, the smallest and the largest float."""
         total, low, high = 0, 255, 0
         for chunk in self.chunks():
             total += int(chunk.sum(dtype=numpy.int64))
@@ -175,5 +174,5 @@ class Pixels:
 
 
 def as_numbers(x: Any, device: str = "cpu") -> Any:
-    """Returns Pixels as floats on the device, and anything else as it is."""
+    """Returns Pixels as floats on the device, and anything else unchanged."""
     return x.numbers(device) if isinstance(x, Pixels) else x

@@ -33,9 +33,10 @@ class NonFiniteError(ArithmeticError):
     Examples
     --------
     >>> import numpy, scratchvae as sv
-    >>> model = sv.VAE.mlp(input_size=6, latent_size=1, hidden=(4,), likelihood="gaussian")
+    >>> model = sv.VAE.mlp(input_size=6, latent_size=1, hidden=(4,))
+    >>> model.encoder.parameters()[0].data[:] = numpy.inf
     >>> try:
-    ...     history = sv.fit(model, numpy.full((10, 6), 1e30, numpy.float32), epochs=1, progress=False)
+    ...     sv.fit(model, numpy.ones((8, 6), numpy.float32), epochs=1, progress=False)
     ... except sv.NonFiniteError as error:
     ...     print(str(error).partition(";")[0])
     step 0: the reconstruction is not finite

@@ -33,19 +33,20 @@ from scratchvae.steps import NonFiniteError, Steps
 
 
 class PosteriorCollapseWarning(UserWarning):
-    """Is issued if the posterior nearly equals the prior: the latent variables carry no information about the data.
+    """Is given where the posterior nearly equals the prior, so that latent variables carry no information on the data.
 
     See Also
     --------
-    fit : issues it after a training whose KL is below 0.1 nats, or that leaves no active units.
+    fit : gives it after a training whose KL is below 0.1 nats, or that leaves no active units.
 
     Examples
     --------
-    >>> import numpy, warnings, scratchvae as sv
-    >>> model, x = sv.VAE.mlp(input_size=6, latent_size=1, hidden=(4,)), numpy.zeros((10, 6), numpy.float32)
+    >>> import warnings
+    >>> import numpy, scratchvae as sv
+    >>> model, x = sv.VAE.mlp(input_size=6, latent_size=1, hidden=(4,)), numpy.ones((8, 6), numpy.float32)
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
-    ...     history = sv.fit(model, x, epochs=1, progress=False)
+    ...     history = sv.fit(model, x, epochs=1, kl_weight=100.0, learning_rate=0.1, progress=False)
     >>> [warning.category.__name__ for warning in caught]
     ['PosteriorCollapseWarning']
     """

@@ -17,11 +17,12 @@ from scratchvae.kinds import KINDS
 PACKAGE = Path(sv.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    errors arrays backend compiler kernels pixels noise capture object_arrays npz replacement binarization
+    errors arrays backend compiler kernels pixels philox noise capture object_arrays npz replacement binarization
     dequantization minibatches chemistry alphabet columns tensor autodiff
     ops gradcheck
-    schedules optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation codes
-    objectives models
+    schedules optim nn distributions gradient_estimators quadrature conventions linear latent_space evaluation
+    codes objectives
+    models
     molecule_scores gaussian_process genetic latent_search
     checkpoint data run_files callbacks run_directory run_settings ranks progress steps training estimator
     checks plotting explorer kinds

@@ -49,7 +49,7 @@ class CSVLog(Callback):
     def begin(self, model: Any, validated: bool, resumed: bool) -> None:
         """Raises InputError if the file exists, unless the run that wrote it is being resumed."""
         if self.path.exists() and not resumed:
-            raise InputError("CSVLog", "a path where no file is", str(self.path), "only a resumed run goes on with one")
+            raise InputError("CSVLog", "a path where no file is", str(self.path), "only a resumed run continues a file")
 
     def epoch_ended(self, metrics: Metrics) -> None:
         """Appends a line."""

@@ -21,7 +21,7 @@ class SmilesError(DataError):
     smiles : str
         The string.
     fault : Fault
-        The fault and its position.
+        The first fault in it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""A molecule is a graph of atoms and bonds."""
+"""A molecule is a graph: atoms, and bonds between them."""
 
 from __future__ import annotations
 

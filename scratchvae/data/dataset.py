@@ -56,10 +56,10 @@ class Dataset:
 
     Attributes
     ----------
-    images, labels, factors, strokes, attributes, sketches, omissions, molecules, properties
+    images, labels, factors, strokes, attributes, sketches, omissions, molecules, properties, records, columns, classes
         The parameters of these names.
-    records, columns, classes, note
-        The parameters of these names.
+    note : str
+        The parameter of this name.
 
     See Also
     --------

@@ -90,6 +90,11 @@ class Shades:
     ink : bool
         Whether images are ink on white paper.
 
+    Attributes
+    ----------
+    low, high, ink
+        The parameters of these names.
+
     See Also
     --------
     images : Draws images with these shades.

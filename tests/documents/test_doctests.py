@@ -9,6 +9,7 @@ from pkgutil import walk_packages
 import pytest
 
 import scratchvae as sv
+from docs.building import rooms
 
 MODULES = [module.name for module in walk_packages(sv.__path__, "scratchvae.") if "__main__" not in module.name]
 
@@ -26,10 +27,12 @@ def test_there_are_examples():
     assert len(examples) > 80
 
 
-@pytest.mark.parametrize("room", [sv.models, sv.nn, sv.linear], ids=lambda room: room.__name__)
-def test_every_class_names_its_neighbours_and_has_an_example(room):
-    for value in [value for name in room.__all__ if inspect.isclass(value := getattr(room, name))]:
-        headings = {"See Also", "Examples"} | ({"Parameters"} if "__init__" in vars(value) else set())
+@pytest.mark.parametrize("room", ["", *rooms.ROOMS], ids=lambda room: room or "scratchvae")
+def test_every_class_lists_its_arguments_and_attributes_names_its_neighbours_and_has_an_example(room):
+    module = rooms.module_of(room)
+    for value in [value for name in module.__all__ if inspect.isclass(value := getattr(module, name))]:
+        made = vars(value).keys() & {"__init__", "__new__"}
+        headings = {"See Also", "Examples"} | ({"Parameters", "Attributes"} if made else set())
         lines = inspect.getdoc(value).splitlines()
         found = {line for line, below in pairwise(lines) if below == "-" * len(line)}
         assert headings <= found, f"{value.__name__}: no section {', '.join(sorted(headings - found))}"

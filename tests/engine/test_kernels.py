@@ -171,7 +171,7 @@ def test_an_entry_an_array_and_a_number_are_what_the_declaration_says(host):
     ids=["size", "type", "type of a whole array", "strides", "strides of the output"],
 )
 def test_arrays_that_do_not_fit_are_refused(host, x, y, z):
-    with pytest.raises(ShapeError, match="sum_of_neighbours: expected 3 entries of float64 as [xyz], one after"):
+    with pytest.raises(ShapeError, match="sum_of_neighbours: expected 3 contiguous entries of float64 as [xyz]"):
         SUM.on(numpy.zeros(1))(x, 3, y, z)
 
 
@@ -248,7 +248,7 @@ def test_without_a_compiler_numpy_computes_and_one_note_says_why(alone, tmp_path
     path = f"{stub(tmp_path, script)}:/usr/bin:/bin" if script else str(tmp_path)
     monkeypatch.setenv("PATH", path)
     monkeypatch.setattr(compiler, "SECONDS", 0.1 if "sleep" in (script or "") else 60)
-    with pytest.warns(UserWarning, match=f"SCRATCHVAE_KERNELS=host compiles nothing, so NumPy computes: .*{message}"):
+    with pytest.warns(UserWarning, match=f"SCRATCHVAE_KERNELS=host has no effect, so NumPy computes: .*{message}"):
         noted = descend(numpy.float32, 20, 2)
     numpy.testing.assert_array_equal(noted, descend(numpy.float32, 20, 2))  # a second note would be an error
     assert SUM.on(numpy.zeros(1)) is None

@@ -242,9 +242,9 @@ def test_properties_of_a_model_without_them_are_refused(strings, t):
     ):
         with pytest.raises(InputError, match=r"a model of properties, received one without .*properties=\.\.\."):
             use()
-    with pytest.raises(InputError, match="a model of properties, and its ELBO, received a VAE, 'elbo'"):
+    with pytest.raises(InputError, match="a model that predicts properties, and its ELBO, received a VAE, 'elbo'"):
         sv.fit(sv.VAE.mlp(4, 2, (3,)), numpy.zeros((30, 4), "f"), properties=t, progress=False)
-    with pytest.raises(InputError, match="a model of properties, and its ELBO, received a MoleculeVAE, 'iwae'"):
+    with pytest.raises(InputError, match="predicts properties, and its ELBO, received a MoleculeVAE, 'iwae'"):
         sv.fit(small(), strings, properties=t, objective="iwae", progress=False)
     for options in ({"alpha": 1.0}, {"alpha": -1.0, "properties": t}, {"alpha": numpy.nan, "properties": t}):
         with pytest.raises(InputError, match="alpha as a number of at least 0, with properties"):

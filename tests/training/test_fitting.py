@@ -187,8 +187,8 @@ def test_free_bits_keep_units_active(tmp_path):
         ({"sample_weight": numpy.zeros(45)}, "numbers of at least 0 whose sum is finite and above 0"),
         ({"sample_weight": numpy.full(45, 1e308)}, "numbers of at least 0 whose sum is finite and above 0"),
         ({"free_bits": -1.0}, "free_bits as a number of at least 0, received -1.0"),
-        ({"free_bits": 0.1, "kl_floor": 1.0}, "kl_floor, of the whole KL, or free_bits, of each latent unit"),
-        ({"free_bits": 0.1, "objective": "iwae"}, "free_bits of latent units with the ELBO of a VAE"),
+        ({"free_bits": 0.1, "kl_floor": 1.0}, "kl_floor, for the whole KL, or free_bits, for each latent unit"),
+        ({"free_bits": 0.1, "objective": "iwae"}, "free_bits with the ELBO of a VAE"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(settings, message):
@@ -210,7 +210,7 @@ def test_an_objective_without_weights_is_not_given_any():
     with pytest.raises(InputError, match="an Objective whose value takes weights, with sample_weight, received 'own'"):
         fit(vae, objective=own, sample_weight=numpy.ones(45))
     classes = sv.SemiSupervisedVAE.mlp(10, n_classes=2, latent_size=2, hidden=(8,))
-    with pytest.raises(InputError, match="free_bits of latent units with the ELBO of a VAE"):
+    with pytest.raises(InputError, match="free_bits with the ELBO of a VAE"):
         fit(classes, free_bits=0.1)
 
 

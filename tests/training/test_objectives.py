@@ -141,7 +141,7 @@ def test_a_floor_is_a_setting_of_a_run_and_shows_in_no_figure(x, tmp_path):
 MISTAKES = {
     "a floor of weights": (
         lambda x: sv.fit(small(), x, objective="iwae", kl_floor=1.0, **quiet),
-        "^fit: expected no kl_floor with weights of samples, which have no KL of their own, received 'iwae'$",
+        "^fit: expected no kl_floor with importance weights, which have no KL of their own, received 'iwae'$",
     ),
     "a floor below 0": (
         lambda x: sv.fit(small(), x, kl_floor=-1.0, **quiet),

@@ -73,7 +73,7 @@ def test_noise_of_rows_is_a_part_of_the_whole():
     along_first = NoiseOfRows(whole, ((6, 2, 4),), 0, axis=0)
     assert (along_first.uniform("u", (2, 5, 5)) == whole.uniform("u", (6, 5, 5))[2:4]).all()
     assert (part.without_rows().uniform("u", (9, 3)) != whole.uniform("u", (9, 3))).any()
-    with pytest.raises(ShapeError, match="4 rows along axis -2"):
+    with pytest.raises(ShapeError, match="the 4 rows of this rank along axis -2"):
         part.normal("z", (2, 5, 7))
     with pytest.raises(ShapeError, match="groups of rows that end at"):
         part.of_rows(slice(1, 3))

@@ -45,9 +45,9 @@ class Pixels:
     --------
     >>> import numpy
     >>> from scratchvae.pixels import Pixels
-    >>> x = Pixels(numpy.array([[0, 51], [255, 102], [0, 0]], numpy.uint8))
-    >>> x[:2], x[1].round(1).tolist()
-    (Pixels of shape (2, 2), float32 k / 255 of bytes k, [1.0, 0.4])
+    >>> x = Pixels(numpy.array([[0, 51], [255, 0], [0, 0]], numpy.uint8))
+    >>> x[:2], x[1].tolist()
+    (Pixels of shape (2, 2), float32 k / 255 of bytes k, [1.0, 0.0])
     """
 
     def __init__(self, array: Any, rows: Any = None, dtype: Any = numpy.float32) -> None:

@@ -117,7 +117,7 @@ class SymbolSequence(Distribution):
         return ops.reshape(packing.sum(log_p), shape[:-1])
 
     def sample(self, noise: Any, temperature: float, longest: int) -> Any:
-        """Draws sequences symbol by symbol, with logits / temperature, an array.   (..., N, longest + 1)
+        """Draws sequences symbol by symbol, from logits over the temperature, an array.   (..., N, longest + 1)
 
         Every sequence has an end; one that reaches `longest` symbols is cut there. Raises InputError for a temperature
         below 1e-6.

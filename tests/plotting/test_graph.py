@@ -99,7 +99,7 @@ def test_graph_flows_downwards_and_no_boxes_overlap(rng):
     (axes,) = plotting.graph(loss, {"parameters": model.named_parameters()}).axes
     places = [patch.get_window_extent() for patch in axes.patches if hasattr(patch, "get_boxstyle")]
     arrows = [patch.get_path() for patch in axes.patches if hasattr(patch, "get_arrowstyle")]
-    assert len(places) == len(axes.texts) > 30
+    assert len(places) == len(axes.texts) > 20
     assert len(arrows) >= len(places)
     assert all(arrow.vertices[0, 1] == arrow.vertices[:, 1].max() for arrow in arrows)
     for i, box in enumerate(places):

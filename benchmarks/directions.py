@@ -102,6 +102,8 @@ def main(arguments: list[str]) -> None:
         for name, row in rows.items():
             for amount, shares in row.items():
                 print(f"{name:20}{amount:8g}" + "".join(f"{share:13.1f}" for share in shares))
+    for name, distance in results["distance from test images"].items():
+        print(f"distance from test images of {name:28}{distance:8.1f}")
     for name in ("correct on test images", "correct on reconstructions"):
         print(f"{name:28}" + "".join(f"{share:13.1f}" for share in results[name]))
 

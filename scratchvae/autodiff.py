@@ -177,6 +177,8 @@ def grad(
     if out is not None and [x.shape for x in out] != [x.shape for x in wanted]:
         raise ShapeError("grad", f"out of shapes {[x.shape for x in wanted]}", f"{[x.shape for x in out]}")
 
+    if not isinstance(g, (int, float)):
+        raise InputError("grad", "g as a number", type(g).__name__)
     first = array_module(loss.data).full_like(loss.data, g)
     cotangents = {id(loss): Tensor(first) if create_graph else first}
     ours = set()  # whose cotangent is an array of our own, so that later contributions may be added in place

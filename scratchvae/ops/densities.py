@@ -252,10 +252,11 @@ def _compared(mean: Any, log_std: Any, prior_mean: Any, prior_log_std: Any) -> t
 
 def _kl_rule(wanted: list[int], g: Any, y: Any, *arguments: Any, event_ndim: int = 1) -> list[Any]:
     g, shape = _expand(g, event_ndim), _shape(arguments)
-    compiled = None if isinstance(g, Tensor) else DIVERGENCE_SLOPES.on_gpu(g, *arguments)
+    arrays = [] if isinstance(g, Tensor) else _common(*arguments)[3]
+    compiled = DIVERGENCE_SLOPES.on_gpu(g, *arrays) if arrays else None
     if compiled:
         d_mean, d_log_std = (array_module(g).empty(shape, dtype=g.dtype) for _ in range(2))
-        compiled(g, *arguments, d_mean, d_log_std)
+        compiled(g, *arrays, d_mean, d_log_std)
     else:
         log_ratio, precision, distance = _compared(*arguments)
         d_mean, d_log_std = g * distance * precision, g * exp(2 * log_ratio) - g
@@ -297,10 +298,11 @@ def normal_draw(mean: Any, log_std: Any, noise: Any) -> Any:
 def _draw_rule(wanted: list[int], g: Any, z: Any, mean: Any, log_std: Any, noise: Any) -> list[Any]:
     slopes = {0: g}
     if 1 in wanted:
-        compiled = None if isinstance(g, Tensor) else DRAW_SLOPE.on_gpu(g, log_std, noise)
+        arrays = [] if isinstance(g, Tensor) else _common(g, log_std, noise)[3]
+        compiled = DRAW_SLOPE.on_gpu(*arrays) if arrays else None
         if compiled:
             slopes[1] = array_module(g).empty(g.shape, dtype=g.dtype)
-            compiled(g, log_std, noise, slopes[1])
+            compiled(*arrays, slopes[1])
         else:
             slopes[1] = sum_to(g * noise, log_std.shape) * exp(log_std)
     if 2 in wanted:
@@ -315,7 +317,7 @@ def _common(*arrays: Any) -> tuple[Any, Any, tuple[int, ...], list[Any]]:
     """The module, type and shape of a result of these arrays, and the arrays broadcast to that shape."""
     arrays = as_real(*arrays)
     xp, dtype = array_module(*arrays), numpy.result_type(*(getattr(x, "dtype", x) for x in arrays))
-    shape = _shape(arrays)
+    dtype, shape = dtype if dtype.kind == "f" else numpy.dtype(float), _shape(arrays)
     return xp, dtype, shape, [xp.broadcast_to(x, shape) for x in arrays]
 
 

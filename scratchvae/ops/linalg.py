@@ -80,7 +80,10 @@ def _affine_rule_bias(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
 
 
 def _affine_rule_bias_into(out: Any, g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
-    return sum_of_leading_axes(g, g.ndim - 1, out)
+    if out.shape == g.shape[-1:]:
+        return sum_of_leading_axes(g, g.ndim - 1, out)
+    out[...] = sum_to(g, out.shape)
+    return out
 
 
 _affine_rule_weight.into, _affine_rule_bias.into = _affine_rule_weight_into, _affine_rule_bias_into

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy
 
 from scratchvae.autodiff import broadcast_to, primitive
-from scratchvae.backend import array_module
+from scratchvae.backend import array_module, device_of
 from scratchvae.errors import ShapeError
 from scratchvae.ops.elementwise import as_real, exp, where
 from scratchvae.ops.structure import reshape
@@ -43,8 +43,7 @@ def mean(x: Value, axis: Axis = None, keepdims: bool = False) -> Value:
     n = _count(x, axis)
     if not n:
         raise ShapeError("mean", "entries to take the mean of", f"shape {x.shape}")
-    if n == 1:  # of one draw, say: the entries themselves, without an operation
-        (x,) = as_real(x)
+    if n == 1 and device_of(x) == "gpu" and x.dtype.kind == "f":  # of one draw, say: a view, without an operation
         return x if keepdims else x.squeeze(axis)
     return x.mean(axis=axis, keepdims=keepdims)
 

@@ -158,7 +158,8 @@ def scatter_add(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
     (x,) = as_real(x)
     xp = array_module(x)
     columns = _columns(index, shape)
-    compiled = columns and AMONG_ZEROS.on_gpu(x)
+    fits = columns is not None and x.shape == (*shape[:-1], len(columns))
+    compiled = AMONG_ZEROS.on_gpu(x) if fits else None
     if compiled:
         y = xp.empty(shape, dtype=x.dtype)
         compiled(x, columns.start, len(columns), shape[-1], y)

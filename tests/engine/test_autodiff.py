@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import math
 import operator
 import pickle
 import subprocess
@@ -655,6 +656,20 @@ def test_a_rule_that_writes_into_the_target_gives_the_same_gradient(rng):
     for written, returned, right in zip(targets, same, grad(loss, [w, b], create_graph=True), strict=True):
         assert returned is written
         numpy.testing.assert_allclose(written, right.data, rtol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(1,), (), (1, 4)])
+def test_a_bias_that_broadcasts_has_its_gradient(rng, shape, device):
+    x, w, b = (asarray(rng.standard_normal(s), device) for s in ((3, 2), (2, 4), shape))
+    b = Tensor(b)
+    (g,) = grad(ops.sum(ops.affine(x, w, b)), [b])
+    numpy.testing.assert_allclose(sv.to_numpy(g), numpy.full(shape, 12 / max(1, math.prod(shape))))
+
+
+def test_the_first_cotangent_is_a_number(x):
+    for g in (None, "a", numpy.ones(2), Tensor(numpy.ones(()))):
+        with pytest.raises(InputError, match="grad: expected g as a number, received"):
+            grad(ops.sum(x), [x], g=g)
 
 
 def test_a_weight_that_is_used_twice_adds_up_in_its_target(rng):

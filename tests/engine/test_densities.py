@@ -1,10 +1,14 @@
 """The log densities that are computed a block at a time: their digits, their blocks, and subnormal numbers."""
 
+import math
+
 import numpy
 import pytest
 
+import scratchvae as sv
 from scratchvae import ops
 from scratchvae.autodiff import Tensor, grad
+from scratchvae.backend import asarray, to_numpy
 from scratchvae.models.vae import log_mean_exp
 from scratchvae.ops import densities
 
@@ -70,3 +74,23 @@ def test_the_gradient_of_the_bound_holds_no_subnormal_numbers():
     (slope,) = grad(ops.mean(log_mean_exp(ops.bernoulli_log_prob(x, logits))), [logits])
     magnitudes = numpy.abs(slope[slope != 0])
     assert (slope == 0).mean() > 0.5 and magnitudes.min() > numpy.finfo("float32").tiny
+
+
+def test_numbers_stand_for_arrays(device):
+    """A prior Normal(0, 1) as two numbers, noise as one: values and slopes are those of arrays, on every device."""
+    m, log_s = (sv.Tensor(asarray(numpy.array(x), device)) for x in ([[0.5, -1.0]], [[0.1, 0.3]]))
+    zero, one = (asarray(numpy.full((1, 2), x), device) for x in (0.0, 1.0))
+    for number, array in [
+        (lambda: ops.normal_kl(m, log_s, 0.0, 0.0), lambda: ops.normal_kl(m, log_s, zero, zero)),
+        (lambda: ops.normal_kl(0.0, log_s, zero, zero), lambda: ops.normal_kl(zero, log_s, zero, zero)),
+        (lambda: ops.normal_draw(m, log_s, 1.0), lambda: ops.normal_draw(m, log_s, one)),
+        (lambda: ops.normal_log_prob(m, 0.0, log_s), lambda: ops.normal_log_prob(m, zero, log_s)),
+    ]:
+        numpy.testing.assert_allclose(to_numpy(number().data), to_numpy(array().data), rtol=1e-12)
+        received, expected = (grad(ops.sum(f()), [m, log_s]) for f in (number, array))
+        for ours, right in zip(received, expected, strict=True):
+            numpy.testing.assert_allclose(to_numpy(ours), to_numpy(right), rtol=1e-12)
+
+
+def test_whole_numbers_have_a_density():
+    assert ops.normal_log_prob(1, 0, 0, event_ndim=0) == pytest.approx(-0.5 - 0.5 * math.log(2 * math.pi))

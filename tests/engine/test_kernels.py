@@ -216,6 +216,13 @@ def test_a_part_of_the_last_axis_among_zeros(host, rng):
     numpy.testing.assert_array_equal(y, numpy.pad(x, ((0, 0), (1, 2))))
 
 
+def test_what_is_broadcast_among_zeros_is_what_numpy_gives(device):
+    for shape in ((), (2,), (4, 2)):
+        x = numpy.arange(1.0, 1 + math.prod(shape)).reshape(shape)
+        y = sv.to_numpy(ops.scatter_add(asarray(x, device), (..., slice(0, 2)), (4, 3)))
+        numpy.testing.assert_array_equal(y, numpy.pad(numpy.broadcast_to(x, (4, 2)), ((0, 0), (0, 1))))
+
+
 # ---- who asks, and what is in the way
 
 

@@ -62,7 +62,7 @@ CHOSEN = {"perceptron": "perceptron, dynamic, warm-up", "convolutional": "convol
 
 
 def main(arguments: list[str]) -> None:
-    """Trains and scores the chosen settings."""
+    """Trains and scores the settings that are named, by default all."""
     parser = options_of("stacked", __doc__, "stacked.json")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="NAME")
     parser.add_argument(
@@ -86,10 +86,12 @@ def main(arguments: list[str]) -> None:
 
 def table(results: list[Job]) -> list[str]:
     """Returns the held-out errors in percent of every setting, the mean over its seeds, as lines of Markdown."""
-    lines = ["| settings | epochs | 100 labels | 3,000 |", "|---" * 4 + "|"]
+    columns = sorted({result["labels"] for result in results})
+    first, *others = (f"{n:,}" for n in columns)
+    lines = [f"| {' | '.join(['settings', 'epochs', f'{first} labels', *others])} |", "|---" * (2 + len(columns)) + "|"]
     for name in dict.fromkeys(result["settings"] for result in results):
         of_name = [result for result in results if result["settings"] == name]
-        errors = {n: [result["error"] for result in of_name if result["labels"] == n] for n in (100, 3000)}
+        errors = {n: [result["error"] for result in of_name if result["labels"] == n] for n in columns}
         shown = [f"{mean(values):.2f}" if values else "not run" for values in errors.values()]
         lines.append(f"| {' | '.join([name, str(SETTINGS[name]['epochs']), *shown])} |")
     return lines

@@ -14,6 +14,7 @@ import numpy
 
 from scratchvae.autodiff import Tensor, broadcast_to, primitive, sum_to
 from scratchvae.backend import array_module, device_of
+from scratchvae.errors import ShapeError
 from scratchvae.kernels import Kernel
 from scratchvae.ops.elementwise import as_real, exp, negative, sigmoid, square, subtract
 from scratchvae.ops.structure import reshape
@@ -184,7 +185,7 @@ def _normal_rule(wanted: list[int], g: Any, y: Any, x: Any, mean: Any, log_std: 
 
 
 def _write_slopes(d_mean: Any, d_log_std: Any, g: Any, x: Any, mean: Any, log_std: Any, event_ndim: int) -> None:
-    """The rule of `normal_log_prob`, block by block; d_log_std is None where nobody wants it."""
+    """Writes the rule of `normal_log_prob` block by block; d_log_std is None where nobody wants it."""
     xp, _, shape, (x, m, precision) = _common(x, mean, exp.function(negative.function(log_std)))
     g = xp.broadcast_to(g, shape)
     for block in _blocks(shape, event_ndim, device_of(d_mean)):
@@ -245,7 +246,7 @@ def normal_kl(mean: Any, log_std: Any, prior_mean: Any, prior_log_std: Any, even
 
 
 def _compared(mean: Any, log_std: Any, prior_mean: Any, prior_log_std: Any) -> tuple[Any, Any, Any]:
-    """r, 1 / s_p and d, as in `normal_kl`."""
+    """Returns r, 1 / s_p and d, as in `normal_kl`."""
     precision = exp(negative(prior_log_std))
     return subtract(log_std, prior_log_std), precision, subtract(mean, prior_mean) * precision
 
@@ -314,7 +315,7 @@ normal_draw.defvjp_together(_draw_rule)
 
 
 def _common(*arrays: Any) -> tuple[Any, Any, tuple[int, ...], list[Any]]:
-    """The module, type and shape of a result of these arrays, and the arrays broadcast to that shape."""
+    """Returns the module, type and shape of a result of these arrays, and the arrays broadcast to that shape."""
     arrays = as_real(*arrays)
     xp, dtype = array_module(*arrays), numpy.result_type(*(getattr(x, "dtype", x) for x in arrays))
     dtype, shape = dtype if dtype.kind == "f" else numpy.dtype(float), _shape(arrays)
@@ -323,7 +324,7 @@ def _common(*arrays: Any) -> tuple[Any, Any, tuple[int, ...], list[Any]]:
 
 
 def _shape(arrays: Iterable[Any]) -> tuple[int, ...]:
-    """The shape to which arrays, Tensors and numbers broadcast."""
+    """Returns the shape to which arrays, Tensors and numbers broadcast."""
     return numpy.broadcast_shapes(*(getattr(x, "shape", ()) for x in arrays))
 
 
@@ -345,7 +346,9 @@ def _blocks(shape: tuple[int, ...], event_ndim: int, device: str) -> Iterator[tu
 
 
 def _sum_event(values: Any, event_ndim: int, out: Any = None) -> Any:
-    """(..., *event) -> (...); float16 by way of float32, as 2048 + 1 is 2048 there"""
+    """Sums over the event, (..., *event) -> (...), float16 in float32, as 2048 + 1 is 2048 in float16."""
+    if not 0 <= event_ndim <= values.ndim:
+        raise ShapeError("log density", f"an event of 0 to {values.ndim} axes", f"event_ndim={event_ndim}")
     batch, event = values.shape[: values.ndim - event_ndim], values.shape[values.ndim - event_ndim :]
     rows = values.reshape(*batch, math.prod(event))
     if values.dtype.char != "e":

@@ -9,6 +9,7 @@ import scratchvae as sv
 from scratchvae import ops
 from scratchvae.autodiff import Tensor, grad
 from scratchvae.backend import asarray, to_numpy
+from scratchvae.errors import ShapeError
 from scratchvae.models.vae import log_mean_exp
 from scratchvae.ops import densities
 
@@ -94,3 +95,10 @@ def test_numbers_stand_for_arrays(device):
 
 def test_whole_numbers_have_a_density():
     assert ops.normal_log_prob(1, 0, 0, event_ndim=0) == pytest.approx(-0.5 - 0.5 * math.log(2 * math.pi))
+
+
+@pytest.mark.parametrize("event_ndim", [-1, 3])
+def test_an_event_has_axes_of_the_array(device, event_ndim):
+    x = asarray(numpy.ones((2, 3)), device)
+    with pytest.raises(ShapeError, match=f"expected an event of 0 to 2 axes, received event_ndim={event_ndim}"):
+        ops.normal_kl(x, x, x, x, event_ndim=event_ndim)

@@ -237,11 +237,11 @@ class Kind:
 
     def refuse_samples(self, path: Path, model: Any, n: int) -> None:
         """Raises InputError for more samples than memory holds or, where the path is a picture's, than one can show."""
-        most, hint = MOST_NUMBERS // self.numbers_of(model), "another --seed gives others"
-        if path.suffix.lower() not in PLAIN_FILES:
-            most, hint = min(most, self.most_drawn), "for a picture"
+        most, where = MOST_NUMBERS // self.numbers_of(model), ""
+        if path.suffix.lower() not in PLAIN_FILES and self.most_drawn < most:
+            most, where = self.most_drawn, " for a picture"
         if n > most:
-            raise InputError("sample", f"--n of at most {most:,}", f"{n:,}", hint)
+            raise InputError("sample", f"--n of at most {most:,}{where}", f"{n:,}", "another --seed gives others")
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
         """Writes n samples of a model that was trained on rows of this shape to an array file or a picture.

@@ -324,7 +324,12 @@ def _add_plot(added: Any) -> None:
     )
     names = dict.fromkeys(picture.name for kind in KINDS.values() for picture in kind.pictures)
     argument = command.add_argument
-    argument("picture", choices=["all", *names], help="picture to draw; manifold needs a 2-D latent space")
+    by_pictures: dict[str, list[str]] = {}
+    for kind in KINDS.values():
+        by_pictures.setdefault(", ".join(picture.name for picture in kind.pictures), []).append(kind.name)
+    allowed = "".join(f"\n--model {', '.join(kinds)}: {pictures}" for pictures, kinds in by_pictures.items())
+    note = "picture to draw, or all; manifold needs a 2-D latent space"
+    argument("picture", choices=["all", *names], metavar="PICTURE", help=note + allowed)
     add_run(command, "run directory")
     argument("--data-dir", type=converted(name), metavar="DIR", help=help_of(DATA_DIR))
     add_out(command, "file to write instead: .png, .pdf or .svg (not with all)")

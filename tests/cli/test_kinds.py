@@ -145,6 +145,15 @@ def test_help_lists_each_option_once_below_the_heading_where_a_reader_looks(walk
         assert not heading.startswith("only") or "(only for" not in text, heading
 
 
+def test_help_says_which_kinds_have_which_pictures(walks, capsys):
+    with pytest.raises(SystemExit):
+        main(["plot", "--help"])
+    page = " ".join(capsys.readouterr().out.split())
+    for kinds, names in (("m2, m2-conv, m1+m2", ("samples", "classes")), ("walks", ("steps",))):
+        listed = page.split(f"--model {kinds}: ")[1].split(" --model ")[0]
+        assert all(name in listed for name in names) and "manifold" not in listed
+
+
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
 def test_a_part_is_taken_up_again_wherever_the_run_was_killed(walks, tmp_path, monkeypatch):
     assert train(tmp_path / "whole", "--no-pictures") == 0

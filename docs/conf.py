@@ -31,7 +31,7 @@ nitpicky = True
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 
-autodoc_typehints = "none"  # nearly all are Any; the docstrings give shapes
+autodoc_typehints = "none"  # the docstrings give types and shapes
 autodoc_default_options = {"exclude-members": "__init__"}
 numpydoc_show_class_members = False
 python_display_short_literal_types = True

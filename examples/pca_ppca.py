@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     x, w = space - space.mean(axis=0), rng.standard_normal((3, 2))
     smallest = (numpy.linalg.svd(x, compute_uv=False)[2:] ** 2).sum()
     errors = {}
-    for name, coordinates in (("z = W'x, as on the slide", as_on_the_slide), ("z = (W'W)⁻¹W'x", least_squares)):
+    for name, coordinates in (("z = W'x", as_on_the_slide), ("z = (W'W)⁻¹W'x", least_squares)):
         steps = islice(alternating_minimisation(x, w, coordinates), 12)
         errors[name] = numpy.array([error for _, _, pair in steps for error in pair]) / smallest
     figure = principal_subspaces(plane, space, [PCA(1).fit(plane), PCA(2).fit(space)], errors)

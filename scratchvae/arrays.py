@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import array
 import sys
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy
 
 from scratchvae.errors import DataError
+
+Array: TypeAlias = Any
+"""An array of NumPy, or of CuPy for a model on the GPU. CuPy declares no types, so that a type checker sees Any."""
 
 PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
 NATIVE = (list, tuple, range, array.array, memoryview, bool, int, float, complex, numpy.generic)

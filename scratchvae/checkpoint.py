@@ -14,6 +14,7 @@ import numpy
 from scratchvae.backend import to_numpy
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.models.configuration import build
+from scratchvae.nn import Module
 from scratchvae.npz import Archive, opened
 from scratchvae.replacement import replace
 
@@ -21,12 +22,12 @@ FORMAT = "scratchvae 1"
 LARGEST_HEADER = 2**18  # bytes, four a character; a run's takes about two thousand
 
 
-def save(model: Any, path: str | os.PathLike[str]) -> None:
+def save(model: Module, path: str | os.PathLike[str]) -> None:
     """Writes a model's parameters and buffers, and the configuration of a built-in constructor, to an .npz file."""
     write(path, {"configuration": getattr(model, "configuration", None)}, model_arrays(model))
 
 
-def export(model: Any, path: str | os.PathLike[str]) -> None:
+def export(model: Module, path: str | os.PathLike[str]) -> None:
     """Writes a model's parameters and buffers for other programs: to a .safetensors file, or to an .npz as `save` does.
 
     docs/layout.md describes the contents. Raises InputError for another suffix, and where safetensors is not installed.
@@ -49,7 +50,7 @@ def export(model: Any, path: str | os.PathLike[str]) -> None:
     replace(path, as_bytes(arrays, metadata=header))
 
 
-def load(path: str | os.PathLike[str], into: Any = None) -> Any:
+def load(path: str | os.PathLike[str], into: Module | None = None) -> Any:
     """Returns the model in a file that `save` or a run wrote.
 
     Its constructor builds it anew; a model of a user's own networks is passed as `into` and gets the arrays.
@@ -81,7 +82,7 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     return into
 
 
-def model_arrays(model: Any) -> dict[str, numpy.ndarray]:
+def model_arrays(model: Module) -> dict[str, numpy.ndarray]:
     """Returns the model's state under the names in a file."""
     return {f"model/{name}": to_numpy(array) for name, array in model.state().items()}
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+from numpy.typing import ArrayLike
 
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module
+from scratchvae.columns import Table
 from scratchvae.errors import InputError
 from scratchvae.evaluation import prepared
 from scratchvae.linear import GaussianMixture
 from scratchvae.noise import Noise
 
+if TYPE_CHECKING:
+    from scratchvae.models import LatentVariableModel
 
-def fit_codes(model: Any, x: Any, n_components: int = 10, seed: int = 0) -> GaussianMixture:
+
+def fit_codes(
+    model: LatentVariableModel, x: ArrayLike | Table, n_components: int = 10, seed: int = 0
+) -> GaussianMixture:
     """Returns a mixture of Gaussians, fitted by EM to codes z ~ q(z | x), one for every row of x.
 
     It approximates the aggregate posterior, the mean of q(z | x) over the data. `model.sample(n, codes=mixture)` draws

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy
 
 from scratchvae.arrays import type_name
 from scratchvae.backend import array_module, asarray, device_of
 from scratchvae.errors import DataError, InputError
+
+Table: TypeAlias = dict[str, Any]
+"""A dict of the columns of a table, arrays (N,), by their names. Data frames are ArrayLike."""
 
 NUMBER, COUNT, CATEGORY = KINDS = ("number", "count", "category")
 

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
+from numpy.typing import ArrayLike
 
 from scratchvae.alphabet import strings_of
 from scratchvae.arrays import is_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import asarray, device_module, to_numpy
 from scratchvae.binarization import binarize
-from scratchvae.columns import is_table
+from scratchvae.columns import Table, is_table
 from scratchvae.errors import InputError, whole_number
 from scratchvae.noise import Noise, SharedNoise
 from scratchvae.pixels import Pixels, as_numbers
+
+if TYPE_CHECKING:
+    from scratchvae.models import LatentVariableModel, SemiSupervisedVAE, StackedVAE
 
 CHUNK_ENTRIES = 2**20
 """The largest samples x classes x rows x entries that log_likelihood decodes at once; evaluate uses 8 times this."""
 GPU_CHUNK = 16
 """The factor of CHUNK_ENTRIES on a GPU, which small pieces would leave idle; 2^24 entries of float32 are 64 MiB."""
+MOST_SAMPLES = 100_000
+"""The most draws of z for one row that are decoded at once, by `evaluate`, `elbo` and `VAE.impute`."""
 
 
 def evaluate(
-    model: Any, x: Any, n_samples: int = 1, seed: int = 0, batch_size: int = 1000, same_draws: bool = False
+    model: LatentVariableModel,
+    x: ArrayLike | Table,
+    n_samples: int = 1,
+    seed: int = 0,
+    batch_size: int = 1000,
+    same_draws: bool = False,
 ) -> dict[str, Any]:
     """Returns the means over the rows of x of L(x), E_q[log p(x | z)] and KL(q(z | x) || p(z)), in nats per datapoint.
 
@@ -65,7 +76,7 @@ def evaluate(
     >>> scores["n"], abs(scores["elbo"] - (scores["reconstruction"] - scores["kl"])) < 1e-6
     (5, True)
     """
-    n_samples = whole_number("evaluate", "n_samples", n_samples)
+    n_samples = whole_number("evaluate", "n_samples", n_samples, largest=MOST_SAMPLES)
     batch_size = whole_number("evaluate", "batch_size", batch_size)
     x = prepared(model, x, seed)
     batches = _batches(model, x, n_samples, batch_size)
@@ -83,7 +94,9 @@ def evaluate(
     }
 
 
-def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0, same_draws: bool = False) -> numpy.ndarray:
+def elbo(
+    model: LatentVariableModel, x: ArrayLike | Table, n_samples: int = 1, seed: int = 0, same_draws: bool = False
+) -> numpy.ndarray:
     """Returns L(x) for every row of x, in nats: a lower bound on log p(x), low for rows that are unlikely.   (N,)
 
     The rows are checked, moved to the model's device and binarised as for every score, and the mean of the values is
@@ -115,7 +128,7 @@ def elbo(model: Any, x: Any, n_samples: int = 1, seed: int = 0, same_draws: bool
     >>> values.shape, bool(abs(values.mean() - sv.evaluate(model, x)["elbo"]) < 1e-6)
     ((5,), True)
     """
-    n_samples = whole_number("elbo", "n_samples", n_samples)
+    n_samples = whole_number("elbo", "n_samples", n_samples, largest=MOST_SAMPLES)
     x = prepared(model, x, seed)
     reconstruction, kl = _elbo_terms(model, x, _batches(model, x, n_samples), n_samples, seed, same_draws)
     return reconstruction - kl
@@ -147,7 +160,7 @@ def _elbo_terms(model: Any, x: Any, batches: list[slice], n_samples: int, seed: 
 
 
 def log_likelihood(
-    model: Any, x: Any, n_samples: int = 5000, seed: int = 0, same_draws: bool = False
+    model: LatentVariableModel, x: ArrayLike | Table, n_samples: int = 5000, seed: int = 0, same_draws: bool = False
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
     """log p(x) ~ log (1/S) sum over s of w_s,   w_s = p(x, z_s) / q(z_s | x),   z_s ~ q(z | x),   in nats
 
@@ -218,7 +231,9 @@ def _summed_weights(
     return log_sum, log_square
 
 
-def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.ndarray:
+def log_joint(
+    model: SemiSupervisedVAE | StackedVAE, x: ArrayLike, n_samples: int = 100, seed: int = 0
+) -> numpy.ndarray:
     """log p(x, y) ~ log (1/S) sum over s of p(x, y, z_s) / q(z_s | x, y) for every class y, in nats.   -> (N, C)
 
     The model is a SemiSupervisedVAE. The softmax of a row, in float64, is p(y | x) according to the generative model,
@@ -236,7 +251,9 @@ def log_joint(model: Any, x: Any, n_samples: int = 100, seed: int = 0) -> numpy.
     return log_sum.T - math.log(n_samples)
 
 
-def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, seed: int = 0) -> float:
+def classification_error(
+    model: SemiSupervisedVAE | StackedVAE, x: ArrayLike, labels: ArrayLike, n_samples: int = 0, seed: int = 0
+) -> float:
     """Returns the share of the rows whose most probable class is not their label.
 
     Without n_samples the class is the most probable one according to the classifier q(y | x). The classifier reads grey
@@ -284,7 +301,7 @@ def classification_error(model: Any, x: Any, labels: Any, n_samples: int = 0, se
     return float((predicted != labels).mean())
 
 
-def active_units(model: Any, x: Any) -> numpy.ndarray:
+def active_units(model: LatentVariableModel, x: ArrayLike | Table) -> numpy.ndarray:
     """Returns the numbers of the units k with Var_x(E_q[z_k | x]) > 0.01 over the rows x: the active ones.   (active,)
 
     Rows are processed in chunks, so that memory stays bounded.

@@ -13,13 +13,16 @@ from numbers import Real
 from typing import Any
 
 import numpy
+from numpy.typing import ArrayLike
 
 from scratchvae.arrays import as_array
 from scratchvae.backend import array_module, asarray, device_module, device_of, keep_freed_memory, to_numpy
 from scratchvae.callbacks import Callback, Callbacks
+from scratchvae.columns import Table
 from scratchvae.errors import DataError, InputError, whole_number
 from scratchvae.evaluation import active_units, observations, prepared
 from scratchvae.minibatches import held_out
+from scratchvae.models.latent_variable_model import LatentVariableModel
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective, choose
 from scratchvae.optim import Adam, Optimizer, Schedule
@@ -53,13 +56,13 @@ class PosteriorCollapseWarning(UserWarning):
 
 
 def fit(
-    model: Any,
-    data: Any,
+    model: LatentVariableModel,
+    data: ArrayLike | Table,
     epochs: int = 10,
     batch_size: int = 128,
     learning_rate: float | Schedule = 1e-3,
     seed: int = 0,
-    validation: Any = None,
+    validation: ArrayLike | Table | float | None = None,
     kl_weight: float | Schedule = 1.0,
     n_samples: int = 1,
     objective: str | Objective = "elbo",
@@ -69,13 +72,13 @@ def fit(
     run_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
-    labels: Any = None,
+    labels: ArrayLike | None = None,
     alpha: float | None = None,
     kl_floor: float = 0.0,
-    properties: Any = None,
+    properties: ArrayLike | Table | None = None,
     callbacks: Sequence[Callback | Callable[[Metrics], Any]] = (),
     free_bits: float = 0.0,
-    sample_weight: Any = None,
+    sample_weight: ArrayLike | None = None,
 ) -> dict[str, list[float]]:
     """Ascends (1/M) sum over the minibatch of the objective, by default E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 

@@ -78,10 +78,18 @@ def is_module(parts):
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
+def only_for_annotations(path):
+    """The lines below `if TYPE_CHECKING:`, whose names are read in annotations and never imported."""
+    tree = ast.parse(path.read_text())
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    return {statement.lineno for block in blocks for statement in block.body}
+
+
 def own_imports(path):
     """What a file imports of this package: ("nn", "module"), or () for the package as a whole."""
+    annotations = only_for_annotations(path)
     for line, parts, _ in imports(path):
-        if parts[0] == "scratchvae":
+        if parts[0] == "scratchvae" and line not in annotations:
             parts = parts[1:]
             while parts and not is_module(parts):
                 parts = parts[:-1]

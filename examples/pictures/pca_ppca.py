@@ -72,6 +72,7 @@ def _look_along(axes: Any, plane: numpy.ndarray) -> None:
     for axis, name in ((axes.xaxis, "$x_1$"), (axes.yaxis, "$x_2$"), (axes.zaxis, "$x_3$")):
         axis.set_label_text(name, fontsize=13)
         axis.labelpad = -12
+    axes.zaxis.set_rotate_label(False)  # else it stands on its head
     axes.set_aspect("equal")
     axes.set_box_aspect(None, zoom=1.15)
 
@@ -126,7 +127,7 @@ def generative_view(model: Any, x: Any, z: float, limits: Mapping[float, Any]) -
         axes.plot(*x.T, ".", color="black", markersize=6, label="row $x$")
         axes.plot(*(means @ direction + mean).T, ".", color=ORANGE, markersize=7, label="$W\\,E[z\\,|\\,x] + \\mu$")
         off = abs(means - projected).max()
-        axes.set_title(f"$W'W = 1$, $\\sigma = {sigma:g}$: at most {off:.2g} off")
+        axes.set_title(f"$W'W = 1$, $\\sigma = {sigma:g}$:\nat most {off:.2g} from PCA")
     panels[0].legend(frameon=False, fontsize=11, loc="lower right", handletextpad=0.1)
     for axes in (conditional, marginal, *panels):
         axes.set(xlim=mean[0] + numpy.array([-reach, reach]), ylim=mean[1] + numpy.array([-reach, reach]))

@@ -70,7 +70,7 @@ def two_classifiers(
     curves.set_yticks([], minor=True)
     places = [n for n in (1, 10, 100, 1000, 10_000) if min(sizes) <= n <= max(sizes)]
     curves.set_xticks(places, [f"{n:,}" for n in places])
-    curves.set_title("Two regimes")
+    curves.set_title("Learning curves; bands of two standard errors")
     curves.legend(frameon=False, fontsize=11)
     open_frame(curves)
     enlarge_labels(curves)

@@ -1,6 +1,6 @@
 """Models with an exact marginal likelihood and posterior, from algebra or quadrature, are compared with the package.
 
-Rows of importance sampling and of trained models see what their tolerance says; the others an error of 0.1 %.
+Rows with importance sampling or a trained model detect errors as large as their tolerance; all others, errors of 0.1 %.
 """
 
 from __future__ import annotations
@@ -79,9 +79,7 @@ def log_density(centred: numpy.ndarray, covariance: numpy.ndarray) -> numpy.ndar
 def error_of_log_px(model: PPCA | FactorAnalysis, x: Any) -> float:
     """Returns the largest relative error of log p(x) against the density Normal(mu, W W' + Psi) and Bayes' rule.
 
-    mu is the mean of the rows.
-
-    log p(x) = log p(x | z) + log p(z) - log p(z | x) at any z. The largest error of a row, relative.
+    mu is the mean of the rows. Bayes' rule is log p(x) = log p(x | z) + log p(z) - log p(z | x), at any z.
     """
     weight, noise_variance = to_numpy(model.weight_), to_numpy(model.noise_variance_)
     d, k = weight.shape
@@ -121,7 +119,7 @@ def marginal_likelihood(device: str = "cpu") -> float:
 def maximum_likelihood(device: str = "cpu") -> float:
     """PPCA is at a stationary point of the likelihood, and at the highest one.
 
-    Slopes of the mean of log p(x) in nats per unit, and its height in nats,
+    The errors are the slopes of the mean of log p(x), in nats per unit, and its difference, in nats, from
     -(sum of log l_1, ..., log l_K + (D - K) log sigma2 + D log 2 pi + D) / 2 with the largest eigenvalues l.
     Source: Tipping & Bishop (1999), appendix A.
     """
@@ -183,8 +181,9 @@ def bound_of_one_draw(device: str = "cpu") -> float:
 def bounds_rise(device: str = "cpu") -> float:
     """ELBO < bound with 2 samples < bound with 3 samples < log p(x), in expectation over the samples.
 
-    The figure is what the least of these rises lacks of 0.01 nat.   Source: Burda, Grosse & Salakhutdinov (2016),
-    theorem 1.
+    The figure is the shortfall of the smallest of these rises from 0.01 nat.
+
+    Source: Burda, Grosse & Salakhutdinov (2016), theorem 1.
     """
     x = gaussian_rows(n=6, device=device)
     ppca = PPCA(1).fit(x)

@@ -1,7 +1,7 @@
 """The gradient table has every primitive and every function of `ops`, with inputs drawn from its domain.
 
 A row holds a function of Tensors, the same function of NumPy arrays, and how its inputs are drawn. `check_case` holds
-the function to it: value, gradients of order 1 and 2, types, and that nothing is computed which nobody wants.
+the function to it: value, gradients of order 1 and 2, types, and that no unwanted gradient is computed.
 Domains keep a margin from kinks, where a central difference is wrong, and from poles.
 """
 
@@ -697,7 +697,7 @@ def check_cases(cases: list[Case], device: str = "cpu") -> float:
 def check_case(case: Case, device: str = "cpu", order: int = 2) -> float:
     """Checks value, types and gradients of one row, and returns the largest error of its gradients.
 
-    GradientError, for gradients of order 1 to `order` that are off by more than 1e-6, is an AssertionError.
+    Raises GradientError, an AssertionError, for gradients of order 1 to `order` that are off by more than 1e-6.
     """
     check_value(case, device)
     check_types(case, device)

@@ -1,8 +1,8 @@
-"""Identities of distributions and estimators show errors, such as a wrong scale, that a gradient check cannot see.
+"""Identities of distributions and estimators reveal errors, such as a wrong scale, that a gradient check cannot see.
 
-Every row gives an error that ought to be 0. Expectations are exact sums, or the trapezoidal rule, which is exact to
-rounding for smooth densities on an interval wide enough; there an error of 0.1 % in the code lifts the figure far above
-the tolerance. The two rows of noise see what chance lets them.
+Every row gives an error that ought to be 0. Expectations are exact sums, or computed by the trapezoidal rule, which is
+exact to rounding for smooth densities on a wide enough interval; there an error of 0.1 % in the code lifts the figure
+far above the tolerance. The two rows about noise are subject to chance, and less sensitive.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ EXAMPLES: dict[type, tuple[Any, Any]] = {
 }
 
 OUTPUTS = ([0.3, -0.8, -0.4, 0.2], [-0.5, 0.1, 0.3, -0.1])
-"""What a network gives for two entries of x in q and in p; a likelihood of one number an entry takes the first two."""
+"""The outputs of a network for two entries of x, in q and in p; likelihoods of one parameter take the first two."""
 
 
 def _decoded(decoder: Any, outputs: list[float]) -> Any:
@@ -145,7 +145,7 @@ def frequencies(distribution: Bernoulli | Categorical, device: str = "cpu", n: i
 def expectations(distribution: Any, device: str = "cpu", n: int = 40_000) -> float:
     """Samples at evenly spaced u, `mean` and `std` have the expectations of the density, by quadrature.
 
-    Of an entry x: E[cos t x] and E[sin t x], which are bounded, so that the draws give them to some 1 / n.
+    For each entry x these are E[cos t x] and E[sin t x], which are bounded, so that n samples give them to about 1 / n.
     """
     moved = on(device, distribution)
     u = numpy.repeat(((numpy.arange(n) + 0.5) / n)[:, None], distribution.shape[-1], axis=1)
@@ -184,7 +184,7 @@ def extreme_logits(device: str = "cpu") -> float:
 def noise(kind: str, device: str = "cpu", n: int = 200_000) -> float:
     """The distribution function of n samples is close to the true one; the figure is the largest distance.
 
-    Kolmogorov and Smirnov: of n true draws it exceeds 1.95 / sqrt(n) once in a thousand times.
+    For n draws from the true distribution it exceeds 1.95 / sqrt(n) once in a thousand times (Kolmogorov and Smirnov).
     """
     from scipy.special import ndtr
 
@@ -268,7 +268,8 @@ def minibatches(device: str = "cpu", size: int = 7) -> float:
 def epochs_of_fit(name: str, device: str = "cpu", n_samples: int = 3) -> float:
     """Two epochs of `fit` ascend (1/M) sum over the minibatch of E_q[log p(x | z)] - b KL, for a KL weight b.
 
-    Or, for IWAE, of log (1/S) sum of p(x | z) (p(z) / q(z | x))^b. Every epoch is a fresh permutation of all rows.
+    For IWAE the objective is log (1/S) sum of p(x | z) (p(z) / q(z | x))^b. Every epoch is a fresh permutation of all
+    rows.
     """
     (fitted, x), (model, _) = (small_model(device, binarize="dynamic") for _ in range(2))
 
@@ -327,8 +328,8 @@ def scores(device: str = "cpu") -> float:
 def bits(device: str = "cpu") -> float:
     """8 - E[log p(x)] / (D log 2) = -log2 P(image) / D for the density p = 256^D P in the cell of an 8-bit image
 
-    For images of D = 3 equal pixels, one for each grey value, independent of each other under P. The noise within the
-    cells ought to have the mean 1/2 and the variance 1/12; the figure is infinite where it is off by more than a tenth.
+    The images have D = 3 equal pixels, one image for each grey value, and pixels are independent under P. The noise
+    within the cells must have mean 1/2 and variance 1/12; the figure is infinite if either is off by more than a tenth.
     """
     images = numpy.repeat(numpy.arange(256, dtype=numpy.float32)[:, None] / 255, 3, axis=1)
     x = 256 * to_numpy(data.dequantize(asarray(images, device), Noise(0, device=device))).astype(numpy.float64)
@@ -344,8 +345,10 @@ def bits(device: str = "cpu") -> float:
 def gradient_estimators(device: str = "cpu") -> float:
     """d/d phi E_q[f(z)] = E_q[f(z) d/d phi log q(z)] = E[d/d phi f(m + s e)] for f = log p(x, z) - log q(z)
 
-    The encoder's gradient by score function, with a baseline, and by reparameterisation, from two draws each; the
-    expectations by quadrature.   Source: Kingma & Welling (2014), sections 2.2 to 2.4.
+    The three estimators of the encoder's gradient (score function, with a baseline, reparameterised) use two draws
+    each; their expectations are computed by quadrature.
+
+    Source: Kingma & Welling (2014), sections 2.2 to 2.4.
     """
     model, x = small_model(device, latent_size=1)
     e, w = normal_nodes(2, n=129)  # two draws of one unit

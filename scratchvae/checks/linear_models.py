@@ -37,7 +37,7 @@ def principal_directions(device: str = "cpu") -> tuple[Any, Any, Any, float]:
 def alternating_minimisation(device: str = "cpu", n_steps: int = 500) -> float:
     """Alternating least squares reaches the error and the subspace of the singular value decomposition; relative.
 
-    The error after the z step, and after the W step.
+    Both the error after the z step and that after the W step are compared.
     """
     x, w, axes, optimum = principal_directions(device)
     *_, (_, w, errors) = islice(pca.alternating_minimisation(x, w, pca.least_squares), n_steps)
@@ -168,7 +168,7 @@ def naive_bayes_is_at_the_maximum(device: str = "cpu") -> float:
 def logistic_regression(device: str = "cpu") -> float:
     """The sum of log p(y | x) - ||w||^2 / (2 C), per row, is stationary in w and b of LogisticRegression.
 
-    With and without a penalty, for two classes and for three; in nats per unit.
+    The slopes are in nats per unit, with and without a penalty, for two classes and for three.
     """
     x, y = two_columns(device)
     errors = []
@@ -193,8 +193,8 @@ def logistic_regression(device: str = "cpu") -> float:
 def independent_components(device: str = "cpu") -> float:
     """FastICA's sources are white, mix to the data again, and c_j E[tanh(s_i) s_j] is symmetric in i and j.
 
-    So the sum of c_i E[log cosh s_i] has no slope by rotations of W, whose derivative is that of the two orders; c is
-    the sign by which the source differs from a Gaussian, that of E[s tanh(s)] - E[1 - tanh(s)^2].
+    The derivative of the sum of c_i E[log cosh s_i] by a rotation of W in the plane (i, j) is the difference of the two
+    orders, and so is 0. c is the sign of E[s tanh(s)] - E[1 - tanh(s)^2], by which the source differs from a Gaussian.
     """
     rng = numpy.random.default_rng(0)
     sources = numpy.stack([rng.uniform(-1, 1, 500), rng.laplace(size=500), rng.exponential(size=500)], axis=1)

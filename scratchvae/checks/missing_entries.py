@@ -1,6 +1,6 @@
 """Missing entries and mixed columns are checked in models where their distribution given the others is exact.
 
-Rows of importance sampling see what their tolerance says; the others an error of 0.1 %.
+Rows with importance sampling detect errors as large as their tolerance; all others, errors of 0.1 %.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PosteriorOfKnown(Module):
 
 
 def of_known(k: int, device: str, shift: float = 0.0) -> tuple[PPCA, VAE, Any]:
-    """Returns PPCA, the VAE of its known entries, and rows of which about a third is missing, but for one whole row."""
+    """Returns PPCA, the VAE of its known entries, and rows without about a third of their entries, except one."""
     x = gaussian_rows(n=24, device=device)
     ppca = PPCA(k).fit(x)
     decoder = DecoderOfKnownEntries(as_vae(ppca, device).decoder)

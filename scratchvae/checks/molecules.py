@@ -250,7 +250,7 @@ def recurrent_posterior(device: str = "cpu") -> float:
 
 
 def evidence_on_grid(model: MoleculeVAE, x: Any, t: Any, device: str) -> tuple[numpy.ndarray, numpy.ndarray, float]:
-    """Returns points z of a grid, log p(x, t, z) on it, and log p(x, t), in nats; t None leaves the properties out."""
+    """Returns points z of a grid, log p(x, t, z) on it, and log p(x, t), in nats; without t, no properties."""
     axis = numpy.linspace(-7, 7, 141)
     z = numpy.stack(numpy.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 1, 2)
     points = asarray(z, device)

@@ -146,7 +146,7 @@ def aggregate_posterior(device: str = "cpu") -> float:
 def epochs_of_fit(name: str, device: str = "cpu", n_samples: int = 2) -> float:
     """Two epochs of `fit` ascend the mean of E_q[log p(x | z)] - b (log q(z | x) - log p(z)) in all parameters.
 
-    log p(z) is written out: the log of a sum over components, which of VampPrior are the encoder's at the u_c.
+    log p(z) is written out: the log of a sum over components, which for a VampPrior are the encoder's q(z | u_c).
     """
     settings = {"binarize": "dynamic", "prior": name, "n_components": 3}
     (fitted, x), (model, _) = (small_model(device, **settings) for _ in range(2))

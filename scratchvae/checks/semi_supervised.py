@@ -1,7 +1,6 @@
 """The semi-supervised model is checked by sums over classes, the class prior, alpha, and the rows of each term.
 
-Of each class alone the model is a VAE, whose evidence is known by quadrature over z; the class prior is not uniform
-here.
+For a fixed class the model is a VAE, whose evidence is known by quadrature over z. The class prior here is not uniform.
 """
 
 from __future__ import annotations
@@ -226,7 +225,7 @@ def evidence_by_weights(device: str = "cpu", n: int = 3) -> float:
 def classes(device: str = "cpu") -> float:
     """`classification_error` is the share of rows with another label, by q(y | x) and by p(y | x).
 
-    p(y | x) is that of quadrature, whose most probable class importance sampling must find for every row.
+    p(y | x) is computed by quadrature; importance sampling must find its most probable class for every row.
     """
     model, x, _ = small_model(device)
     x = x[:8]
@@ -246,7 +245,8 @@ def classes(device: str = "cpu") -> float:
 def estimator(device: str = "cpu", size: int = 3) -> float:
     """The mean over an epoch's steps of the minibatch gradient of J~ / N equals the gradient over all rows; relative.
 
-    6 labelled rows and 18 others, 3 of each at every one of 6 steps, so that no row is met more often than another.
+    Each of 6 steps has 3 of the 6 labelled rows and 3 of the 18 others, so that all rows of a set are used equally
+    often.
     """
     model, x, labels = small_model(device)
     objective = semi_supervised(model, labels, ALPHA)
@@ -285,7 +285,7 @@ def terms_of_class(model: SemiSupervisedVAE, x: Any, y: numpy.ndarray, e: Any) -
 def epochs_of_fit(device: str = "cpu", n_samples: int = 2) -> float:
     """Two epochs of `fit` ascend J~ / N by minibatches: each sum times its N_k / M_k, with a loop over the classes.
 
-    6 labelled rows, all of them at every one of 3 steps, and 18 others, once an epoch, in orders of their own.
+    Each of 3 steps has all 6 labelled rows and 6 of the 18 others; both sets are shuffled anew, independently.
     """
     (fitted, x, labels), (model, _, _) = (small_model(device, binarize="dynamic") for _ in range(2))
     known, unknown = numpy.flatnonzero(labels >= 0), numpy.flatnonzero(labels < 0)

@@ -189,7 +189,7 @@ def equations(device: str = "cpu") -> float:
 
 @SECTION.row("sketch: padding and the batch's order change nothing", tolerance=1e-13)
 def padding(device: str = "cpu") -> float:
-    """log p(x | z) and the encoder's two-way LSTM do not change with 9 rows of padding more and another batch order."""
+    """log p(x | z) and the encoder's two-way LSTM do not change with 9 more rows of padding, in another order."""
     (x, z), decoder = drawings((3, 1, 5, 2)), small_decoder(device=device)
     order = numpy.array([2, 0, 3, 1])
     padded = numpy.concatenate([x, numpy.tile(END_ROW, (4, 9, 1))], axis=1)[order]

@@ -1,6 +1,6 @@
 """The canonical key of a molecule's graph does not depend on the way in which its SMILES was written.
 
-The key says everything about the graph but stereochemistry: mirror images, and cis and trans, have the same one.
+The key describes the whole graph except its stereochemistry: mirror images, and cis and trans forms, share one key.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ MOST_ATOMS = 200
 def canonical_key(molecule: Molecule) -> str:
     """Returns the atoms in a canonical order and the bonds between them, equal for two molecules if their graphs are.
 
-    The graph has elements, charges, hydrogens, isotopes, bond orders and aromatic bonds. Atoms are ranked by these,
-    and again by the ranks around them, until no rank changes. Where some are still equal, each in turn is put
-    first, and the choice whose refined ranks give the smallest sorted list of bonds stays. Among choices that agree any
-    is taken: in molecules they are mirror images of each other. Equal keys always mean equal graphs; the way back could
-    fail for graphs of far more symmetry than molecules have.
+    The graph has elements, charges, hydrogens, isotopes, bond orders and aromatic bonds. Atoms are ranked by these, and
+    again by the ranks around them, until no rank changes. If some are still equal, each in turn is put first, and the
+    choice whose refined ranks give the smallest sorted list of bonds is kept. If several choices give the same list,
+    any is taken: in molecules they are mirror images of each other. Equal keys always mean equal graphs; equal graphs
+    could have different keys only if they had far more symmetry than molecules have.
 
     >>> from scratchvae.chemistry import read_smiles
     >>> canonical_key(read_smiles("OCC")) == canonical_key(read_smiles("C(O)C"))

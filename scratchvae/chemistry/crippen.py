@@ -1,8 +1,8 @@
 """logP = the sum of a contribution for every atom, hydrogens included, by the type of its surroundings.
 
 logP is the decadic logarithm of the ratio in which a substance distributes between octanol and water. Wildman and
-Crippen fitted 68 contributions to 9,920 measured values, from which theirs differ by 0.68 (standard deviation). An atom
-has the first type that fits, in the order of their table.
+Crippen fitted 68 contributions to 9,920 measured values, from which the sums differ by 0.68 (standard deviation). An
+atom has the first type that fits, in the order of their table.
 
 Source: Wildman & Crippen, "Prediction of physicochemical parameters by atomic contributions" (J. Chem. Inf. Comput.
 Sci. 1999, 39, 868), Table 1; and RDKit's reading of it in SMARTS (Crippen.txt) where the table leaves room.

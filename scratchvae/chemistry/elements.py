@@ -1,7 +1,7 @@
 """The chemical elements have symbols, standard atomic weights, and numbers of bonds that their atoms form.
 
 Source: IUPAC, "Standard atomic weights of the elements 2021" (Pure Appl. Chem. 94, 573), abridged to five digits, with
-the mass number of the longest-lived isotope in place of what has no standard weight; valences as in Daylight's theory
+the mass number of the longest-lived isotope for elements that have no standard weight; valences as in Daylight's theory
 manual, chapter 3, and beyond the organic subset as in RDKit's periodic table.
 """
 
@@ -48,14 +48,14 @@ VALENCES = {
 """Symbol -> the sums of bond orders, hydrogens included, that an uncharged atom may have; others have ANY."""
 
 HYPERVALENT_IONS = {"Al": (3, 6), "Si": (4, 6), "P": (3, 5, 7)}
-"""What ions may have whose electrons are as many as those of these elements."""
+"""The valences of ions that have as many electrons as these elements."""
 
 
 @lru_cache(4096)
 def valences(element: str, charge: int) -> tuple[int, ...]:
     """Returns the valences of an atom in ascending order; an ion has those of the element with as many electrons.
 
-    N+ has C's, O- has F's. Ions with fewer electrons than hydrogen have none but 0.
+    N+ has the valences of C, and O- those of F. Ions with fewer electrons than hydrogen have only the valence 0.
     """
     if charge == 0 or VALENCES.get(element, ANY) is ANY:
         return VALENCES.get(element, ANY)

@@ -1,4 +1,4 @@
-"""These exceptions say what is wrong with a SMILES string, and where, or that a molecule is too large."""
+"""The exceptions of this file say what is wrong with a SMILES string, and where, or that a molecule is too large."""
 
 from __future__ import annotations
 

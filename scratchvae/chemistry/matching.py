@@ -10,7 +10,8 @@ def perfect_matching(neighbours: Mapping[int, Sequence[int]]) -> dict[int, int] 
     """Returns the partner of every vertex, or, if there is no perfect matching, a vertex that stays without a partner.
 
     neighbours: those of each vertex, with every edge in both directions. Vertices with one free neighbour are matched
-    first, which is enough for most molecules; the others along augmenting paths, which may pass through odd cycles.
+    first, which is enough for most molecules; all others are matched along augmenting paths, which may pass through odd
+    cycles.
 
     Source: Edmonds, "Paths, trees, and flowers" (1965).
     """

@@ -16,7 +16,7 @@ def ring_bonds(n_atoms: int, ends: Sequence[tuple[int, int]]) -> list[bool]:
     """Tells for each bond whether it lies in a ring, that is, whether its ends stay connected without it.
 
     One depth-first search numbers the atoms; the bond from an atom to a later one is in no ring if nothing behind it
-    reaches the atom, or one before it. Without recursion, so that long chains are no danger.
+    reaches the atom, or one before it. The search uses no recursion, so long chains cannot exhaust the stack.
 
     Source: Tarjan, "A note on finding the bridges of a graph" (1974).
     """
@@ -56,8 +56,9 @@ def ring_bonds(n_atoms: int, ends: Sequence[tuple[int, int]]) -> list[bool]:
 def smallest_rings(molecule: Molecule) -> list[list[int]]:
     """Returns a smallest set of smallest rings: n_rings lists, each with its atoms in order around the ring.
 
-    No ring of the set is a sum of smaller ones. First the shortest ring through every bond; where these are too few,
-    as in cubane, all rings that close two shortest paths from one atom. Where several sets are smallest, one of them.
+    No ring of the set is a sum of smaller ones. The candidates are the shortest rings through every bond; if these are
+    too few, as in cubane, all rings that close two shortest paths from one atom. Of several smallest sets, one is
+    returned.
 
     Raises TooLargeError where these would be taken from more than 200 atoms.
     Source: Horton, "A polynomial-time algorithm to find the shortest cycle basis of a graph" (1987).

@@ -1,6 +1,6 @@
 """SMILES are molecules as strings; they are split into tokens, and read with a check of valences and aromatic rings.
 
-The reader finds mistakes of syntax, atoms with too many bonds, and aromatic rings without a Kekule structure. It sees
+The reader finds mistakes of syntax, atoms with too many bonds, and aromatic rings without a Kekule structure. It finds
 no others: a molecule that it takes for valid may be strained, unstable, a radical if its atoms stand in brackets, or
 impossible in space. Marks of stereochemistry are read and kept, but not checked against each other. Two repairs are
 made, those of five-valent nitrogen in nitro groups and azides.

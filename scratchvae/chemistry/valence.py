@@ -15,7 +15,7 @@ LEFT_OUT = -1
 def complete(atoms: list[Atom], bonds: list[Bond]) -> None:
     """Sets the omitted hydrogens and the orders of aromatic bonds in place.
 
-    hydrogens = the smallest valence of the element that is enough for the bonds, less the bonds
+    hydrogens = (the smallest valence of the element that is enough for the bonds) - (the bonds)
 
     An aromatic atom has one bond of order 2 in its ring if its valence leaves one free, as that of "c" and "n" with two
     neighbours does and that of "o", "s" and "[nH]" does not. These double bonds are a perfect matching. A bracketed

@@ -18,6 +18,14 @@ class UsageError(Exception):
     """UsageError tells that the command line has a form that the parser refuses."""
 
 
+class Page(argparse.HelpFormatter):
+    """A Page formats the help of a command; a line break in the help of an option stays one."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        split = super()._split_lines
+        return [line for paragraph in text.splitlines() for line in split(paragraph, width)]
+
+
 class Parser(argparse.ArgumentParser):
     """A Parser raises UsageError with one sentence, where argparse would print the usage and exit."""
 
@@ -49,7 +57,7 @@ def add_out(command: argparse.ArgumentParser, help: str, default: str | None = N
     command.add_argument("--out", help=help + usual, **form)
 
 
-def add_json(command: argparse.ArgumentParser, help: str = "print the figures as one line of JSON") -> None:
+def add_json(command: argparse._ActionsContainer, help: str = "print the figures as one line of JSON") -> None:
     """Adds the switch --json."""
     command.add_argument("--json", action="store_true", help=help)
 
@@ -74,10 +82,10 @@ def form_of(option: Option) -> dict[str, Any]:
     return {"metavar": metavar} | ({"nargs": option.several} if option.several else {})
 
 
-def help_of(option: Option) -> str:
-    """Describes an option: its meaning, the kinds that take it, and its default."""
+def help_of(option: Option, heading: str = "") -> str:
+    """Describes an option: its meaning, its default and, unless the heading above it does, the kinds that take it."""
     kinds = takers(option.name)
-    notes = [f"only for --model {', '.join(kinds)}"] if len(kinds) < len(KINDS) else []
+    notes = [kinds_in_words(kinds)] if len(kinds) < len(KINDS) and kinds_in_words(kinds) != heading else []
     shown = " ".join(map(str, option.default)) if isinstance(option.default, list) else option.default
     if option.usual or (shown is not None and not option.is_switch):
         notes.append(f"default: {option.usual or shown}")
@@ -87,4 +95,15 @@ def help_of(option: Option) -> str:
             for own in kind.options
             if own.name == option.name and own.default != option.default and kinds == list(KINDS)
         ]
-    return option.help + (f" ({'; '.join(notes)})" if notes else "")
+    return with_notes(option.help, *notes)
+
+
+def with_notes(help: str, *notes: str) -> str:
+    """Returns the help of an option with notes in brackets at the end of its first line."""
+    meaning, *more = help.splitlines()
+    return "\n".join([meaning + (f" ({'; '.join(notes)})" if notes else ""), *more])
+
+
+def kinds_in_words(kinds: list[str]) -> str:
+    """Says that only these kinds of model take an option."""
+    return f"only for --model {', '.join(kinds)}"

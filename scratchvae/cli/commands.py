@@ -125,6 +125,8 @@ def sample(arguments: argparse.Namespace) -> None:
             refuse_others(f"sample {option.flag}", kind, partial(_samples_with, name))
             asked[name] = own[name].read(getattr(arguments, name), f"sample {option.flag}")
 
+    kind.refuse_samples(Path(arguments.out), model, arguments.n)
+
     def train() -> Dataset:
         if not options:
             raise InputError(

@@ -7,13 +7,25 @@ from typing import Any
 
 import scratchvae as sv
 from scratchvae.cli import commands, results
-from scratchvae.cli.arguments import Parser, add_data_files, add_json, add_out, add_run, converted, form_of, help_of
+from scratchvae.cli.arguments import (
+    Page,
+    Parser,
+    add_data_files,
+    add_json,
+    add_out,
+    add_run,
+    converted,
+    form_of,
+    help_of,
+    kinds_in_words,
+    with_notes,
+)
 from scratchvae.cli.runs import runs
-from scratchvae.cli.settings import options_by_name
+from scratchvae.cli.settings import options_by_name, takers
 from scratchvae.cli.train import train
 from scratchvae.kinds import KINDS
-from scratchvae.kinds.option import COUNT, FROM_ZERO, POSITIVE, name
-from scratchvae.kinds.shared_options import DATA, DATA_DIR, FOLDER
+from scratchvae.kinds.option import COUNT, FROM_ZERO, POSITIVE, Option, name
+from scratchvae.kinds.shared_options import DATA, DATA_DIR, FOLDER, FREE_BITS, READING, TRAINING
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _command(added: Any, name: str, function: Any, summary: str, description: str) -> argparse.ArgumentParser:
-    command = added.add_parser(name, help=summary, description=description, allow_abbrev=False)
+    command = added.add_parser(name, help=summary, description=description, allow_abbrev=False, formatter_class=Page)
     command.set_defaults(command=function)
     return command
 
@@ -48,14 +60,33 @@ def _add_train(added: Any) -> None:
         "Train a model, score it on the test part of the data, and write a run directory: config.json, metrics.jsonl, "
         "checkpoints (last.npz and best.npz, the epoch with the best validation ELBO), and pictures in figures/.",
     )
-    group = command.add_argument_group("model, data and training")
+    command.usage = "%(prog)s [--data DATA] [--model MODEL] [--latent K] [--epochs N] [--run-dir DIR] [OPTION ...]"
     first = next(iter(KINDS))
-    summaries = "; ".join(f"{name}: {kind.summary}" for name, kind in KINDS.items())
+    groups = {name: command.add_argument_group(name) for name in ("data", "model", "training", "output and resuming")}
+    summaries = "".join(f"\n{name}: {kind.summary}" for name, kind in KINDS.items())
     usual = f"default: {first}, or table if --data is a table"
-    group.add_argument("--model", choices=list(KINDS), help=f"kind of model: {summaries} ({usual})")
+    groups["model"].add_argument("--model", choices=list(KINDS), help=with_notes(f"kind of model{summaries}", usual))
     for option in options_by_name().values():
-        group.add_argument(option.flag, default=argparse.SUPPRESS, help=help_of(option), **form_of(option))
-    where = command.add_mutually_exclusive_group()
+        heading = _heading(option)
+        if heading not in groups:
+            groups[heading] = command.add_argument_group(heading)
+        form = {"default": argparse.SUPPRESS, "help": help_of(option, heading)} | form_of(option)
+        groups[heading].add_argument(option.flag, **form)
+    _add_output(groups["output and resuming"])
+
+
+def _heading(option: Option) -> str:
+    """Returns the heading below which the help of `train` lists an option."""
+    kinds = takers(option.name)
+    if next(iter(KINDS)) not in kinds:
+        return kinds_in_words(kinds)
+    if option.name in {each.name for each in (*READING, *FOLDER)}:
+        return "data"
+    return "training" if option.name in {each.name for each in (*TRAINING, FREE_BITS)} else "model"
+
+
+def _add_output(group: Any) -> None:
+    where = group.add_mutually_exclusive_group()
     directory = {"metavar": "DIR", "type": converted(name)}
     where.add_argument(
         "--run-dir",
@@ -65,9 +96,9 @@ def _add_train(added: Any) -> None:
     where.add_argument(
         "--resume", help="resume the run in DIR with the options it was begun with; --epochs may grow", **directory
     )
-    command.add_argument("--no-pictures", action="store_true", help="draw no pictures")
-    command.add_argument("--quiet", action="store_true", help="show no progress bar")
-    add_json(command, "also print the figures as one line of JSON, the last line of the output")
+    group.add_argument("--no-pictures", action="store_true", help="draw no pictures")
+    group.add_argument("--quiet", action="store_true", help="show no progress bar")
+    add_json(group, "also print the figures as one line of JSON, the last line of the output")
 
 
 def _add_evaluate(added: Any) -> None:
@@ -81,7 +112,7 @@ def _add_evaluate(added: Any) -> None:
     )
     argument = command.add_argument
     add_run(command)
-    argument("--data", type=converted(name), help=f"{DATA.help} (default: the data of the run)")
+    argument("--data", type=converted(name), help="data set, as for train --data (default: the data of the run)")
     add_data_files(command)
     argument(
         "--samples",
@@ -115,13 +146,6 @@ def _add_sample(added: Any) -> None:
     add_run(command)
     argument("--n", type=converted(COUNT), default=100, metavar="N", help="number of samples (default: 100)")
     argument("--seed", type=converted(FROM_ZERO), default=0, help="seed of the samples (default: 0)")
-    for option in commands.sampling_options().values():
-        own = {kind.name: each.default for kind in KINDS.values() for each in kind.sampling if each.name == option.name}
-        numbers = {kind: default for kind, default in own.items() if default is not None and not option.is_switch}
-        usual = ", ".join(f"{default:g} for {kind}" for kind, default in numbers.items())
-        note = f"only for runs with --model {', '.join(own)}" + (f"; default: {usual}" if usual else "")
-        form = {"action": "store_true"} if option.is_switch else {"metavar": option.metavar}
-        argument(option.flag, default=argparse.SUPPRESS, help=f"{option.help} ({note})", **form)
     argument("--data-dir", type=converted(name), metavar="DIR", help=help_of(DATA_DIR))
     add_out(
         command,
@@ -129,6 +153,14 @@ def _add_sample(added: Any) -> None:
         "for tables .csv or .npy",
         "samples.png",
     )
+    group = command.add_argument_group("options for some kinds of model")
+    for option in commands.sampling_options().values():
+        own = {kind.name: each.default for kind in KINDS.values() for each in kind.sampling if each.name == option.name}
+        numbers = {kind: default for kind, default in own.items() if default is not None and not option.is_switch}
+        usual = ", ".join(f"{default:g} for {kind}" for kind, default in numbers.items())
+        note = f"only for runs with --model {', '.join(own)}" + (f"; default: {usual}" if usual else "")
+        form = {"action": "store_true"} if option.is_switch else {"metavar": option.metavar}
+        group.add_argument(option.flag, default=argparse.SUPPRESS, help=f"{option.help} ({note})", **form)
 
 
 def _add_explore(added: Any) -> None:
@@ -144,7 +176,7 @@ def _add_explore(added: Any) -> None:
     argument = command.add_argument
     add_run(command)
     add_out(command, "file to write", "page.html")
-    argument("--data", type=converted(name), help=f"{DATA.help} (default: the data of the run)")
+    argument("--data", type=converted(name), help="data set, as for train --data (default: the data of the run)")
     add_data_files(command)
     argument(
         "--thumbnails",
@@ -203,7 +235,7 @@ def _add_encode(added: Any) -> None:
         "data",
         nargs="?",
         type=converted(name),
-        help="data set to encode, as for evaluate --data (default: the data of the run)",
+        help="data set to encode, as for train --data (default: the data of the run)",
     )
     argument(
         "--part",
@@ -292,7 +324,12 @@ def _add_plot(added: Any) -> None:
     )
     names = dict.fromkeys(picture.name for kind in KINDS.values() for picture in kind.pictures)
     argument = command.add_argument
-    argument("picture", choices=["all", *names], help="picture to draw; manifold needs a 2-D latent space")
+    by_pictures: dict[str, list[str]] = {}
+    for kind in KINDS.values():
+        by_pictures.setdefault(", ".join(picture.name for picture in kind.pictures), []).append(kind.name)
+    allowed = "".join(f"\n--model {', '.join(kinds)}: {pictures}" for pictures, kinds in by_pictures.items())
+    note = "picture to draw, or all; manifold needs a 2-D latent space"
+    argument("picture", choices=["all", *names], metavar="PICTURE", help=note + allowed)
     add_run(command, "run directory")
     argument("--data-dir", type=converted(name), metavar="DIR", help=help_of(DATA_DIR))
     add_out(command, "file to write instead: .png, .pdf or .svg (not with all)")
@@ -320,7 +357,11 @@ def _add_data(added: Any) -> None:
         "Load a data set, describe its parts and, with --out, draw some of its training rows.",
     )
     command.add_argument(
-        "data", nargs="?", type=converted(name), default=DATA.default, help=f"{DATA.help} (default: {DATA.default})"
+        "data",
+        nargs="?",
+        type=converted(name),
+        default=DATA.default,
+        help=with_notes(DATA.help, f"default: {DATA.default}"),
     )
     command.add_argument("--data-dir", type=converted(name), metavar="DIR", help=help_of(DATA_DIR))
     for option in FOLDER:

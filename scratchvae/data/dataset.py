@@ -20,7 +20,7 @@ from scratchvae.pixels import Pixels
 
 @dataclass(frozen=True, repr=False)
 class Dataset:
-    """Holds N images, N sketches, N molecules or N records of a table, with everything known about each of them.
+    """A Dataset holds N images, sketches, molecules or records of a table, and everything known about each of them.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Dataset:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """Shows the same words in a notebook, and the first images if they are grey or have three colours."""
+        """Shows the text of __repr__ in a notebook, and the first images if they are grey or have three colours."""
         words = f"<pre>{html.escape(repr(self))}</pre>"
         if self.images is None or self.images.ndim != 4 or self.images.shape[-1] not in (1, 3):
             return words

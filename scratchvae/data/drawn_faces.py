@@ -23,8 +23,8 @@ front is drawn at x = middle + face_width sin(s + t). In this order:
     hat         a cap of hat_hue, as high as `hat`
     glasses     as large as `glasses`
 
-FACTORS holds the distributions and ATTRIBUTES the questions to be answered by yes or no. Behind each of them is a
-factor with a gap between its two intervals, so that no picture is ambiguous. Shapes and colours were chosen by hand.
+FACTORS holds the distributions, and ATTRIBUTES the yes-or-no questions about a face. Each attribute belongs to a factor
+with a gap between its two intervals, so that no picture is ambiguous. Shapes and colours were chosen by hand.
 """
 
 from __future__ import annotations

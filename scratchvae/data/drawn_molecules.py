@@ -127,7 +127,7 @@ Part = str | int | tuple[str, int, bool]
 def draw_molecules(n: int, seed: int = 0) -> list[str]:
     """Draws the SMILES of n molecules with 10 to 28 heavy atoms, all different strings.
 
-    A smaller n gives the first of the same molecules.
+    The first m of n molecules are draw_molecules(m).
 
     Raises InputError if n is not a positive integer.
     """
@@ -147,8 +147,8 @@ def draw_molecules(n: int, seed: int = 0) -> list[str]:
 def draw_molecule_set(n: int, seed: int = 0) -> Dataset:
     """Returns the molecules of draw_molecules(n, seed) in random order, with logP, weight in daltons, and rings.
 
-    As no string is drawn twice, later molecules are a little larger than the first: in a random order they are not.
-    Each block of 22,000 has an order of its own, so that more molecules do not change the first ones.
+    As no string is drawn twice, molecules that are drawn later are a little larger; the random order removes this
+    trend. Each block of 22,000 is shuffled by itself, so that drawing more molecules does not change the first ones.
     """
     drawn, smiles = draw_molecules(n, seed), []
     for block, start in enumerate(range(0, n, ORDERED)):

@@ -53,9 +53,9 @@ def load_emnist(data_dir: str | os.PathLike[str] | None = None, split: str = "ba
 
     The images of all but "mnist" are Pixels. The letters' labels, which the files count from 1, are counted from 0.
 
-    The archive, or the four files of the division as they are within it, are looked for in data_dir or its subfolder
-    emnist; else likewise in the folder that SCRATCHVAE_DATA names; else the archive is downloaded, once, 562 MB, to the
-    user's cache, where the files that were taken out of it stay.
+    The archive, or the four files of the division that it contains, are looked for in data_dir or its subfolder emnist,
+    then in the folder that SCRATCHVAE_DATA names. If they are not found, the archive (562 MB) is downloaded once, to
+    the user's cache, where the extracted files stay.
 
     Raises DataError if data_dir is given and lacks them, if no mirror delivers the archive, for a wrong checksum, and
     for files with other numbers of images and classes.

@@ -56,8 +56,8 @@ def load_faces(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset,
 
     img_align_celeba/, list_attr_celeba.txt
         The aligned images 000001.jpg ... with their attributes: all of them, which takes 10 GB of memory, or a part.
-        Where list_eval_partition.txt lies there too, and some images are of its training and some of its test part,
-        those are the parts, and the images for validation are left out; else the test part is the last tenth.
+        If list_eval_partition.txt lies there too, and puts some images in its training part and some in its test part,
+        those are the parts, and the images for validation are left out; otherwise the test part is the last tenth.
     celeba64_first3400.npz
         The arrays images uint8 (N, 64, 64, 3), attributes -1 or 1 (N, A), and attribute_names (A,). The last 400 images
         are the test part.
@@ -75,8 +75,8 @@ def load_faces(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset,
 def load_frey_faces(data_dir: str | os.PathLike[str] | None = None) -> tuple[Dataset, Dataset]:
     """Returns 1,965 consecutive film frames of one person's face, images (N, 28, 20, 1) float32 in [0, 1].
 
-    The frames are in order. The test part is the last tenth, 196 frames: of frames chosen at random, almost every one
-    would have its neighbour, which looks the same, among the training images.
+    The frames are in order. The test part is the last tenth, 196 frames: if test frames were chosen at random, almost
+    every one would have a neighbour that looks the same among the training images.
 
     The file is frey_faces.npz with an array images uint8 (N, 28, 20), or frey_rawface.mat with ff uint8 (560, N), in
     data_dir, or in the folder that the variable SCRATCHVAE_DATA names, or its subfolder faces.
@@ -160,7 +160,7 @@ def _aligned_images(folder: Path) -> tuple[Dataset, Dataset]:
 def _read_attributes(path: Path) -> tuple[list[str], dict[str, bytes]]:
     """Returns the names of the attributes, and for each image file a byte per attribute, 1 or 0.
 
-    The number of images stands in the first line, the names in the second; -1 or 1 behind the file in the others.
+    The number of images stands in the first line, the names in the second; each other line has a file and its -1 or 1s.
     """
     rows = _read_rows(path)
     (count, *_), names = next(rows, ["0"]), next(rows, [])

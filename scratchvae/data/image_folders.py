@@ -73,7 +73,8 @@ def read_image_folder(
 
     Images are turned as their EXIF data say, lose their transparency to white, and 16 bits become 8. With Pillow they
     are scaled by Lanczos. They are decoded once, into a file of the user's cache that later calls find by the names,
-    sizes and times of the files, and map; below 64 MiB they are floats, above `Pixels`. `Dataset.note` says it all.
+    sizes and times of the files, and map; below 64 MiB they are floats, above `Pixels`. `Dataset.note` reports the
+    conversion.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def read_image_folder(
     image_colour : "grey" or "colour", optional
         By default colour if one of them has any.
     image_fit : "crop" or "fit"
-        Cut off what is beyond the shape, or scale the whole image into it, on black.
+        Cut off the parts beyond the shape, or scale the whole image into it, on black.
 
     Raises DataError for a folder without images, with images both beside and in sub-folders, of several sizes where
     none is asked for, and for a file that is no such image or damaged, which it names; InputError for other arguments.

@@ -30,9 +30,9 @@ FILES = (
 
 @dataclass(frozen=True)
 class Publication:
-    """Holds the SHA-256 sums of a set's four files, in the order of FILES, and their mirrors, the first to ask first.
+    """Holds the SHA-256 sums of a set's four files, in the order of FILES, and their mirrors, in the order of use.
 
-    Because of the sums plain http is safe.
+    The checksums make plain http safe.
     """
 
     sums: tuple[str, ...]
@@ -96,7 +96,7 @@ def load_mnist(data_dir: str | os.PathLike[str] | None = None, name: str = "mnis
 
     name: a set in PUBLISHED. Its files are looked for in data_dir or its subfolder of that name, or, without data_dir,
     in the folder that the environment variable SCRATCHVAE_DATA names. Otherwise they are downloaded, once, to the
-    user's cache. Files of another of these sets are passed over.
+    user's cache. Files that belong to another of these sets are ignored.
 
     Raises DataError if data_dir is given and lacks a file, if no mirror delivers it, and for a wrong checksum.
     """

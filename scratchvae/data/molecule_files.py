@@ -55,7 +55,7 @@ def read_molecules(
 ) -> Dataset:
     """Returns the molecules of a file, with the properties that the file states.
 
-    .smi, .txt   a SMILES first on each line; behind a space or a tab it may have a name, which is not kept
+    .smi, .txt   a SMILES at the start of each line; a name may follow after a space or a tab, and is not kept
     .csv         a header with the names of the columns, and a row for each molecule; separated by , or ; or tabs
 
     column : the column of the molecules, in any case; "smiles" by default

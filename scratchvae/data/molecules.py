@@ -14,8 +14,8 @@ def describe_molecules(smiles: Iterable[str]) -> dict[str, Any]:
     """Describes a set of SMILES: molecules, tokens, symbols, and the share of valid ones.
 
     molecules, tokens (on average), longest (in tokens), symbols (different tokens), and valid: the share that
-    `read_smiles` takes for molecules, by syntax, valences and aromatic rings. It sees neither strain nor instability,
-    nor stereo marks that clash: `scratchvae.chemistry.UNSEEN` is the sentence to print beside it.
+    `read_smiles` accepts as molecules, by syntax, valences and aromatic rings. It detects neither strain, instability
+    nor contradictory stereo marks: `scratchvae.chemistry.UNSEEN` is the sentence to print beside the share.
     """
     smiles = [str(each) for each in smiles]
     tokens = [split_smiles(each) for each in smiles]

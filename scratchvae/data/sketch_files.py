@@ -48,10 +48,10 @@ def holds_drawings(path: str | os.PathLike[str]) -> bool:
 def read_drawings(path: str | os.PathLike[str], most: float = MOST_ROWS) -> Dataset:
     """Returns the sketches of a file, or of a folder of .svg files in the order of their names; y goes down.
 
-    .ndjson     one drawing a line, {"drawing": [[xs, ys], ...], "word": ..., "recognized": ...}: raw where there are
-                times, [xs, ys, ts], and then scaled to 255 pixels, resampled and simplified as Quick, Draw! does. Those
-                that were not recognized are left out. Where every drawing has a word, labels: its number among all
-                words in alphabetical order.
+    .ndjson     one drawing a line, {"drawing": [[xs, ys], ...], "word": ..., "recognized": ...}: a drawing with
+                times, [xs, ys, ts], is raw; it is scaled to 255 pixels, resampled and simplified as Quick, Draw! does.
+                Those that were not recognized are left out. If every drawing has a word, its label is the number of the
+                word among all words in alphabetical order.
     .json       drawings as lists of lines, each a list of points [x, y]; or one drawing
     .svg        see `read_svg`
     a folder    of .svg files, or of sub-folders of them, one for each class: labels are the numbers of these
@@ -121,7 +121,7 @@ def _ndjson(path: Path) -> Iterator[tuple[list[numpy.ndarray], str | None]]:
 
 
 def _as_simplified(lines: list[numpy.ndarray], operation: str) -> list[numpy.ndarray]:
-    """Simplifies raw lines as Quick, Draw! does: a box of 255 pixels, a point per pixel, then as few as suffice.
+    """Simplifies raw lines as Quick, Draw! does: a box of 255 pixels, a point per pixel, then as few points as suffice.
 
     Raises DataError for lines that are too long together, and for coordinates that are too large.
     """

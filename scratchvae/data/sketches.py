@@ -5,9 +5,9 @@ point of the pen. Row t of a sketch of n rows has the offset to the next point a
 
     (dx, dy, down, up, end)      one of down, up and end is 1, the others 0
 
-with n rows of down or up, and then rows (0, 0, 0, 0, 1): one at least, and more of them where other sketches are
-longer. So x (N, T, 5) says where each sketch ends. The first point is no row: it would be the same number everywhere,
-and the density of a constant is unbounded.
+A sketch has n rows with down or up, and then at least one row (0, 0, 0, 0, 1), and more of them where other sketches
+are longer. So x (N, T, 5) says where each sketch ends. The first point has no row: it would be the same number
+everywhere, and the density of a constant is unbounded.
 
 Source: Ha & Eck, "A neural representation of sketch drawings" (2018), section 3.1, which calls this "stroke-5"; Ramer
 (1972) and Douglas & Peucker (1973) for `simplify`.
@@ -152,8 +152,9 @@ def pad(steps: Sequence[numpy.ndarray], most: float, operation: str) -> tuple[nu
 def simplify(lines: Sequence[Any], tolerance: float) -> list[numpy.ndarray]:
     """Returns the lines with as few points as Ramer, Douglas and Peucker keep, no other farther away than `tolerance`.
 
-    Each chord between two points that are kept is cut at the point that is farthest from it, as long as that is farther
-    than `tolerance`. All chords of all lines are cut at once. A line of more than 1,000 points is cut there before.
+    Each chord between two kept points is cut at the point farthest from it, as long as that is farther than
+    `tolerance`. All chords of all lines are cut at once. A line of more than 1,000 points is first cut into pieces of
+    that length.
 
     Raises DataError for coordinates that are not finite.
     """
@@ -194,7 +195,8 @@ def describe_sketches(sketches: numpy.ndarray) -> dict[str, Any]:
     """Describes sketches: their number, rows, lines, and the scale of their offsets.
 
     sketches, rows (on average), longest, lines (on average), scale (the standard deviation of all dx and dy), and
-    whole_numbers: whether all offsets are, so that a density may grow spikes there and `dequantize_sketches` has a use.
+    whole_numbers: whether all offsets are whole, so that a density may grow spikes there and `dequantize_sketches`
+    helps.
     """
     within = sketches[:, :, END] == 0
     rows, offsets = within.sum(axis=1), sketches[within][:, :2]
@@ -265,9 +267,9 @@ def _steps_of_five(array: numpy.ndarray, operation: str) -> list[numpy.ndarray]:
 def _refuse_coordinates(steps: Sequence[numpy.ndarray], operation: str) -> None:
     """Raises DataError for rows that look like points instead of offsets between points.
 
-    No pen only goes to the right and down: in 20 rows some offset is below 0, but no pixel is. Coordinates from another
-    origin change little from row to row, |x_t - x_(t-1)| < 3/4 |x_t| on average; offsets of a smooth line do so, too,
-    but for the one to the next line, which is unlike those on both sides of it, while a point there is like its next.
+    No pen moves only to the right and down: among 20 offsets some are below 0, but pixels never are. Coordinates from
+    another origin change little from row to row, |x_t - x_(t-1)| < 3/4 |x_t| on average. So do offsets along a smooth
+    line, except the offset to the next line, which differs from those on both sides of it; a point there does not.
     """
     hint = "absolute coordinates? take their differences: numpy.diff(points, axis=0)"
     offsets = numpy.concatenate([rows[:, :2] for rows in steps])

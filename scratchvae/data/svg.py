@@ -166,7 +166,7 @@ TRANSFORMS: dict[str, Callable[..., tuple[float, ...]]] = {
 
 
 def _attributes(element: ElementTree.Element, *names: str) -> list[float]:
-    """Returns these lengths of an element in pixels, 0 for those it does not give."""
+    """Returns these lengths of an element in pixels; those that it does not have are 0."""
     return [float(element.get(name, "0").strip().removesuffix("px")) for name in names]
 
 

@@ -40,7 +40,7 @@ SUFFIXES = (".csv", ".tsv")
 """The ends of the names of tables' files, before .gz."""
 
 CONTENT = ("a row", "a header and rows", 2**20)
-"""What a line and a file have, and the most bytes of a line: a table may have many columns."""
+"""The words for the contents of a line and of a file, and the most bytes of a line: a table may have many columns."""
 
 SHOWN = 10
 """The most names of columns of a kind that are printed."""

@@ -18,7 +18,7 @@ TEXT_BOMB = 2**24
 """Text is not unpacked if it has more bytes than this, and more than BOMB_RATIO times its packed size."""
 
 SEPARATORS = ",;\t"
-"""What may stand between the cells of a row."""
+"""The characters that may separate the cells of a row."""
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str:

@@ -46,6 +46,8 @@ class Distribution(Module):
     """
 
     event_ndim: int
+    shape: Any
+    mean: Any
     support = "real numbers"
     data_kinds = "f"
     bounds = (-math.inf, math.inf)

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any
 
 import numpy
+from numpy.typing import ArrayLike
 
 from scratchvae.alphabet import strings_of
 from scratchvae.arrays import as_array
@@ -84,12 +85,12 @@ class Explorer:
 
 
 def explorer(
-    model: Any,
-    x: Any,
-    labels: Any = None,
+    model: LatentVariableModel,
+    x: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
-    attributes: Mapping[str, Any] | None = None,
-    properties: Mapping[str, Any] | None = None,
+    attributes: Mapping[str, ArrayLike] | None = None,
+    properties: Mapping[str, ArrayLike] | None = None,
     image_shape: Sequence[int] | None = None,
     thumbnails: bool = True,
     title: str = "",

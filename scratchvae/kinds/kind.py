@@ -27,6 +27,13 @@ FOR_ROWS = {"images": "mlp", "sketches": "sketch", "molecules": "molecules", "re
 """The type of the rows of a data set -> the name of a kind that takes such rows."""
 
 
+MOST_NUMBERS = 2**25
+"""The most numbers in the samples that `scratchvae sample` writes at once; a decoder computes several times as many."""
+
+PLAIN_FILES = (".npy", ".csv", ".smi", ".txt")
+"""Suffixes of files with samples that are no pictures."""
+
+
 @dataclass(frozen=True)
 class Settings(Mapping[str, Any]):
     """Settings map the name of each option of a run to its value.
@@ -104,6 +111,8 @@ class Kind:
         The word for one row of the data, such as "image".
     sampling : tuple of Option
         The options of `scratchvae sample` that only some kinds have.
+    most_drawn : int
+        The most samples in one picture.
     completes : bool
         Whether `write_completions` can complete an unfinished row.
     imputes : bool
@@ -129,6 +138,7 @@ class Kind:
     rows: str = "images"
     datum: str = "image"
     sampling: tuple[Option, ...] = ()
+    most_drawn: int = 10_000
     completes: bool = False
     imputes: bool = False
 
@@ -220,6 +230,18 @@ class Kind:
         train: a function without arguments that returns the training part of the run's data
         """
         return asked
+
+    def numbers_of(self, model: Any) -> int:
+        """Returns how many numbers one sample of the model has."""
+        return math.prod(model.observed_shape)
+
+    def refuse_samples(self, path: Path, model: Any, n: int) -> None:
+        """Raises InputError for more samples than memory holds or, where the path is a picture's, than one can show."""
+        most, where = MOST_NUMBERS // self.numbers_of(model), ""
+        if path.suffix.lower() not in PLAIN_FILES and self.most_drawn < most:
+            most, where = self.most_drawn, " for a picture"
+        if n > most:
+            raise InputError("sample", f"--n of at most {most:,}{where}", f"{n:,}", "another --seed gives others")
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
         """Writes n samples of a model that was trained on rows of this shape to an array file or a picture.

@@ -163,7 +163,7 @@ class Molecules(Kind):
     )
     sampling = SAMPLING
     pictures = PICTURES
-    rows, datum = "molecules", "molecule"
+    rows, datum, most_drawn = "molecules", "molecule", 1000
 
     def refuse(self, settings: Settings) -> None:
         """Raises InputError for --properties with --objective iwae, which ignores them, and with --free-bits."""
@@ -303,6 +303,10 @@ class Molecules(Kind):
                 error, spread = (numpy.nanmean(abs(t - centre)) for centre in (sv.to_numpy(mean), numpy.nanmean(t)))
                 lines.append(f"{name}: mean absolute error {error:.3g}, predicting the mean {spread:.3g}")
         return lines
+
+    def numbers_of(self, model: Any) -> int:
+        """Returns the numbers of z, and one for each symbol of a longest string."""
+        return model.latent_size + model.longest
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
         """Writes strings as a text, one per line, as a .csv table with predicted properties, or as a picture."""

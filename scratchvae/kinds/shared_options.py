@@ -8,10 +8,13 @@ from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Op
 
 DATA = Option(
     "data",
-    f"name of a data set ({', '.join(DATASETS)}) or a path: images in a .npy, .npz or idx file, or a folder of .png "
-    "and .jpg images (one sub-folder per class, if there are classes); sketches in an .ndjson, .json or .svg file, or "
-    "a folder of .svg files; molecules in a .smi or .txt file, or in the column smiles of a .csv file; a table in a "
-    ".csv or .tsv file; files of molecules and tables may be compressed (.gz)",
+    "data set: a name, or the path to a file or a folder\n"
+    f"names: {', '.join(DATASETS)}\n"
+    "images: a .npy, .npz or idx file, or a folder of .png and .jpg images (one sub-folder per class, if there are "
+    "classes)\n"
+    "sketches: an .ndjson, .json or .svg file, or a folder of .svg files\n"
+    "molecules: a .smi or .txt file, or the column smiles of a .csv file, which may be compressed (.gz)\n"
+    "table: a .csv or .tsv file, which may be compressed (.gz)",
     "drawn-digits",
     data_set,
     resumable=True,
@@ -59,7 +62,7 @@ FOLDER = (
 )
 """The options that determine the size and colour to which the images of a folder are converted."""
 
-COMMON = (
+READING = (
     DATA,
     DATA_DIR,
     DATA_LABELS,
@@ -88,6 +91,10 @@ COMMON = (
         metavar="SHARE",
         older="test",
     ),
+)
+"""The options that every kind takes about its data."""
+
+TRAINING = (
     Option("epochs", "number of passes over the training data", 30, COUNT, metavar="N", resumable=True),
     Option(
         "patience",
@@ -145,6 +152,9 @@ COMMON = (
     Option("seed", "seed of the initial weights, the order of the rows and the noise", 0, FROM_ZERO, metavar="SEED"),
     Option("device", "device to compute on", "cpu", choices=("cpu", "gpu")),
 )
+"""The options that every kind takes about its training."""
+
+COMMON = (*READING, *TRAINING)
 """The options that every kind takes."""
 
 FREE_BITS = Option(

@@ -18,6 +18,7 @@ from scratchvae.kinds.option import COUNT, FROM_ZERO, NOT_NEGATIVE, POSITIVE, Op
 from scratchvae.kinds.pictures import CURVES, Picture, Subject
 from scratchvae.kinds.shared_options import COMMON, FREE_BITS
 from scratchvae.latent_space import has_arc
+from scratchvae.models.sketch_rnn import LONGEST
 from scratchvae.optim import SaturatingSchedule
 
 DEFAULTS = {
@@ -228,6 +229,10 @@ class Sketch(Kind):
         bits = f"; {-scores['elbo'] / math.log(2):.1f} bits per sketch" if model.dequantize else ""
         line = f"{line}, K {model.latent_size}, offsets in units of {scale:.4g}, no pen on the padding{bits}"
         return [Line(line, L_R=float(l_r), N_max=int(n.max()), scale=scale)]
+
+    def numbers_of(self, model: Any) -> int:
+        """Returns the numbers in the rows (T, 5) of a longest sketch."""
+        return 5 * LONGEST
 
     def draw_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **temperature: float) -> None:
         """Draws n sketches into a .svg file, which can be read as data, or into a picture."""

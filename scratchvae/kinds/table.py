@@ -115,6 +115,10 @@ class Table(Kind):
         """Describes the type of each column."""
         return [sv.data.table_in_words(train)]
 
+    def numbers_of(self, model: Any) -> int:
+        """Returns how many numbers the decoder computes for one row."""
+        return model.entries(None)
+
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
         """Writes rows drawn from p(x, z) as a table with the units and words of the data, or as an array."""
         if path.suffix == ".npy":

@@ -14,11 +14,11 @@ from scratchvae.noise import Noise
 
 
 class ConvergenceWarning(UserWarning):
-    """An iteration ended after max_iter steps, before it met its own criterion.
+    """Is given where an iteration ends after max_iter steps without meeting its criterion.
 
     See Also
     --------
-    GaussianMixture, FactorAnalysis, FastICA, LogisticRegression, NMF, PCA, PPCA : models that warn so.
+    GaussianMixture, FactorAnalysis, FastICA, LogisticRegression, NMF, PCA, PPCA : the models that give it.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class LinearModel(Estimator):
     def _iterate(self, steps: Iterable[tuple[Any, float]]) -> tuple[Any, int]:
         """Returns the state after the first step (state, change) whose change is no more than `tol`, and its number.
 
-        Without such a step, the state after the last one, or after `max_iter` steps with a ConvergenceWarning.
+        If there is none, it returns the state after the last step, or after `max_iter` steps with a ConvergenceWarning.
         """
         tol, max_iter = self._positive("tol", zero=True), self._count("max_iter", self.max_iter)
         for n_iter, (state, change) in enumerate(steps, start=1):
@@ -129,7 +129,7 @@ class Factorization(LinearModel, Transformer):
 
 
 def rises(steps: Iterable[tuple[Any, float]]) -> Iterator[tuple[Any, float]]:
-    """Yields the state of every step (state, figure) and the figure's rise; a fall, near the maximum, is rounding."""
+    """Yields the state of every step (state, figure) and the rise of its figure, which rounding may make negative."""
     last = -math.inf
     for state, figure in steps:
         yield state, figure - last
@@ -159,7 +159,7 @@ def power_of_two(X: Any, axis: int | None = None) -> Any:
 
 
 def principal_axes(centred: Any, k: int) -> tuple[Any, Any]:
-    """X = U diag(s) V':   the k largest s, falling, (k,), and their rows of V', (k, D)
+    """X = U diag(s) V':   the k largest s in descending order, (k,), and their rows of V', (k, D)
 
     Each row's largest entry is positive. With more rows than columns V are the eigenvectors of X'X, which takes less
     time, and s = |X v|. Rounding in X'X, about eps s_1^2, turns v_i by eps s_1^2 / (s_i^2 - s_j^2) towards v_j, and

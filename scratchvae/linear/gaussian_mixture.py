@@ -79,7 +79,7 @@ class GaussianMixture(LinearModel):
         mean, centred = centre(rows)
         variance = float((centred**2).mean())
         if not variance > 0:
-            raise DataError("GaussianMixture.fit", "rows that vary", "one row, again and again")
+            raise DataError("GaussianMixture.fit", "rows that vary", "copies of one row")
         ridge = self._positive("ridge", zero=True) * variance * xp.eye(X.shape[1])
         start = _start(centred, _far_apart(centred, k, Noise(self.seed)), ridge)
         state, self.n_iter_ = self._iterate(rises(expectation_maximisation(centred, *start, ridge)))

@@ -166,7 +166,7 @@ def _check_independent(X: Any) -> None:
 
 
 def separated(scores: Any, Y: Any) -> bool:
-    """Returns whether no row scores another class higher than its own, up to rounding, and some score all others lower.
+    """Tells whether each row's own class scores highest, up to rounding, and for some row strictly so.
 
     Such scores, linear in x, exist exactly where the likelihood has no maximum: it rises along them for ever.
 

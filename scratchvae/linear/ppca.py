@@ -75,7 +75,7 @@ class PPCA(LinearGaussian):
     def fit(self, X: Any, y: None = None) -> PPCA:
         """Maximises the likelihood of the rows of X, (N, D). Returns itself.
 
-        In closed form sigma2 is the mean square of what the K axes leave of the rows: nothing large is subtracted, and
+        In closed form sigma2 is the mean square of the residuals of the K axes: nothing large is subtracted, and
         rounding is relative to s_1 / s_j of the singular values, not to its square.
 
         Raises InputError for K outside 1 to D - 1, and DataError for data that vary in no more than K directions, where

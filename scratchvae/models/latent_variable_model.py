@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy
 
-from scratchvae.arrays import as_array, as_floats, is_array
+from scratchvae.arrays import Array, as_array, as_floats, is_array
 from scratchvae.autodiff import Tensor
 from scratchvae.backend import array_module, device_of, to_numpy
 from scratchvae.binarization import MODES, binarize
@@ -93,7 +93,7 @@ class LatentVariableModel(Configured):
         if encoder.parameters():
             self.to(encoder.device)
 
-    def prior_draws(self, n: int, seed: int = 0) -> Any:
+    def prior_draws(self, n: int, seed: int = 0) -> Array:
         """Returns n draws z ~ p(z).   (n, K)"""
         if not isinstance(n, Integral) or n < 1:
             raise InputError("sample", "n of at least 1", repr(n))

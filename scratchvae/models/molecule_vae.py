@@ -7,10 +7,11 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy
+from numpy.typing import ArrayLike
 
 from scratchvae import ops
 from scratchvae.alphabet import Alphabet, strings_of
-from scratchvae.arrays import as_array
+from scratchvae.arrays import Array, as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray, device_of
 from scratchvae.distributions import Normal, SymbolSequence, kl
@@ -85,11 +86,11 @@ class MoleculeVAE(VAE):
 
     def __init__(
         self,
-        encoder: Any,
-        decoder: Any,
+        encoder: Module,
+        decoder: Module,
         latent_size: int,
         alphabet: Alphabet,
-        property_decoder: Any = None,
+        property_decoder: Module | None = None,
         longest: int = 120,
     ) -> None:
         super().__init__(encoder, decoder, latent_size)
@@ -222,7 +223,7 @@ class MoleculeVAE(VAE):
         reconstruction, log_t, divergence = record(reconstruction=reconstruction, properties=log_t, kl=divergence)
         return reconstruction + alpha * log_t - kl_weight * divergence
 
-    def encode(self, x: Any) -> Normal:
+    def encode(self, x: ArrayLike) -> Normal:
         """Returns q(z | x), holding arrays, by some rows at a time.   N strings or (N, T) -> Normal over (N, K)"""
         x = self.observations(x)
         with no_grad():
@@ -231,7 +232,7 @@ class MoleculeVAE(VAE):
 
     # ---- strings
 
-    def write(self, z: Any, temperature: float = 0.0, beam: int = 1, seed: int = 0) -> list[str]:
+    def write(self, z: ArrayLike, temperature: float = 0.0, beam: int = 1, seed: int = 0) -> list[str]:
         """Returns a string x ~ p(x | z) for every z.   (N, K) -> N strings
 
         temperature: divides the logits of the symbols; 0 takes the most probable symbol at each step. beam: more than
@@ -257,11 +258,11 @@ class MoleculeVAE(VAE):
         """Returns n strings, as `write` does, for draws z ~ p(z)."""
         return self.write(self.prior_draws(n, seed), temperature, beam, seed)
 
-    def reconstruct(self, x: Any, temperature: float = 0.0, beam: int = 1, seed: int = 0) -> list[str]:
+    def reconstruct(self, x: ArrayLike, temperature: float = 0.0, beam: int = 1, seed: int = 0) -> list[str]:
         """Returns N strings, as `write` does, for the means of q(z | x)."""
         return self.write(self.encode(x).mean, temperature, beam, seed)
 
-    def around(self, x: Any, n: int = 10, spread: float = 0.5, seed: int = 0) -> Any:
+    def around(self, x: ArrayLike, n: int = 10, spread: float = 0.5, seed: int = 0) -> Array:
         """Returns n draws z ~ Normal(m, spread^2 I), where m is the mean of q(z | x) of one string or row.   (n, K)"""
         n, mean = whole_number("near", "n", n), self.encode([x] if isinstance(x, str) else x).mean
         if len(mean) != 1:
@@ -270,7 +271,9 @@ class MoleculeVAE(VAE):
             raise InputError("near", f"a spread as a number from 0 to {WIDEST:g}", repr(spread))
         return mean + spread * Noise(seed, device=self.device).normal("near", (n, self.latent_size))
 
-    def near(self, x: Any, n: int = 10, spread: float = 0.5, seed: int = 0, temperature: float = 0.0) -> list[str]:
+    def near(
+        self, x: ArrayLike, n: int = 10, spread: float = 0.5, seed: int = 0, temperature: float = 0.0
+    ) -> list[str]:
         """Returns n strings, as `write` does, for z `around` one string or row."""
         return self.write(self.around(x, n, spread, seed), temperature, seed=seed)
 
@@ -279,11 +282,11 @@ class MoleculeVAE(VAE):
         means = self.encode([start, end]).mean
         return self.write(spherical_interpolation(means[:1], means[1:], n)[0])
 
-    def predict(self, x: Any) -> dict[str, Any]:
+    def predict(self, x: ArrayLike) -> dict[str, Any]:
         """E[t | z] at the mean of q(z | x), by name: arrays (N,) in the units of the data."""
         return self.predict_at(self.encode(x).mean)
 
-    def predict_at(self, z: Any) -> dict[str, Any]:
+    def predict_at(self, z: ArrayLike) -> dict[str, Any]:
         """E[t | z], by name.   (N, K) -> arrays (N,)"""
         names = self._names()
         with no_grad():

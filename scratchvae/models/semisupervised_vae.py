@@ -7,12 +7,13 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy
+from numpy.typing import ArrayLike
 
 from scratchvae import ops
-from scratchvae.arrays import as_array
+from scratchvae.arrays import Array, as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray
-from scratchvae.distributions import Categorical, Normal, kl
+from scratchvae.distributions import Categorical, Distribution, Normal, kl
 from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import DataError, InputError
 from scratchvae.models.classifiers import Classifier
@@ -101,7 +102,7 @@ class SemiSupervisedModel(LatentVariableModel):
         """log (1/S) sum over s of w_s, in nats, as in VAE; `fit` does not train by it.   (N, D) -> (N,)"""
         return log_mean_exp(self.log_weights(x, noise, n_samples))
 
-    def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
+    def reconstruct(self, x: ArrayLike, draws: bool = False, seed: int = 0) -> Array:
         """Returns the mean of p(x | y, z) at the most probable y and the mean of q(z | x, y), in the shape of x.
 
         With draws=True every row is a draw x' ~ p(x' | y, z) at a draw of y and z ~ q(y, z | x).
@@ -112,7 +113,7 @@ class SemiSupervisedModel(LatentVariableModel):
         y = self.classify(x)
         return self.decode(self.encode(x, y).mean, y).mean.reshape(x.shape)
 
-    def sample(self, n: int, seed: int = 0, y: Any = None, draws: bool = False) -> Any:
+    def sample(self, n: int, seed: int = 0, y: ArrayLike | None = None, draws: bool = False) -> Array:
         """Returns the means of p(x | y, z) for n draws z ~ p(z), and y ~ p(y) unless y (n,) is given.   (n, D)
 
         With draws=True each is a draw x ~ p(x | y, z) at the same y and z.
@@ -134,7 +135,7 @@ class SemiSupervisedModel(LatentVariableModel):
         """x ~ p(x | y, z), an array.   z (..., K), y (...) -> (..., D)"""
         return draw(self.decode(z, y), noise)
 
-    def analogies(self, x: Any, y: Any = None) -> Any:
+    def analogies(self, x: ArrayLike, y: ArrayLike | None = None) -> Array:
         """Returns the means of p(x | k, z) for all classes k at the mean z of q(z | x, y).   (N, D) -> (N, C, D)
 
         y: as in `encode`.   Source: deck, "Style transfer, or visual analogies".
@@ -215,9 +216,9 @@ class SemiSupervisedVAE(SemiSupervisedModel):
 
     def __init__(
         self,
-        classifier: Any,
-        encoder: Any,
-        decoder: Any,
+        classifier: Module,
+        encoder: Module,
+        decoder: Module,
         n_classes: int,
         latent_size: int,
         observed_shape: Sequence[int] | None = None,
@@ -364,19 +365,19 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         """Returns all classes, for every row.   (C, 1)"""
         return array_module(x).arange(self.n_classes)[:, None]
 
-    def classify(self, x: Any) -> Any:
+    def classify(self, x: ArrayLike) -> Array:
         """Returns the most probable class by q(y | x), as integers.   (N, ...) -> (N,)"""
         with no_grad():
             return self.classifier(self.network_input(x)).mean.argmax(axis=-1)
 
-    def encode(self, x: Any, y: Any = None) -> Normal:
+    def encode(self, x: ArrayLike, y: ArrayLike | None = None) -> Normal:
         """Returns q(z | x, y), holding arrays; without y at the most probable class.   -> Normal over (N, K)"""
         x = self.network_input(x)
         y = self.classify(x) if y is None else self.labels(y, x.shape[:1])
         with no_grad():
             return self.encoder(x, self._indicator(y))
 
-    def decode(self, z: Any, y: Any) -> Any:
+    def decode(self, z: ArrayLike, y: ArrayLike) -> Distribution:
         """Returns p(x | y, z), holding arrays.   z (..., K), y (...) -> distribution over (..., D)"""
         z = self.latents(z)
         with no_grad():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from scratchvae import ops
-from scratchvae.arrays import as_floats
+from scratchvae.arrays import Array, as_floats
 from scratchvae.autodiff import Tensor, grad, no_grad
 from scratchvae.backend import array_module, device_module
 from scratchvae.dequantization import dequantize_sketches
@@ -73,8 +75,8 @@ class SketchRNN(VAE):
 
     def __init__(
         self,
-        encoder: Any,
-        decoder: Any,
+        encoder: Module,
+        decoder: Module,
         latent_size: int,
         random_scale: float = 0.0,
         drop_points: float = 0.0,
@@ -168,14 +170,14 @@ class SketchRNN(VAE):
 
     # ---- drawing
 
-    def sample(self, n: int, seed: int = 0, temperature: float = 0.4, longest: int = LONGEST) -> Any:
+    def sample(self, n: int, seed: int = 0, temperature: float = 0.4, longest: int = LONGEST) -> Array:
         """Returns n sketches x ~ p(x | z), z ~ p(z), drawn at a temperature.   (n, T, 5)
 
         temperature: as in SketchStep; z itself is drawn at temperature 1. A sketch ends after `longest` points.
         """
         return self._drawn(self.decode(self.prior_draws(n, seed)), seed, temperature, longest)
 
-    def reconstruct(self, x: Any, temperature: float = 0.2, seed: int = 0, longest: int = LONGEST) -> Any:
+    def reconstruct(self, x: ArrayLike, temperature: float = 0.2, seed: int = 0, longest: int = LONGEST) -> Array:
         """x' ~ p(x' | z) at the mean of q(z | x), drawn at a temperature.   (N, T, 5) -> (N, T', 5)"""
         return self._drawn(self.decode(self.encode(x).mean), seed, temperature, longest)
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy
+from numpy.typing import ArrayLike
 
 from scratchvae import ops
+from scratchvae.arrays import Array
 from scratchvae.autodiff import Tensor, no_grad
 from scratchvae.backend import array_module, to_numpy
 from scratchvae.distributions import Distribution, Normal
@@ -147,15 +149,15 @@ class StackedVAE(SemiSupervisedModel):
         parts = [(self.features(x, draw), draw) for draw in draws]
         return ops.concatenate([log_w + log_weights(units, draw) for (units, log_w), draw in parts])
 
-    def classify(self, x: Any) -> Any:
+    def classify(self, x: ArrayLike) -> Array:
         """Returns the most probable class by q(y | z1) at the mean z1 of q(z1 | x), as integers.   (N, ...) -> (N,)"""
         return self.second.classify(self._means(x))
 
-    def encode(self, x: Any, y: Any = None) -> Normal:
+    def encode(self, x: ArrayLike, y: ArrayLike | None = None) -> Normal:
         """Returns q(z2 | z1, y) at the mean z1 of q(z1 | x); y as in SemiSupervisedVAE.   -> Normal over (N, K)"""
         return self.second.encode(self._means(x), y)
 
-    def decode(self, z: Any, y: Any) -> Any:
+    def decode(self, z: ArrayLike, y: ArrayLike) -> Distribution:
         """Returns p(x | z1) at the mean z1 of p(z1 | y, z).   z (..., K), y (...) -> distribution over (..., D)"""
         units = self.second.decode(z, y).mean
         z1 = array_module(units).zeros((*units.shape[:-1], self.first.latent_size), dtype=units.dtype)

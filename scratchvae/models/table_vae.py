@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy
+from numpy.typing import ArrayLike
 
-from scratchvae.arrays import as_array
+from scratchvae.arrays import Array, as_array
 from scratchvae.backend import array_module, asarray, to_numpy
 from scratchvae.columns import (
     CATEGORY,
     Column,
+    Table,
     as_columns,
     as_number,
     check_records,
@@ -22,11 +24,12 @@ from scratchvae.columns import (
 )
 from scratchvae.distributions.columns import outputs_of
 from scratchvae.errors import DataError, DeviceError
+from scratchvae.linear import GaussianMixture
 from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.encoders import GaussianEncoder
 from scratchvae.models.table_networks import RowDecoder, RowReader, inputs_of
 from scratchvae.models.vae import VAE
-from scratchvae.nn import MLP
+from scratchvae.nn import MLP, Module
 from scratchvae.noise import Noise
 
 
@@ -71,7 +74,7 @@ class TableVAE(VAE):
     """
 
     def __init__(
-        self, encoder: Any, decoder: Any, columns: Sequence[Column], latent_size: int, missing: bool = False
+        self, encoder: Module, decoder: Module, columns: Sequence[Column], latent_size: int, missing: bool = False
     ) -> None:
         self.columns = as_columns(columns)
         super().__init__(encoder, decoder, latent_size, (len(self.columns),), missing=missing)
@@ -98,7 +101,7 @@ class TableVAE(VAE):
         encoder = GaussianEncoder(RowReader(encode, columns, missing))
         return cls(encoder, RowDecoder(decode, columns), columns, latent_size, missing)
 
-    def observations(self, x: Any) -> Any:
+    def observations(self, x: ArrayLike | Table) -> Array:
         """Returns rows as the model takes them, checked: the entrance for data.   (N, D), or a table -> (N, D), float64
 
         Raises DataError for a table that lacks a column, for texts and numbers that a column does not take,
@@ -139,18 +142,18 @@ class TableVAE(VAE):
                 "data", "finite numbers", f"{received}, most in column {column!r}", "" if self.missing else hint
             )
 
-    def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
+    def reconstruct(self, x: ArrayLike | Table, draws: bool = False, seed: int = 0) -> Array:
         """Returns the mean of p(x | z) at the mean of q(z | x), with the most probable levels.   draws: as in VAE"""
         return super().reconstruct(self.observations(x), draws, seed)
 
-    def sample(self, n: int, seed: int = 0, draws: bool = True, codes: Any = None) -> Any:
+    def sample(self, n: int, seed: int = 0, draws: bool = True, codes: GaussianMixture | None = None) -> Array:
         """Returns n draws x ~ p(x | z), z ~ p(z), as float64 (n, D); `table` names the levels.
 
         With draws=False it returns the means of p(x | z), with the most probable level of every category.
         """
         return super().sample(n, seed, draws, codes)
 
-    def table(self, x: Any) -> dict[str, numpy.ndarray]:
+    def table(self, x: ArrayLike) -> dict[str, numpy.ndarray]:
         """Returns rows (N, D) as a dict of columns, which pandas.DataFrame takes: float64, and levels by name.
 
         A missing entry is NaN, or None among names. A category whose levels are all numbers gets numbers.

@@ -6,14 +6,18 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+from numpy.typing import ArrayLike
+
 from scratchvae import ops
-from scratchvae.arrays import as_array, is_array
+from scratchvae.arrays import Array, as_array, is_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray
-from scratchvae.distributions import Categorical, Normal, kl, kl_with_draws
+from scratchvae.columns import Table
+from scratchvae.distributions import Categorical, Distribution, Normal, kl, kl_with_draws
 from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import InputError, whole_number
-from scratchvae.evaluation import observations, prepared, rows_at_once
+from scratchvae.evaluation import MOST_SAMPLES, observations, prepared, rows_at_once
+from scratchvae.linear import GaussianMixture
 from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.decoders import DecoderOfKnownEntries
 from scratchvae.models.encoders import GaussianEncoder
@@ -21,14 +25,11 @@ from scratchvae.models.latent_variable_model import LatentVariableModel
 from scratchvae.models.likelihoods import decoder_named
 from scratchvae.models.priors import prior_named
 from scratchvae.models.readers import OfKnownEntries
-from scratchvae.nn import MLP, ConvolutionalNetwork, TransposedConvolutionalNetwork
+from scratchvae.nn import MLP, ConvolutionalNetwork, Module, TransposedConvolutionalNetwork
 from scratchvae.nn.convolution import feature_maps
 from scratchvae.noise import Noise
 from scratchvae.objectives import Record, each, elbo, importance_weighted
 from scratchvae.pixels import Pixels, as_numbers
-
-MOST_SAMPLES = 100_000
-"""The most draws of z for one row that `impute` takes at once."""
 
 
 class VAE(LatentVariableModel):
@@ -91,13 +92,13 @@ class VAE(LatentVariableModel):
 
     def __init__(
         self,
-        encoder: Any,
-        decoder: Any,
+        encoder: Module,
+        decoder: Module,
         latent_size: int,
         observed_shape: Sequence[int] | None = None,
         binarize: str = "none",
         missing: bool = False,
-        prior: Any = None,
+        prior: Module | None = None,
     ) -> None:
         self.set_networks(encoder, decoder, latent_size, observed_shape, binarize, missing, prior)
 
@@ -281,17 +282,17 @@ class VAE(LatentVariableModel):
         """
         return log_mean_exp(self.log_weights(x, noise, n_samples, kl_weight, record))
 
-    def encode(self, x: Any) -> Normal:
+    def encode(self, x: ArrayLike) -> Normal:
         """Returns q(z | x), holding arrays.   (N, ...) -> Normal over (N, K)"""
         with no_grad():
             return self.encoder(self.network_input(x))
 
-    def decode(self, z: Any) -> Any:
+    def decode(self, z: ArrayLike) -> Distribution:
         """Returns p(x | z), holding arrays.   (..., K) -> distribution over (..., D)"""
         with no_grad():
             return self.decoder(self.latents(z))
 
-    def reconstruct(self, x: Any, draws: bool = False, seed: int = 0) -> Any:
+    def reconstruct(self, x: ArrayLike, draws: bool = False, seed: int = 0) -> Array:
         """Returns the mean of p(x | z) at the mean of q(z | x), an array in the shape of x.
 
         With draws=True every row is a draw x' ~ p(x' | z) at a draw z ~ q(z | x): the posterior predictive of q.
@@ -302,7 +303,7 @@ class VAE(LatentVariableModel):
             return draw(self.decode(q.sample(noise.normal("z", q.shape))), noise).reshape(x.shape)
         return self.decode(q.mean).mean.reshape(x.shape)
 
-    def sample(self, n: int, seed: int = 0, draws: bool = False, codes: Any = None) -> Any:
+    def sample(self, n: int, seed: int = 0, draws: bool = False, codes: GaussianMixture | None = None) -> Array:
         """Returns the means of p(x | z) for n draws z ~ p(z): an array.   (n, D), or images (n, H, W, C)
 
         With draws=True each is a draw x ~ p(x | z) at the same z: a sample of the model, as noisy as its data. The
@@ -317,7 +318,7 @@ class VAE(LatentVariableModel):
 
     # ---- missing entries
 
-    def impute(self, x: Any, n_samples: int = 1000, seed: int = 0) -> Any:
+    def impute(self, x: ArrayLike | Table, n_samples: int = 1000, seed: int = 0) -> Array:
         """Returns x with E[x_m | x_o] in place of its missing entries x_m, which are NaN; x_o are the known ones.
 
         E[x_m | x_o] ~ sum over s of w_s E[x_m | z_s] / sum over s of w_s   for draws z_s ~ q(z | x_o), log w_s as in
@@ -330,7 +331,7 @@ class VAE(LatentVariableModel):
         means = [p.average(ops.softmax(log_w, axis=0)) for _, p, log_w, _ in draws]
         return self._filled(x, array_module(means[0]).concatenate(means))
 
-    def impute_draws(self, x: Any, n: int = 10, n_samples: int = 1000, seed: int = 0) -> Any:
+    def impute_draws(self, x: ArrayLike | Table, n: int = 10, n_samples: int = 1000, seed: int = 0) -> Array:
         """Returns n copies of x with draws from p(x_m | x_o) in place of the missing entries: an array (n, N, ...)
 
         One of S draws z of q(z | x_o) is chosen in proportion to its weight, and x_m is a draw of p(x_m | z): for large

@@ -450,6 +450,24 @@ def test_a_directory_is_no_name_for_a_picture(out, run, capsys):
 
 
 @pytest.mark.parametrize(
+    "command, sentence",
+    [
+        (["sample", "--out", "s.npy", "--n", "42800"], "sample: expected --n of at most 42,799, received 42,800 (an"),
+        (["sample", "--out", "s.png", "--n", "10001"], "--n of at most 10,000 for a picture, received 10,001 (an"),
+        (["sample", "--n", "0"], "argument --n: expected a whole number of at least 1, below ten million"),
+        (["sample", "--n", "-1"], "argument --n: expected a whole number of at least 1"),
+        (["sample", "--n", "1e9"], "argument --n: expected a whole number of at least 1"),
+        (["evaluate", "--samples", "100001"], "evaluate: expected n_samples from 1 to 100000, received 100001"),
+    ],
+)
+def test_numbers_that_would_fill_the_memory_are_refused(command, sentence, run, monkeypatch, tmp_path, capsys):
+    """42,799 samples of 784 numbers are the most below 2^25."""
+    monkeypatch.chdir(tmp_path)
+    assert main([command[0], str(run), *command[1:]]) == 2
+    assert sentence in capsys.readouterr().err and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     "after", ["evaluate", "evaluate RUN --data", "encode RUN", "plot all", "sample RUN --out", "complete RUN", "runs"]
 )
 def test_an_empty_name_is_not_the_current_folder(after, run, monkeypatch, capsys):

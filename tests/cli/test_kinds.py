@@ -1,6 +1,7 @@
 """A kind of model from outside; what is refused before data are loaded; jobs, folders and paths."""
 
 import json
+import re
 import sys
 import threading
 from pathlib import Path
@@ -116,6 +117,41 @@ def test_its_options_and_data_are_its_own(walks, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     assert "walks: a VAE of walks" in " ".join(capsys.readouterr().out.split())
+
+
+def test_help_lists_each_option_once_below_the_heading_where_a_reader_looks(walks, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    page = capsys.readouterr().out
+    headings = re.findall(r"^(\S.*):$", page, re.M)
+    below = dict(zip(headings, re.split(r"^\S.*:$", page, flags=re.M)[1:], strict=True))
+    listed = {heading: re.findall(r"^  (--[a-z0-9-]+)", text, re.M) for heading, text in below.items()}
+    for heading, option in (
+        ("data", "--data"),
+        ("data", "--image-size"),
+        ("model", "--model"),
+        ("model", "--latent"),
+        ("training", "--epochs"),
+        ("training", "--free-bits"),
+        ("output and resuming", "--resume"),
+        ("only for --model conv, m2-conv", "--channels"),
+        ("only for --model walks", "--tempo"),
+    ):
+        assert option in listed[heading], (heading, option)
+    names = [name for group in listed.values() for name in group]
+    flags = [option.flag for kind in KINDS.values() for option in kind.options]
+    assert sorted(names) == sorted({*flags, "--model", "--run-dir", "--resume", "--no-pictures", "--quiet", "--json"})
+    for heading, text in below.items():
+        assert not heading.startswith("only") or "(only for" not in text, heading
+
+
+def test_help_says_which_kinds_have_which_pictures(walks, capsys):
+    with pytest.raises(SystemExit):
+        main(["plot", "--help"])
+    page = " ".join(capsys.readouterr().out.split())
+    for kinds, names in (("m2, m2-conv, m1+m2", ("samples", "classes")), ("walks", ("steps",))):
+        listed = page.split(f"--model {kinds}: ")[1].split(" --model ")[0]
+        assert all(name in listed for name in names) and "manifold" not in listed
 
 
 @pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")

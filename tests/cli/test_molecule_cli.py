@@ -45,6 +45,15 @@ def run(folder, tmp_path_factory):
     return run
 
 
+def test_it_refuses_more_samples_than_a_picture_or_the_memory_holds(run, tmp_path, capsys):
+    model = sv.load(run)
+    assert main(["sample", str(run), "--n", "1001", "--out", str(tmp_path / "s.png")]) == 2
+    assert "expected --n of at most 1,000 for a picture, received 1,001 (another --seed" in capsys.readouterr().err
+    most = 2**25 // (model.latent_size + model.longest)
+    assert main(["sample", str(run), "--n", str(most + 1), "--out", str(tmp_path / "s.csv")]) == 2
+    assert f"--n of at most {most:,}, received {most + 1:,} (another --seed" in capsys.readouterr().err
+
+
 def test_it_trains_and_leaves_its_pictures(run):
     pictures = {"latent", "reconstructions", "samples", "interpolation", "neighbours", "properties", "curves"}
     assert {path.name for path in (run / "figures").iterdir()} == {f"{name}.png" for name in pictures}

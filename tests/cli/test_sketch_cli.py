@@ -262,5 +262,6 @@ def test_help_names_the_defaults_of_sketches(capsys):
         "sketch: SketchRNN, a VAE of drawings" in out
         and "default: 0.0; 10 (0 with --latent 0, --objective iwae or --free-bits) for --model sketch" in out
         and "default: 0; 500 (0 with --kl-annealing) for --model sketch" in out
-        and "--layer-norm normalise the gates and the memory cell of each LSTM (only for --model sketch)" in out
     )
+    own = out.split("only for --model sketch: ")[1]
+    assert "--layer-norm normalise the gates and the memory cell of each LSTM --keep SHARE" in own

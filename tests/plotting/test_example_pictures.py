@@ -363,7 +363,7 @@ def test_generative_view(rng):
         for segment, row, end in zip(axes.lines[1:16], x, ends, strict=True):
             numpy.testing.assert_allclose(segment.get_xydata(), [row, end])
         off = abs(means - projected).max()
-        assert axes.get_title() == f"$W'W = 1$, $\\sigma = {sigma:g}$: at most {off:.2g} off"
+        assert axes.get_title() == f"$W'W = 1$, $\\sigma = {sigma:g}$:\nat most {off:.2g} from PCA"
     for axes in (conditional, marginal, *panels):
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("$x_1$", "$x_2$")
 

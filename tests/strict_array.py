@@ -38,6 +38,7 @@ ABSENT_FUNCTIONS = frozenset(
     "record datetime64 timedelta64".split()
 )
 ABSENT_METHODS = frozenset("ctypes getfield resize setfield setflags to_device".split())
+ATTRIBUTES = frozenset(name for name in dir(numpy.ndarray) if not name.startswith("_")) - ABSENT_METHODS
 CONVERSIONS = frozenset("array asarray asanyarray ascontiguousarray".split())  # where a NumPy array may enter
 CUBLAS = frozenset("matmul dot tensordot vdot inner einsum".split())
 TYPES = "?bBhHiIlLqQefdFD"
@@ -78,8 +79,10 @@ class StrictArray:
         """A pointer to memory of the GPU, which is no array."""
         return SimpleNamespace(ptr=self._values.ctypes.data)
 
+    shape, dtype, ndim, size = (property(operator.attrgetter(f"_values.{x}")) for x in "shape dtype ndim size".split())
+
     def __getattr__(self, name):
-        if name.startswith("_") or name in ABSENT_METHODS or not hasattr(numpy.ndarray, name):
+        if name not in ATTRIBUTES:
             raise AttributeError(f"a CuPy array has no attribute {name!r}")
         attribute = getattr(self._values, name)
         return _on_device(attribute) if callable(attribute) else _wrap(attribute)
@@ -260,6 +263,8 @@ def _unwrap(x):
     """The NumPy values inside; arrays of any other library are refused, in tuples and lists too."""
     if isinstance(x, StrictArray):
         return x._values
+    if x is None or isinstance(x, (int, float, slice)):
+        return x
     if isinstance(x, (tuple, list)):
         return type(x)(map(_unwrap, x))
     if hasattr(x, "__array__") and not isinstance(x, (type, numpy.generic)):
@@ -269,9 +274,11 @@ def _unwrap(x):
 
 def _operand(x):
     """The other side of an operator: an array of this module or a number."""
-    if not isinstance(x, (StrictArray, *NUMBERS)):
+    if isinstance(x, StrictArray):
+        return x._values
+    if not isinstance(x, NUMBERS):
         raise TypeError(f"Unsupported type {type(x)}")
-    return _unwrap(x)
+    return x
 
 
 def _index(index):
@@ -299,11 +306,12 @@ class _on_device:
     """A function of NumPy that takes and gives StrictArrays."""
 
     def __init__(self, function) -> None:
-        self.function = function
+        self.function, self.name = function, function.__name__
+        self.unwrap = _operand if isinstance(function, numpy.ufunc) else _unwrap
 
     def __call__(self, *arguments, **options):
-        name = self.function.__name__
-        if {"where", "initial"} & options.keys():
+        name = self.name
+        if "where" in options or "initial" in options:
             raise TypeError(f"{name}() of CuPy takes neither where= nor initial=")
         if name == "where" and not isinstance(arguments[0], StrictArray):
             raise AttributeError(f"{type(arguments[0]).__name__!r} object has no attribute 'astype'")
@@ -311,8 +319,7 @@ class _on_device:
             raise NotImplementedError(f"{name} is not supported while a stream captures")
         if name in ("item", "tolist", "tobytes", "nonzero", "flatnonzero", "unique"):
             _wait()
-        unwrap = _operand if isinstance(self.function, numpy.ufunc) else _unwrap
-        values, named = [*map(unwrap, arguments)], {key: _unwrap(value) for key, value in options.items()}
+        values, named = [*map(self.unwrap, arguments)], {key: _unwrap(value) for key, value in options.items()}
 
         def compute():
             result = self.function(*values, **named)
@@ -328,7 +335,7 @@ class _on_device:
     def at(self, x, index, y) -> None:
         """x[index] += y and the like, repeated indices counting as often as they appear."""
         if x.dtype.kind == "b":
-            raise TypeError(f"{self.function.__name__}.at of CuPy takes no truth values")
+            raise TypeError(f"{self.name}.at of CuPy takes no truth values")
         index, y = _index(index), _unwrap(y)
         _recorded(lambda: self.function.at(x._values, index, y))
 
@@ -421,7 +428,8 @@ def _compiled(kernel, forms, character):
     """
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / f"{kernel.name}.so"
-        command = [COMPILER, "-x", "c++", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, "-"]
+        flags = ["-std=c++11", "-O1", "-Wall", "-Werror", "-shared", "-fPIC"]  # <cmath> of C++17 takes twice the time
+        command = [COMPILER, "-x", "c++", *flags, "-o", library, "-"]
         subprocess.run(command, input=text, text=True, check=True)
         return getattr(ctypes.CDLL(str(library)), kernel.name)
 
@@ -483,6 +491,7 @@ def _fresh(function):
     return allocate
 
 
+@functools.cache
 def __getattr__(name):
     attribute = None if name.startswith("_") or name in ABSENT_FUNCTIONS else getattr(numpy, name, None)
     if attribute is None and name != "newaxis" or isinstance(attribute, ModuleType):

@@ -3,7 +3,7 @@
 FAULTS is the table of docs/trust.md, FAULTS_OF_M2 that of docs/semi_supervised.md. A fault replaces a function of the
 package while the rows that must catch it run, and a check of the gradients of ELBO, bound and J~ beside them, to see
 what a gradient check alone would have caught. LINEAR_FAULTS are those of the linear models, which have no gradient to
-check.
+check. That every row passes without a fault is tested by test_table.py and tests/engine/test_gradient_table.py.
 """
 
 import inspect
@@ -811,11 +811,6 @@ def gradient_check():
     )
 
 
-@pytest.mark.parametrize("name", dict.fromkeys(fault.caught_by for fault in (FAULTS | FAULTS_OF_M2).values()))
-def test_without_a_fault_the_row_passes(name):
-    assert outcome(name).passed
-
-
 def test_without_a_fault_the_gradient_check_passes():
     gradient_check()
 
@@ -827,7 +822,7 @@ def test_fault(fault, monkeypatch):
     if fault.gradient_check == "sees":
         with pytest.raises(sv.GradientError):
             gradient_check()
-    else:
+    elif fault.gradient_check == "blind":
         gradient_check()
 
 
@@ -934,7 +929,6 @@ FAULTS_OF_LIKELIHOODS = {
     ("plant", "caught_by"), (FAULTS_OF_LIKELIHOODS | LINEAR_FAULTS).values(), ids=FAULTS_OF_LIKELIHOODS | LINEAR_FAULTS
 )
 def test_fault_of_a_likelihood_or_a_linear_model(plant, caught_by, monkeypatch):
-    assert outcome(caught_by).passed
     plant(monkeypatch)
     assert not outcome(caught_by).passed
 
@@ -1046,7 +1040,6 @@ FAULTS_OF_PRIORS = {
 
 @pytest.mark.parametrize(("plant", "caught_by"), FAULTS_OF_PRIORS.values(), ids=FAULTS_OF_PRIORS)
 def test_fault_of_a_prior(plant, caught_by, monkeypatch):
-    assert outcome(caught_by).passed
     plant(monkeypatch)
     assert not outcome(caught_by).passed
 
@@ -1207,11 +1200,6 @@ FAULTS_OF_SKETCHES = {
 }
 
 
-@pytest.mark.parametrize("name", dict.fromkeys(caught_by for _, caught_by in FAULTS_OF_SKETCHES.values()))
-def test_without_a_fault_the_row_of_sketches_passes(name):
-    assert outcome(name).passed
-
-
 @pytest.mark.parametrize(("plant", "caught_by"), FAULTS_OF_SKETCHES.values(), ids=FAULTS_OF_SKETCHES)
 def test_fault_of_sketches(plant, caught_by, monkeypatch):
     plant(monkeypatch)
@@ -1270,7 +1258,6 @@ FAULTS_OF_GRU = {
 
 @pytest.mark.parametrize(("plant", "caught_by"), FAULTS_OF_GRU.values(), ids=FAULTS_OF_GRU)
 def test_fault_of_the_gru(plant, caught_by, monkeypatch):
-    assert outcome(caught_by).passed
     plant(monkeypatch)
     assert not outcome(caught_by).passed
 
@@ -1428,11 +1415,6 @@ FAULTS_OF_MOLECULES = {
 }
 
 
-@pytest.mark.parametrize("name", dict.fromkeys(caught_by for _, caught_by in FAULTS_OF_MOLECULES.values()))
-def test_without_a_fault_the_row_of_molecules_passes(name):
-    assert outcome(name).passed
-
-
 @pytest.mark.parametrize(("plant", "caught_by"), FAULTS_OF_MOLECULES.values(), ids=FAULTS_OF_MOLECULES)
 def test_fault_of_molecules(plant, caught_by, monkeypatch):
     plant(monkeypatch)
@@ -1505,7 +1487,6 @@ def test_a_nan_is_no_inequality_that_holds(owner, name, caught_by, monkeypatch):
         result = true(*arguments, **options)
         return tuple(math.nan * part for part in result) if isinstance(result, tuple) else math.nan * result
 
-    assert outcome(caught_by).passed
     monkeypatch.setattr(owner, name, planted)
     assert not outcome(caught_by).passed
 

@@ -256,7 +256,7 @@ MISTAKES = {
     "scores of nothing": (
         lambda: sv.evaluate(small(), ROWS, n_samples=0),
         InputError,
-        "^evaluate: expected n_samples of at least 1",
+        "^evaluate: expected n_samples from 1 to 100000, received 0",
     ),
     # linear models and checks; tests/linear/test_ppca.py has more
     "components": (

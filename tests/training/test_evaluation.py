@@ -79,7 +79,7 @@ def test_elbo_checks_what_it_is_given():
     for x, sentence in ((numpy.full((3, 6), 2.0), r"values in \[0, 1\]"), (numpy.ones((3, 5)), "rows of 6 entries")):
         with pytest.raises(InputError, match=sentence):
             sv.elbo(model, x)
-    with pytest.raises(InputError, match="^elbo: expected n_samples of at least 1, received 0$"):
+    with pytest.raises(InputError, match="^elbo: expected n_samples from 1 to 100000, received 0$"):
         sv.elbo(model, numpy.ones((3, 6)), n_samples=0)
 
 
@@ -275,11 +275,15 @@ def test_active_units_of_many_rows_are_found_by_chunks(rng, monkeypatch):
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, "many", None])
 @pytest.mark.parametrize(
-    ("function", "name"),
-    [(sv.evaluate, "n_samples"), (sv.evaluate, "batch_size"), (sv.log_likelihood, "n_samples")],
+    ("function", "name", "bounds"),
+    [
+        (sv.evaluate, "n_samples", "from 1 to 100000"),
+        (sv.evaluate, "batch_size", "of at least 1"),
+        (sv.log_likelihood, "n_samples", "of at least 1"),
+    ],
 )
-def test_counts_must_be_positive_integers(function, name, value):
-    sentence = f"{function.__name__}: expected {name} of at least 1, received {value!r}"
+def test_counts_must_be_positive_integers(function, name, bounds, value):
+    sentence = f"{function.__name__}: expected {name} {bounds}, received {value!r}"
     with pytest.raises(InputError, match=sentence):
         function(sv.VAE.mlp(6, 2, (4,)), numpy.ones((2, 6)), **{name: value})
 

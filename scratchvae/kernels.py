@@ -32,6 +32,7 @@ from scratchvae.errors import InputError, ShapeError
 
 C_TYPES = {
     "T": ("T", None),
+    "uint8": ("unsigned char", ctypes.c_uint8),
     "int32": ("int", ctypes.c_int32),
     "uint32": ("unsigned", ctypes.c_uint32),
     "int64": ("long long", ctypes.c_int64),
@@ -60,8 +61,8 @@ class Kernel:
         Declarations, separated by commas. "T x[i]" is an array whose entry i is x in the text; "T x[row]" is an array
         with an entry for each row of the others, of shape (..., 1) on a GPU, where all these broadcast; "T x[]" is an
         array from which the text reads entries of its choice, such as x[i + 1]; "int32 n" is a number. T is the type of
-        the outputs, float or double; the other types are int32, uint32 and int64. An output may be read before it is
-        written.
+        the outputs, float or double; the other types are uint8, int32, uint32 and int64. An output may be read before
+        it is written.
     text : str
         The body of the loop, in the language that CUDA and C++ have in common. T(1) is 1 as a number of type T.
     preamble : str

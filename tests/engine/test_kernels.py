@@ -11,12 +11,13 @@ import pytest
 import scratchvae as sv
 from scratchvae import compiler, kernels, ops
 from scratchvae.backend import asarray
-from scratchvae.binarization import COIN
+from scratchvae.binarization import COIN, FROM_BYTES, FROM_FLOATS
 from scratchvae.distributions import Bernoulli
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
 from scratchvae.ops import densities, elementwise, structure
 from scratchvae.optim import ADAM, BLOCK, Adam
+from scratchvae.philox import philox4x32, uniforms
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
 SUM = Kernel("sum_of_neighbours", "T x[], int32 n, T y[i]", "T z[i]", "z += y + (i + 1 < n ? x[i + 1] : T(0));")
@@ -207,6 +208,20 @@ def test_a_kernel_of_the_gpu_computes_its_lines(host, rng, kernel, dtype):
     tolerance = 100 * numpy.finfo(dtype).eps
     for received, right in zip(outputs, expected, strict=True):
         numpy.testing.assert_allclose(received, right, rtol=tolerance, atol=tolerance)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", [numpy.float32, pytest.param(numpy.float64, marks=pytest.mark.slow)])
+def test_pixels_are_drawn_from_the_rows_that_are_asked_for(host, rng, dtype):
+    order, (seed, name, step) = numpy.array([2, 0, -1, 2]), ((8, 9), 7, (5, 6))
+    counter = (numpy.arange(3, 3 + 5, dtype=numpy.uint64), name, *step)
+    u = uniforms(philox4x32(numpy, counter, seed)).ravel()[: 4 * 5].reshape(4, 5)
+    k = rng.integers(0, 256, (6, 5), dtype=numpy.uint8)
+    floats = (k / numpy.float32(255)).astype(dtype)
+    for kernel, x in ((FROM_FLOATS, floats), (FROM_BYTES, k)):
+        out = numpy.full((4, 5), numpy.nan, dtype)
+        kernel.on(out)(3, name, *step, *seed, out.size, order, *x.shape, x, out, size=5)
+        numpy.testing.assert_array_equal(out, u < floats[order])
 
 
 @needs_compiler

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from scratchvae import compiler
+from scratchvae.arrays import is_array
 from scratchvae.backend import array_module
 from scratchvae.errors import InputError, ShapeError
 
@@ -111,6 +112,20 @@ class Kernel:
     def on_gpu(self, x: Any, *others: Any) -> Callable[..., Any] | None:
         """Returns the same as `on`, but None on the CPU, where the NumPy lines are as fast."""
         return None if array_module(x) is numpy else self.on(x, *others)
+
+    def computed(self, *inputs: Any) -> list[Any] | None:
+        """Returns the outputs, in the shape to which the inputs broadcast, or None where the NumPy lines should run.
+
+        They run on the CPU, for Tensors, and where `on` says so. The inputs are arrays and Python's numbers.
+        """
+        arrays = [x for x in inputs if not isinstance(x, (int, float))]
+        compiled = self.on_gpu(*arrays) if arrays and all(is_array(x) for x in arrays) else None
+        if not compiled:
+            return None
+        xp, shape = array_module(arrays[0]), numpy.broadcast_shapes(*(x.shape for x in arrays))
+        outputs = [xp.empty(shape, dtype=arrays[0].dtype) for _ in self.outputs.split(",")]
+        compiled(*inputs, *outputs)
+        return outputs
 
     def parameters(self) -> list[Parameter]:
         """Returns the descriptions of the inputs, followed by those of the outputs."""

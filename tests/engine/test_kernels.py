@@ -15,7 +15,7 @@ from scratchvae.binarization import COIN, FROM_BYTES, FROM_FLOATS
 from scratchvae.distributions import Bernoulli
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
-from scratchvae.ops import densities, elementwise, structure
+from scratchvae.ops import densities, elementwise, reductions, structure
 from scratchvae.optim import ADAM, BLOCK, Adam
 from scratchvae.philox import philox4x32, uniforms
 
@@ -191,6 +191,9 @@ LINES = {
     densities.DRAW: lambda m, log_s, e: [m + numpy.exp(log_s) * e],
     densities.DRAW_SLOPE: lambda g, log_s, e: [g * e * numpy.exp(log_s)],
     elementwise.RELU_SLOPE: lambda g, x: [g * (x > 0)],
+    reductions.LOG_SUM_SLOPE: lambda g, x, y: [g * numpy.exp(x - y)],
+    reductions.LOG_RATIO: lambda x, y: [x - y],
+    reductions.LOG_RATIO_SLOPES: lambda g, x, y: [g, -g],
     COIN: lambda u, x: [u < x],
 }
 """What kernels of a GPU alone compute, one array of entries for each output, for arrays of one for each input."""
@@ -198,7 +201,7 @@ LINES = {
 
 @needs_compiler
 @pytest.mark.parametrize("kernel", LINES, ids=lambda kernel: kernel.name)
-@pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
+@pytest.mark.parametrize("dtype", [numpy.float64, pytest.param(numpy.float32, marks=pytest.mark.slow)])
 def test_a_kernel_of_the_gpu_computes_its_lines(host, rng, kernel, dtype):
     shapes = [(5, 1) if p.form == "[row]" else (5, 7) for p in kernel.parameters() if not p.is_output]
     inputs = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
@@ -208,6 +211,14 @@ def test_a_kernel_of_the_gpu_computes_its_lines(host, rng, kernel, dtype):
     tolerance = 100 * numpy.finfo(dtype).eps
     for received, right in zip(outputs, expected, strict=True):
         numpy.testing.assert_allclose(received, right, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_log_sums_on_the_host(host, rng):
+    x, total = rng.standard_normal((3, 4, 2)), numpy.empty((3, 1, 2))
+    reductions.LOG_SUM.on(total)(x, 4, 2, total)
+    numpy.testing.assert_allclose(total, numpy.logaddexp.reduce(x, axis=1, keepdims=True), rtol=1e-14)
 
 
 @needs_compiler

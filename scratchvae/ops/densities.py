@@ -16,7 +16,8 @@ from scratchvae.autodiff import Tensor, broadcast_to, primitive, sum_to
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import ShapeError
 from scratchvae.kernels import Kernel
-from scratchvae.ops.elementwise import as_real, exp, negative, sigmoid, square, subtract
+from scratchvae.ops.activations import sigmoid
+from scratchvae.ops.elementwise import as_real, exp, negative, square, subtract
 from scratchvae.ops.structure import reshape
 
 BLOCK = {"cpu": 2**15, "gpu": 2**62}

@@ -15,7 +15,7 @@ from scratchvae.binarization import COIN, FROM_BYTES, FROM_FLOATS
 from scratchvae.distributions import Bernoulli
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
-from scratchvae.ops import densities, elementwise, reductions, structure
+from scratchvae.ops import activations, densities, reductions, structure
 from scratchvae.optim import ADAM, BLOCK, Adam
 from scratchvae.philox import philox4x32, uniforms
 
@@ -190,7 +190,12 @@ LINES = {
     ],
     densities.DRAW: lambda m, log_s, e: [m + numpy.exp(log_s) * e],
     densities.DRAW_SLOPE: lambda g, log_s, e: [g * e * numpy.exp(log_s)],
-    elementwise.RELU_SLOPE: lambda g, x: [g * (x > 0)],
+    activations.RELU_SLOPE: lambda g, x: [g * (x > 0)],
+    activations.TANH_SLOPE: lambda g, y: [g * (1 - y**2)],
+    activations.SIGMOID: lambda x: [1 / (1 + numpy.exp(-x))],
+    activations.SIGMOID_SLOPE: lambda g, y: [g * y * (1 - y)],
+    activations.SOFTPLUS: lambda x: [numpy.log1p(numpy.exp(x))],
+    activations.SOFTPLUS_SLOPE: lambda g, y, x: [g * numpy.exp(x - y)],
     reductions.LOG_SUM_SLOPE: lambda g, x, y: [g * numpy.exp(x - y)],
     reductions.LOG_RATIO: lambda x, y: [x - y],
     reductions.LOG_RATIO_SLOPES: lambda g, x, y: [g, -g],
@@ -215,8 +220,13 @@ def test_a_kernel_of_the_gpu_computes_its_lines(host, rng, kernel, dtype):
 
 @pytest.mark.slow
 @needs_compiler
-def test_log_sums_on_the_host(host, rng):
-    x, total = rng.standard_normal((3, 4, 2)), numpy.empty((3, 1, 2))
+def test_leaky_relu_and_log_sums_on_the_host(host, rng):
+    x, g, y = rng.standard_normal((3, 4, 2)), rng.standard_normal((3, 4, 2)), numpy.empty((3, 4, 2))
+    activations.LEAKY_RELU.on(y)(x, 0.25, y)
+    numpy.testing.assert_array_equal(y, numpy.where(x > 0, x, 0.25 * x))
+    activations.LEAKY_RELU_SLOPE.on(y)(g, x, 0.25, y)
+    numpy.testing.assert_array_equal(y, numpy.where(x > 0, g, 0.25 * g))
+    total = numpy.empty((3, 1, 2))
     reductions.LOG_SUM.on(total)(x, 4, 2, total)
     numpy.testing.assert_allclose(total, numpy.logaddexp.reduce(x, axis=1, keepdims=True), rtol=1e-14)
 

@@ -272,6 +272,19 @@ def test_sums_of_logs_along_any_axes(gpu, rng):
             ops.logsumexp(asarray(x, "gpu"), axis=axis)
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "sigmoid", "softplus"])
+def test_activations_of_a_gpu_have_the_edges_of_the_lines(name, dtype, gpu):
+    values = [-INFINITE, -1e38, -100, -64.5, -20, -1, -1e-30, 0, 1e-30, 1, 20, 63.9, 64, 100, 1e38, INFINITE, numpy.nan]
+    x, tolerance = numpy.array(values, dtype), 8 * numpy.finfo(dtype).eps
+    ours, theirs = Tensor(asarray(x, "gpu")), Tensor(x)
+    y, expected = getattr(ops, name)(ours), getattr(ops, name)(theirs)
+    numpy.testing.assert_allclose(to_numpy(y.data), expected.data, rtol=tolerance, atol=1e-37)
+    with numpy.errstate(invalid="ignore"):
+        slope, right = grad(ops.sum(2 * y), [ours])[0], grad(ops.sum(2 * expected), [theirs])[0]
+    numpy.testing.assert_allclose(to_numpy(slope), right, rtol=tolerance, atol=1e-37)
+
+
 def test_softmax_of_infinities():
     x = numpy.array([[-INFINITE, 3.0, 3.0], [INFINITE, 3.0, -INFINITE]])
     numpy.testing.assert_allclose(ops.softmax(x), [[0, 0.5, 0.5], [1, 0, 0]], rtol=1e-15)

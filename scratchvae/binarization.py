@@ -66,19 +66,15 @@ def binarize(x: Any, mode: str, noise: Any, first_row: int = 0) -> Any:
     start = {"start": first_row * math.prod(x.shape[1:])} if first_row else {}
     u = noise.uniform("pixels", x.shape, **start)
     x = as_numbers(x, device_of(u))
-    compiled = COIN.on_gpu(x, u)
-    if not compiled:
-        return (u < x).astype(x.dtype)
-    pixels = array_module(x).empty(x.shape, dtype=x.dtype)
-    compiled(u, x, pixels)
-    return pixels
+    computed = COIN.computed(u, x)
+    return computed[0] if computed else (u < x).astype(x.dtype)
 
 
 def _drawn_from_rows(x: Rows, noise: Any) -> Any:
     """Returns [u < x] by the kernel that also gathers the rows, or None where it cannot: on the CPU, for one."""
-    of_source = {x.dtype: FROM_FLOATS, numpy.dtype(numpy.uint8): FROM_BYTES}
-    kernel = of_source.get(x.array.dtype)
-    if device_of(x.array) == "cpu" or x.rows is None or kernel is None or not isinstance(noise, Noise):
+    kernel = {x.dtype: FROM_FLOATS, numpy.dtype(numpy.uint8): FROM_BYTES}.get(x.array.dtype)
+    on_gpu = isinstance(noise, Noise) and noise.device == device_of(x.array) == "gpu"
+    if kernel is None or x.rows is None or not on_gpu:
         return None
     pixels = array_module(x.array).empty(x.shape, dtype=x.dtype)
     rows, height, width = x.rows.astype(numpy.int64, copy=False), len(x.array), math.prod(x.shape[1:])

@@ -27,11 +27,13 @@ from typing import Any, NamedTuple
 import numpy
 
 from scratchvae import compiler
+from scratchvae.arrays import is_array
 from scratchvae.backend import array_module
 from scratchvae.errors import InputError, ShapeError
 
 C_TYPES = {
     "T": ("T", None),
+    "uint8": ("unsigned char", ctypes.c_uint8),
     "int32": ("int", ctypes.c_int32),
     "uint32": ("unsigned", ctypes.c_uint32),
     "int64": ("long long", ctypes.c_int64),
@@ -60,8 +62,8 @@ class Kernel:
         Declarations, separated by commas. "T x[i]" is an array whose entry i is x in the text; "T x[row]" is an array
         with an entry for each row of the others, of shape (..., 1) on a GPU, where all these broadcast; "T x[]" is an
         array from which the text reads entries of its choice, such as x[i + 1]; "int32 n" is a number. T is the type of
-        the outputs, float or double; the other types are int32, uint32 and int64. An output may be read before it is
-        written.
+        the outputs, float or double; the other types are uint8, int32, uint32 and int64. An output may be read before
+        it is written.
     text : str
         The body of the loop, in the language that CUDA and C++ have in common. T(1) is 1 as a number of type T.
     preamble : str
@@ -110,6 +112,20 @@ class Kernel:
     def on_gpu(self, x: Any, *others: Any) -> Callable[..., Any] | None:
         """Returns the same as `on`, but None on the CPU, where the NumPy lines are as fast."""
         return None if array_module(x) is numpy else self.on(x, *others)
+
+    def computed(self, *inputs: Any) -> list[Any] | None:
+        """Returns the outputs, in the shape to which the inputs broadcast, or None where the NumPy lines should run.
+
+        They run on the CPU, for Tensors, and where `on` says so. The inputs are arrays and Python's numbers.
+        """
+        arrays = [x for x in inputs if not isinstance(x, (int, float))]
+        compiled = self.on_gpu(*arrays) if arrays and all(is_array(x) for x in arrays) else None
+        if not compiled:
+            return None
+        xp, shape = array_module(arrays[0]), numpy.broadcast_shapes(*(x.shape for x in arrays))
+        outputs = [xp.empty(shape, dtype=arrays[0].dtype) for _ in self.outputs.split(",")]
+        compiled(*inputs, *outputs)
+        return outputs
 
     def parameters(self) -> list[Parameter]:
         """Returns the descriptions of the inputs, followed by those of the outputs."""

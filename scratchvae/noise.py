@@ -21,7 +21,7 @@ from scratchvae.arrays import shortened
 from scratchvae.backend import array_module, device_module
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
-from scratchvae.philox import AT_WORDS, NORMAL, UNIFORM, normals, philox4x32, uniforms
+from scratchvae.philox import NORMAL, UNIFORM, at_words, normals, philox4x32, uniforms
 
 
 @dataclass(frozen=True)
@@ -120,17 +120,34 @@ class Noise:
     ) -> Any:
         """Computes float32 numbers on the GPU, by the kernel or its definition: four for every counter first, ..."""
         xp = device_module(self.device)
-        key, seed = _name_key(name) % 2**32, (self.seed % 2**32, self.seed >> 32)
         out = xp.empty(shape, dtype=xp.float32)
-        n_counters = -(-out.size // 4)
-        compiled = (kernel if self.words is None else AT_WORDS[kernel.name]).on(out)
-        step = (self.step % 2**32, self.step >> 32) if self.words is None else (self.words,)
-        if compiled:
-            compiled(first, key, *step, *seed, out.size, out, size=n_counters)
+        if self.fills(out, kernel, name, first=first):
             return out
-        step = step if self.words is None else tuple(self.words)
-        counter = (xp.arange(first, first + n_counters, dtype=xp.uint64), key, *step)
+        step = self._step() if self.words is None else tuple(self.words)
+        key, seed = self._key(name)
+        counter = (xp.arange(first, first + -(-out.size // 4), dtype=xp.uint64), key, *step)
         return lines(philox4x32(xp, counter, seed)).ravel()[: out.size].reshape(shape)
+
+    def fills(self, out: Any, kernel: Kernel, name: str, *inputs: Any, first: int = 0) -> bool:
+        """Fills an array of the GPU by one launch of a kernel whose inputs begin with `philox.COUNTER`.
+
+        The inputs that follow are those of this call. Returns False, and leaves the array as it is, where no kernel can
+        be compiled for it.
+        """
+        compiled = (kernel if self.words is None else at_words(kernel)).on_gpu(out)
+        if compiled:
+            key, seed = self._key(name)
+            step = self._step() if self.words is None else (self.words,)
+            compiled(first, key, *step, *seed, out.size, *inputs, out, size=-(-out.size // 4))
+        return compiled is not None
+
+    def _key(self, name: str) -> tuple[int, tuple[int, int]]:
+        """Returns the word of the counter that stands for the name, and the two words of the seed."""
+        return _name_key(name) % 2**32, (self.seed % 2**32, self.seed >> 32)
+
+    def _step(self) -> tuple[int, int]:
+        """Returns the two words of the step."""
+        return self.step % 2**32, self.step >> 32
 
 
 class GivenNoise:

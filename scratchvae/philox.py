@@ -8,6 +8,7 @@ Source: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -100,12 +101,9 @@ NORMAL = Kernel(
 """Computes the entries 4 i to 4 i + 3 of `normals` from the counter first + i."""
 
 
-def _at_words(kernel: Kernel) -> Kernel:
+@cache
+def at_words(kernel: Kernel) -> Kernel:
     """Returns a kernel of the same numbers that reads the two words of the step from an array."""
-    inputs = COUNTER.replace("uint32 step0, uint32 step1", "uint32 step[]")
+    inputs = kernel.inputs.replace("uint32 step0, uint32 step1", "uint32 step[]")
     text = f"const unsigned step0 = step[0], step1 = step[1];{kernel.text}"
     return replace(kernel, name=f"{kernel.name}_at_words", inputs=inputs, text=text)
-
-
-UNIFORM_AT_WORDS, NORMAL_AT_WORDS = _at_words(UNIFORM), _at_words(NORMAL)
-AT_WORDS = {UNIFORM.name: UNIFORM_AT_WORDS, NORMAL.name: NORMAL_AT_WORDS}

@@ -1,4 +1,4 @@
-"""`Pixels` converts 8-bit pixels to floats, and only the rows that are read."""
+"""`Rows` and `Pixels` read rows of an array when they are needed; `Pixels` converts 8-bit pixels to floats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,88 @@ CHUNK_BYTES = 2**22
 """The number of pixels that are read at once by functions that read all of them."""
 
 
-class Pixels:
+class Rows:
+    """x[rows] of an array of floats (N, ...).   It reads no entry until it is asked for `numbers`.
+
+    A slice or an array of row numbers as index gives these rows in the same form; a single number gives this row as an
+    array. `numpy.asarray(x)` and `x.numbers()` are the floats of all rows.
+
+    Parameters
+    ----------
+    array : array (M, ...)
+        The floats, an array of NumPy or CuPy.
+    rows : array of integers (N,), optional
+        The numbers of the rows that belong to it; by default all.
+    dtype : dtype, optional
+        The type of the floats; by default that of the array.
+
+    Attributes
+    ----------
+    array, rows, dtype
+        The parameters of these names.
+
+    See Also
+    --------
+    Pixels : the same for bytes.
+    scratchvae.binarization.binarize : draws pixels from rows, on a GPU in the launch that gathers them.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from scratchvae.pixels import Rows
+    >>> x = Rows(numpy.array([[0.0, 0.2], [1.0, 0.0], [0.5, 0.5]]))
+    >>> x[numpy.array([2, 0])].shape, x[:2][1].tolist()
+    ((2, 2), [1.0, 0.0])
+    """
+
+    def __init__(self, array: Any, rows: Any = None, dtype: Any = None) -> None:
+        self.array, self.rows, self.dtype = array, rows, numpy.dtype(array.dtype if dtype is None else dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the floats, (N, ...)."""
+        return (len(self), *self.array.shape[1:])
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.array.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return len(self.array if self.rows is None else self.rows)
+
+    def __getitem__(self, rows: Any) -> Any:
+        if isinstance(rows, slice):
+            if self.rows is None:
+                return type(self)(self.array[rows], None, self.dtype)
+            return type(self)(self.array, self.rows[rows], self.dtype)
+        rows = asarray(as_array("rows of pixels", rows), device_of(self.array))
+        if rows.dtype.kind not in "iub" or rows.ndim > 1 or (rows.dtype.kind == "b" and len(rows) != len(self)):
+            expected = "rows by a number, a slice, or an array of row numbers"
+            raise InputError("rows of pixels", expected, f"{rows.dtype}, shape {rows.shape}", "numpy.asarray(x)[...]")
+        if rows.dtype.kind == "b":
+            rows = array_module(rows).flatnonzero(rows)
+        if rows.ndim == 0:
+            row = range(len(self))[int(rows)]
+            return self[row : row + 1].numbers(device_of(self.array))[0]
+        return type(self)(self.array, rows if self.rows is None else self.rows[rows], self.dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
+        values = to_numpy(self.numbers(device_of(self.array)))
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def numbers(self, device: str = "cpu") -> Any:
+        """Returns the floats of all rows as an array on the device.   (N, ...)"""
+        values = self.array if self.rows is None else self.array[self.rows]
+        return asarray(values, device).astype(self.dtype, copy=False)
+
+
+class Pixels(Rows):
     """x = k / 255, rounded to float32, for bytes k.   It replaces an array of floats (N, ...) of four times its size.
 
     A slice or an array of row numbers as index gives Pixels of these rows, and reads nothing; a single number gives
@@ -34,7 +115,7 @@ class Pixels:
 
     Attributes
     ----------
-    array, dtype
+    array, rows, dtype
         The parameters of these names.
 
     See Also
@@ -51,7 +132,7 @@ class Pixels:
     """
 
     def __init__(self, array: Any, rows: Any = None, dtype: Any = numpy.float32) -> None:
-        self.array, self._rows, self.dtype = array, rows, numpy.dtype(dtype)
+        super().__init__(array, rows, dtype)
 
     @classmethod
     def of(cls, operation: str, x: Any) -> Pixels:
@@ -71,44 +152,6 @@ class Pixels:
             raise DataError(operation, "uint8 pixels from 0 to 255", "values from 0 to 1", hint)
         return pixels
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the floats, (N, ...)."""
-        return (len(self), *self.array.shape[1:])
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.array.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of entries."""
-        return math.prod(self.shape)
-
-    def __len__(self) -> int:
-        return len(self.array if self._rows is None else self._rows)
-
-    def __getitem__(self, rows: Any) -> Any:
-        if isinstance(rows, slice):
-            if self._rows is None:
-                return Pixels(self.array[rows], None, self.dtype)
-            return Pixels(self.array, self._rows[rows], self.dtype)
-        rows = asarray(as_array("rows of pixels", rows), device_of(self.array))
-        if rows.dtype.kind not in "iub" or rows.ndim > 1 or (rows.dtype.kind == "b" and len(rows) != len(self)):
-            expected = "rows by a number, a slice, or an array of row numbers"
-            raise InputError("rows of pixels", expected, f"{rows.dtype}, shape {rows.shape}", "numpy.asarray(x)[...]")
-        if rows.dtype.kind == "b":
-            rows = array_module(rows).flatnonzero(rows)
-        if rows.ndim == 0:
-            row = range(len(self))[int(rows)]
-            return self[row : row + 1].numbers(device_of(self.array))[0]
-        return Pixels(self.array, rows if self._rows is None else self._rows[rows], self.dtype)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
-        values = to_numpy(self.numbers(device_of(self.array)))
-        return values if dtype is None else values.astype(dtype, copy=False)
-
     def __repr__(self) -> str:
         return f"Pixels of shape {self.shape}, {self.dtype} k / 255 of bytes k"
 
@@ -116,11 +159,11 @@ class Pixels:
         """Returns the same N rows, each in another shape: (N, ...) -> (N, ...). Raises ShapeError if sizes differ."""
         if shape[0] != len(self) or math.prod(shape) != self.size:
             raise ShapeError("reshape of pixels", f"the same {len(self)} rows, {self.size} entries", str(shape))
-        return Pixels(self.array.reshape(len(self.array), *shape[1:]), self._rows, self.dtype)
+        return Pixels(self.array.reshape(len(self.array), *shape[1:]), self.rows, self.dtype)
 
     def astype(self, dtype: Any) -> Pixels:
         """Returns the same pixels, as floats of another type."""
-        return Pixels(self.array, self._rows, dtype)
+        return Pixels(self.array, self.rows, dtype)
 
     def to(self, device: str) -> Pixels:
         """Returns the same rows with their bytes on the device, unless they exceed half of a GPU's free memory."""
@@ -130,7 +173,7 @@ class Pixels:
 
     def bytes(self) -> Any:
         """Returns the bytes k of all rows as an array of uint8, which is read now."""
-        return self.array if self._rows is None else self.array[self._rows]
+        return self.array if self.rows is None else self.array[self.rows]
 
     def numbers(self, device: str = "cpu") -> Any:
         """Returns the floats k / 255 of all rows as an array on the device.   (N, ...)"""
@@ -174,5 +217,5 @@ class Pixels:
 
 
 def as_numbers(x: Any, device: str = "cpu") -> Any:
-    """Returns Pixels as floats on the device, and anything else unchanged."""
-    return x.numbers(device) if isinstance(x, Pixels) else x
+    """Returns Rows and Pixels as floats on the device, and anything else unchanged."""
+    return x.numbers(device) if isinstance(x, Rows) else x

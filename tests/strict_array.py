@@ -419,7 +419,7 @@ def _compiled(kernel, forms, character):
         #include <cstdint>
         using namespace std;
         #define __device__ static inline
-        typedef int32_t int32; typedef uint32_t uint32; typedef int64_t int64;
+        typedef uint8_t uint8; typedef int32_t int32; typedef uint32_t uint32; typedef int64_t int64;
         typedef {"float" if character == "f" else "double"} T;
         {kernel.preamble}
         extern "C" void {kernel.name}({", ".join(parameters)}, ptrdiff_t size) {{

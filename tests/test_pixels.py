@@ -12,11 +12,11 @@ from builders import assert_same_run
 import scratchvae as sv
 from scratchvae import pixels, quadrature
 from scratchvae.backend import to_numpy
-from scratchvae.binarization import MODES
+from scratchvae.binarization import MODES, binarize
 from scratchvae.distributions import Bernoulli
 from scratchvae.errors import DataError, DeviceError, InputError
 from scratchvae.evaluation import prepared, quantity
-from scratchvae.pixels import Pixels, as_numbers
+from scratchvae.pixels import Pixels, Rows, as_numbers
 from scratchvae.run_files import fingerprint
 
 ROOT = Path(__file__).parents[1]
@@ -203,6 +203,42 @@ def test_bytes_are_moved_to_the_gpu_where_they_fit(gpu, monkeypatch):
     large = Pixels(BYTES)
     assert large.to("gpu") is large and to_numpy(some.to("cpu").array).tolist() == BYTES[3:9].tolist()
     assert isinstance(large[3:9].to("gpu").array, gpu.ndarray)
+
+
+@pytest.mark.parametrize("dtype", [numpy.float32, pytest.param(numpy.float64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("shape", [(40, 3, 5), (40, 4), (40, 1)], ids=str)
+def test_the_gpu_draws_pixels_as_it_gathers_their_rows(gpu, monkeypatch, dtype, shape):
+    """The bits of three operations, for row numbers in any order, repeated, and counted from the end."""
+    k = numpy.resize(BYTES, shape)
+    floats = gpu.asarray(Pixels(k).numbers().astype(dtype))
+    order = gpu.asarray(numpy.array([7, 0, 39, 7, -1, 12, -40, 3, 5]))
+    words = gpu.asarray(numpy.array([3, 2**8], numpy.uint32))
+    for noise in (sv.Noise(5, 2**40 + 3, "gpu"), sv.Noise(5, device="gpu", words=words)):
+        expected = to_numpy(binarize(floats[order], "dynamic", noise))
+        assert 0 < expected.mean() < 1
+        for x in (Rows(floats), Pixels(gpu.asarray(k), dtype=dtype)):
+            with monkeypatch.context() as patch:
+                patch.setattr(sv.Noise, "uniform", None)  # no uniform numbers apart from the pixels
+                drawn = binarize(x[order], "dynamic", noise)
+            assert drawn.dtype == dtype and numpy.array_equal(to_numpy(drawn), expected)
+            with monkeypatch.context() as patch:
+                patch.setattr("scratchvae.kernels.for_gpu", lambda *_: None)
+                assert numpy.array_equal(to_numpy(binarize(x[order], "dynamic", noise)), expected)
+        assert binarize(Rows(floats)[order[:0]], "dynamic", noise).shape == (0, *shape[1:])
+
+
+def test_a_training_on_the_gpu_gathers_and_draws_in_one_launch(gpu, monkeypatch):
+    """Floats and bytes on the GPU; a table with missing entries, which stay NaN, takes the separate operations."""
+    launched, fills = [], sv.Noise.fills
+    monkeypatch.setattr(sv.Noise, "fills", lambda *args, **opts: launched.append(args[2].name) or fills(*args, **opts))
+    for data, name in ((FLOATS, "pixels_from_floats"), (BYTES, "pixels_from_bytes")):
+        launched.clear()
+        sv.fit(sv.VAE.mlp(6, 2, (4,), binarize="dynamic"), data[:40], 1, 20, device="gpu", progress=False)
+        assert launched.count(name) == 2
+    launched.clear()
+    missing = numpy.where(FLOATS[:40] > 0.9, numpy.nan, FLOATS[:40]).reshape(40, 6)
+    sv.fit(sv.VAE.mlp(6, 2, (4,), binarize="dynamic", missing=True), missing, 1, 20, device="gpu", progress=False)
+    assert launched.count("philox_uniform") >= 2 and "pixels_from_floats" not in launched
 
 
 def test_rows_are_scored_by_the_draws_that_all_rows_get():

@@ -21,6 +21,7 @@ from scratchvae.autodiff import Primitive, Tensor, grad
 from scratchvae.backend import asarray, device_of, to_numpy
 from scratchvae.checks.row import Section, largest
 from scratchvae.gradcheck import check_gradients
+from scratchvae.ops.reductions import _log_ratio
 
 SECTION = Section("gradients")
 
@@ -475,6 +476,7 @@ CASES: dict[str, list[Case]] = {
     ],
     "log": entry_rows(ops.log, numpy.log, positive),
     "log1p": entry_rows(ops.log1p, numpy.log1p, unit),
+    "log_ratio": broadcast_rows(_log_ratio, numpy.subtract),
     "logsumexp": reduction_rows(ops.logsumexp, numpy.logaddexp.reduce),
     "gru": _gru_rows(),
     "lstm": _lstm_rows(),

@@ -19,7 +19,7 @@ from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
 from scratchvae.models.configuration import Configured
 from scratchvae.nn import Module
 from scratchvae.noise import Noise
-from scratchvae.pixels import Pixels, as_numbers
+from scratchvae.pixels import Pixels, Rows, as_numbers
 
 
 class LatentVariableModel(Configured):
@@ -214,23 +214,24 @@ class LatentVariableModel(Configured):
         """Returns data as they stay for all of training: binarised, unless pixels are drawn anew at every step.
 
         Pixels stay bytes, on the model's device if they fit there, and are binarised minibatch by minibatch; with
-        binarize="static" they become 0 and 255 here.
+        binarize="static" they become 0 and 255 here. Floats that are drawn anew at every step are returned as `Rows`.
         """
         if isinstance(x, Pixels):
             return (self._drawn_once(x, noise) if self.binarize == "static" else x).to(self.device)
-        return x if self.binarize == "dynamic" else self._binarized(x, self.binarize, noise)
+        return Rows(x) if self.binarize == "dynamic" else self._binarized(x, self.binarize, noise)
 
     def prepare_batch(self, x: Any, noise: Any) -> Any:
         """Returns a minibatch as one step takes it: with binarize="dynamic" pixels are drawn from the step's noise."""
         if isinstance(x, Pixels) and self.binarize == "threshold":
             return binarize(as_numbers(x, self.device), "threshold", noise)
-        x = as_numbers(x, self.device)
-        return self._binarized(x, "dynamic", noise) if self.binarize == "dynamic" else x
+        return self._binarized(x, "dynamic", noise) if self.binarize == "dynamic" else as_numbers(x, self.device)
 
     def _binarized(self, x: Any, mode: str, noise: Any) -> Any:
         """Returns x in {0, 1}; missing entries stay NaN."""
-        drawn = binarize(x, mode, noise)
-        return array_module(x).where(x == x, drawn, x) if self.missing else drawn
+        if not self.missing:
+            return binarize(x, mode, noise)
+        x = as_numbers(x, self.device)
+        return array_module(x).where(x == x, binarize(x, mode, noise), x)
 
     def _drawn_once(self, x: Pixels, noise: Any) -> Pixels:
         """Returns new bytes, each 255 with probability x, else 0, drawn some rows at a time."""

@@ -4,6 +4,7 @@ import sys
 
 from scratchvae import tensor
 from scratchvae.autodiff import broadcast_to, sum_to
+from scratchvae.ops.activations import leaky_relu, relu, sigmoid, softplus, tanh
 from scratchvae.ops.convolution import conv2d, conv2d_kernel, conv_transpose2d, upsample2d
 from scratchvae.ops.densities import bernoulli_log_prob, normal_draw, normal_kl, normal_log_prob
 from scratchvae.ops.elementwise import (
@@ -13,7 +14,6 @@ from scratchvae.ops.elementwise import (
     divide,
     exp,
     expm1,
-    leaky_relu,
     log,
     log1p,
     maximum,
@@ -21,13 +21,9 @@ from scratchvae.ops.elementwise import (
     multiply,
     negative,
     power,
-    relu,
-    sigmoid,
-    softplus,
     sqrt,
     square,
     subtract,
-    tanh,
     where,
 )
 from scratchvae.ops.gru import gru, gru_step

@@ -16,7 +16,8 @@ from scratchvae.autodiff import Tensor, broadcast_to, primitive, sum_to
 from scratchvae.backend import array_module, device_of
 from scratchvae.errors import ShapeError
 from scratchvae.kernels import Kernel
-from scratchvae.ops.elementwise import as_real, exp, negative, sigmoid, square, subtract
+from scratchvae.ops.activations import sigmoid
+from scratchvae.ops.elementwise import as_real, exp, negative, square, subtract
 from scratchvae.ops.structure import reshape
 
 BLOCK = {"cpu": 2**15, "gpu": 2**62}
@@ -140,11 +141,9 @@ def normal_log_prob(x: Any, mean: Any, log_std: Any, event_ndim: int = 1) -> Any
     shape: (..., N, *event) three times -> (..., N); axes broadcast, so that log_std may be one number.
     """
     xp, dtype, shape, arrays = _common(x, mean, log_std)
-    compiled = DENSITY.on_gpu(*arrays)
-    if compiled:
-        terms = xp.empty(shape, dtype=dtype)
-        compiled(*arrays, terms)
-        return _sum_event(terms, event_ndim)
+    computed = DENSITY.computed(*arrays)
+    if computed:
+        return _sum_event(computed[0], event_ndim)
     _, _, _, (x, m, precision) = _common(x, mean, exp.function(negative.function(log_std)))
     y = xp.empty(shape[: len(shape) - event_ndim], dtype=dtype)
     for block in _blocks(shape, event_ndim, device_of(y)):
@@ -173,12 +172,12 @@ def _normal_rule(wanted: list[int], g: Any, y: Any, x: Any, mean: Any, log_std: 
         terms = {0: negative(slope), 1: slope, 2: g * (square(u) - 1.0)}
         return [sum_to(terms[i], argument.shape) for i, argument in enumerate((x, mean, log_std)) if i in wanted]
     xp, dtype, shape, arrays = _common(x, mean, log_std)
-    g, d_mean = _expand(g, event_ndim), xp.empty(shape, dtype=dtype)
-    compiled = DENSITY_SLOPES.on_gpu(g, *arrays)
-    d_log_std = xp.empty(shape, dtype=dtype) if compiled or 2 in wanted else None
-    if compiled:
-        compiled(g, *arrays, d_mean, d_log_std)
+    g = _expand(g, event_ndim)
+    computed = DENSITY_SLOPES.computed(g, *arrays)
+    if computed:
+        d_mean, d_log_std = computed
     else:
+        d_mean, d_log_std = xp.empty(shape, dtype=dtype), xp.empty(shape, dtype=dtype) if 2 in wanted else None
         _write_slopes(d_mean, d_log_std, g, x, mean, log_std, event_ndim)
     terms = (-d_mean if 0 in wanted else None, d_mean, d_log_std)
     return [sum_to(terms[i], (x, mean, log_std)[i].shape) for i in wanted]
@@ -234,11 +233,10 @@ def normal_kl(mean: Any, log_std: Any, prior_mean: Any, prior_log_std: Any, even
 
     shape: (..., N, *event) four times -> (..., N); axes broadcast, so that a prior may have the shape of one event.
     """
-    xp, dtype, shape, arrays = _common(mean, log_std, prior_mean, prior_log_std)
-    compiled = DIVERGENCE.on_gpu(*arrays)
-    if compiled:
-        terms = xp.empty(shape, dtype=dtype)
-        compiled(*arrays, terms)
+    xp, _, shape, arrays = _common(mean, log_std, prior_mean, prior_log_std)
+    computed = DIVERGENCE.computed(*arrays)
+    if computed:
+        terms = computed[0]
     else:
         log_ratio, _, distance = _compared(mean, log_std, prior_mean, prior_log_std)
         terms = xp.broadcast_to(0.5 * (xp.exp(2 * log_ratio) + distance * distance - 1) - log_ratio, shape)
@@ -254,10 +252,9 @@ def _compared(mean: Any, log_std: Any, prior_mean: Any, prior_log_std: Any) -> t
 def _kl_rule(wanted: list[int], g: Any, y: Any, *arguments: Any, event_ndim: int = 1) -> list[Any]:
     g, shape = _expand(g, event_ndim), _shape(arguments)
     arrays = [] if isinstance(g, Tensor) else _common(*arguments)[3]
-    compiled = DIVERGENCE_SLOPES.on_gpu(g, *arrays) if arrays else None
-    if compiled:
-        d_mean, d_log_std = (array_module(g).empty(shape, dtype=g.dtype) for _ in range(2))
-        compiled(g, *arrays, d_mean, d_log_std)
+    computed = DIVERGENCE_SLOPES.computed(g, *arrays) if arrays else None
+    if computed:
+        d_mean, d_log_std = computed
     else:
         log_ratio, precision, distance = _compared(*arguments)
         d_mean, d_log_std = g * distance * precision, g * exp(2 * log_ratio) - g
@@ -287,25 +284,15 @@ def normal_draw(mean: Any, log_std: Any, noise: Any) -> Any:
 
     shape: axes broadcast, so that noise of shape (S, N, K) makes S draws of each of N rows.
     """
-    xp, dtype, shape, arrays = _common(mean, log_std, noise)
-    compiled = DRAW.on_gpu(*arrays)
-    if not compiled:
-        return mean + exp.function(log_std) * noise
-    z = xp.empty(shape, dtype=dtype)
-    compiled(*arrays, z)
-    return z
+    computed = DRAW.computed(*_common(mean, log_std, noise)[3])
+    return computed[0] if computed else mean + exp.function(log_std) * noise
 
 
 def _draw_rule(wanted: list[int], g: Any, z: Any, mean: Any, log_std: Any, noise: Any) -> list[Any]:
     slopes = {0: g}
     if 1 in wanted:
-        arrays = [] if isinstance(g, Tensor) else _common(g, log_std, noise)[3]
-        compiled = DRAW_SLOPE.on_gpu(*arrays) if arrays else None
-        if compiled:
-            slopes[1] = array_module(g).empty(g.shape, dtype=g.dtype)
-            compiled(*arrays, slopes[1])
-        else:
-            slopes[1] = sum_to(g * noise, log_std.shape) * exp(log_std)
+        computed = None if isinstance(g, Tensor) else DRAW_SLOPE.computed(*_common(g, log_std, noise)[3])
+        slopes[1] = computed[0] if computed else sum_to(g * noise, log_std.shape) * exp(log_std)
     if 2 in wanted:
         slopes[2] = g * exp(log_std)
     return [sum_to(slopes[i], (mean, log_std, noise)[i].shape) for i in wanted]

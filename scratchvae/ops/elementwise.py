@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from scratchvae.autodiff import Tensor, elementwise
+from scratchvae.autodiff import elementwise
 from scratchvae.backend import array_module
-from scratchvae.kernels import Kernel
 
 
 def as_real(*arguments: Any) -> tuple[Any, ...]:
@@ -210,95 +209,6 @@ def abs(x: Any) -> Any:
 
 
 abs.defvjp(lambda g, y, x: g * ~(x <= 0) - g * (x < 0))
-
-
-@elementwise
-def tanh(x: Any) -> Any:
-    """y = tanh x
-
-    :Rule: dx = g (1 - y^2)
-    :Domain: all numbers
-    """
-    (x,) = as_real(x)
-    return array_module(x).tanh(x)
-
-
-tanh.defvjp(lambda g, y, x: g * (1 - y * y))
-
-
-@elementwise
-def sigmoid(x: Any) -> Any:
-    """y = 1 / (1 + e^-x)
-
-    :Rule: dx = g y (1 - y)
-    :Domain: all numbers; only the exponential of -abs(x) is taken, which overflows nowhere
-    """
-    (x,) = as_real(x)
-    xp = array_module(x)
-    e = xp.exp(xp.copysign(x, -1.0))
-    return xp.where(x > 0, 1.0, e) / (1 + e)
-
-
-sigmoid.defvjp(lambda g, y, x: g * (y * (1 - y)))
-
-
-@elementwise
-def softplus(x: Any) -> Any:
-    """y = log(1 + e^x)
-
-    :Rule: dx = g e^(x - y) = g sigmoid(x)
-    :Domain: all numbers; as max(x, 0) + log(1 + e^-abs(x)) it overflows nowhere
-
-    For x of 64 and above, y equals x to the last digit of float64 and the slope is 1. This includes infinity, where x -
-    y is not a number.
-    """
-    (x,) = as_real(x)
-    xp = array_module(x)
-    return xp.maximum(x, 0) + xp.log1p(xp.exp(xp.copysign(x, -1.0)))
-
-
-softplus.defvjp(lambda g, y, x: g * exp(minimum(x, 64.0) - minimum(y, 64.0)))
-
-
-@elementwise
-def relu(x: Any) -> Any:
-    """y = max(x, 0)
-
-    :Rule: dx = g where x > 0, else 0
-    :Domain: all numbers
-    """
-    (x,) = as_real(x)
-    return array_module(x).maximum(x, 0)
-
-
-RELU_SLOPE = Kernel("relu_slope", "T g[i], T x[i]", "T slope[i]", "slope = x <= T(0) ? g * T(0) : g;")
-"""The rule of `relu` in one operation of a GPU."""
-
-
-def _relu_rule(g: Any, y: Any, x: Any) -> Any:
-    compiled = None if isinstance(g, Tensor) else RELU_SLOPE.on_gpu(g, x)
-    if not compiled:
-        return g * ~(x <= 0)
-    slope = array_module(g).empty(g.shape, dtype=g.dtype)
-    compiled(g, x, slope)
-    return slope
-
-
-relu.defvjp(_relu_rule)
-
-
-@elementwise
-def leaky_relu(x: Any, slope: float = 0.01) -> Any:
-    """y = x where x > 0, else slope x
-
-    :Rule: dx = g where x > 0, else slope g
-    :Domain: all numbers
-    """
-    (x,) = as_real(x)
-    return array_module(x).where(x > 0, x, slope * x)
-
-
-leaky_relu.defvjp(lambda g, y, x, slope=0.01: where(x > 0, g, slope * g))
 
 
 @elementwise

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
 from scratchvae.backend import array_module, product
-from scratchvae.ops.elementwise import sigmoid, tanh
+from scratchvae.ops.activations import sigmoid, tanh
 from scratchvae.ops.packed_rows import blocks, check_rows, check_types, steps
 from scratchvae.ops.reductions import sum
 from scratchvae.ops.structure import concatenate, reshape

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from scratchvae.autodiff import Tensor, grad, primitive
 from scratchvae.backend import array_module, product
 from scratchvae.errors import InputError
-from scratchvae.ops.elementwise import sigmoid, square, tanh
+from scratchvae.ops.activations import sigmoid, tanh
+from scratchvae.ops.elementwise import square
 from scratchvae.ops.packed_rows import blocks, check_rows, check_types, steps
 from scratchvae.ops.reductions import mean, sum
 from scratchvae.ops.structure import concatenate, reshape

@@ -11,12 +11,13 @@ import pytest
 import scratchvae as sv
 from scratchvae import compiler, kernels, ops
 from scratchvae.backend import asarray
-from scratchvae.binarization import COIN
+from scratchvae.binarization import COIN, FROM_BYTES, FROM_FLOATS
 from scratchvae.distributions import Bernoulli
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.kernels import Kernel
-from scratchvae.ops import densities, elementwise, structure
+from scratchvae.ops import activations, densities, reductions, structure
 from scratchvae.optim import ADAM, BLOCK, Adam
+from scratchvae.philox import philox4x32, uniforms
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
 SUM = Kernel("sum_of_neighbours", "T x[], int32 n, T y[i]", "T z[i]", "z += y + (i + 1 < n ? x[i + 1] : T(0));")
@@ -189,7 +190,15 @@ LINES = {
     ],
     densities.DRAW: lambda m, log_s, e: [m + numpy.exp(log_s) * e],
     densities.DRAW_SLOPE: lambda g, log_s, e: [g * e * numpy.exp(log_s)],
-    elementwise.RELU_SLOPE: lambda g, x: [g * (x > 0)],
+    activations.RELU_SLOPE: lambda g, x: [g * (x > 0)],
+    activations.TANH_SLOPE: lambda g, y: [g * (1 - y**2)],
+    activations.SIGMOID: lambda x: [1 / (1 + numpy.exp(-x))],
+    activations.SIGMOID_SLOPE: lambda g, y: [g * y * (1 - y)],
+    activations.SOFTPLUS: lambda x: [numpy.log1p(numpy.exp(x))],
+    activations.SOFTPLUS_SLOPE: lambda g, y, x: [g * numpy.exp(x - y)],
+    reductions.LOG_SUM_SLOPE: lambda g, x, y: [g * numpy.exp(x - y)],
+    reductions.LOG_RATIO: lambda x, y: [x - y],
+    reductions.LOG_RATIO_SLOPES: lambda g, x, y: [g, -g],
     COIN: lambda u, x: [u < x],
 }
 """What kernels of a GPU alone compute, one array of entries for each output, for arrays of one for each input."""
@@ -197,7 +206,7 @@ LINES = {
 
 @needs_compiler
 @pytest.mark.parametrize("kernel", LINES, ids=lambda kernel: kernel.name)
-@pytest.mark.parametrize("dtype", [numpy.float32, numpy.float64])
+@pytest.mark.parametrize("dtype", [numpy.float64, pytest.param(numpy.float32, marks=pytest.mark.slow)])
 def test_a_kernel_of_the_gpu_computes_its_lines(host, rng, kernel, dtype):
     shapes = [(5, 1) if p.form == "[row]" else (5, 7) for p in kernel.parameters() if not p.is_output]
     inputs = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
@@ -207,6 +216,33 @@ def test_a_kernel_of_the_gpu_computes_its_lines(host, rng, kernel, dtype):
     tolerance = 100 * numpy.finfo(dtype).eps
     for received, right in zip(outputs, expected, strict=True):
         numpy.testing.assert_allclose(received, right, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_leaky_relu_and_log_sums_on_the_host(host, rng):
+    x, g, y = rng.standard_normal((3, 4, 2)), rng.standard_normal((3, 4, 2)), numpy.empty((3, 4, 2))
+    activations.LEAKY_RELU.on(y)(x, 0.25, y)
+    numpy.testing.assert_array_equal(y, numpy.where(x > 0, x, 0.25 * x))
+    activations.LEAKY_RELU_SLOPE.on(y)(g, x, 0.25, y)
+    numpy.testing.assert_array_equal(y, numpy.where(x > 0, g, 0.25 * g))
+    total = numpy.empty((3, 1, 2))
+    reductions.LOG_SUM.on(total)(x, 4, 2, total)
+    numpy.testing.assert_allclose(total, numpy.logaddexp.reduce(x, axis=1, keepdims=True), rtol=1e-14)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", [numpy.float32, pytest.param(numpy.float64, marks=pytest.mark.slow)])
+def test_pixels_are_drawn_from_the_rows_that_are_asked_for(host, rng, dtype):
+    order, (seed, name, step) = numpy.array([2, 0, -1, 2]), ((8, 9), 7, (5, 6))
+    counter = (numpy.arange(3, 3 + 5, dtype=numpy.uint64), name, *step)
+    u = uniforms(philox4x32(numpy, counter, seed)).ravel()[: 4 * 5].reshape(4, 5)
+    k = rng.integers(0, 256, (6, 5), dtype=numpy.uint8)
+    floats = (k / numpy.float32(255)).astype(dtype)
+    for kernel, x in ((FROM_FLOATS, floats), (FROM_BYTES, k)):
+        out = numpy.full((4, 5), numpy.nan, dtype)
+        kernel.on(out)(3, name, *step, *seed, out.size, order, *x.shape, x, out, size=5)
+        numpy.testing.assert_array_equal(out, u < floats[order])
 
 
 @needs_compiler

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from dataclasses import replace
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
@@ -10,17 +11,22 @@ from pkgutil import walk_packages
 import pytest
 
 import scratchvae as sv
+from scratchvae.capture import _writing
 from scratchvae.kernels import C_TYPES, Kernel
+from scratchvae.philox import COUNTER, at_words
 
 pytestmark = pytest.mark.slow
 WHEELS = "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"
 
 
 def every_kernel():
-    """The kernels of all files of the package, by name."""
+    """The kernels of the package by name: those in its files, and those that its functions make from others."""
     names = [module.name for module in walk_packages(sv.__path__, "scratchvae.") if "__main__" not in module.name]
     values = [value for name in names for value in vars(import_module(name)).values()]
-    return {value.name: value for value in values if isinstance(value, Kernel)}
+    kernels = [value for value in values if isinstance(value, Kernel)]
+    kernels += [at_words(kernel) for kernel in kernels if kernel.inputs.startswith(COUNTER)]
+    kernels += [replace(_writing(n), name=f"write_{n}_numbers") for n in range(5)]
+    return {kernel.name: kernel for kernel in kernels}
 
 
 @cache
@@ -76,7 +82,8 @@ def compiled(text, architecture, *further):
 
 
 def test_the_list_is_complete():
-    named = "adam bernoulli_term bernoulli_slope philox_uniform philox_normal im2col relu_slope coin normal_kl"
+    named = """adam bernoulli_term bernoulli_slope philox_uniform philox_normal im2col relu_slope coin normal_kl
+        philox_normal_at_words pixels_from_bytes_at_words write_3_numbers"""
     assert set(named.split()) <= set(every_kernel())
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from scratchvae import ops
 from scratchvae.autodiff import Tensor, grad
+from scratchvae.backend import asarray, to_numpy
 from scratchvae.checks.gradient_table import CASES, COMPOSITES, primitives
 from scratchvae.errors import InputError, ShapeError
+from scratchvae.ops.reductions import LONGEST
 
 INFINITE = numpy.inf
 FLOATS = (numpy.float16, numpy.float32)
@@ -229,6 +231,58 @@ def test_logsumexp_of_infinities():
     x = numpy.array([[-INFINITE, -INFINITE], [-INFINITE, 3.0], [INFINITE, 3.0]])
     assert ops.logsumexp(x, axis=1).tolist() == [-INFINITE, 3.0, INFINITE]
     assert [slopes(ops.logsumexp, row)[0].tolist() for row in x] == [[0, 0], [0, 1], [1, 0]]
+
+
+EDGES = numpy.array(numpy.meshgrid(*[[-INFINITE, -1.5, 0, 3, INFINITE, numpy.nan]] * 3)).reshape(3, -1)
+"""All triples of these numbers, one in each column."""
+
+
+TYPES = [numpy.float32, pytest.param(numpy.float64, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", ["logsumexp", "log_softmax", "softmax"])
+def test_kernels_of_a_gpu_have_the_edges_of_the_lines(name, dtype, gpu):
+    x, function, g = EDGES.astype(dtype), getattr(ops, name), numpy.array([[1.0], [-2.0], [0.5]], dtype)
+    if name == "logsumexp":
+        g = g[0]
+    for axis, rows in ((0, x), (1, x.T), (1, x.T.reshape(1, 3, 3, -1).swapaxes(1, 2)[0])):
+        weights = g if axis == 0 or name == "logsumexp" else numpy.resize(g, (3, *[1] * (rows.ndim - 2)))
+        ours, theirs = Tensor(asarray(rows, "gpu")), Tensor(rows)
+        with numpy.errstate(invalid="ignore"):
+            y, expected = function(ours, axis=axis), function(theirs, axis=axis)
+            slope = grad(ops.sum(y * asarray(weights, "gpu")), [ours])[0]
+            right = grad(ops.sum(expected * weights), [theirs])[0]
+        tolerance = 8 * numpy.finfo(dtype).eps
+        numpy.testing.assert_allclose(to_numpy(y.data), expected.data, rtol=tolerance, atol=tolerance)
+        numpy.testing.assert_allclose(to_numpy(slope), right, rtol=tolerance, atol=tolerance)
+
+
+def test_sums_of_logs_along_any_axes(gpu, rng):
+    """Neighbouring axes have a kernel; others, and more entries than one thread should add up, have the lines."""
+    x = rng.standard_normal((2, 3, 4, 5))
+    long = rng.standard_normal((2, LONGEST + 1))
+    for values, axis in [(x, axis) for axis in (None, 0, -2, (1, 2), (-1, -2), (0, 2), (0, 1, 2, 3))] + [(long, 1)]:
+        for keepdims in (False, True):
+            y = to_numpy(ops.logsumexp(asarray(values, "gpu"), axis=axis, keepdims=keepdims))
+            right = numpy.logaddexp.reduce(values, axis=tuple(range(4)) if axis is None else axis, keepdims=keepdims)
+            numpy.testing.assert_allclose(y, right, rtol=1e-14)
+    for axis in (4, -5, (0, 0), (3, 4)):
+        with pytest.raises((ValueError, ShapeError)):
+            ops.logsumexp(asarray(x, "gpu"), axis=axis)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "sigmoid", "softplus"])
+def test_activations_of_a_gpu_have_the_edges_of_the_lines(name, dtype, gpu):
+    values = [-INFINITE, -1e38, -100, -64.5, -20, -1, -1e-30, 0, 1e-30, 1, 20, 63.9, 64, 100, 1e38, INFINITE, numpy.nan]
+    x, tolerance = numpy.array(values, dtype), 8 * numpy.finfo(dtype).eps
+    ours, theirs = Tensor(asarray(x, "gpu")), Tensor(x)
+    y, expected = getattr(ops, name)(ours), getattr(ops, name)(theirs)
+    numpy.testing.assert_allclose(to_numpy(y.data), expected.data, rtol=tolerance, atol=1e-37)
+    with numpy.errstate(invalid="ignore"):
+        slope, right = grad(ops.sum(2 * y), [ours])[0], grad(ops.sum(2 * expected), [theirs])[0]
+    numpy.testing.assert_allclose(to_numpy(slope), right, rtol=tolerance, atol=1e-37)
 
 
 def test_softmax_of_infinities():

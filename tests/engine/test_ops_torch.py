@@ -6,6 +6,7 @@ import pytest
 from scratchvae import ops
 from scratchvae.autodiff import Tensor, grad
 from scratchvae.checks.gradient_table import CASES, COMPOSITES, primitives
+from scratchvae.ops.reductions import _log_ratio
 
 torch = pytest.importorskip("torch")
 
@@ -138,6 +139,7 @@ PEERS = {
     ),
     "log": (ops.log, torch.log, [positive(3, 4)]),
     "log1p": (ops.log1p, torch.log1p, [positive(3, 4)]),
+    "log_ratio": (_log_ratio, torch.sub, [real(3, 4), real(3, 1)]),
     "log_softmax": (*options("log_softmax", axis=-1), [real(3, 4)]),
     "logsumexp": (*options("logsumexp", axis=(0, 1), keepdims=True), [real(3, 4)]),
     "lstm": (

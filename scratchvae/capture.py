@@ -185,7 +185,7 @@ class Products:
     def __init__(self, stream: Any) -> None:
         from cuda import pathfinder
 
-        cupy = gpu_module()
+        cupy, self.stream = gpu_module(), stream
         self.library = ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublas").abs_path)
         self.functions = {
             "f": (self.library.cublasSgemm_v2, ctypes.c_float),

@@ -220,6 +220,9 @@ class Stream:
     def synchronize(self) -> None:
         _wait()
 
+    def is_capturing(self) -> bool:
+        return _graph is not None
+
     def begin_capture(self) -> None:
         global _graph
         self.capture.enter_context(capturing())

@@ -12,7 +12,7 @@ belongs to the graph. The third is recorded and launched. Every later step of it
 arrays have been copied to the memory that the graph reads. Steps of other shapes, such as the last minibatch of an
 epoch, always run without a graph. All of them run the same code, on one stream. During a capture CuPy refuses every
 operation that would wait for the GPU, so that a graph cannot contain a decision of the host that depended on the GPU's
-numbers.
+numbers. Shapes cannot depend on them either, so that sequences are padded (`scratchvae.nn.packing.Padding`).
 """
 
 from __future__ import annotations

@@ -223,6 +223,8 @@ class Products:
             for parts in zip(x, y, result, strict=True):
                 self(*parts)
             return result
+        if x.ndim >= 2 and y.ndim == 2 and out is None and x.shape[-1] == y.shape[0] and not x.size * y.size:
+            return cupy.zeros((*x.shape[:-1], y.shape[1]), dtype=x.dtype)  # sums of no terms, or no entries
         matrices = x.ndim == y.ndim == 2 and x.dtype == y.dtype and x.dtype.char in self.functions
         if not matrices or not x.size or not y.size or x.shape[1] != y.shape[0] or max(x.nbytes, y.nbytes) >= 2**31:
             return cupy.matmul(x, y, out=out)

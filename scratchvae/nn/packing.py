@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy
@@ -116,8 +117,6 @@ class Padding(Packing):
         As in Packing: counts are T times N, and order is 0, ..., N - 1. A row of the padding is its own reversal.
     within : truth values (T N,)
         Which rows are no padding.
-    packed : integers (T N,)
-        The number of each row among those of a Packing; 0 for the padding.
 
     See Also
     --------
@@ -142,9 +141,15 @@ class Padding(Packing):
         self.within = left >= 0
         self.last = (lengths - 1) * n + self.order
         self.reversal = xp.where(self.within, left * n + self.sequence, row)
-        earlier = (lengths[:, None] < lengths) | (lengths[:, None] == lengths) & (self.order[:, None] > self.order)
-        place, starts = earlier.sum(axis=1), xp.minimum(xp.arange(n_steps)[:, None], lengths).sum(axis=1)
-        self.packed = xp.where(self.within, starts[self.step] + place[self.sequence], 0)
+        self._lengths = lengths
+
+    @cached_property
+    def packed(self) -> Any:
+        """The number of each row among those of a Packing; 0 for the padding."""
+        xp, n, order = array_module(self.order), self._lengths, self.order
+        earlier = (n[:, None] < n) | (n[:, None] == n) & (order[:, None] > order)
+        place, starts = earlier.sum(axis=1), xp.minimum(xp.arange(len(self.counts))[:, None], n).sum(axis=1)
+        return xp.where(self.within, starts[self.step] + place[self.sequence], 0)
 
     def ordered(self, x: Any) -> Any:
         """Returns x: sequences keep their order."""

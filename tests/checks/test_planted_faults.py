@@ -1181,7 +1181,7 @@ FAULTS_OF_SKETCHES = {
         COMPLETION,
     ),
     "an offset lost with its point": (
-        edited(sketch_rnn, "without_points", "fewer[:, :2] = ", "_ = "),
+        edited(sketch_rnn, "without_points", "[x[..., :2], x", "[x[..., :2] * keep[..., None], x"),
         POINTS,
     ),
     "points left out at the ends of lines": (

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae import capture
+from scratchvae import capture, ops
 from scratchvae.backend import PRODUCTS, asarray
 from scratchvae.errors import InputError
 from scratchvae.optim import SGD, AdamW
@@ -110,6 +110,19 @@ def test_what_cannot_be_captured_is_noted_once_and_goes_on(gpu):
     assert float(total[0]) == 15 and steps.graph is None and steps.launches == 0
 
 
+def test_an_index_is_checked_where_the_host_can_read_it(gpu):
+    def step(words, numbers, arrays):
+        total[...] = total + ops.sum(ops.getitem(x, arrays[0]))
+
+    x, total = asarray(numpy.arange(4.0), "gpu"), asarray(numpy.zeros(1), "gpu")
+    with capture.Capture(numpy.float64) as steps:
+        for i in range(4):
+            steps(step, i, (1.0,), [asarray(numpy.array([i, 3 - i]), "gpu")])
+    assert float(total[0]) == 4 * 3 and steps.launches == 4 - capture.WARM_UP
+    with capture.Capture(numpy.float64) as steps, pytest.raises(IndexError, match="index 4 is out of bounds"):
+        steps(step, 0, (1.0,), [asarray(numpy.array([0, 4]), "gpu")])
+
+
 def test_an_error_of_the_step_itself_is_raised(gpu):
     calls = []
 
@@ -126,13 +139,13 @@ def test_an_error_of_the_step_itself_is_raised(gpu):
     assert PRODUCTS.get() is None
 
 
-def sketches(**options):
+def sketches(latent_size=2, **options):
     """Sketches of one to four points, and some rows of padding behind the longest."""
     rng, n_points = numpy.random.default_rng(0), 1 + numpy.arange(M + 5) % 4
     pen = numpy.where(numpy.arange(6) < n_points[:, None], rng.integers(0, 2, (len(n_points), 6)), 2)
     offsets = (3 * rng.standard_normal((*pen.shape, 2))).round() * (pen < 2)[..., None]
     x = numpy.concatenate([offsets, numpy.eye(3)[pen]], axis=2)
-    model = sv.SketchRNN.lstm(2, 3, 4, 2, scale=3.0, random_scale=0.1, drop_points=0.3, keep=0.8, **options)
+    model = sv.SketchRNN.lstm(latent_size, 3, 4, 2, scale=3.0, random_scale=0.1, drop_points=0.3, keep=0.8, **options)
     return model, x.astype(numpy.float32), {"kl_floor": 0.2, "clip_norm": 5.0}
 
 
@@ -160,6 +173,7 @@ def table(n_categories):
 EXAMPLES = {
     "sketches": lambda: sketches(layer_norm=True),
     "sketches in whole pixels": lambda: sketches(dequantize=True),
+    "sketches, the decoder alone": lambda: sketches(latent_size=0),
     "molecules": lambda: molecules("convolutional"),
     "molecules, recurrent encoder": lambda: molecules("recurrent"),
     "table": lambda: table(8),
@@ -178,7 +192,7 @@ def test_captured_steps_of_sequences_and_tables_are_plain_ones_to_rounding(gpu, 
         options |= schedules | {"optimizer": SGD, "n_samples": 2}
         history = sv.fit(model, x, 3, size, device="gpu", progress=False, **options)
         after = [sv.to_numpy(p.data) for p in model.parameters()]
-        assert max(abs(a - b).max() for a, b in zip(after, before, strict=True)) > 0.03
+        assert max(abs(a - b).max(initial=0) for a, b in zip(after, before, strict=True)) > 0.03
         results.append([*(numpy.array(history[key]) for key in ("elbo", "reconstruction", "kl")), *after])
     (steps,) = launches
     assert steps.launches == 2 * 3 - capture.WARM_UP and not steps.failed
@@ -245,4 +259,7 @@ def test_products_of_every_layout(gpu, rng, dtype):
         numpy.testing.assert_allclose(sv.to_numpy(products(on(c), on(b))), c @ b, rtol=1e-5, atol=1e-5)
         stacked = products(on(c[0]).swapaxes(1, 2), on(c[1]))
         numpy.testing.assert_allclose(sv.to_numpy(stacked), c[0].swapaxes(1, 2) @ c[1], rtol=1e-5, atol=1e-5)
+        for left, right in (((6, 0), (0, 5)), ((2, 6, 0), (0, 5)), ((0, 6), (6, 5))):
+            empty = sv.to_numpy(products(on(numpy.zeros(left)), on(numpy.zeros(right))))
+            numpy.testing.assert_array_equal(empty, numpy.zeros(left) @ numpy.zeros(right))
         products.close()

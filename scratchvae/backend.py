@@ -26,7 +26,7 @@ MODULE_OF_TYPE: dict[type, ModuleType] = {numpy.ndarray: numpy, float: numpy, in
 """The module of every type of array and number that `array_module` has received."""
 
 PRODUCTS: ContextVar[Any] = ContextVar("products", default=None)
-"""A `capture.Products`, which multiplies matrices of the GPU in place of CuPy while a graph is recorded, or None."""
+"""A `capture.Products`, which multiplies matrices of the GPU in place of CuPy inside a `Capture`, or None."""
 
 
 def array_module(x: Any, *others: Any) -> ModuleType:
@@ -78,6 +78,16 @@ def asarray(x: Any, device: str = "cpu") -> Any:
     return module.asarray(x if array_module(x) is module else to_numpy(x))
 
 
+def has_fixed_shapes(x: Any) -> bool:
+    """Tells whether no shape may depend on the entries of x: it lies on the GPU, and a `Capture` runs the steps."""
+    return device_of(x) == "gpu" and PRODUCTS.get() is not None
+
+
+def is_readable(x: Any) -> bool:
+    """Tells whether the host may read the entries of x: not while a graph is recorded, as none are computed then."""
+    return not (has_fixed_shapes(x) and PRODUCTS.get().stream.is_capturing())
+
+
 def product(x: Any, y: Any, out: Any = None) -> Any:
     """Returns x y, a matrix product over the last two axes, written to `out` if it is given.
 
@@ -87,6 +97,12 @@ def product(x: Any, y: Any, out: Any = None) -> Any:
     xp = array_module(x)
     own = None if xp is numpy else PRODUCTS.get()
     return own(x, y, out) if own else xp.matmul(x, y, out=out)
+
+
+@functools.cache
+def constant(xp: ModuleType, values: tuple[float, ...], dtype: Any) -> Any:
+    """Returns an array of these numbers, which stays on the device of xp: a recorded step cannot copy from the host."""
+    return xp.asarray(numpy.array(values, dtype=dtype))
 
 
 def sum_of_leading_axes(x: Any, n: int, out: Any = None) -> Any:

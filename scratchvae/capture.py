@@ -12,7 +12,7 @@ belongs to the graph. The third is recorded and launched. Every later step of it
 arrays have been copied to the memory that the graph reads. Steps of other shapes, such as the last minibatch of an
 epoch, always run without a graph. All of them run the same code, on one stream. During a capture CuPy refuses every
 operation that would wait for the GPU, so that a graph cannot contain a decision of the host that depended on the GPU's
-numbers.
+numbers. Shapes cannot depend on them either, so that sequences are padded (`scratchvae.nn.packing.Padding`).
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class Products:
     def __init__(self, stream: Any) -> None:
         from cuda import pathfinder
 
-        cupy = gpu_module()
+        cupy, self.stream = gpu_module(), stream
         self.library = ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublas").abs_path)
         self.functions = {
             "f": (self.library.cublasSgemm_v2, ctypes.c_float),
@@ -223,6 +223,8 @@ class Products:
             for parts in zip(x, y, result, strict=True):
                 self(*parts)
             return result
+        if x.ndim >= 2 and y.ndim == 2 and out is None and x.shape[-1] == y.shape[0] and not x.size * y.size:
+            return cupy.zeros((*x.shape[:-1], y.shape[1]), dtype=x.dtype)  # sums of no terms, or no entries
         matrices = x.ndim == y.ndim == 2 and x.dtype == y.dtype and x.dtype.char in self.functions
         if not matrices or not x.size or not y.size or x.shape[1] != y.shape[0] or max(x.nbytes, y.nbytes) >= 2**31:
             return cupy.matmul(x, y, out=out)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy
 
 from scratchvae.arrays import type_name
-from scratchvae.backend import array_module, asarray, device_of
+from scratchvae.backend import array_module, constant
 from scratchvae.errors import DataError, InputError
 
 Table: TypeAlias = dict[str, Any]
@@ -150,7 +150,7 @@ def standardized(x: Any, columns: Sequence[Column]) -> Any:
 
 def units(columns: Sequence[Column], x: Any) -> tuple[Any, Any]:
     """Returns the means and the standard deviations of the columns on the device of x: float64, (D,) each."""
-    return tuple(asarray(numpy.array([c[k] for c in columns], dtype=numpy.float64), device_of(x)) for k in (3, 4))
+    return tuple(constant(array_module(x), tuple(column[k] for column in columns), numpy.float64) for k in (3, 4))
 
 
 def measured(columns: Sequence[Column], records: numpy.ndarray) -> tuple[Column, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scratchvae.arrays import as_floats
-from scratchvae.backend import array_module
+from scratchvae.backend import array_module, is_readable
 from scratchvae.errors import DataError
 
 
@@ -38,14 +38,22 @@ def dequantize_sketches(sketches: Any, noise: Any) -> Any:
     point is its probability, so that the expectation over u of log p(x) is at most the log probability of the sketch,
     and no model gains by spikes at whole numbers: minus an ELBO of these data, divided by log 2, is in bits.
 
-    Raises DataError unless the sketches are floating-point numbers (N, T, 5), and for offsets that are not whole.
+    Raises DataError unless the sketches are floating-point numbers (N, T, 5), and for offsets that are not whole, if
+    the host can read them.
     Source: as for `dequantize`.
     """
     shape = getattr(sketches, "shape", ())
     if getattr(getattr(sketches, "dtype", None), "kind", None) != "f" or len(shape) != 3 or shape[2] != 5:
         raise DataError("dequantize_sketches", "sketches (N, T, 5) of floating-point numbers", f"the shape {shape}")
     xp, offsets = array_module(sketches), sketches[:, :, :2]
-    if not bool((offsets == xp.rint(offsets)).all()):
-        raise DataError("dequantize_sketches", "offsets that are whole numbers", "others", "they need no noise")
+    if is_readable(offsets):
+        check_whole(offsets)
     u = noise.uniform("dequantization", offsets.shape) - 0.5
     return xp.concatenate([offsets + u * (1 - sketches[:, :, 4:]), sketches[:, :, 2:]], axis=2)
+
+
+def check_whole(sketches: Any) -> None:
+    """Raises DataError unless dx and dy are whole numbers.   (N, T, 2 or more)"""
+    offsets = sketches[:, :, :2]
+    if not bool((offsets == array_module(offsets).rint(offsets)).all()):
+        raise DataError("dequantize_sketches", "offsets that are whole numbers", "others", "they need no noise")

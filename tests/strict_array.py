@@ -135,10 +135,10 @@ def _bind_operators() -> None:
 
     def binary(function):
         def method(x, y):
-            if _captures and function is operator.matmul:
-                raise NotImplementedError("@ is not supported while a stream captures")
             if give_way(y):
                 return NotImplemented
+            if _captures and function is operator.matmul:
+                raise NotImplementedError("@ is not supported while a stream captures")
             y = _operand(y)
             return StrictArray(_recorded(lambda: numpy.asarray(function(x._values, y))))
 
@@ -222,6 +222,9 @@ class Stream:
 
     def synchronize(self) -> None:
         _wait()
+
+    def is_capturing(self) -> bool:
+        return _graph is not None
 
     def begin_capture(self) -> None:
         global _graph

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from scratchvae.autodiff import no_grad
-from scratchvae.backend import array_module, asarray, device_of
+from scratchvae.backend import array_module, constant
 from scratchvae.columns import CATEGORY, COUNT, NUMBER, Column, standardized, units
 from scratchvae.distributions.bernoulli import Bernoulli
 from scratchvae.distributions.categorical import Categorical
@@ -166,7 +166,7 @@ class Columns(Distribution):
 def in_groups(x: Any, columns: Sequence[Column], back: bool = False) -> Any:
     """Returns x with its columns in the order of `groups_of` or, if `back`, from that order in their own.   (..., D)"""
     order = numpy.array(sum(groups_of(columns), []))
-    return x[..., asarray(order.argsort() if back else order, device_of(x))]
+    return x[..., constant(array_module(x), tuple(order.argsort() if back else order), numpy.int64)]
 
 
 def groups_of(columns: Sequence[Column]) -> tuple[list[int], list[int], list[int], list[int]]:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy
-
 from scratchvae import ops
 from scratchvae.autodiff import no_grad
-from scratchvae.backend import array_module, device_of, to_numpy
+from scratchvae.backend import array_module
 from scratchvae.distributions.bivariate_mixture import BivariateMixture
 from scratchvae.distributions.categorical import Categorical
 from scratchvae.distributions.distribution import Distribution
 from scratchvae.errors import DataError, InputError, ShapeError, whole_number
-from scratchvae.nn import LSTM, Module, Packing
+from scratchvae.nn import LSTM, Module
+from scratchvae.nn.packing import arranged
 
 DOWN, UP, END = range(3)  # the pen's states
 
@@ -172,9 +171,10 @@ class SketchDistribution(Distribution):
         if x.ndim != 3 or x.shape[0] != n or x.shape[1] < 1 or x.shape[2] != 5:
             raise ShapeError("SketchDistribution.log_prob", f"sketches of shape ({n}, T, 5)", f"shape {x.shape}")
         samples = math.prod(shape[:-2])
-        x = array_module(x).concatenate([self._in_units(x)] * samples)
-        packing = Packing(numpy.minimum(n_points(x) + 1, x.shape[1]), device_of(x))
-        before = array_module(x).concatenate([_resting(x, (len(x), 1), DOWN), x[:, :-1]], axis=1)
+        xp, x = array_module(x), self._in_units(x)
+        x = xp.broadcast_to(x, (samples, *x.shape)).reshape(-1, *x.shape[1:])
+        packing = arranged(xp.minimum(n_points(x) + 1, x.shape[1]), x.shape[1])
+        before = xp.concatenate([_resting(x, (len(x), 1), DOWN), x[:, :-1]], axis=1)
         h0, c0, constant = (ops.reshape(part, (len(x), -1)) for part in (self.h0, self.c0, self.constant))
         h = self.lstm(packing.pack(before), packing, (h0, c0), constant, self.noise)
         rows = packing.pack(x)
@@ -225,10 +225,10 @@ class SketchDistribution(Distribution):
         return rows.reshape(-1, *prefix.shape[-2:]).swapaxes(0, 1)
 
 
-def n_points(x: Any) -> numpy.ndarray:
-    """Returns the number of points before the end, or T if there is no end, as a NumPy array.   (..., T, 5) -> (...)"""
-    ends = to_numpy(_at_end(x)[..., 0])
-    return numpy.where(ends.any(axis=-1), ends.argmax(axis=-1), x.shape[-2])
+def n_points(x: Any) -> Any:
+    """Returns the number of points before the end, or T if there is no end.   (..., T, 5) -> integers (...)"""
+    ends = _at_end(x)[..., 0]
+    return array_module(x).where(ends.any(axis=-1), ends.argmax(axis=-1), x.shape[-2])
 
 
 def _at_end(rows: Any) -> Any:

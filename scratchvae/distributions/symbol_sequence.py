@@ -10,15 +10,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy
-
 from scratchvae import ops
 from scratchvae.autodiff import no_grad
-from scratchvae.backend import array_module, device_of, to_numpy
+from scratchvae.backend import array_module
 from scratchvae.distributions.categorical import Categorical
 from scratchvae.distributions.distribution import Distribution
 from scratchvae.errors import DataError, InputError, ShapeError, whole_number
-from scratchvae.nn import GRU, Module, Packing
+from scratchvae.nn import GRU, Module
+from scratchvae.nn.packing import arranged
 
 COLDEST = 1e-6
 """The lowest temperature; lower ones would overflow the logits."""
@@ -108,8 +107,8 @@ class SymbolSequence(Distribution):
         if x.ndim != 2 or x.shape[0] != n or x.shape[1] < 1:
             raise ShapeError("SymbolSequence.log_prob", f"sequences of shape ({n}, T)", f"shape {x.shape}")
         xp, samples = array_module(x), math.prod(shape[:-2])
-        x = xp.concatenate([x] * samples)
-        packing = Packing(numpy.minimum(n_symbols(x) + 1, x.shape[1]), device_of(x))
+        x = xp.broadcast_to(x, (samples, *x.shape)).reshape(-1, x.shape[1])
+        packing = arranged(xp.minimum(n_symbols(x) + 1, x.shape[1]), x.shape[1])
         before = xp.concatenate([xp.zeros_like(x[:, :1]), x[:, :-1]], axis=1)
         h0, constant = (ops.reshape(part, (len(x), -1)) for part in (self.h0, self.constant))
         h = self.gru(packing.pack(before), packing, h0, constant)
@@ -191,7 +190,7 @@ class SymbolSequence(Distribution):
             return x.reshape(*shape, longest + 1)
 
 
-def n_symbols(x: Any) -> numpy.ndarray:
-    """Returns the number of symbols before the end, or T if there is no end, as a NumPy array.   (..., T) -> (...)"""
-    ends = to_numpy(x == 0)
-    return numpy.where(ends.any(axis=-1), ends.argmax(axis=-1), x.shape[-1])
+def n_symbols(x: Any) -> Any:
+    """Returns the number of symbols before the end, or T if there is no end.   (..., T) -> integers (...)"""
+    ends = x == 0
+    return array_module(x).where(ends.any(axis=-1), ends.argmax(axis=-1), x.shape[-1])

@@ -266,7 +266,7 @@ class Molecules(Kind):
 
     def in_other_units(self, model: Any, x: Any, scores: Mapping[str, Any]) -> list[str]:
         """Returns the bound per symbol and per character; only the bound per character compares across alphabets."""
-        symbols = n_symbols(model.observations(x)).mean() + 1
+        symbols = float(n_symbols(model.observations(x)).mean()) + 1
         characters = numpy.mean([len(molecule) + 1 for molecule in x])
         bound = scores["elbo"]
         line = f"these are nats per molecule; {bound / symbols:.3f} by symbol, {bound / characters:.3f} by character, "

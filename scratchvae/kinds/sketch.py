@@ -222,7 +222,7 @@ class Sketch(Kind):
 
         L_R = -(E[log p(x | z)] + 2 E[n] log scale) / N_max, without the pen on the padding; L_KL = KL / K
         """
-        n, scale = n_points(x), float(model.decoder.scale)
+        n, scale = sv.to_numpy(n_points(x)), float(model.decoder.scale)
         l_r = -(scores["reconstruction"] + 2 * n.mean() * math.log(scale)) / n.max()
         l_kl = f"L_KL {scores['kl'] / model.latent_size:.3f}, " if model.latent_size else ""
         line = f"these are nats per sketch; in the paper's units L_R {l_r:.3f}, {l_kl}with N_max {n.max()}"

@@ -162,7 +162,7 @@ class MoleculeVAE(VAE):
             raise DataError("data", f"symbols from 0 to {len(self.alphabet)}", received)
         n = int(lengths.max())
         if n > self.longest:
-            received = f"{n} in row {lengths.argmax()}"
+            received = f"{n} in row {int(lengths.argmax())}"
             raise DataError("data", f"at most {self.longest} symbols in each row", received)
         return values[:, : n + 1].astype(numpy.min_scalar_type(len(self.alphabet)), copy=False)
 

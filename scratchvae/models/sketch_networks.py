@@ -9,13 +9,14 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import Tensor
-from scratchvae.backend import array_module, asarray, device_module, device_of
+from scratchvae.backend import array_module, asarray, device_module
 from scratchvae.distributions import BivariateMixture, Categorical, Normal, SketchDistribution, SketchStep
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError, whole_number
 from scratchvae.models.decoders import bounded_below
 from scratchvae.models.encoders import halves
-from scratchvae.nn import LSTM, Bidirectional, Linear, Module, Packing, glorot_uniform
+from scratchvae.nn import LSTM, Bidirectional, Linear, Module, glorot_uniform
+from scratchvae.nn.packing import arranged
 from scratchvae.noise import Noise
 
 LARGEST_R = 4.0  # so that |rho| < tanh 4 = 0.9993
@@ -130,7 +131,7 @@ class SketchEncoder(Module):
         self.scale = _as_scale("SketchEncoder", scale, noise)
 
     def __call__(self, x: Any, noise: Noise | None = None) -> Normal:
-        packing, xp = Packing(n_points(x), device_of(x)), array_module(x)
+        packing, xp = arranged(n_points(x), x.shape[1]), array_module(x)
         rows = packing.pack(x)
         h = self.lstm(xp.concatenate([rows[:, :2] / self.scale, rows[:, 2:]], axis=1), packing, noise)
         outputs = self.linear(h)

@@ -11,7 +11,7 @@ from scratchvae import ops
 from scratchvae.arrays import Array, as_floats
 from scratchvae.autodiff import Tensor, grad, no_grad
 from scratchvae.backend import array_module, device_module
-from scratchvae.dequantization import dequantize_sketches
+from scratchvae.dequantization import check_whole, dequantize_sketches
 from scratchvae.distributions import Categorical, Normal, SketchDistribution, kl
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import DataError, InputError, ShapeError, whole_number
@@ -145,6 +145,12 @@ class SketchRNN(VAE):
             hint = "absolute coordinates? else scale=sv.data.describe_sketches(x)['scale']"
             received = f"{root_mean_square:.3g}"
             raise DataError("data", f"offsets of about {scale:.3g}, the model's scale, on average", received, hint)
+        return x
+
+    def prepare_data(self, x: Any, noise: Any) -> Any:
+        """Returns the data unchanged. Raises DataError for offsets to dequantise that are not whole."""
+        if self.dequantize:
+            check_whole(x)
         return x
 
     def prepare_batch(self, x: Any, noise: Any) -> Any:
@@ -317,8 +323,7 @@ def without_points(x: Any, drop: Any) -> Any:
     keep = ~(drop & drawn_to & down & point_behind)
     n, size = x.shape[:2]
     row = xp.cumsum(keep, axis=1) - keep + size * xp.arange(n)[:, None]  # where it goes, or the next one that stays
-    fewer = xp.zeros((n * size, 5), dtype=x.dtype)
-    fewer[:, 4] = 1
-    fewer[row[keep]] = x[keep]
-    fewer[:, :2] = ops.scatter_add(x[..., :2].reshape(-1, 2), row.reshape(-1), (n * size, 2))
+    moved = xp.concatenate([x[..., :2], x[..., 2:] * keep[..., None]], axis=2).reshape(-1, 5)
+    fewer = ops.scatter_add(moved, row.reshape(-1), moved.shape)
+    fewer[:, 4] += 1 - fewer[:, 2:].sum(axis=1)  # the end, where no row went
     return fewer.reshape(x.shape)

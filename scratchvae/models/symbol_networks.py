@@ -10,12 +10,13 @@ import numpy
 
 from scratchvae import ops
 from scratchvae.autodiff import Tensor
-from scratchvae.backend import array_module, asarray, device_module, device_of
+from scratchvae.backend import array_module, asarray, device_module, has_fixed_shapes
 from scratchvae.distributions import KnownEntries, Normal, SymbolSequence
 from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import InputError, whole_number
 from scratchvae.models.encoders import halves
-from scratchvae.nn import GRU, MLP, Bidirectional, Conv2d, Linear, Module, Packing, glorot_uniform
+from scratchvae.nn import GRU, MLP, Bidirectional, Conv2d, Linear, Module, glorot_uniform
+from scratchvae.nn.packing import arranged
 from scratchvae.noise import Noise
 
 ENCODERS = ("convolutional", "recurrent")
@@ -75,7 +76,7 @@ class ConvolutionalSymbolEncoder(Module):
 
     def __call__(self, x: Any) -> Normal:
         lengths = n_symbols(x)
-        x = x[:, : int(lengths.max())]
+        x = x[:, : self.longest if has_fixed_shapes(x) else int(lengths.max())]
         rows = ops.gather_rows(self.table, x.reshape(-1))
         h = ops.reshape(rows, (*x.shape, 1, -1)) * self._within(x, lengths)
         for layer in self.layers:
@@ -86,10 +87,10 @@ class ConvolutionalSymbolEncoder(Module):
         outputs = ops.affine(h, self.linear.weight[: h.shape[1]], self.linear.bias)
         return Normal(*halves(outputs))
 
-    def _within(self, x: Any, lengths: numpy.ndarray) -> Any:
+    def _within(self, x: Any, lengths: Any) -> Any:
         """Returns 1 before the end of each sequence, 0 behind it.   (N, T, ...), (N,) -> (N, T, 1, 1)"""
-        within = numpy.arange(x.shape[1]) < lengths[:, None]
-        return asarray(within[:, :, None, None].astype(self.dtype), self.device)
+        within = array_module(lengths).arange(x.shape[1]) < lengths[:, None]
+        return within[:, :, None, None].astype(self.dtype)
 
     def __repr__(self) -> str:
         channels = " -> ".join(map(str, CHANNELS))
@@ -136,7 +137,7 @@ class RecurrentSymbolEncoder(Module):
         self.linear = Linear(2 * hidden_size, 2 * latent_size, noise.child("linear"))
 
     def __call__(self, x: Any) -> Normal:
-        packing = Packing(n_symbols(x), device_of(x))
+        packing = arranged(n_symbols(x), x.shape[1])
         outputs = self.linear(self.gru(packing.pack(x), packing))
         return Normal(*halves(outputs))
 

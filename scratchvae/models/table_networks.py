@@ -64,7 +64,11 @@ class RowReader(Module):
             levels = xp.arange(len(self.columns[d].levels))
             parts.append((u[..., place, None] == levels) & known[..., place, None])
         parts += [known] if self.missing else []
-        return self.network(xp.concatenate([part.astype(self.network.dtype) for part in parts], axis=-1))
+        ends = numpy.cumsum([part.shape[-1] for part in parts]).tolist()
+        inputs = xp.empty((*x.shape[:-1], ends[-1]), dtype=self.network.dtype)
+        for part, end in zip(parts, ends, strict=True):  # a recorded step cannot concatenate more than eight
+            inputs[..., end - part.shape[-1] : end] = part
+        return self.network(inputs)
 
     def __repr__(self) -> str:
         return f"{self.network} of standardised rows" + (" and where they are known" if self.missing else "")

@@ -5,7 +5,8 @@ from scratchvae.nn.initializers import glorot_uniform, he_uniform, orthogonal
 from scratchvae.nn.linear import MLP, Linear
 from scratchvae.nn.module import Module
 from scratchvae.nn.normalization import GroupNorm
-from scratchvae.nn.recurrent import GRU, LSTM, Bidirectional, Packing
+from scratchvae.nn.packing import Packing
+from scratchvae.nn.recurrent import GRU, LSTM, Bidirectional
 
 __all__ = [
     "GRU",

@@ -5,92 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy
-
 from scratchvae import ops
 from scratchvae.autodiff import Tensor
-from scratchvae.backend import asarray, device_module, to_numpy
-from scratchvae.errors import InputError, ShapeError, whole_number
+from scratchvae.backend import device_module
+from scratchvae.errors import InputError, whole_number
 from scratchvae.nn.initializers import glorot_uniform, orthogonal
 from scratchvae.nn.module import Module
+from scratchvae.nn.packing import Packing
 from scratchvae.noise import Noise
-
-
-class Packing:
-    """A Packing arranges N sequences of different lengths as R rows without padding: all first steps, then all second
-    ones, ...
-
-    Within a step the longest sequence comes first; among sequences of equal length, the one with the smaller number.
-
-    Parameters
-    ----------
-    lengths : integers (N,)
-        The number of steps of each sequence, at least 1.
-    device : "cpu" or "gpu"
-        The device of the arrays to pack.
-
-    Attributes
-    ----------
-    counts : list of int
-        The number of sequences that have a first step, a second one, ...; R in all.
-    order : integers (N,)
-        The sequences, the longest first.
-    sequence : integers (R,)
-        The sequence that each row belongs to.
-    step : integers (R,)
-        The step of that sequence that each row is.
-    last : integers (N,)
-        The row of each sequence's last step.
-    reversal : integers (R,)
-        For each row, the row of the same sequence that is as far from its end as this one from its beginning:
-        rows[reversal] are the sequences read backwards.
-
-    See Also
-    --------
-    LSTM, GRU : layers that take such rows.
-    Bidirectional : a layer that reads the rows in both directions.
-
-    Examples
-    --------
-    >>> import numpy, scratchvae as sv
-    >>> packing = sv.nn.Packing(numpy.array([1, 3]))
-    >>> x = numpy.array([[1, 0, 0], [4, 5, 6]])
-    >>> packing.counts, packing.pack(x), packing.sum(packing.pack(x).astype(float))
-    ([2, 1, 1], array([4, 1, 5, 6]), array([ 1., 15.]))
-    """
-
-    def __init__(self, lengths: Any, device: str = "cpu") -> None:
-        lengths = to_numpy(lengths)
-        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.size == 0 or lengths.min() < 1:
-            raise InputError("Packing", "lengths of at least 1, shape (N,)", f"{lengths.dtype}, shape {lengths.shape}")
-        order = numpy.argsort(-lengths.astype(numpy.int64), kind="stable")
-        counts = (lengths > numpy.arange(lengths.max())[:, None]).sum(axis=1)
-        starts = numpy.cumsum(counts) - counts
-        place = numpy.argsort(order)  # of a sequence within each of its steps
-        step = numpy.repeat(numpy.arange(len(counts)), counts)
-        sequence = order[numpy.arange(len(step)) - starts[step]]
-        self.counts: list[int] = counts.tolist()
-        self.order, self.sequence, self.step, self.last, self.reversal = (
-            asarray(index, device)
-            for index in (
-                order,
-                sequence,
-                step,
-                starts[lengths - 1] + place,
-                starts[lengths[sequence] - 1 - step] + place[sequence],
-            )
-        )
-
-    def pack(self, x: Any) -> Any:
-        """Returns the rows of padded sequences; the padding is not read.   (N, T, ...) -> (R, ...)"""
-        if x.shape[0] != self.order.shape[0] or x.ndim < 2 or x.shape[1] < len(self.counts):
-            expected = f"sequences of shape ({self.order.shape[0]}, {len(self.counts)} or more, ...)"
-            raise ShapeError("Packing.pack", expected, f"shape {x.shape}")
-        return x[self.sequence, self.step]
-
-    def sum(self, values: Any) -> Any:
-        """Returns the sum over each sequence's steps, from the first to the last.   (R,) -> (N,)"""
-        return ops.scatter_add(values, self.sequence, self.order.shape)
 
 
 class LSTM(Module):
@@ -178,9 +100,10 @@ class LSTM(Module):
             zeros = device_module(self.device).zeros((packing.counts[0], self.hidden_size), dtype=self.dtype)
             h, c = zeros, zeros
         else:
-            h, c = (part[packing.order] for part in state)
-        constant = None if constant is None else constant[packing.order]
+            h, c = map(packing.ordered, state)
+        constant = None if constant is None else packing.ordered(constant)
         dropout = None if noise is None else self.dropout_factors(noise, (len(packing.sequence), self.hidden_size))
+        dropout = None if dropout is None else packing.from_packed(dropout)
         return ops.lstm(
             self._inputs(x), self.recurrent, h, c, constant, *self._norms(), counts=packing.counts, dropout=dropout
         )
@@ -273,8 +196,8 @@ class GRU(Module):
         if state is None:
             h = device_module(self.device).zeros((packing.counts[0], self.hidden_size), dtype=self.dtype)
         else:
-            h = state[packing.order]
-        constant = None if constant is None else constant[packing.order]
+            h = packing.ordered(state)
+        constant = None if constant is None else packing.ordered(constant)
         return ops.gru(self._inputs(x), self.recurrent, self.recurrent_bias, h, constant, counts=packing.counts)
 
     def step(self, x: Any, state: Any, constant: Any = None) -> Any:

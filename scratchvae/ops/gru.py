@@ -10,13 +10,12 @@ torch.nn.GRU.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
 from scratchvae.backend import array_module, product
 from scratchvae.ops.activations import sigmoid, tanh
-from scratchvae.ops.packed_rows import blocks, check_rows, check_types, steps
+from scratchvae.ops.packed_rows import blocks, check_rows, check_types, rows_before, steps
 from scratchvae.ops.reductions import sum
 from scratchvae.ops.structure import concatenate, reshape
 
@@ -170,8 +169,7 @@ def _gru_rule(
         step_dh += product(a[:, : 3 * size], transposed, d_new)
     results = {0: e[:, size:], 2: d_bias, 3: dh, 4: d_constant}
     if 1 in wanted:
-        previous_h = xp.concatenate([h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(places))])
-        d_recurrent, previous_h = xp.empty_like(recurrent), previous_h.swapaxes(0, 1)
+        d_recurrent, previous_h = xp.empty_like(recurrent), rows_before(h0, y, counts).swapaxes(0, 1)
         product(previous_h, e[:, size : 3 * size], d_recurrent[:, : 2 * size])
         product(previous_h, e[:, :size], d_recurrent[:, 2 * size :])
         results[1] = d_recurrent

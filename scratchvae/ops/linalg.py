@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from scratchvae.autodiff import primitive, sum_to
-from scratchvae.backend import array_module, product, sum_of_leading_axes
+from scratchvae.backend import array_module, is_readable, product, sum_of_leading_axes
 from scratchvae.errors import InputError, ShapeError
 from scratchvae.ops.elementwise import as_real
 from scratchvae.ops.structure import expand_dims, reshape, swapaxes
@@ -141,10 +141,10 @@ scatter_rows.defvjp(lambda g, y, x, index, n_rows: gather_rows(g, index))
 
 
 def _row_index(operation: str, index: Any, n_rows: int) -> Any:
-    """The index, if it is one of integers (R,) from 0 to n_rows - 1."""
+    """The index, if it is one of integers (R,) from 0 to n_rows - 1, as far as the host can read them."""
     if index.ndim != 1 or index.dtype.kind not in "iu":
         raise InputError(operation, "an index of integers, shape (R,)", f"{index.dtype}, shape {index.shape}")
-    if len(index) and not 0 <= int(index.min()) <= int(index.max()) < n_rows:
+    if len(index) and is_readable(index) and not 0 <= int(index.min()) <= int(index.max()) < n_rows:
         received = f"{int(index.min())} to {int(index.max())}"
         raise InputError(operation, f"an index from 0 to {n_rows - 1}", received)
     return index

@@ -11,7 +11,6 @@ Sources: Hochreiter & Schmidhuber (1997); Gers, Schmidhuber & Cummins (2000) for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
@@ -19,7 +18,7 @@ from scratchvae.backend import array_module, product
 from scratchvae.errors import InputError
 from scratchvae.ops.activations import sigmoid, tanh
 from scratchvae.ops.elementwise import square
-from scratchvae.ops.packed_rows import blocks, check_rows, check_types, steps
+from scratchvae.ops.packed_rows import blocks, check_rows, check_types, rows_before, steps
 from scratchvae.ops.reductions import mean, sum
 from scratchvae.ops.structure import concatenate, reshape
 
@@ -260,8 +259,7 @@ def _lstm_rule(
         product(a, transposed, step_dh)
     results = {0: e, 2: dh, 3: dc, **dict(enumerate(sums, start=4))}
     if 1 in wanted:
-        previous_h = [h0, *(y[before : before + n] for (before, _), (_, n) in pairwise(places))]
-        results[1] = product(xp.concatenate(previous_h).swapaxes(0, 1), e)
+        results[1] = product(rows_before(h0, y, counts).swapaxes(0, 1), e)
     return [results[i] for i in wanted]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from scratchvae.backend import array_module
 from scratchvae.errors import InputError, ShapeError
 
 
@@ -25,6 +26,19 @@ def blocks(a: Any, n_blocks: int) -> list[Any]:
     """Returns views of blocks that lie side by side.   (N, B H) -> B of (N, H)"""
     size = a.shape[1] // n_blocks
     return [a[:, k * size : (k + 1) * size] for k in range(n_blocks)]
+
+
+def rows_before(first: Any, y: Any, counts: Sequence[int]) -> Any:
+    """Returns, for each row of y, the row of its sequence one step before; `first` comes before the first step.
+
+    shape: (N, H), (R, H) -> (R, H)
+    """
+    places = list(steps(counts))
+    if counts[0] == counts[-1]:  # no sequence ends before another, so that these rows lie side by side
+        before = [y[: places[-1][0]]]
+    else:
+        before = [y[start : start + n] for (start, _), (_, n) in pairwise(places)]
+    return array_module(y).concatenate([first, *before])
 
 
 def check_types(operation: str, inputs: Any, h: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from scratchvae.arrays import is_cupy
 from scratchvae.autodiff import primitive
-from scratchvae.backend import array_module
+from scratchvae.backend import array_module, is_readable
 from scratchvae.errors import ShapeError
 from scratchvae.kernels import Kernel
 from scratchvae.ops.elementwise import as_real
@@ -185,12 +185,15 @@ def _parts(index: Any) -> tuple[Any, ...]:
 
 
 def _check_bounds(index: Any, shape: tuple[int, ...]) -> None:
-    """Raises NumPy's IndexError for arrays on the GPU, where CuPy would wrap around: entry 5 of 2 would be entry 1."""
+    """Raises NumPy's IndexError for arrays on the GPU, where CuPy would wrap around: entry 5 of 2 would be entry 1.
+
+    Entries that the host cannot read are not checked.
+    """
     axis, parts = 0, _parts(index)
     if not any(is_cupy(part) for part in parts):
         return
     for i, part in enumerate(parts):
-        if is_cupy(part) and part.dtype.kind in "iu" and part.size:
+        if is_cupy(part) and part.dtype.kind in "iu" and part.size and is_readable(part):
             low, high, n = int(part.min()), int(part.max()), shape[axis]
             if low < -n or high >= n:
                 worst = high if high >= n else low

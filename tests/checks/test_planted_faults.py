@@ -1109,7 +1109,7 @@ FAULTS_OF_SKETCHES = {
         DENSITY,
     ),
     "end not scored": (
-        edited(SketchDistribution, "log_prob", "n_points(x) + 1", "numpy.maximum(n_points(x), 1)"),
+        edited(SketchDistribution, "log_prob", "n_points(x) + 1", "xp.maximum(n_points(x), 1)"),
         DENSITY,
     ),
     "the decoder sees the row that it scores": (
@@ -1121,7 +1121,12 @@ FAULTS_OF_SKETCHES = {
         DENSITY,
     ),
     "mean over the steps": (
-        edited(SketchDistribution, "log_prob", ".log_prob(rows) - log_area)", ".log_prob(rows) - log_area) / lengths"),
+        edited(
+            SketchDistribution,
+            "log_prob",
+            ".log_prob(rows) - log_area)",
+            ".log_prob(rows) - log_area) / (n_points(x) + 1)",
+        ),
         DENSITY,
     ),
     "density in the units of the model": (edited(SketchDistribution, "log_prob", " - log_area", ""), DENSITY),
@@ -1169,7 +1174,7 @@ FAULTS_OF_SKETCHES = {
         COMPLETION,
     ),
     "an offset lost with its point": (
-        edited(sketch_rnn, "without_points", "fewer[:, :2] = ", "_ = "),
+        edited(sketch_rnn, "without_points", "[x[..., :2], x", "[x[..., :2] * keep[..., None], x"),
         POINTS,
     ),
     "points left out at the ends of lines": (
@@ -1274,14 +1279,14 @@ FREQUENCIES, EVIDENCE = "strings: frequencies of draws, standard errors", "Molec
 CONVOLUTIONS, RECURRENT = "strings: q(z | x) = its equations", "strings: recurrent q(z | x) = its equations"
 IN_UNITS, NOT_KNOWN = "properties: density in their units = SciPy's", "properties: those not known = a smaller model"
 BEHIND_THE_END = "strings: what is behind the end changes nothing"
-STEPS = "numpy.minimum(n_symbols(x) + 1, x.shape[1])"
+STEPS = "xp.minimum(n_symbols(x) + 1, x.shape[1])"
 FAULTS_OF_MOLECULES = {
     "the end not scored": (
         edited(SymbolSequence, "log_prob", STEPS, "n_symbols(x)"),
         EQUATIONS,
     ),
     "the padding scored": (
-        edited(SymbolSequence, "log_prob", STEPS, "numpy.full(len(x), x.shape[1])"),
+        edited(SymbolSequence, "log_prob", STEPS, "xp.full(len(x), x.shape[1])"),
         EQUATIONS,
     ),
     "mean over the symbols": (
@@ -1297,7 +1302,7 @@ FAULTS_OF_MOLECULES = {
         EQUATIONS,
     ),
     "strings paired with draws of others": (
-        edited(SymbolSequence, "log_prob", "xp.concatenate([x] * samples)", "x.repeat(samples, axis=0)"),
+        edited(SymbolSequence, "log_prob", "xp.broadcast_to(x, (samples, *x.shape))", "x.repeat(samples, axis=0)"),
         "MoleculeVAE: log_likelihood, standard errors",
     ),
     "z at the first step only": (

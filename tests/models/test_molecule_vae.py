@@ -539,7 +539,6 @@ def test_bad_requests_are_refused():
             use()
 
 
-@pytest.mark.filterwarnings("ignore::scratchvae.capture.CaptureWarning")
 def test_on_another_device_it_is_the_same(strings, t, gpu):
     """Terms, gradient, a run, predictions and strings, with the same noise."""
     results = {}
@@ -563,7 +562,6 @@ def test_on_another_device_it_is_the_same(strings, t, gpu):
             numpy.testing.assert_allclose(received, expected, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.filterwarnings("ignore::scratchvae.capture.CaptureWarning")
 def test_properties_follow_a_model_that_fit_moves(strings, t, gpu):
     model = small()
     history = sv.fit(model, strings, 1, properties=t, device="gpu", **SETTINGS)

@@ -118,6 +118,9 @@ def test_whole_numbers_are_dequantised_in_every_score(x):
     assert quantity(model, whole) == "lower bound of log p(x), x in whole numbers, dequantised"
     assert quantity(small(), whole).endswith("whole numbers are to be dequantised")
     assert quantity(small(), x) == "lower bound of log p(x), a density of offsets"
+    for use in (lambda: sv.fit(model, x, 1, **SETTINGS), lambda: model.prepare_batch(x, sv.Noise(1))):
+        with pytest.raises(DataError, match="offsets that are whole numbers"):
+            use()
     with pytest.raises(DataError, match="offsets that are whole numbers"):
         sv.evaluate(model, x)
 
@@ -282,7 +285,6 @@ def test_a_model_prints_what_is_done_to_its_data():
     assert "keep 0.9" in repr(small(keep=0.9)) and "keep" not in repr(small())
 
 
-@pytest.mark.filterwarnings("ignore::scratchvae.capture.CaptureWarning")
 def test_on_another_device_it_is_the_same(x, gpu):
     """Terms, gradient, a run, drawings and a completion, with the same noise."""
     results = {}

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae import capture
+from scratchvae import capture, ops
 from scratchvae.backend import PRODUCTS, asarray
 from scratchvae.errors import InputError
 from scratchvae.optim import SGD, AdamW
@@ -110,6 +110,19 @@ def test_what_cannot_be_captured_is_noted_once_and_goes_on(gpu):
     assert float(total[0]) == 15 and steps.graph is None and steps.launches == 0
 
 
+def test_an_index_is_checked_where_the_host_can_read_it(gpu):
+    def step(words, numbers, arrays):
+        total[...] = total + ops.sum(ops.getitem(x, arrays[0]))
+
+    x, total = asarray(numpy.arange(4.0), "gpu"), asarray(numpy.zeros(1), "gpu")
+    with capture.Capture(numpy.float64) as steps:
+        for i in range(4):
+            steps(step, i, (1.0,), [asarray(numpy.array([i, 3 - i]), "gpu")])
+    assert float(total[0]) == 4 * 3 and steps.launches == 4 - capture.WARM_UP
+    with capture.Capture(numpy.float64) as steps, pytest.raises(IndexError, match="index 4 is out of bounds"):
+        steps(step, 0, (1.0,), [asarray(numpy.array([0, 4]), "gpu")])
+
+
 def test_an_error_of_the_step_itself_is_raised(gpu):
     calls = []
 
@@ -126,13 +139,65 @@ def test_an_error_of_the_step_itself_is_raised(gpu):
     assert PRODUCTS.get() is None
 
 
-def test_sequences_whose_lengths_differ_are_noted_and_plain(gpu, launches, monkeypatch):
-    strings = sv.data.draw_molecules(12)
-    model = sv.MoleculeVAE.gru(sv.Alphabet.of(strings).symbols, latent_size=2, hidden_size=5)
-    with pytest.warns(capture.CaptureWarning, match="is not captured as a CUDA graph.*RuntimeError") as notes:
-        sv.fit(model, strings, 2, 4, device="gpu", progress=False)
-    assert sum(note.category is capture.CaptureWarning for note in notes) == 1
-    assert launches[0].launches == 0
+def sketches(latent_size=2, **options):
+    """Sketches of one to four points, and some rows of padding behind the longest."""
+    rng, n_points = numpy.random.default_rng(0), 1 + numpy.arange(M + 5) % 4
+    pen = numpy.where(numpy.arange(6) < n_points[:, None], rng.integers(0, 2, (len(n_points), 6)), 2)
+    offsets = (3 * rng.standard_normal((*pen.shape, 2))).round() * (pen < 2)[..., None]
+    x = numpy.concatenate([offsets, numpy.eye(3)[pen]], axis=2)
+    model = sv.SketchRNN.lstm(latent_size, 3, 4, 2, scale=3.0, random_scale=0.1, drop_points=0.3, keep=0.8, **options)
+    return model, x.astype(numpy.float32), {"kl_floor": 0.2, "clip_norm": 5.0}
+
+
+def molecules(encoder):
+    """Strings of one to five symbols, and a property that is not known for some."""
+    strings = ["C" * (1 + i % 3) + "O" * (i % 2) + "N" * (i % 5 == 0) for i in range(M + 5)]
+    oxygens = [numpy.nan if i % 10 == 0 else string.count("O") for i, string in enumerate(strings)]
+    model = sv.MoleculeVAE.gru(["C", "N", "O"], 8, 2, 4, encoder=encoder, properties=["oxygens"])
+    return model, strings, {"properties": {"oxygens": numpy.array(oxygens)}}
+
+
+def table(n_categories):
+    """Numbers, counts, pairs and categories of three levels, of which a fifth is not known."""
+    rng, levels = numpy.random.default_rng(0), ("a", "b", "c")
+    columns = [sv.data.Column("number", "number", (), 3.0, 2.0), sv.data.Column("count", "count")]
+    columns += [sv.data.Column("pair", "category", levels[:2])]
+    columns += [sv.data.Column(f"category {i}", "category", levels) for i in range(n_categories)]
+    n = M + 5
+    x = numpy.stack([3 + 2 * rng.standard_normal(n), rng.poisson(3, n), rng.integers(0, 2, n)], axis=1)
+    x = numpy.concatenate([x, rng.integers(0, 3, (n, n_categories))], axis=1)
+    x[rng.random(x.shape) < 0.2] = numpy.nan
+    return sv.TableVAE.mlp(columns, 2, (4,), missing=True), x, {}
+
+
+EXAMPLES = {
+    "sketches": lambda: sketches(layer_norm=True),
+    "sketches in whole pixels": lambda: sketches(dequantize=True),
+    "sketches, the decoder alone": lambda: sketches(latent_size=0),
+    "molecules": lambda: molecules("convolutional"),
+    "molecules, recurrent encoder": lambda: molecules("recurrent"),
+    "table": lambda: table(8),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_captured_steps_of_sequences_and_tables_are_plain_ones_to_rounding(gpu, launches, monkeypatch, name):
+    """Sequences are padded where steps are captured, and packed where not; dropout and dropped points are the same."""
+    schedules = {"learning_rate": sv.optim.LinearSchedule(5e-2, 1e-2, 9), "kl_weight": sv.optim.LinearSchedule(0, 1, 9)}
+    results, size = [], (M + 5) // 2  # two whole minibatches and a partial one, three times
+    for choice in ("off", ""):
+        monkeypatch.setenv("SCRATCHVAE_CAPTURE", choice)
+        model, x, options = EXAMPLES[name]()
+        before = [sv.to_numpy(p.data).copy() for p in model.parameters()]
+        options |= schedules | {"optimizer": SGD, "n_samples": 2}
+        history = sv.fit(model, x, 3, size, device="gpu", progress=False, **options)
+        after = [sv.to_numpy(p.data) for p in model.parameters()]
+        assert max(abs(a - b).max(initial=0) for a, b in zip(after, before, strict=True)) > 0.03
+        results.append([*(numpy.array(history[key]) for key in ("elbo", "reconstruction", "kl")), *after])
+    (steps,) = launches
+    assert steps.launches == 2 * 3 - capture.WARM_UP and not steps.failed
+    for captured, plain in zip(*results[::-1], strict=True):
+        numpy.testing.assert_allclose(captured, plain, rtol=2e-6, atol=2e-6)
 
 
 def test_a_users_own_code_is_captured_only_if_asked_for(gpu, launches, monkeypatch):
@@ -194,4 +259,7 @@ def test_products_of_every_layout(gpu, rng, dtype):
         numpy.testing.assert_allclose(sv.to_numpy(products(on(c), on(b))), c @ b, rtol=1e-5, atol=1e-5)
         stacked = products(on(c[0]).swapaxes(1, 2), on(c[1]))
         numpy.testing.assert_allclose(sv.to_numpy(stacked), c[0].swapaxes(1, 2) @ c[1], rtol=1e-5, atol=1e-5)
+        for left, right in (((6, 0), (0, 5)), ((2, 6, 0), (0, 5)), ((0, 6), (6, 5))):
+            empty = sv.to_numpy(products(on(numpy.zeros(left)), on(numpy.zeros(right))))
+            numpy.testing.assert_array_equal(empty, numpy.zeros(left) @ numpy.zeros(right))
         products.close()

@@ -73,7 +73,7 @@ def binarize(x: Any, mode: str, noise: Any, first_row: int = 0) -> Any:
 def _drawn_from_rows(x: Rows, noise: Any) -> Any:
     """Returns [u < x] by the kernel that also gathers the rows, or None where it cannot: on the CPU, for one."""
     kernel = {x.dtype: FROM_FLOATS, numpy.dtype(numpy.uint8): FROM_BYTES}.get(x.array.dtype)
-    on_gpu = isinstance(noise, Noise) and noise.device == device_of(x.array) == "gpu"
+    on_gpu = type(noise) is Noise and noise.device == device_of(x.array) == "gpu"
     if kernel is None or x.rows is None or not on_gpu:
         return None
     pixels = array_module(x.array).empty(x.shape, dtype=x.dtype)

@@ -13,7 +13,6 @@ import pytest
 import strict_array
 
 import scratchvae as sv
-from scratchvae.capture import CaptureWarning
 from scratchvae.kinds import KINDS
 from scratchvae.noise import GivenNoise
 
@@ -52,8 +51,7 @@ def test_every_kind_of_model_is_among_the_examples():
 
 
 def test_every_model_runs(gpu, tmp_path):
-    with pytest.warns(CaptureWarning):  # of the models whose shapes differ from step to step
-        rows = rows_of("smoke", "gpu", tmp_path / "rows")
+    rows = rows_of("smoke", "gpu", tmp_path / "rows")  # and is captured: a CaptureWarning would be an error
     assert statuses(rows) == dict.fromkeys([*smoke.EXAMPLES, "resumed run"], "measured")
 
 

@@ -15,7 +15,7 @@ from scratchvae.errors import InputError
 from scratchvae.noise import Noise
 from scratchvae.objectives import Objective
 from scratchvae.optim import Schedule, value_at
-from scratchvae.pixels import Pixels
+from scratchvae.pixels import Pixels, Rows
 from scratchvae.ranks import Alone
 from scratchvae.run_directory import Run
 
@@ -78,7 +78,9 @@ class Steps:
         self.seed, self.n_samples, self.kl_weight, self.world = seed, n_samples, kl_weight, world
         self.device = run.model.device
         self.latest = array_module(run.terms).zeros_like(run.terms[0])  # the terms of one step
-        together = self.device == "gpu" and world.size == 1 and wanted(own and _is_own(run.model))
+        unchanged = _is_own(run.model)
+        self.gathers = self.device == "gpu" and unchanged and run.model.binarize == "dynamic"
+        together = self.device == "gpu" and world.size == 1 and wanted(own and unchanged)
         self.capture = Capture(run.model.dtype) if together else Plain()
 
     def __enter__(self) -> Steps:
@@ -108,7 +110,8 @@ class Steps:
         kl_weight = scheduled[0] if scheduled else value_at(self.kl_weight, run.step)
         noise = Noise(self.seed, run.step, self.device, training=True, words=words)
         rows, others, weights, of_x, of_z = self.world.part(batch, self.weights, noise, run.model.dtype)
-        x = run.model.augment(run.model.prepare_batch(self.data[rows], of_x), of_x)
+        x = Rows(self.data, rows) if self.gathers and not isinstance(self.data, Pixels) else self.data[rows]
+        x = run.model.augment(run.model.prepare_batch(x, of_x), of_x)
         weighted = {} if weights is None else {"weights": weights}
         value, means = objective.value(x, *others, of_z, self.n_samples, kl_weight, **weighted)
         for j, name in enumerate(objective.terms):

@@ -317,3 +317,20 @@ def test_a_memory_map_takes_no_more_memory_than_its_minibatches(tmp_path, mode):
         command = [sys.executable, "-c", PEAK, str(path), mode]
         peaks.append(float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout))
     assert peaks[1] < 1.2 * peaks[0], peaks
+
+
+def test_a_model_of_a_user_computes_with_the_minibatch(device):
+    """Only unchanged models of the package are given rows that are not gathered yet."""
+
+    class Doubled(sv.VAE):
+        def prepare_data(self, x, noise):
+            return super().prepare_data(x, noise) * 0.5
+
+        def prepare_batch(self, x, noise):
+            return super().prepare_batch(x * 2.0, noise)
+
+    x, histories = numpy.asarray(FLOATS, numpy.float32).reshape(-1, 6)[:60], []
+    for model in (Doubled, sv.VAE):
+        model = model.mlp(input_size=6, latent_size=1, hidden=(4,), binarize="dynamic")
+        histories.append(sv.fit(model, x, 2, 30, device=device, progress=False)["elbo"])
+    numpy.testing.assert_allclose(*histories, rtol=1e-6)

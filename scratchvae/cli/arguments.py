@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -22,8 +23,8 @@ class Page(argparse.HelpFormatter):
     """A Page formats the help of a command; a line break in the help of an option stays one."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
-        split = super()._split_lines
-        return [line for paragraph in text.splitlines() for line in split(paragraph, width)]
+        paragraphs = text.splitlines()
+        return [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, width, break_on_hyphens=False)]
 
 
 class Parser(argparse.ArgumentParser):

@@ -144,7 +144,13 @@ def _add_sample(added: Any) -> None:
     )
     argument = command.add_argument
     add_run(command)
-    argument("--n", type=converted(COUNT), default=100, metavar="N", help="number of samples (default: 100)")
+    argument(
+        "--n",
+        type=converted(COUNT),
+        default=100,
+        metavar="N",
+        help="number of samples; several files, each with another --seed, hold more than memory (default: 100)",
+    )
     argument("--seed", type=converted(FROM_ZERO), default=0, help="seed of the samples (default: 0)")
     argument("--data-dir", type=converted(name), metavar="DIR", help=help_of(DATA_DIR))
     add_out(

@@ -30,8 +30,8 @@ FOR_ROWS = {"images": "mlp", "sketches": "sketch", "molecules": "molecules", "re
 MOST_NUMBERS = 2**25
 """The most numbers in the samples that `scratchvae sample` writes at once; a decoder computes several times as many."""
 
-PLAIN_FILES = (".npy", ".csv", ".smi", ".txt")
-"""Suffixes of files with samples that are no pictures."""
+PICTURE_FILES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", "")
+"""Suffixes of files that show samples as a picture."""
 
 
 @dataclass(frozen=True)
@@ -237,11 +237,12 @@ class Kind:
 
     def refuse_samples(self, path: Path, model: Any, n: int) -> None:
         """Raises InputError for more samples than memory holds or, where the path is a picture's, than one can show."""
-        most, where = MOST_NUMBERS // self.numbers_of(model), ""
-        if path.suffix.lower() not in PLAIN_FILES and self.most_drawn < most:
+        most, where = MOST_NUMBERS // self.numbers_of(model), f" ({MOST_NUMBERS:,} numbers in memory)"
+        if path.suffix.lower() in PICTURE_FILES and self.most_drawn < most:
             most, where = self.most_drawn, " for a picture"
         if n > most:
-            raise InputError("sample", f"--n of at most {most:,}{where}", f"{n:,}", "another --seed gives others")
+            hint = "another --seed gives others, for a second file"
+            raise InputError("sample", f"--n of at most {most:,}{where}", f"{n:,}", hint)
 
     def write_samples(self, path: Path, model: Any, n: int, seed: int, shape: Any, **asked: Any) -> list[str]:
         """Writes n samples of a model that was trained on rows of this shape to an array file or a picture.

@@ -14,7 +14,7 @@ import scratchvae as sv
 from scratchvae.data import Dataset
 from scratchvae.data.text_files import suffix_of
 from scratchvae.errors import DataError, InputError
-from scratchvae.kinds.kind import Kind, Line, Settings, imputed_in_words
+from scratchvae.kinds.kind import MOST_NUMBERS, Kind, Line, Settings, imputed_in_words
 from scratchvae.kinds.option import COUNT, Option
 from scratchvae.kinds.option import name as a_name
 from scratchvae.kinds.pictures import CURVES, Picture
@@ -80,7 +80,7 @@ class Table(Kind):
         MISSING,
     )
     pictures = PICTURES
-    rows, datum = "records", "record"
+    rows, datum, most_drawn = "records", "record", MOST_NUMBERS  # a picture is refused whatever the number
     imputes = True
 
     def reading(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from scratchvae.errors import DataError, DeviceError, InputError, ShapeError
 from scratchvae.models.configuration import Configured
 from scratchvae.nn import Module
 from scratchvae.noise import Noise
-from scratchvae.pixels import Pixels, Rows, as_numbers
+from scratchvae.pixels import Pixels, as_numbers
 
 
 class LatentVariableModel(Configured):
@@ -214,11 +214,11 @@ class LatentVariableModel(Configured):
         """Returns data as they stay for all of training: binarised, unless pixels are drawn anew at every step.
 
         Pixels stay bytes, on the model's device if they fit there, and are binarised minibatch by minibatch; with
-        binarize="static" they become 0 and 255 here. Floats that are drawn anew at every step are returned as `Rows`.
+        binarize="static" they become 0 and 255 here.
         """
         if isinstance(x, Pixels):
             return (self._drawn_once(x, noise) if self.binarize == "static" else x).to(self.device)
-        return Rows(x) if self.binarize == "dynamic" else self._binarized(x, self.binarize, noise)
+        return x if self.binarize == "dynamic" else self._binarized(x, self.binarize, noise)
 
     def prepare_batch(self, x: Any, noise: Any) -> Any:
         """Returns a minibatch as one step takes it: with binarize="dynamic" pixels are drawn from the step's noise."""

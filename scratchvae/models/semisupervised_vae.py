@@ -13,7 +13,7 @@ from scratchvae import ops
 from scratchvae.arrays import Array, as_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray
-from scratchvae.distributions import Categorical, Distribution, Normal, kl
+from scratchvae.distributions import Categorical, Normal, kl
 from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import DataError, InputError
 from scratchvae.models.classifiers import Classifier
@@ -377,7 +377,7 @@ class SemiSupervisedVAE(SemiSupervisedModel):
         with no_grad():
             return self.encoder(x, self._indicator(y))
 
-    def decode(self, z: ArrayLike, y: ArrayLike) -> Distribution:
+    def decode(self, z: ArrayLike, y: ArrayLike) -> Any:
         """Returns p(x | y, z), holding arrays.   z (..., K), y (...) -> distribution over (..., D)"""
         z = self.latents(z)
         with no_grad():

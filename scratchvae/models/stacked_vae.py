@@ -157,7 +157,7 @@ class StackedVAE(SemiSupervisedModel):
         """Returns q(z2 | z1, y) at the mean z1 of q(z1 | x); y as in SemiSupervisedVAE.   -> Normal over (N, K)"""
         return self.second.encode(self._means(x), y)
 
-    def decode(self, z: ArrayLike, y: ArrayLike) -> Distribution:
+    def decode(self, z: ArrayLike, y: ArrayLike) -> Any:
         """Returns p(x | z1) at the mean z1 of p(z1 | y, z).   z (..., K), y (...) -> distribution over (..., D)"""
         units = self.second.decode(z, y).mean
         z1 = array_module(units).zeros((*units.shape[:-1], self.first.latent_size), dtype=units.dtype)

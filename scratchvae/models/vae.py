@@ -13,7 +13,7 @@ from scratchvae.arrays import Array, as_array, is_array
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module, asarray
 from scratchvae.columns import Table
-from scratchvae.distributions import Categorical, Distribution, Normal, kl, kl_with_draws
+from scratchvae.distributions import Categorical, Normal, kl, kl_with_draws
 from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import InputError, whole_number
 from scratchvae.evaluation import MOST_SAMPLES, observations, prepared, rows_at_once
@@ -287,7 +287,7 @@ class VAE(LatentVariableModel):
         with no_grad():
             return self.encoder(self.network_input(x))
 
-    def decode(self, z: ArrayLike) -> Distribution:
+    def decode(self, z: ArrayLike) -> Any:
         """Returns p(x | z), holding arrays.   (..., K) -> distribution over (..., D)"""
         with no_grad():
             return self.decoder(self.latents(z))

@@ -132,12 +132,12 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Any:
     :Domain: all numbers
     """
     (x,) = as_real(x)
-    computed = LEAKY_RELU.computed(x, float(slope))
+    computed = LEAKY_RELU.computed(x, slope) if isinstance(slope, (int, float)) else None
     return computed[0] if computed else array_module(x).where(x > 0, x, slope * x)
 
 
 def _leaky_relu_rule(g: Any, y: Any, x: Any, slope: float = 0.01) -> Any:
-    computed = LEAKY_RELU_SLOPE.computed(g, x, float(slope))
+    computed = LEAKY_RELU_SLOPE.computed(g, x, slope) if isinstance(slope, (int, float)) else None
     return computed[0] if computed else where(x > 0, g, slope * g)
 
 

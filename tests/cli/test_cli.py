@@ -452,7 +452,10 @@ def test_a_directory_is_no_name_for_a_picture(out, run, capsys):
 @pytest.mark.parametrize(
     "command, sentence",
     [
-        (["sample", "--out", "s.npy", "--n", "42800"], "sample: expected --n of at most 42,799, received 42,800 (an"),
+        (
+            ["sample", "--out", "s.npy", "--n", "42800"],
+            "sample: expected --n of at most 42,799 (33,554,432 numbers in memory), received 42,800 (an",
+        ),
         (["sample", "--out", "s.png", "--n", "10001"], "--n of at most 10,000 for a picture, received 10,001 (an"),
         (["sample", "--n", "0"], "argument --n: expected a whole number of at least 1, below ten million"),
         (["sample", "--n", "-1"], "argument --n: expected a whole number of at least 1"),

@@ -51,7 +51,10 @@ def test_it_refuses_more_samples_than_a_picture_or_the_memory_holds(run, tmp_pat
     assert "expected --n of at most 1,000 for a picture, received 1,001 (another --seed" in capsys.readouterr().err
     most = 2**25 // (model.latent_size + model.longest)
     assert main(["sample", str(run), "--n", str(most + 1), "--out", str(tmp_path / "s.csv")]) == 2
-    assert f"--n of at most {most:,}, received {most + 1:,} (another --seed" in capsys.readouterr().err
+    assert (
+        f"--n of at most {most:,} (33,554,432 numbers in memory), received {most + 1:,} (another --seed"
+        in capsys.readouterr().err
+    )
 
 
 def test_it_trains_and_leaves_its_pictures(run):

@@ -325,3 +325,11 @@ def test_a_negative_base_has_no_slope_by_its_exponent():
         with numpy.errstate(invalid="ignore"):
             (slope,) = gradients(lambda p, base=base: ops.power(base, p), [numpy.array([2.0])])
         assert numpy.isnan(slope).all()
+
+
+def test_a_slope_may_differ_from_column_to_column(device):
+    x, slope = (asarray(numpy.array(values), device) for values in ([[-2.0, 3.0], [-4.0, -5.0]], [0.25, 0.5]))
+    x = Tensor(x)
+    y = ops.leaky_relu(x, slope)
+    assert to_numpy(y.data).tolist() == [[-0.5, 3.0], [-1.0, -2.5]]
+    assert to_numpy(grad(ops.sum(y), [x])[0]).tolist() == [[0.25, 1.0], [0.25, 0.5]]

@@ -11,7 +11,7 @@ from scratchvae.backend import array_module, device_of
 from scratchvae.errors import InputError
 from scratchvae.kernels import Kernel
 from scratchvae.noise import Noise
-from scratchvae.philox import COUNTER, PHILOX
+from scratchvae.philox import COUNTER, PHILOX, WORDS
 from scratchvae.pixels import Rows, as_numbers
 
 COIN = Kernel("coin", "T u[i], T x[i]", "T pixel[i]", "pixel = u < x ? T(1) : T(0);")
@@ -20,9 +20,7 @@ COIN = Kernel("coin", "T u[i], T x[i]", "T pixel[i]", "pixel = u < x ? T(1) : T(
 
 def _from_rows(name: str, source: str, value: str) -> Kernel:
     """Returns the kernel of [u < x[rows]], whose four entries at 4 i have the uniforms u of the counter first + i."""
-    text = f"""
-        unsigned word[4] = {{first + (unsigned)i, name, step0, step1}};
-        philox4x32(word, seed0, seed1);
+    text = f"""{WORDS}
         long long place = 4 * i / width, column = 4 * i % width, row = 0;
         for (int j = 0; j < 4 && 4 * i + j < n; ++j, ++column) {{
             if (column == width) {{ column = 0;  ++place; }}

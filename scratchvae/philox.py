@@ -65,15 +65,17 @@ __device__ void philox4x32(unsigned* c, unsigned k0, unsigned k1) {
 """
 """Computes `philox4x32` for one counter, which it overwrites."""
 
+WORDS = "unsigned word[4] = {first + (unsigned)i, name, step0, step1};  philox4x32(word, seed0, seed1);"
+"""The four words of the counter first + i, which its kernel turns into numbers."""
+
 COUNTER = "uint32 first, uint32 name, uint32 step0, uint32 step1, uint32 seed0, uint32 seed1, int64 n"
 
 UNIFORM = Kernel(
     "philox_uniform",
     COUNTER,
     "T out[]",
-    """
-    unsigned word[4] = {first + (unsigned)i, name, step0, step1};
-    philox4x32(word, seed0, seed1);
+    WORDS
+    + """
     for (int j = 0; j < 4 && 4 * i + j < n; ++j) out[4 * i + j] = T(word[j] >> 8) * T(5.9604644775390625e-8);
     """,
     PHILOX,
@@ -84,9 +86,8 @@ NORMAL = Kernel(
     "philox_normal",
     COUNTER,
     "T out[]",
-    """
-    unsigned word[4] = {first + (unsigned)i, name, step0, step1};
-    philox4x32(word, seed0, seed1);
+    WORDS
+    + """
     T z[4];
     for (int j = 0; j < 2; ++j) {
         const T u = T(word[2 * j] >> 8) * T(5.9604644775390625e-8);

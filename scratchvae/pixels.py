@@ -100,9 +100,8 @@ class Rows:
 class Pixels(Rows):
     """x = k / 255, rounded to float32, for bytes k.   It replaces an array of floats (N, ...) of four times its size.
 
-    A slice or an array of row numbers as index gives Pixels of these rows, and reads nothing; a single number gives
-    this row as an array of floats. `numpy.asarray(x)` and `x.numbers()` are the floats of all rows. `fit` and
-    `evaluate` convert one minibatch at a time, so that a memory map of bytes may be larger than the memory.
+    An index gives what it gives for Rows. `fit` and `evaluate` convert one minibatch at a time, so that a memory map of
+    bytes may be larger than the memory.
 
     Parameters
     ----------

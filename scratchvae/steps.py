@@ -79,7 +79,8 @@ class Steps:
         self.device = run.model.device
         self.latest = array_module(run.terms).zeros_like(run.terms[0])  # the terms of one step
         unchanged = _is_own(run.model)
-        self.gathers = self.device == "gpu" and unchanged and run.model.binarize == "dynamic"
+        floats = self.device == "gpu" and unchanged and not isinstance(data, Pixels)
+        self.gathers = floats and run.model.binarize == "dynamic"  # rows and their draws in one launch
         together = self.device == "gpu" and world.size == 1 and wanted(own and unchanged)
         self.capture = Capture(run.model.dtype) if together else Plain()
 
@@ -110,7 +111,7 @@ class Steps:
         kl_weight = scheduled[0] if scheduled else value_at(self.kl_weight, run.step)
         noise = Noise(self.seed, run.step, self.device, training=True, words=words)
         rows, others, weights, of_x, of_z = self.world.part(batch, self.weights, noise, run.model.dtype)
-        x = Rows(self.data, rows) if self.gathers and not isinstance(self.data, Pixels) else self.data[rows]
+        x = Rows(self.data, rows) if self.gathers else self.data[rows]
         x = run.model.augment(run.model.prepare_batch(x, of_x), of_x)
         weighted = {} if weights is None else {"weights": weights}
         value, means = objective.value(x, *others, of_z, self.n_samples, kl_weight, **weighted)

@@ -30,8 +30,8 @@ FOR_ROWS = {"images": "mlp", "sketches": "sketch", "molecules": "molecules", "re
 MOST_NUMBERS = 2**25
 """The most numbers in the samples that `scratchvae sample` writes at once; a decoder computes several times as many."""
 
-PICTURE_FILES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", "")
-"""Suffixes of files that show samples as a picture."""
+PLAIN_FILES = (".npy", ".csv", ".smi", ".txt")
+"""Suffixes of files with samples that are no pictures."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,8 @@ class Kind:
     def refuse_samples(self, path: Path, model: Any, n: int) -> None:
         """Raises InputError for more samples than memory holds or, where the path is a picture's, than one can show."""
         most, where = MOST_NUMBERS // self.numbers_of(model), f" ({MOST_NUMBERS:,} numbers in memory)"
-        if path.suffix.lower() in PICTURE_FILES and self.most_drawn < most:
+        if path.suffix.lower() not in PLAIN_FILES and self.most_drawn < min(n, most):
+            sv.plotting.picture_path(path)  # refuses a suffix that no picture has
             most, where = self.most_drawn, " for a picture"
         if n > most:
             hint = "another --seed gives others, for a second file"

@@ -221,7 +221,10 @@ class LatentVariableModel(Configured):
         return x if self.binarize == "dynamic" else self._binarized(x, self.binarize, noise)
 
     def prepare_batch(self, x: Any, noise: Any) -> Any:
-        """Returns a minibatch as one step takes it: with binarize="dynamic" pixels are drawn from the step's noise."""
+        """Returns a minibatch as one step takes it: with binarize="dynamic" pixels are drawn from the step's noise.
+
+        x is an array or Pixels; unchanged models of the package receive Rows on a GPU, which are gathered here.
+        """
         if isinstance(x, Pixels) and self.binarize == "threshold":
             return binarize(as_numbers(x, self.device), "threshold", noise)
         return self._binarized(x, "dynamic", noise) if self.binarize == "dynamic" else as_numbers(x, self.device)

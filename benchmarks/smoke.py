@@ -65,10 +65,10 @@ def m1_m2(n: int) -> Example:
     return sv.StackedVAE.mlp(sv.VAE.mlp(), range(10)), images, {"labels": labels}
 
 
-def sketch(n: int) -> Example:
-    """Returns SketchRNN with layer normalisation, dropout and augmented sketches."""
+def sketch(n: int, layer_norm: bool = False) -> Example:
+    """Returns SketchRNN with dropout and augmented sketches."""
     x = sv.data.draw_sketches(n).sketches
-    options = {"layer_norm": True, "keep": 0.9, "random_scale": 0.15, "drop_points": 0.1}
+    options = {"layer_norm": layer_norm, "keep": 0.9, "random_scale": 0.15, "drop_points": 0.1}
     model = sv.SketchRNN.lstm(scale=sv.data.describe_sketches(x)["scale"], **options)
     return model, x, {"kl_floor": 0.2, "clip_norm": 5.0}
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
-from scratchvae.backend import array_module, product
+from scratchvae.backend import array_module, product, sum_of_leading_axes
+from scratchvae.kernels import Kernel
 from scratchvae.ops.activations import sigmoid, tanh
 from scratchvae.ops.packed_rows import blocks, check_rows, check_types, rows_before, steps
 from scratchvae.ops.reductions import sum
@@ -35,6 +36,36 @@ def gru_step(inputs: Any, recurrent: Any, recurrent_bias: Any, h: Any, constant:
     r, u = (sigmoid(x[..., k * size : (k + 1) * size] + product[..., k * size : (k + 1) * size]) for k in range(2))
     n = tanh(x[..., 2 * size :] + r * (product[..., 2 * size :] + recurrent_bias))
     return (1 - u) * n + u * h
+
+
+CELL = Kernel(
+    "gru_cell",
+    "T x[], T constant[], T product[], T bias[], T h_before[i], int32 width",
+    "T reset[i], T update[i], T candidate[i], T memory[i], T h[i]",
+    """
+    const ptrdiff_t column = i % width, k = i + 2 * width * (i / width), k_update = k + width, k_new = k_update + width;
+    reset = T(0.5) + T(0.5) * tanh(T(0.5) * (x[k] + constant[k] + product[k]));
+    update = T(0.5) + T(0.5) * tanh(T(0.5) * (x[k_update] + constant[k_update] + product[k_update]));
+    memory = product[k_new] + bias[column];
+    candidate = tanh(x[k_new] + constant[k_new] + reset * memory);
+    h = candidate + update * (h_before - candidate);
+    """,
+)
+"""One step; the product is h U, and k the place of an entry in the first block of a row."""
+CELL_SLOPES = Kernel(
+    "gru_cell_slopes",
+    "T g[i], T reset[i], T update[i], T candidate[i], T memory[i], T h_before[i], int32 width",
+    "T e[], T dh[i]",
+    """
+    const ptrdiff_t k = i + 3 * width * (i / width);
+    const T of_h = dh + g, of_candidate = of_h * (T(1) - update) * (T(1) - candidate * candidate);
+    e[k] = of_candidate * reset;
+    e[k + width] = of_candidate * memory * reset * (T(1) - reset);
+    e[k + 2 * width] = of_h * (h_before - candidate) * update * (T(1) - update);
+    e[k + 3 * width] = of_candidate;
+    dh = of_h * update;
+    """,
+)
 
 
 @primitive
@@ -83,12 +114,19 @@ def _run(
     xp, dtype, (n, size) = array_module(inputs), inputs.dtype, h.shape
     kept = _Intermediates(*(xp.empty((len(inputs) if all_rows else n, size), dtype=dtype) for _ in range(4)))
     y, products = xp.empty((len(inputs), size), dtype=dtype), xp.empty((n, 3 * size), dtype=dtype)
+    cell = CELL.on_gpu(inputs, recurrent, recurrent_bias, h, *([] if constant is None else [constant]))
+    if cell and constant is None:
+        constant = xp.zeros((n, 3 * size), dtype=dtype)
     for start, n in steps(counts):
         step = slice(start, start + n)
         r, u, new, memory = (buffer[step if all_rows else slice(0, n)] for buffer in kept)
         new_h, from_old = y[step], products[:n]
-        x_blocks, h_blocks = blocks(inputs[step], 3), blocks(from_old, 3)
         product(h[:n], recurrent, from_old)
+        if cell:
+            cell(inputs[step], constant, from_old, recurrent_bias, h[:n], size, r, u, new, memory, new_h)
+            h = new_h
+            continue
+        x_blocks, h_blocks = blocks(inputs[step], 3), blocks(from_old, 3)
         for gate, x, from_h in zip((r, u), x_blocks, h_blocks, strict=False):
             xp.add(x, from_h, out=gate)
         xp.add(h_blocks[2], recurrent_bias, out=memory)
@@ -140,33 +178,22 @@ def _gru_rule(
     d_bias, d_constant = xp.zeros_like(recurrent_bias), None if constant is None else xp.zeros_like(constant)
     transposed = xp.concatenate([recurrent[:, 2 * size :], recurrent[:, : 2 * size]], axis=1).swapaxes(0, 1)
     transposed, workspaces = xp.ascontiguousarray(transposed), xp.empty((3, n, size), dtype=g.dtype)
+    cell_slopes = CELL_SLOPES.on_gpu(g, recurrent, h0)
     places = list(steps(counts))
     for (start, n), (before, _) in zip(reversed(places), reversed([(0, 0), *places[:-1]]), strict=True):
         step = slice(start, start + n)
-        r, u, new, memory = (buffer[step] for buffer in intermediates)
-        step_dh, a, (d_memory, d_new, slope) = dh[:n], e[step], workspaces[:, :n]
-        to_memory, e_r, e_u, e_n = blocks(a, 4)
-        step_dh += g[step]
-        xp.multiply(new, new, out=slope)
-        xp.subtract(1.0, slope, out=d_new)
-        d_new *= step_dh
-        xp.subtract(1.0, u, out=slope)
-        d_new *= slope
-        e_n[...] = d_new
-        slope *= u  # u (1 - u) dh; e_u is (h - n) times this
-        slope *= step_dh
-        xp.subtract(y[before : before + n] if start else h0, new, out=d_memory)
-        xp.multiply(d_memory, slope, out=e_u)
-        xp.multiply(d_new, r, out=d_memory)
-        to_memory[...] = d_memory
-        d_bias += d_memory.sum(axis=0)
-        xp.subtract(1.0, r, out=slope)
-        slope *= memory
-        xp.multiply(d_memory, slope, out=e_r)  # r e_n (1 - r) m
+        kept, step_dh, a = _Intermediates(*(x[step] for x in intermediates)), dh[:n], e[step]
+        previous_h = y[before : before + n] if start else h0
+        if cell_slopes:
+            cell_slopes(g[step], *kept, previous_h, size, a, step_dh)
+        else:
+            step_dh += g[step]
+            _cell_slopes(step_dh, kept, previous_h, a, d_bias, workspaces[:, :n])
         if constant is not None:
             d_constant[:n] += a[:, size:]
-        step_dh *= u
-        step_dh += product(a[:, : 3 * size], transposed, d_new)
+        step_dh += product(a[:, : 3 * size], transposed, workspaces[0, :n])
+    if cell_slopes:
+        d_bias = sum_of_leading_axes(e[:, :size], 1)
     results = {0: e[:, size:], 2: d_bias, 3: dh, 4: d_constant}
     if 1 in wanted:
         d_recurrent, previous_h = xp.empty_like(recurrent), rows_before(h0, y, counts).swapaxes(0, 1)
@@ -174,6 +201,29 @@ def _gru_rule(
         product(previous_h, e[:, :size], d_recurrent[:, 2 * size :])
         results[1] = d_recurrent
     return [results[i] for i in wanted]
+
+
+def _cell_slopes(dh: Any, kept: _Intermediates, previous_h: Any, e: Any, d_bias: Any, workspaces: Any) -> None:
+    """Writes e of one step, turns the cotangent of h_t into u dh, and adds to the sum of dm."""
+    xp, (r, u, new, memory), (d_memory, d_new, slope) = array_module(dh), kept, workspaces
+    to_memory, e_r, e_u, e_n = blocks(e, 4)
+    xp.multiply(new, new, out=slope)
+    xp.subtract(1.0, slope, out=d_new)
+    d_new *= dh
+    xp.subtract(1.0, u, out=slope)
+    d_new *= slope
+    e_n[...] = d_new
+    slope *= u  # u (1 - u) dh; e_u is (h - n) times this
+    slope *= dh
+    xp.subtract(previous_h, new, out=d_memory)
+    xp.multiply(d_memory, slope, out=e_u)
+    xp.multiply(d_new, r, out=d_memory)
+    to_memory[...] = d_memory
+    d_bias += d_memory.sum(axis=0)
+    xp.subtract(1.0, r, out=slope)
+    slope *= memory
+    xp.multiply(d_memory, slope, out=e_r)  # r e_n (1 - r) m
+    dh *= u
 
 
 def _gru_rule_by_steps(wanted: list[int], g: Tensor, arguments: tuple[Any, ...], counts: Sequence[int]) -> list[Tensor]:

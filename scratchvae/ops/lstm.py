@@ -10,12 +10,13 @@ Sources: Hochreiter & Schmidhuber (1997); Gers, Schmidhuber & Cummins (2000) for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
 from scratchvae.backend import array_module, product
 from scratchvae.errors import InputError
+from scratchvae.kernels import Kernel
 from scratchvae.ops.activations import sigmoid, tanh
 from scratchvae.ops.elementwise import square
 from scratchvae.ops.packed_rows import blocks, check_rows, check_types, rows_before, steps
@@ -65,6 +66,41 @@ def _normalized(x: Any) -> Any:
     """(x - mean) / sqrt(variance + 1e-5) over the last axis"""
     centred = x - mean(x, axis=-1, keepdims=True)
     return centred / (mean(square(centred), axis=-1, keepdims=True) + EPSILON) ** 0.5
+
+
+CELL = Kernel(
+    "lstm_cell",
+    "T x[], T constant[], T c_before[i], T factor[i], int32 width",
+    "T gates[], T c[i], T tanh_c[i], T h[i]",
+    """
+    const ptrdiff_t k = i + 3 * width * (i / width);
+    const T in = T(0.5) + T(0.5) * tanh(T(0.5) * (gates[k] + x[k] + constant[k]));
+    const ptrdiff_t k_forget = k + width, k_out = k_forget + width, k_candidate = k_out + width;
+    const T forget = T(0.5) + T(0.5) * tanh(T(0.5) * (gates[k_forget] + x[k_forget] + constant[k_forget]));
+    const T out = T(0.5) + T(0.5) * tanh(T(0.5) * (gates[k_out] + x[k_out] + constant[k_out]));
+    const T candidate = tanh(gates[k_candidate] + x[k_candidate] + constant[k_candidate]);
+    c = forget * c_before + in * candidate * factor;
+    tanh_c = tanh(c);
+    h = out * tanh_c;
+    gates[k] = in, gates[k_forget] = forget, gates[k_out] = out, gates[k_candidate] = candidate;
+    """,
+)
+"""One step without a normalisation. The gates hold h U before; k is the place of an entry in their first block."""
+CELL_SLOPES = Kernel(
+    "lstm_cell_slopes",
+    "T g[i], T dh[i], T gates[], T tanh_c[i], T c_before[i], T factor[i], int32 width",
+    "T e[], T dc[i]",
+    """
+    const ptrdiff_t k = i + 3 * width * (i / width);
+    const T in = gates[k], forget = gates[k + width], out = gates[k + 2 * width], candidate = gates[k + 3 * width];
+    const T of_h = dh + g, of_c = dc + of_h * out * (T(1) - tanh_c * tanh_c);
+    e[k] = of_c * candidate * factor * in * (T(1) - in);
+    e[k + width] = of_c * c_before * forget * (T(1) - forget);
+    e[k + 2 * width] = of_h * tanh_c * out * (T(1) - out);
+    e[k + 3 * width] = of_c * in * factor * (T(1) - candidate * candidate);
+    dc = of_c * forget;
+    """,
+)
 
 
 @primitive
@@ -143,11 +179,20 @@ def _run(
     buffers = _Intermediates(*(xp.empty(shape, dtype=dtype) for shape in shapes))
     y, half = xp.empty((len(inputs), size), dtype=dtype), xp.ones(4 * size, dtype=dtype)
     half[: 3 * size] = 0.5
+    cell = _on_gpu(CELL, inputs, gate_scale, recurrent, h, c, constant, dropout)
+    if cell:
+        constant = xp.zeros((n, 4 * size), dtype=dtype) if constant is None else constant
+        ones = xp.ones((n, size), dtype=dtype)
     for start, n in steps(counts):
         step = slice(start, start + n)
         place = step if all_rows else slice(0, n)
         a, new_c, last_tanh, new_h = buffers.gates[place], buffers.cells[place], buffers.tanh_cells[place], y[step]
         product(h[:n], recurrent, a)
+        if cell:
+            factor = ones[:n] if dropout is None else dropout[step]
+            cell(inputs[step], constant, c[:n], factor, size, a, new_c, last_tanh, new_h)
+            h, c = new_h, new_c
+            continue
         a += inputs[step]
         if constant is not None:
             a += constant[:n]
@@ -173,6 +218,11 @@ def _run(
         xp.multiply(o, last_tanh, out=new_h)
         h, c = new_h, new_c
     return y, buffers
+
+
+def _on_gpu(kernel: Kernel, x: Any, gate_scale: Any, *others: Any) -> Callable[..., None] | None:
+    """Returns the kernel of a step, or None where its small operations run: on a CPU and with a normalisation."""
+    return None if gate_scale is not None else kernel.on_gpu(x, *(other for other in others if other is not None))
 
 
 def _normalize(x: Any, out: Any) -> tuple[Any, Any]:
@@ -219,48 +269,72 @@ def _lstm_rule(
     xp, (n, size) = array_module(g), h0.shape
     e, dh, dc = xp.empty_like(intermediates.gates), xp.zeros_like(h0), xp.zeros_like(c0)
     sums = [None if x is None else xp.zeros_like(x) for x in (constant, gate_scale, gate_shift, cell_scale, cell_shift)]
-    slopes, transposed = xp.empty((n, 4 * size), dtype=g.dtype), xp.ascontiguousarray(recurrent.swapaxes(0, 1))
+    transposed, workspace = xp.ascontiguousarray(recurrent.swapaxes(0, 1)), xp.empty((n, 4 * size), dtype=g.dtype)
+    cell_slopes = _on_gpu(CELL_SLOPES, g, gate_scale, recurrent, h0, c0, dropout)
+    ones = xp.ones((n, size), dtype=g.dtype) if cell_slopes else None
     places = list(steps(counts))
     for (start, n), (before, _) in zip(reversed(places), reversed([(0, 0), *places[:-1]]), strict=True):
         step = slice(start, start + n)
-        gates, cell_tanh, a = intermediates.gates[step], intermediates.tanh_cells[step], e[step]
+        kept = _Intermediates(*(None if x is None else x[step] for x in intermediates))
         previous_c = intermediates.cells[before : before + n] if start else c0
-        (i, f, o, candidate), (e_i, e_f, e_o, e_g) = blocks(gates, 4), blocks(a, 4)
-        step_dh, step_dc, slope = dh[:n], dc[:n], slopes[:n]
-        step_dh += g[step]
-        xp.multiply(step_dh, cell_tanh, out=e_o)
-        through_tanh = step_dh * o
-        through_tanh *= 1 - cell_tanh * cell_tanh
-        if cell_scale is not None:
-            normal = intermediates.normal_cells[step]
-            sums[3] += (through_tanh * normal).sum(axis=0)
-            sums[4] += through_tanh.sum(axis=0)
-            through_tanh = _normalize_rule(through_tanh * cell_scale, normal, intermediates.cell_factors[step])
-        step_dc += through_tanh
-        xp.multiply(step_dc, candidate, out=e_i)
-        xp.multiply(step_dc, i, out=e_g)
-        if dropout is not None:
-            e_i *= dropout[step]
-            e_g *= dropout[step]
-        xp.multiply(step_dc, previous_c, out=e_f)
-        step_dc *= f
-        xp.multiply(gates, gates, out=slope)  # y (1 - y) of a sigmoid, 1 - y^2 of a tanh
-        xp.subtract(gates[:, : 3 * size], slope[:, : 3 * size], out=slope[:, : 3 * size])
-        xp.subtract(1.0, slope[:, 3 * size :], out=slope[:, 3 * size :])
-        a *= slope
-        if gate_scale is not None:
-            normal = intermediates.normal_blocks[step]
-            sums[1] += (a * normal.reshape(a.shape)).sum(axis=0)
-            sums[2] += a.sum(axis=0)
-            scaled = (a * gate_scale).reshape(normal.shape)
-            a[...] = _normalize_rule(scaled, normal, intermediates.block_factors[step]).reshape(a.shape)
+        factor = None if dropout is None else dropout[step]
+        if cell_slopes:
+            factor = ones[:n] if factor is None else factor
+            cell_slopes(g[step], dh[:n], kept.gates, kept.tanh_cells, previous_c, factor, size, e[step], dc[:n])
+        else:
+            dh[:n] += g[step]
+            scales = gate_scale, cell_scale
+            _cell_slopes(dh[:n], kept, previous_c, factor, scales, e[step], dc[:n], sums, workspace[:n])
         if constant is not None:
-            sums[0][:n] += a
-        product(a, transposed, step_dh)
+            sums[0][:n] += e[step]
+        product(e[step], transposed, dh[:n])
     results = {0: e, 2: dh, 3: dc, **dict(enumerate(sums, start=4))}
     if 1 in wanted:
         results[1] = product(rows_before(h0, y, counts).swapaxes(0, 1), e)
     return [results[i] for i in wanted]
+
+
+def _cell_slopes(
+    dh: Any,
+    kept: _Intermediates,
+    previous_c: Any,
+    dropout: Any,
+    scales: tuple[Any, Any],
+    e: Any,
+    dc: Any,
+    sums: list[Any],
+    slope: Any,
+) -> None:
+    """Writes e of one step, turns the cotangent of c_t into that of c_(t-1), and adds to the sums of the scales.
+
+    `slope` is a workspace like e.
+    """
+    xp, (gate_scale, cell_scale), size = array_module(dh), scales, dh.shape[1]
+    (i, f, o, candidate), (e_i, e_f, e_o, e_g) = blocks(kept.gates, 4), blocks(e, 4)
+    xp.multiply(dh, kept.tanh_cells, out=e_o)
+    through_tanh = dh * o
+    through_tanh *= 1 - kept.tanh_cells * kept.tanh_cells
+    if cell_scale is not None:
+        sums[3] += (through_tanh * kept.normal_cells).sum(axis=0)
+        sums[4] += through_tanh.sum(axis=0)
+        through_tanh = _normalize_rule(through_tanh * cell_scale, kept.normal_cells, kept.cell_factors)
+    dc += through_tanh
+    xp.multiply(dc, candidate, out=e_i)
+    xp.multiply(dc, i, out=e_g)
+    if dropout is not None:
+        e_i *= dropout
+        e_g *= dropout
+    xp.multiply(dc, previous_c, out=e_f)
+    dc *= f
+    xp.multiply(kept.gates, kept.gates, out=slope)  # y (1 - y) of a sigmoid, 1 - y^2 of a tanh
+    xp.subtract(kept.gates[:, : 3 * size], slope[:, : 3 * size], out=slope[:, : 3 * size])
+    xp.subtract(1.0, slope[:, 3 * size :], out=slope[:, 3 * size :])
+    e *= slope
+    if gate_scale is not None:
+        sums[1] += (e * kept.normal_blocks.reshape(e.shape)).sum(axis=0)
+        sums[2] += e.sum(axis=0)
+        scaled = (e * gate_scale).reshape(kept.normal_blocks.shape)
+        e[...] = _normalize_rule(scaled, kept.normal_blocks, kept.block_factors).reshape(e.shape)
 
 
 def _lstm_rule_by_steps(

@@ -469,10 +469,12 @@ def test_a_run_on_a_gpu_records_cupy_cuda_and_the_card(gpu, run_dir):
         train(run_dir, epochs=3, device="gpu", resume=True)
 
 
-def test_an_older_run_that_did_not_record_its_blas_resumes_without_a_warning(run_dir):
+def test_an_older_run_that_did_not_record_this_package_and_its_blas_resumes_without_a_warning(run_dir):
     train(run_dir, epochs=1)
     config = json.loads((run_dir / "config.json").read_text())
-    config["versions"] = {name: config["versions"][name] for name in config["versions"].keys() - {"blas", "simd"}}
+    config["versions"] = {
+        name: config["versions"][name] for name in config["versions"].keys() - {"scratchvae", "blas", "simd"}
+    }
     (run_dir / "config.json").write_text(json.dumps(config))
     train(run_dir, epochs=2, resume=True)
 

@@ -13,7 +13,6 @@ from types import ModuleType, SimpleNamespace
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is imported: pytest starts a process for each core
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of those, and of the tests' own, compiles the package anew
 
-import matplotlib
 import numpy
 import pytest
 import strict_array
@@ -60,13 +59,6 @@ def _one_folder_of_kernels(tmp_path_factory: pytest.TempPathFactory, worker_id: 
     """The processes of one run of pytest compile each kernel of the stand-in once."""
     folder = tmp_path_factory.getbasetemp()
     strict_array.libraries = folder if worker_id == "master" else folder.parent
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _coarse_pictures() -> Iterator[None]:
-    """Saved pictures have few pixels: tests ask of a file whether it is there, and read all else from the figure."""
-    with matplotlib.rc_context({"savefig.dpi": 25}):
-        yield
 
 
 @pytest.fixture

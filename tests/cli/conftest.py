@@ -1,8 +1,16 @@
 """What tests of several commands ask for."""
 
+import matplotlib
 import pytest
 
 from scratchvae import plotting
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _coarse_pictures():
+    """Saved pictures have few pixels: these tests ask of a file only whether it is there."""
+    with matplotlib.rc_context({"savefig.dpi": 25}):
+        yield
 
 
 @pytest.fixture

@@ -54,6 +54,13 @@ def _no_wait_for_the_disk() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_folder_of_kernels(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The processes of one run of pytest compile each kernel of the stand-in once."""
+    folder = tmp_path_factory.getbasetemp()
+    strict_array.libraries = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture
 def rng() -> numpy.random.Generator:
     return numpy.random.default_rng(0)

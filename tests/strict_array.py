@@ -19,8 +19,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import hashlib
 import math
 import operator
+import os
 import shutil
 import subprocess
 import tempfile
@@ -380,7 +382,7 @@ class _Kernel:
                 forms.append("entry" if is_entry else "raw")
                 if len(values) > len(self.inputs):
                     assert values[-1].flags.c_contiguous and (value.shape == shape or not is_entry)
-                elif is_entry:
+                elif is_entry and value.shape != shape:
                     values[-1] = numpy.broadcast_to(values[-1], shape)
             else:
                 assert isinstance(value, float if kind == "T" else int) and not isinstance(value, bool)
@@ -429,13 +431,19 @@ def _compiled(kernel, forms, character):
             for (ptrdiff_t i = 0; i < size; ++i) {{ {" ".join(entries)} {kernel.operation} }}
         }}
     """
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / f"{kernel.name}.so"
+    library = libraries / f"{hashlib.sha256(text.encode()).hexdigest()}.so"
+    if not library.exists():
+        made = library.with_suffix(f".{os.getpid()}")
         flags = ["-std=c++11", "-O1", "-Wall", "-Werror", "-shared", "-fPIC"]  # <cmath> of C++17 takes twice the time
-        command = [COMPILER, "-x", "c++", *flags, "-o", library, "-"]
+        command = [COMPILER, "-x", "c++", *flags, "-o", made, "-"]
         subprocess.run(command, input=text, text=True, check=True)
-        return getattr(ctypes.CDLL(str(library)), kernel.name)
+        os.replace(made, library)  # at once, since another process may look for it now
+    return getattr(ctypes.CDLL(str(library)), kernel.name)
 
+
+_folder = tempfile.TemporaryDirectory()
+libraries = Path(_folder.name)
+"""Where compiled kernels lie; processes that share the folder compile each once."""
 
 COMPILER = shutil.which("c++")
 if COMPILER:

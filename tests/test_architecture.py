@@ -80,6 +80,7 @@ def is_module(parts):
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
+@cache
 def only_for_annotations(path):
     """The lines below `if TYPE_CHECKING:`, whose names are read in annotations and never imported."""
     tree = ast.parse(path.read_text())

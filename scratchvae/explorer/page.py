@@ -134,7 +134,7 @@ def explorer(
     Examples
     --------
     >>> import scratchvae as sv
-    >>> digits = sv.data.load("drawn-digits", drawn=20)[0]
+    >>> digits = sv.data.draw_digits(20)
     >>> model = sv.VAE.mlp(latent_size=2, hidden=(8,))
     >>> page = sv.explorer(model, digits.images, digits.labels)
     >>> "<script" in page.page

@@ -798,14 +798,14 @@ def outcome(name):
 
 def gradient_check():
     """What a gradient check alone looks at: gradients of the ELBO and of the bound by all parameters."""
-    model = sv.VAE.mlp(input_size=4, latent_size=2, hidden=(3,), activation="tanh").to(dtype=numpy.float64)
+    model = sv.VAE.mlp(input_size=3, latent_size=2, hidden=(2,), activation="tanh").to(dtype=numpy.float64)
     rng = numpy.random.default_rng(0)
     for parameter in model.parameters():
         parameter.data += 0.3 * rng.standard_normal(parameter.shape)
-    x = rng.random((5, 4))
+    x = rng.random((3, 3))
     for objective in (model.elbo, model.importance_weighted_bound):
         sv.check_gradients(lambda *_, f=objective: f(x, Noise(0), 2), *model.parameters(), order=1)
-    m2, x, labels = checks_of_m2.small_model(hidden=(2,))
+    m2, x, labels = checks_of_m2.small_model(hidden=(1,))
     sv.check_gradients(
         lambda *_: m2.objective(x[:4], labels[labels >= 0][:2], Noise(0), 0.7), *m2.parameters(), order=1
     )

@@ -51,6 +51,7 @@ def test_train_leaves_a_run_directory(run):
     assert [line["epoch"] for line in lines] == [1, 2]
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_train_prints_the_model_and_labels_its_figures(digits, tmp_path, capsys):
     train(digits, tmp_path / "run", "--latent", "3")
     out = capsys.readouterr().out
@@ -120,7 +121,13 @@ def test_sample_draws_only_where_it_is_asked_to(run, tmp_path):
 def test_plot(run, tmp_path):
     assert main(["plot", "curves", str(run), "--out", str(tmp_path / "c.pdf")]) == 0
     assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_plot_all_names_every_picture(run, capsys):
     assert main(["plot", "all", str(run)]) == 0
+    expected = [str(run / "figures" / f"{picture.name}.png") for picture in KINDS["mlp"].pictures]
+    assert capsys.readouterr().out.splitlines() == expected
 
 
 def test_directions_are_those_of_balanced_attributes_or_of_labels(rng, monkeypatch):
@@ -144,6 +151,7 @@ def test_units_are_swept_and_pairs_interpolated_as_they_should_be():
     numpy.testing.assert_array_equal(ends, z[3:4])
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_one_latent_unit_is_no_reason_to_fail(digits, tmp_path, capsys):
     assert train(digits, tmp_path / "line", "--latent", "1") == 0
     out = capsys.readouterr().out
@@ -282,7 +290,7 @@ def test_a_directory_with_a_run_is_refused(run, digits, capsys):
 
 
 def test_the_manifold_of_more_than_two_dimensions_is_refused(digits, tmp_path, capsys):
-    train(digits, tmp_path / "run", "--latent", "3")
+    train(digits, tmp_path / "run", "--latent", "3", "--no-pictures")
     assert main(["plot", "manifold", str(tmp_path / "run")]) == 2
     assert "2" in capsys.readouterr().err
 
@@ -504,7 +512,7 @@ def test_a_run_without_missing_imputes_nothing(run, digits, tmp_path, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the shell of POSIX")
-def test_the_output_may_be_closed_cut_off_or_unable_to_spell(run, tmp_path):
+def test_the_output_may_be_closed_cut_off_or_unable_to_spell(run, digits, tmp_path):
     def shell(line):
         command = f"{sys.executable} -m scratchvae {line}"
         environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict", "PYTHONPATH": str(ROOT)}
@@ -512,7 +520,7 @@ def test_the_output_may_be_closed_cut_off_or_unable_to_spell(run, tmp_path):
 
     done = shell(f"sample {run} --n 4 --out $'{tmp_path}/\\xff.npy'")
     assert done.returncode == 0 and b"\\udcff.npy" in done.stdout, done.stderr
-    done = shell("data drawn-digits | true")
+    done = shell(f"data {digits} | true")
     assert done.returncode == 141 and not done.stderr, done.stderr
     done = shell(f"train --data {run}/missing 2>&-")
     assert done.returncode == 2

@@ -11,13 +11,22 @@ import scratchvae as sv
 from scratchvae.chemistry import why_invalid
 from scratchvae.cli import main
 from scratchvae.data import Dataset
-from scratchvae.kinds import KINDS
+from scratchvae.kinds import KINDS, molecules
 
 pytestmark = pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
 SMALL = ["--hidden-size", "5", "--latent", "3", "--batch-size", "32", "--fewest", "1", "--quiet"]
 DRAWN = sv.data.draw_molecule_set(160, seed=5)
 ROWS = list(zip(DRAWN.molecules.tolist(), DRAWN.properties["logP"], DRAWN.properties["weight"], strict=True))
 TABLE = "smiles,logP,weight\n" + "".join(f"{s},{p:.5f},{w:.3f}\n" for s, p, w in ROWS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_samples():
+    """Scores count the valid ones among 50 samples in place of 1,000, and as many decoded strings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(molecules, "SAMPLED", 50)
+        patch.setattr(molecules, "RECONSTRUCTED", 50)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +66,7 @@ def test_it_refuses_more_samples_than_a_picture_or_the_memory_holds(run, tmp_pat
     )
 
 
-def test_it_trains_and_leaves_its_pictures(run):
+def test_it_trains_and_leaves_its_pictures(run, unsaved):
     pictures = {"latent", "reconstructions", "samples", "interpolation", "neighbours", "properties", "curves"}
     assert {path.name for path in (run / "figures").iterdir()} == {f"{name}.png" for name in pictures}
     config, model = json.loads((run / "config.json").read_text()), sv.load(run)
@@ -107,7 +116,7 @@ def test_scores_of_own_and_of_other_data(run, folder, capsys):
     assert f"{scores['elbo'] / symbols:.3f} by symbol, {scores['elbo'] / (numpy.mean([*map(len, x)]) + 1):.3f}" in out
     error = abs(t - model.predict(x)["logP"]).mean()
     assert f"logP: mean absolute error {error:.3g}, predicting the mean" in out
-    assert "1,000 samples from the prior: " in out and "not in the training part" in out
+    assert "50 samples from the prior: " in out and "not in the training part" in out
     for name, scored in (("a.csv", True), ("a.smi", False)):
         more = ["--data", str(folder / name), "--limit", "9", "--importance-samples", "2"]
         assert main(["evaluate", str(run), *more]) == 0
@@ -253,6 +262,7 @@ def test_what_is_left_out_is_counted(tmp_path, capsys):
     assert sum(counts) + left_out == 162
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_a_property_that_few_know(tmp_path, capsys):
     """Known in some training rows and in no test row: it is learned, and neither scored nor drawn."""
     lines = [f"{s},{p:.4f},\n" for s, p, _ in ROWS]
@@ -270,6 +280,7 @@ def test_a_property_that_few_know(tmp_path, capsys):
     assert "no picture properties" in out and "no picture latent" in out
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_selfies_are_learned_and_count_as_invalid(tmp_path, capsys):
     rng = numpy.random.default_rng(0)
     parts = ["[C]", "[=O]", "[Branch1]", "[N]", "[Ring1]"]

@@ -90,6 +90,7 @@ def test_sample_and_plot(run, tmp_path, capsys):
         assert (tmp_path / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_pictures_of_the_other_kind_are_refused_with_a_sentence(path, run, tmp_path, capsys):
     assert train(path, tmp_path / "flat", "--labels", "20", "--latent", "2") == 0
     assert "manifold" not in capsys.readouterr().out
@@ -99,7 +100,8 @@ def test_pictures_of_the_other_kind_are_refused_with_a_sentence(path, run, tmp_p
             f"of a SemiSupervisedVAE: latent, reconstructions, samples, curves, classes, analogies, received '{kind}'"
             in (capsys.readouterr().err)
         )
-    assert main(["train", "--data", path, "--epochs", "1", "--quiet", "--run-dir", str(tmp_path / "vae")]) == 0
+    options = ["--hidden", "16", "--epochs", "1", "--quiet", "--run-dir", str(tmp_path / "vae")]
+    assert main(["train", "--data", path, *options]) == 0
     assert "classes" not in capsys.readouterr().out
     for kind in ("classes", "analogies"):
         assert main(["plot", kind, str(tmp_path / "vae")]) == 2

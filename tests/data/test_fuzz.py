@@ -441,7 +441,7 @@ def run_fuzz(form, n, folder):
 
 @pytest.mark.parametrize("form", OF_FORMAT)
 def test_corruptions(form, tmp_path):
-    run_fuzz(form, 1000, tmp_path)
+    run_fuzz(form, 500, tmp_path)
 
 
 def believe_checksums(monkeypatch):
@@ -582,9 +582,9 @@ def test_a_bomb_of_many_members(path):
 
 def test_a_gzip_bomb(tmp_path):
     path = tmp_path / "a.gz"
-    path.write_bytes(gzip_of_zeros(idx((2048, MEBI)), 2048))
-    refused_within(16, read_idx, path, "expected at most 268435456 bytes, .* received 2147483648 bytes")
-    path.write_bytes(gzip_of_zeros(idx((1, MEBI)), 2048))
+    path.write_bytes(gzip_of_zeros(idx((512, MEBI)), 512))
+    refused_within(16, read_idx, path, "expected at most 268435456 bytes, .* received 536870912 bytes")
+    path.write_bytes(gzip_of_zeros(idx((1, MEBI)), 512))
     refused_within(16, read_idx, path, "expected 1048576 bytes .* received more")
     path.write_bytes(gzip.compress(idx((2**32 - 1,) * 8) + b"few"))
     refused_within(16, read_idx, path, "received 7?[0-9]+ compressed bytes, which cannot hold them; it is truncated")
@@ -701,7 +701,7 @@ LIES = [
     (lambda: archive_of([IMAGES]) + archive_of([LABELS]), "not all are in its directory"),
     (lambda: archive_of([stored(b"a\nb\x1b[2J", npy()), LABELS]), r"arrays named a\\nb\\x1b\[2J, labels"),
     (lambda: archive_of([stored(b"n" * 50_000 + b"%d" % i, npy()) for i in range(3)]), "arrays named nnn.* [.]{3} "),
-    (lambda: archive_of([stored(b"%d" % i, b"") for i in range(10_000)]), "expected an array named images"),
+    (lambda: archive_of([stored(b"%d" % i, b"") for i in range(2_000)]), "expected an array named images"),
 ]
 
 
@@ -910,20 +910,22 @@ def test_one_array_of_another_kind(path, change):
 
 def test_no_module_can_run_what_it_reads():
     """No pickle, marshal, shelve, eval or exec; and nothing of NumPy that unpickles, but by a reader of our own."""
+    built_in = {"eval", "exec", "compile", "__import__"}
+    of_numpy = {"load", "fromfile", "memmap", "read_array"}
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            where = f"{file.relative_to(PACKAGE)}:{getattr(node, 'lineno', 0)}"
+            found = None
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
                 roots = {name.partition(".")[0] for name in names}
-                assert not roots & {"pickle", "cPickle", "marshal", "shelve", "dill", "joblib"}, where
-            if isinstance(node, ast.Call):
-                called = ast.unparse(node.func)
-                assert called not in ("eval", "exec", "compile", "__import__"), where
-                assert called not in ("numpy.load", "numpy.fromfile", "numpy.memmap", "numpy.lib.format.read_array"), (
-                    where
-                )
-            assert not (isinstance(node, ast.keyword) and node.arg == "allow_pickle"), where
+                found = roots & {"pickle", "cPickle", "marshal", "shelve", "dill", "joblib"}
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                found = {node.func.id} & built_in
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in of_numpy:
+                found = ast.unparse(node.func.value) in ("numpy", "numpy.lib.format")
+            elif isinstance(node, ast.keyword):
+                found = node.arg == "allow_pickle"
+            assert not found, f"{file.relative_to(PACKAGE)}:{node.lineno}"
 
 
 if __name__ == "__main__":

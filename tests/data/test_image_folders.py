@@ -301,5 +301,6 @@ def test_the_command_line_describes_a_large_folder(folder, monkeypatch, capsys, 
     assert main(["data", str(folder), "--out", str(tmp_path / "few.png")]) == 0
     assert re.search(r"train  \(11, 6, 8, 3\) uint8 / 255, mean 0\.\d+, from 0 to 1\n", capsys.readouterr().out)
     run = ["--run-dir", str(tmp_path / "run"), "--epochs", "1", "--hidden", "4", "--quiet"]
-    assert main(["train", "--data", str(folder), *run]) == 0
+    assert main(["train", "--data", str(folder), *run, "--no-pictures"]) == 0
+    assert main(["plot", "reconstructions", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "figures" / "reconstructions.png").exists()

@@ -80,7 +80,7 @@ def test_a_row_of_the_priors(rng, monkeypatch):
 
 @pytest.fixture
 def few_faces(monkeypatch):
-    drawn = sv.data.draw_faces(80).cut(40)
+    drawn = sv.data.draw_faces(40).cut(20)
     monkeypatch.setitem(sv.data.DATASETS, "drawn-faces", lambda data_dir, seed: drawn)
     return drawn
 
@@ -96,7 +96,7 @@ def test_directions_are_measured_and_a_model_is_taken_again(few_faces, monkeypat
         assert all(len(shares) == 8 for row in rows.values() for shares in row.values())
     directions.main(["--model", str(tmp_path / "directions.npz"), "--out", str(out)])
     assert json.loads(out.read_text()) == first
-    assert "percent of 40 decoded test images" in capsys.readouterr().out
+    assert "percent of 20 decoded test images" in capsys.readouterr().out
     assert list(first["distance from test images"]) == ["reconstructions", "the prior", "a mixture fitted to codes"]
     assert (tmp_path / "directions_samples.png").exists()
 

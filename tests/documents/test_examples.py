@@ -29,12 +29,12 @@ def names_in(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def few_digits() -> tuple[sv.data.Dataset, ...]:
-    return sv.data.draw_digits(5500).cut(5000)
+    return sv.data.draw_digits(1300).cut(1000)
 
 
 @pytest.fixture(autouse=True)
 def drawn_once(monkeypatch, few_digits):
-    """As many digits as --quick takes, not drawn anew for each example."""
+    """Fewer digits than --quick takes, not drawn anew for each example."""
     monkeypatch.setitem(sv.data.DATASETS, "drawn-digits", lambda data_dir, seed: few_digits)
 
 

@@ -60,7 +60,8 @@ def test_is_short_and_uses_no_engine(by_hand):
     assert not any(name in source for name in ("sv.ops", "sv.Tensor", "sv.grad", "sv.nn", "sv.VAE"))
 
 
-def test_quick_run_leaves_a_picture(by_hand, tmp_path, capsys):
+def test_quick_run_leaves_a_picture(by_hand, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sv.data.DATASETS, "drawn-digits", lambda data_dir, seed: sv.data.draw_digits(1100).cut(1000))
     by_hand.main(["--quick", "--out", str(tmp_path)])
     assert (tmp_path / "vae_from_nothing.png").stat().st_size > 1000
     first, second = (float(line.split()[3]) for line in capsys.readouterr().out.splitlines()[:2])

@@ -115,7 +115,7 @@ def test_a_learned_standard_deviation_starts_at_that_of_grey_values():
 
 @pytest.mark.parametrize("kind", LIKELIHOODS)
 def test_gradients_by_all_parameters(kind, x):
-    model = small(kind)
+    model = small(kind, channels=(3, 2) if kind == "bernoulli" else (2,))  # two convolutions once, then the likelihoods
     assert sv.check_gradients(lambda *_: model.elbo(x, sv.Noise(0), 2), *model.parameters(), order=1) < 1e-6
 
 

@@ -14,7 +14,7 @@ import scratchvae as sv
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import DataError, InputError, ShapeError
 from scratchvae.evaluation import quantity
-from scratchvae.models import SketchRNN
+from scratchvae.models import SketchRNN, sketch_rnn
 from scratchvae.models.configuration import build
 
 pytestmark = pytest.mark.filterwarnings("ignore::scratchvae.PosteriorCollapseWarning")
@@ -285,8 +285,9 @@ def test_a_model_prints_what_is_done_to_its_data():
     assert "keep 0.9" in repr(small(keep=0.9)) and "keep" not in repr(small())
 
 
-def test_on_another_device_it_is_the_same(x, gpu):
+def test_on_another_device_it_is_the_same(x, gpu, monkeypatch):
     """Terms, gradient, a run, drawings and a completion, with the same noise."""
+    monkeypatch.setattr(sketch_rnn, "PROPOSAL_STEPS", 10)  # of a completion, of which only types and ranges are asked
     results = {}
     rng = numpy.random.default_rng(0)
     z = rng.standard_normal((2, len(x), 2))
@@ -334,7 +335,8 @@ def test_an_interpolation_begins_and_ends_with_the_reconstructions_codes(x, monk
     numpy.testing.assert_allclose(seen[0][:, -1], model.encode(x[2:4]).mean, rtol=1e-5)
 
 
-def test_a_completion_begins_with_its_prefix(x):
+def test_a_completion_begins_with_its_prefix(x, monkeypatch):
+    monkeypatch.setattr(sketch_rnn, "PROPOSAL_STEPS", 10)  # whatever z is proposed, the prefix stays
     model = small()
     drawing, effective = model.complete(x[0, :4], n=7, n_draws=50)
     assert drawing.shape[0] == 7 and 1 <= effective <= 50
@@ -354,8 +356,9 @@ def test_a_completion_begins_with_its_prefix(x):
     model.complete(x[0, :2] * numpy.array([9, 9, 1, 1, 1], dtype=numpy.float32), n_draws=2)  # few points tell no unit
 
 
-def test_points_are_completed_whether_the_pen_is_lifted_or_not(x):
+def test_points_are_completed_whether_the_pen_is_lifted_or_not(x, monkeypatch):
     """The evidence is the sum of those of both states, and as many drawings have each as its share says."""
+    monkeypatch.setattr(sketch_rnn, "PROPOSAL_STEPS", 10)  # both sides weight the same draws, whatever proposes them
     model = small()
     states = numpy.tile(x[0, :4], (2, 1, 1))
     states[:, -1, 2:4] = [[1, 0], [0, 1]]

@@ -220,11 +220,11 @@ def test_killed_at_every_operation_on_the_disk(memory):
     assert died == same > 40
 
 
-def test_no_room_at_any_operation_on_the_disk(memory, whole, monkeypatch):
+def test_no_room_at_any_operation_on_the_disk(memory, two_epochs, monkeypatch):
     """Each operation fails in turn: one sentence, the checkpoint as it was, no temporary file, and the run goes on."""
     with monkeypatch.context() as patch:
         faults = Faults(patch, 0, None)
-        train(memory / "counted")
+        train(memory / "counted", epochs=2)
     failed = 0
     for at in range(1, faults.count + 1):
         run_dir, before = memory / str(at), {}
@@ -238,7 +238,7 @@ def test_no_room_at_any_operation_on_the_disk(memory, whole, monkeypatch):
         with monkeypatch.context() as patch:
             Faults(patch, at, fail)
             try:
-                train(run_dir)
+                train(run_dir, epochs=2)
             except WriteError as error:
                 failed += 1
                 assert str(error).startswith(f"cannot write {run_dir}") and os.strerror(number) in str(error)
@@ -248,8 +248,8 @@ def test_no_room_at_any_operation_on_the_disk(memory, whole, monkeypatch):
                 assert clause in str(error) and "all that was written before is intact" in str(error)
                 assert (last.read_bytes() if last.exists() else None) == before[last]
                 assert not list(run_dir.glob(".*.*"))
-        start_or_resume(run_dir)
-        assert_same_run(run_dir, whole)
+        start_or_resume(run_dir, epochs=2)
+        assert_same_run(run_dir, two_epochs)
     assert failed > 30
 
 
@@ -287,12 +287,13 @@ def test_a_file_beyond_the_limit_from_the_command_line(memory, capsys):
         "--hidden",
         "64",
         "--quiet",
+        "--no-pictures",
         "--run-dir",
         str(memory / "run"),
     ]
     assert main([*command, "--epochs", "1"]) == 0
     before = (memory / "run" / "last.npz").read_bytes()
-    resume = ["train", "--quiet", "--epochs", "3", "--resume", str(memory / "run")]
+    resume = ["train", "--quiet", "--no-pictures", "--epochs", "3", "--resume", str(memory / "run")]
     status, _, errors = finish(start(LIMITED + COMMAND, *resume))
     assert status == 2 and errors.count("\n") == 1, errors
     assert (
@@ -398,6 +399,7 @@ def test_of_two_that_start_at_once_one_is_refused(memory):
         "--batch-size",
         "1",
         "--quiet",
+        "--no-pictures",
     ]
     both = [start(COMMAND, *command, "--run-dir", memory / "run", "--seed", seed) for seed in (1, 2)]
     ends = [finish(process) for process in both]

@@ -27,13 +27,11 @@ import numpy
 import scratchvae as sv
 from benchmarks.arguments import parser as options_of
 from benchmarks.rows import Rows, peer
-from benchmarks.smoke import EXAMPLES, Example, sketch
+from benchmarks.smoke import EXAMPLES, Example
 from scratchvae.backend import gpu_module
 from scratchvae.kernels import Kernel
 
 Counts = dict[str, float]
-
-MODELS = EXAMPLES | {"SketchRNN, layer normalisation": partial(sketch, layer_norm=True)}
 
 CATEGORIES = {"kernel": "kernels", "gpu_memcpy": "copies", "gpu_memset": "fills"}
 """What is work of the device in a trace of PyTorch's profiler."""
@@ -114,13 +112,13 @@ def main(arguments: list[str]) -> None:
         "--plain", action="store_true", help="count without the package's kernels, one launch for each operation"
     )
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", choices=MODELS, help="count these models alone (default: all)"
+        "--only", nargs="+", metavar="NAME", choices=EXAMPLES, help="count these models alone (default: all)"
     )
     chosen = parser.parse_args(arguments)
     rows = Rows(chosen.out)
     without = mock.patch.object(Kernel, "on", lambda self, x, *others: None) if chosen.plain else nullcontext()
     with without, warnings.catch_warnings():
         warnings.simplefilter("ignore", sv.PosteriorCollapseWarning)  # a few steps teach no model
-        for name in chosen.only or MODELS:
-            rows.attempt(name, partial(of_a_step, MODELS[name]))
+        for name in chosen.only or EXAMPLES:
+            rows.attempt(name, partial(of_a_step, EXAMPLES[name]))
     rows.finish()

@@ -101,6 +101,7 @@ EXAMPLES: dict[str, Callable[[int], Example]] = {
     "convolutional M2": convolutional_m2,
     "M1+M2": m1_m2,
     "SketchRNN": sketch,
+    "SketchRNN, layer normalisation": partial(sketch, layer_norm=True),
     "MoleculeVAE": molecules,
     "MoleculeVAE, recurrent encoder": partial(molecules, encoder="recurrent"),
     "TableVAE": table,

@@ -291,7 +291,9 @@ class Run:
         if type(epochs) is not int or self.epochs < epochs:
             raise InputError(f"resume {self.directory}", f"at least the run's {epochs!r} epochs", str(self.epochs))
         if not run_files.same_versions(versions, now):
-            message = f"resumed under other versions than before, so not to the same bits: {versions} then, {now} now"
+            message = (
+                f"resumed under other versions than before, so perhaps not to the same bits: {versions} then, {now} now"
+            )
             warnings.warn(message, stacklevel=5)
         return recorded
 

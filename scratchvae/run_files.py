@@ -157,7 +157,7 @@ def versions(device: str = "cpu") -> dict[str, str]:
     build = numpy.show_config(mode="dicts")
     blas = build.get("Build Dependencies", {}).get("blas", {})
     return {
-        "scratchvae": sys.modules[__package__].__version__,
+        "scratchvae": sys.modules[__name__.partition(".")[0]].__version__,
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "blas": f"{blas.get('name')} {blas.get('version')}",
@@ -168,5 +168,5 @@ def versions(device: str = "cpu") -> dict[str, str]:
 
 
 def same_versions(before: Any, now: dict[str, str]) -> bool:
-    """Tells whether two runs end with the same bits; older runs may not have recorded this package, BLAS and SIMD."""
+    """Tells whether two runs end with the same bits; older runs may lack the versions of this package and of BLAS."""
     return isinstance(before, dict) and {name: now[name] for name in ("scratchvae", "blas", "simd")} | before == now

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
 from scratchvae.backend import array_module, product, sum_of_leading_axes
+from scratchvae.errors import ShapeError
 from scratchvae.kernels import Kernel
 from scratchvae.ops.activations import sigmoid, tanh
 from scratchvae.ops.packed_rows import blocks, check_rows, check_types, rows_before, steps
@@ -58,14 +59,15 @@ CELL_SLOPES = Kernel(
     "T e[], T dh[i]",
     """
     const ptrdiff_t k = i + 3 * width * (i / width);
-    const T of_h = dh + g, of_candidate = of_h * (T(1) - update) * (T(1) - candidate * candidate);
+    const T dh_t = dh + g, of_candidate = dh_t * (T(1) - update) * (T(1) - candidate * candidate);
     e[k] = of_candidate * reset;
     e[k + width] = of_candidate * memory * reset * (T(1) - reset);
-    e[k + 2 * width] = of_h * (h_before - candidate) * update * (T(1) - update);
+    e[k + 2 * width] = dh_t * (h_before - candidate) * update * (T(1) - update);
     e[k + 3 * width] = of_candidate;
-    dh = of_h * update;
+    dh = dh_t * update;
     """,
 )
+"""The rule of a step. On entry dh comes from the step after it, and g from outside; dh becomes its part u dh_t."""
 
 
 @primitive
@@ -110,8 +112,10 @@ def _run(
     all_rows: bool = True,
 ) -> tuple[Any, _Intermediates]:
     """Returns all h_t and the intermediates: those of all rows, or buffers of one step that each step overwrites."""
-    check_rows("gru", inputs, h, counts)
+    check_rows("gru", inputs, h, constant, 3, counts)
     xp, dtype, (n, size) = array_module(inputs), inputs.dtype, h.shape
+    if recurrent_bias.shape != (size,):
+        raise ShapeError("gru", f"a recurrent bias of shape {(size,)}", str(recurrent_bias.shape))
     kept = _Intermediates(*(xp.empty((len(inputs) if all_rows else n, size), dtype=dtype) for _ in range(4)))
     y, products = xp.empty((len(inputs), size), dtype=dtype), xp.empty((n, 3 * size), dtype=dtype)
     cell = CELL.on_gpu(inputs, recurrent, recurrent_bias, h, *([] if constant is None else [constant]))
@@ -178,7 +182,7 @@ def _gru_rule(
     d_bias, d_constant = xp.zeros_like(recurrent_bias), None if constant is None else xp.zeros_like(constant)
     transposed = xp.concatenate([recurrent[:, 2 * size :], recurrent[:, : 2 * size]], axis=1).swapaxes(0, 1)
     transposed, workspaces = xp.ascontiguousarray(transposed), xp.empty((3, n, size), dtype=g.dtype)
-    cell_slopes = CELL_SLOPES.on_gpu(g, recurrent, h0)
+    cell_slopes = CELL_SLOPES.on_gpu(g, y, recurrent, h0)
     places = list(steps(counts))
     for (start, n), (before, _) in zip(reversed(places), reversed([(0, 0), *places[:-1]]), strict=True):
         step = slice(start, start + n)

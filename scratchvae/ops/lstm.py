@@ -85,7 +85,7 @@ CELL = Kernel(
     gates[k] = in, gates[k_forget] = forget, gates[k_out] = out, gates[k_candidate] = candidate;
     """,
 )
-"""One step without a normalisation. The gates hold h U before; k is the place of an entry in their first block."""
+"""One step without a normalisation. On entry the gates hold h U; k is the place of an entry in their first block."""
 CELL_SLOPES = Kernel(
     "lstm_cell_slopes",
     "T g[i], T dh[i], T gates[], T tanh_c[i], T c_before[i], T factor[i], int32 width",
@@ -93,14 +93,15 @@ CELL_SLOPES = Kernel(
     """
     const ptrdiff_t k = i + 3 * width * (i / width);
     const T in = gates[k], forget = gates[k + width], out = gates[k + 2 * width], candidate = gates[k + 3 * width];
-    const T of_h = dh + g, of_c = dc + of_h * out * (T(1) - tanh_c * tanh_c);
-    e[k] = of_c * candidate * factor * in * (T(1) - in);
-    e[k + width] = of_c * c_before * forget * (T(1) - forget);
-    e[k + 2 * width] = of_h * tanh_c * out * (T(1) - out);
-    e[k + 3 * width] = of_c * in * factor * (T(1) - candidate * candidate);
-    dc = of_c * forget;
+    const T dh_t = dh + g, dc_t = dc + dh_t * out * (T(1) - tanh_c * tanh_c);
+    e[k] = dc_t * candidate * factor * in * (T(1) - in);
+    e[k + width] = dc_t * c_before * forget * (T(1) - forget);
+    e[k + 2 * width] = dh_t * tanh_c * out * (T(1) - out);
+    e[k + 3 * width] = dc_t * in * factor * (T(1) - candidate * candidate);
+    dc = dc_t * forget;
     """,
 )
+"""The rule of a step. On entry dh and dc come from the step after it, g from outside; dc becomes that of c_(t-1)."""
 
 
 @primitive
@@ -167,7 +168,7 @@ def _run(
     all_rows: bool = True,
 ) -> tuple[Any, _Intermediates]:
     """Returns all h_t and the intermediates: those of all rows, or buffers of one step that each step overwrites."""
-    check_rows("lstm", inputs, h, counts)
+    check_rows("lstm", inputs, h, constant, 4, counts)
     present = [x is not None for x in (gate_scale, gate_shift, cell_scale, cell_shift)]
     if any(present) and not all(present):
         raise InputError("lstm", "all scales and shifts, or none", f"{present.count(True)} of 4")
@@ -221,7 +222,7 @@ def _run(
 
 
 def _on_gpu(kernel: Kernel, x: Any, gate_scale: Any, *others: Any) -> Callable[..., None] | None:
-    """Returns the kernel of a step, or None where its small operations run: on a CPU and with a normalisation."""
+    """Returns the kernel of a step, or None on a CPU, with a normalisation, and for arrays of several types."""
     return None if gate_scale is not None else kernel.on_gpu(x, *(other for other in others if other is not None))
 
 
@@ -270,7 +271,7 @@ def _lstm_rule(
     e, dh, dc = xp.empty_like(intermediates.gates), xp.zeros_like(h0), xp.zeros_like(c0)
     sums = [None if x is None else xp.zeros_like(x) for x in (constant, gate_scale, gate_shift, cell_scale, cell_shift)]
     transposed, workspace = xp.ascontiguousarray(recurrent.swapaxes(0, 1)), xp.empty((n, 4 * size), dtype=g.dtype)
-    cell_slopes = _on_gpu(CELL_SLOPES, g, gate_scale, recurrent, h0, c0, dropout)
+    cell_slopes = _on_gpu(CELL_SLOPES, g, gate_scale, y, recurrent, h0, c0, dropout)
     ones = xp.ones((n, size), dtype=g.dtype) if cell_slopes else None
     places = list(steps(counts))
     for (start, n), (before, _) in zip(reversed(places), reversed([(0, 0), *places[:-1]]), strict=True):
@@ -278,16 +279,17 @@ def _lstm_rule(
         kept = _Intermediates(*(None if x is None else x[step] for x in intermediates))
         previous_c = intermediates.cells[before : before + n] if start else c0
         factor = None if dropout is None else dropout[step]
+        step_dh, step_dc, a = dh[:n], dc[:n], e[step]
         if cell_slopes:
             factor = ones[:n] if factor is None else factor
-            cell_slopes(g[step], dh[:n], kept.gates, kept.tanh_cells, previous_c, factor, size, e[step], dc[:n])
+            cell_slopes(g[step], step_dh, kept.gates, kept.tanh_cells, previous_c, factor, size, a, step_dc)
         else:
-            dh[:n] += g[step]
+            step_dh += g[step]
             scales = gate_scale, cell_scale
-            _cell_slopes(dh[:n], kept, previous_c, factor, scales, e[step], dc[:n], sums, workspace[:n])
+            _cell_slopes(step_dh, kept, previous_c, factor, scales, a, step_dc, sums, workspace[:n])
         if constant is not None:
-            sums[0][:n] += e[step]
-        product(e[step], transposed, dh[:n])
+            sums[0][:n] += a
+        product(a, transposed, step_dh)
     results = {0: e, 2: dh, 3: dc, **dict(enumerate(sums, start=4))}
     if 1 in wanted:
         results[1] = product(rows_before(h0, y, counts).swapaxes(0, 1), e)

@@ -47,9 +47,19 @@ def check_types(operation: str, inputs: Any, h: Any) -> None:
         raise InputError(operation, "inputs and h of floating-point numbers", f"{inputs.dtype} and {h.dtype}")
 
 
-def check_rows(operation: str, inputs: Any, h: Any, counts: Sequence[int]) -> None:
-    """Raises ShapeError unless the counts divide the rows of the inputs among the sequences of h; types as above."""
+def check_rows(operation: str, inputs: Any, h: Any, constant: Any, n_blocks: int, counts: Sequence[int]) -> None:
+    """Raises ShapeError unless inputs, h and constant fit, and the counts divide the inputs' rows; types as above.
+
+    shape: inputs (R, B H), h (N, H), constant (N, B H) or None, for B blocks
+    """
     check_types(operation, inputs, h)
+    width = n_blocks * h.shape[-1]
+    if inputs.ndim != 2 or h.ndim != 2 or inputs.shape[1] != width:
+        raise ShapeError(
+            operation, f"inputs of {width} columns, {n_blocks} for each of h", f"{inputs.shape}, {h.shape}"
+        )
+    if constant is not None and constant.shape != (len(h), width):
+        raise ShapeError(operation, f"a constant of shape {(len(h), width)}", str(constant.shape))
     start, last = [(0, 0), *steps(counts)][-1]
     rising = any(following > n for n, following in pairwise(counts))
     if last < 1 or counts[0] != len(h) or start + last != len(inputs) or rising:

@@ -174,7 +174,7 @@ def test_launches_are_counted(gpu):
         for name, row in kept.items()
     }
     page = (ROOT / "docs" / "gpu.md").read_text()
-    assert rows.keys() == launches.MODELS.keys()
+    assert rows.keys() == smoke.EXAMPLES.keys()
     for name, row in rows.items():
         graph = kept[name]["captured"]
         captured = f"{row['captured']:.0f} | {graph['nodes']}" if graph["graphs"] else "not captured |"
@@ -185,7 +185,7 @@ def test_launches_are_counted(gpu):
     assert launches.counted(lambda: x + x)["kernels"] == launches.counted(lambda: x @ x)["kernels"] == 1
     assert launches.counted(x.get)["copies"] == 1
     for name in ("MLP VAE", "M2"):
-        assert launches.of_a_step(launches.MODELS[name]) == kept[name]["captured"]
+        assert launches.of_a_step(smoke.EXAMPLES[name]) == kept[name]["captured"]
 
 
 def test_the_times_in_the_documents_are_those_of_the_summary():

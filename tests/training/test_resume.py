@@ -321,11 +321,15 @@ def test_resume_needs_a_run_directory():
         train(None, resume=True)
 
 
-def test_other_versions_are_reported(run_dir):
+@pytest.mark.parametrize("module", [numpy, sv], ids=lambda module: module.__name__)
+def test_other_versions_are_reported(run_dir, module):
     train(run_dir, epochs=1)
-    config = run_dir / "config.json"
-    config.write_text(config.read_text().replace(f'"numpy": "{numpy.__version__}"', '"numpy": "1.0"'))
-    with pytest.warns(UserWarning, match=r"other versions than before, so not to the same bits: .*'1\.0'.* then, "):
+    config, name = run_dir / "config.json", module.__name__
+    assert json.loads(config.read_text())["versions"][name] == module.__version__
+    config.write_text(config.read_text().replace(f'"{name}": "{module.__version__}"', f'"{name}": "0.9"'))
+    with pytest.warns(
+        UserWarning, match=r"other versions than before, so perhaps not to the same bits: .*'0\.9'.* then, "
+    ):
         train(run_dir, epochs=2, resume=True)
 
 

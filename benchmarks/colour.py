@@ -1,23 +1,28 @@
 """Why M2 gains little from unlabelled street digits, and why a VAE draws them in grey: settings on held-out images.
 
-usage: python -m benchmarks colour [--rows NAME ...] [--seeds SEED ...] [--out FILE]
+usage: python -m benchmarks colour [--rows NAME ...] [--seeds SEED ...] [--out FILE] [--figure FILE]
 
 The first 5,000 street digits of the training set are trained on, of which the semi-supervised rows label 1,000, and the
 next 2,000 are held out; the test set is not touched. Images are 16 x 16 x 3, means of 2 x 2 pixels. Every result is
-written to its file at once, with its command, and is not measured again.
+written to its file at once, with its command, and is not measured again. --figure trains the rows once more, with the
+first seed, and draws reconstructions and samples.
 """
 
 from __future__ import annotations
 
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy
+from matplotlib.figure import Figure
 
 import scratchvae as sv
 from benchmarks.arguments import parser as options_of
 from benchmarks.jobs import Job, Results, command
+from scratchvae import plotting
+from scratchvae.plotting.canvas import show_rows
 
 PROGRAM = "python -m benchmarks colour"
 N, HELD_OUT, LABELS, SIDE = 5000, 2000, 1000, 16
@@ -34,9 +39,11 @@ COMMON: dict[str, Any] = {
     "epochs": 10,
     "learning_rate": 3e-3,
     "components": 0,
+    "sees_images": False,
 }
 """whitening: w of `Prepared`. share: alpha = share N / N^s, as in `scratchvae.objectives.usual_alpha`, whose usual
-share is 0.1. components: of a PCA whose coordinates, each with variance 1, a perceptron takes; 0 means images."""
+share is 0.1. components: of a PCA whose coordinates, each with variance 1, a perceptron takes; 0 means images.
+sees_images: whether q(y given x) takes the images of red, green and blue where the data are whitened."""
 ROWS: dict[str, dict[str, Any]] = {
     "linear": {"kind": "linear", "epochs": 0},
     "linear, 32 units": {"kind": "linear", "epochs": 0, "latent_size": 32},
@@ -47,9 +54,16 @@ ROWS: dict[str, dict[str, Any]] = {
     "labelled": {"kind": "labelled"},
     "labelled, whitened": {"kind": "labelled", "whitening": 1.0},
     "M2": {"kind": "m2"},
+    "M2, alpha / 10": {"kind": "m2", "share": 10.0},
+    "M2, alpha x 10": {"kind": "m2", "share": 1000.0},
+    "M2, sigma 0.25": {"kind": "m2", "std": 0.25},
+    "M2, sigma 0.5": {"kind": "m2", "std": 0.5},
+    "M2, half whitened": {"kind": "m2", "whitening": 0.5},
     "M2, whitened": {"kind": "m2", "whitening": 1.0},
+    "M2, whitened, classifier of images": {"kind": "m2", "whitening": 1.0, "sees_images": True},
     "labelled, PCA": {"kind": "labelled", "components": 100},
     "M2, PCA": {"kind": "m2", "components": 100},
+    "M1+M2": {"kind": "m1+m2", "latent_size": 32, "share": 10.0},
     "M1+M2, whitened": {"kind": "m1+m2", "whitening": 1.0, "latent_size": 32, "share": 10.0},
 }
 FIGURES = {
@@ -69,6 +83,7 @@ def main(arguments: list[str]) -> None:
     parser = options_of("colour", __doc__, "colour.json")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="(default: 0)")
+    parser.add_argument("--figure", type=Path, default=None, help="file of a picture of these rows (default: none)")
     options = parser.parse_args(arguments)
     drawn = sv.data.draw_street_digits(N + HELD_OUT)
     images = drawn.images.reshape(-1, SIDE, 2, SIDE, 2, 3).mean(axis=(2, 4))
@@ -78,6 +93,8 @@ def main(arguments: list[str]) -> None:
             measured = partial(measure, name, seed, images, drawn.labels)
             results.measure(job(name, seed), measured)
     print("\n".join(table(results.all())))
+    if options.figure:
+        plotting.save_figure(picture(options.rows, options.seeds[0], images, drawn.labels), options.figure)
 
 
 def table(results: list[Job]) -> list[str]:
@@ -112,7 +129,7 @@ def measure(name: str, seed: int, images: numpy.ndarray, y: numpy.ndarray) -> di
     if settings["kind"] == "linear":
         found = linear(images, data, settings["latent_size"])
         return {"cpu_seconds": round(time.process_time() - started, 1)} | found
-    model = trained(settings, data.x, y, seed)
+    model = trained(settings, data, y, seed)
     found = {"cpu_seconds": round(time.process_time() - started, 1)}
     held, held_y = data.x[N:], y[N:]
     if settings["kind"] != "vae":
@@ -155,9 +172,19 @@ class Prepared:
         return x @ numpy.linalg.inv(self.matrix) + self.mean
 
 
-def trained(settings: dict[str, Any], x: numpy.ndarray, y: numpy.ndarray, seed: int) -> Any:
+class OfImages(sv.nn.Module):
+    """f(x A'^-1 s^w + mean), a network of red, green and blue, where x are prepared"""
+
+    def __init__(self, network: sv.nn.Module, data: Prepared) -> None:
+        self.network, self.back = network, data.back
+
+    def __call__(self, x: Any) -> Any:
+        return self.network(self.back(x))
+
+
+def trained(settings: dict[str, Any], data: Prepared, y: numpy.ndarray, seed: int) -> Any:
     """A model of the first N rows; labels are drawn by the seed, as are parameters and noise."""
-    x, known = x[:N], sv.data.label_subset(y[:N], LABELS, seed) >= 0
+    x, known = data.x[:N], sv.data.label_subset(y[:N], LABELS, seed) >= 0
     fit = {"batch_size": 50, "learning_rate": settings["learning_rate"], "seed": seed, "progress": False}
     labels, alpha = numpy.where(known, y[:N], -1), sv.objectives.usual_alpha(LABELS, N, settings["share"])
     options = {"likelihood": "gaussian", "std": settings["std"], "seed": seed}
@@ -174,6 +201,8 @@ def trained(settings: dict[str, Any], x: numpy.ndarray, y: numpy.ndarray, seed: 
         model = sv.SemiSupervisedVAE.mlp(x.shape[1], latent_size=settings["latent_size"], hidden=(200,), **options)
     else:
         model = sv.SemiSupervisedVAE.convolutional((SIDE, SIDE, 3), **network)
+    if settings["sees_images"]:
+        model.classifier.network = OfImages(model.classifier.network, data)
     if settings["kind"] == "labelled":  # as many steps as M2 takes: an epoch of M2 passes once over the unlabelled rows
         steps = settings["epochs"] * -(-(N - LABELS) // 50)
         sv.fit(model, x[known], steps // (LABELS // 50), labels=y[:N][known], **fit)
@@ -227,6 +256,20 @@ def colour(model: Any, images: numpy.ndarray, data: Prepared) -> dict[str, float
         "from_grey_in_samples": from_grey(data.back(model.sample(SCORED, seed=1))),
         "elbo": sv.evaluate(model, data.x[N : N + SCORED])["elbo"] + data.log_volume,
     }
+
+
+def picture(names: list[str], seed: int, images: numpy.ndarray, y: numpy.ndarray, n: int = 14) -> Figure:
+    """Draws n held-out images, and below them their reconstructions by every row's model, and its samples."""
+    figure = Figure(figsize=(10, 1.1 + 1.7 * len(names)), layout="constrained", dpi=130)
+    top, *others = figure.subplots(1 + len(names), 1, height_ratios=[1, *(2 for _ in names)])
+    show_rows(top, images[N : N + n], ["images"], plotting.Shades())
+    for axes, name in zip(others, names, strict=True):
+        data = Prepared(images, COMMON | ROWS[name])
+        model = trained(COMMON | ROWS[name], data, y, seed)
+        shown = [data.back(x) for x in (model.reconstruct(data.x[N : N + n]), model.sample(n, seed=seed))]
+        show_rows(axes, numpy.concatenate(shown), ["reconstructed", "sampled"], plotting.Shades())
+        axes.set_title(name, fontsize=14)
+    return figure
 
 
 def explained_shares(images: numpy.ndarray, drawn: numpy.ndarray, mean: numpy.ndarray) -> dict[str, float]:

@@ -52,12 +52,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "50 units, short": M2 | {"first": WARM, "epochs": 8, "latent_size": 50},
     "5 units, short": M2 | {"first": WARM, "epochs": 8, "latent_size": 5},
     "perceptron, dynamic, warm-up": M2 | {"first": WARM},
+    "perceptron, dynamic, warm-up, long": M2 | {"first": WARM, "epochs": 60},
     "convolutions, dynamic": M2 | {"first": CONVOLUTIONAL},
     "convolutions, dynamic, alpha 30": M2 | {"first": CONVOLUTIONAL, "share": 30.0},
     "convolutions, dynamic, decay": M2 | {"first": ("convolutions, dynamic, decay", 20)},
     "convolutions, dynamic, long": M2 | {"first": CONVOLUTIONAL, "epochs": 60},
 }
-CHOSEN = {"perceptron": "perceptron, dynamic, warm-up", "convolutional": "convolutions, dynamic, long"}
+CHOSEN = {"perceptron": "perceptron, dynamic, warm-up, long", "convolutional": "convolutions, dynamic, long"}
 """For each kind of M1: of the settings that were compared, the smallest mean of the held-out errors."""
 
 

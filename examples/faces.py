@@ -48,9 +48,9 @@ def with_mirror_images(images: numpy.ndarray) -> numpy.ndarray:
     return sv.data.dequantize(numpy.concatenate([images, images[:, :, ::-1]]), sv.Noise(0))
 
 
-def initial_model(image_shape: tuple[int, ...]) -> sv.VAE:
+def initial_model(image_shape: tuple[int, ...], std: str = "learned") -> sv.VAE:
     """Returns a VAE, p(x | z) = Normal(f(z), sigma^2 I) with a learned sigma; four convolutions halve the image."""
-    return sv.VAE.convolutional(image_shape, 64, (32, 64, 128, 256), likelihood="gaussian", std="learned")
+    return sv.VAE.convolutional(image_shape, 64, (32, 64, 128, 256), likelihood="gaussian", std=std)
 
 
 def learning_rate(n: int, epochs: int) -> LinearSchedule:

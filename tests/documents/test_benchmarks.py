@@ -28,6 +28,7 @@ from benchmarks import (
     molecules,
     priors,
     reproduce,
+    sharper_faces,
     sketches,
 )
 
@@ -115,6 +116,46 @@ def test_the_frechet_distance_is_that_of_two_gaussians(rng):
     assert directions.frechet_distance(x + [1, 2, 0], x) == pytest.approx(5)
     variance = numpy.trace(numpy.cov(x, rowvar=False))
     assert directions.frechet_distance(3 * x - 2 * x.mean(axis=0), x) == pytest.approx(4 * variance)  # (3 s - s)^2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:posterior collapse")
+def test_sharper_faces_are_scored_once_and_their_trainings_kept(few_faces, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sharper_faces, "SAMPLES", 20)
+    row, out = "KL weight 1, a sigma for each pixel", tmp_path / "out.json"
+    arguments = ["--rows", row, "--epochs", "1", "--data", "drawn-faces", "--runs", str(tmp_path), "--out", str(out)]
+    sharper_faces.main([*arguments, "--figure", str(tmp_path / "faces.png")])
+    (first,) = json.loads(out.read_text())
+    assert first["elbo"] == pytest.approx(first["reconstruction"] - first["kl"])
+    assert first["images"] == 20 and (tmp_path / "faces.png").exists()
+    monkeypatch.setattr(sv, "fit", None)
+    sharper_faces.main(arguments)
+    assert json.loads(out.read_text()) == [first]
+    assert f"| {row} | {first['elbo']:.0f} |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--images=5", "more test images than attributes, received 8 attributes, 5 test images"),
+        ("--images=-5", "images of at least 1, received -5"),
+        ("--epochs=0", "epochs of at least 1, received 0"),
+    ],
+)
+def test_sharper_faces_refuses_before_it_trains(few_faces, argument, message):
+    with pytest.raises(InputError, match=message):
+        sharper_faces.main(["--data", "drawn-faces", argument])
+
+
+def test_sharpness_is_the_mean_step_to_a_neighbour():
+    images = numpy.zeros((1, 3, 3, 1))
+    images[0, 1, 1] = 3  # two of six steps along each axis
+    assert sharper_faces.sharpness(images) == pytest.approx(1.0)
+
+
+def test_the_pages_show_how_sharp_faces_are():
+    results = json.loads((ROOT / "benchmarks" / "results" / "sharper_faces.json").read_text())
+    assert "\n".join(sharper_faces.table(results)) in (ROOT / "docs" / "deck.md").read_text()
 
 
 def test_pytorchs_parameters_come_back_as_they_went(few_faces, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -47,6 +48,26 @@ def test_whitened_densities_are_of_the_same_images(tiny):
     assert few[1]["explained_chroma"] > few[0]["explained_chroma"]
 
 
+def test_a_network_of_images_sees_the_images(tiny):
+    data = prepared(tiny, 1.0)
+    network = sv.nn.ConvolutionalNetwork((2, 2, 3), (4,), 10, sv.Noise(0))
+    with sv.no_grad():
+        received, expected = colour.OfImages(network, data)(data.x), network(tiny)
+        assert abs(network(data.x) - expected).max() > 0.1
+    numpy.testing.assert_allclose(received, expected, atol=1e-5)
+
+
+def test_the_picture_shows_images_in_red_green_and_blue(tiny, monkeypatch):
+    """A model that reconstructs its data exactly gives the images back, whitened or not."""
+    monkeypatch.setattr(colour, "N", 290)
+    model = SimpleNamespace(reconstruct=lambda x: x, sample=lambda n, seed: numpy.zeros((n, 2, 2, 3), "f"))
+    monkeypatch.setattr(colour, "trained", lambda *arguments: model)
+    figure = colour.picture(["M2", "M2, whitened"], 0, tiny, numpy.zeros(300, int), n=10)
+    top, *others = [axes.images[0].get_array() for axes in figure.axes]
+    for shown in others:
+        numpy.testing.assert_allclose(shown[: len(top)], top, atol=1e-5)
+
+
 def test_distance_from_grey():
     assert colour.from_grey(numpy.array([[[[0.1, 0.2, 0.6]]]])) == pytest.approx((0.2 + 0.1 + 0.3) / 3)
 
@@ -55,7 +76,7 @@ def test_distance_from_grey():
 def test_every_kind_of_row_is_trained_and_kept(monkeypatch, tmp_path, capsys):
     for name, value in {"N": 120, "HELD_OUT": 40, "LABELS": 50, "SCORED": 10}.items():
         monkeypatch.setattr(colour, name, value)
-    rows = ["linear", "VAE", "labelled, whitened", "M2", "M1+M2, whitened"]
+    rows = ["linear", "VAE", "labelled, whitened", "M2", "M2, whitened, classifier of images", "M1+M2, whitened"]
     for name in rows:
         monkeypatch.setitem(colour.ROWS, name, colour.ROWS[name] | {"epochs": 1})
     monkeypatch.setitem(colour.ROWS, "M2, PCA", colour.ROWS["M2, PCA"] | {"epochs": 1, "components": 5})

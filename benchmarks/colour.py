@@ -22,6 +22,7 @@ import scratchvae as sv
 from benchmarks.arguments import parser as options_of
 from benchmarks.jobs import Job, Results, command
 from scratchvae import plotting
+from scratchvae.errors import InputError
 from scratchvae.plotting.canvas import show_rows
 
 PROGRAM = "python -m benchmarks colour"
@@ -83,8 +84,15 @@ def main(arguments: list[str]) -> None:
     parser = options_of("colour", __doc__, "colour.json")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="(default: 0)")
-    parser.add_argument("--figure", type=Path, default=None, help="file of a picture of these rows (default: none)")
+    parser.add_argument(
+        "--figure", type=Path, default=None, help="draw reconstructions and samples of --rows into this file"
+    )
     options = parser.parse_args(arguments)
+    without = [name for name in options.rows if options.figure and not draws_images(COMMON | ROWS[name])]
+    if without:
+        raise InputError(
+            "colour", "a figure of rows that draw images", f"also {', '.join(without)}", "--rows names them"
+        )
     drawn = sv.data.draw_street_digits(N + HELD_OUT)
     images = drawn.images.reshape(-1, SIDE, 2, SIDE, 2, 3).mean(axis=(2, 4))
     results = Results(options.out)
@@ -107,7 +115,7 @@ def table(results: list[Job]) -> list[str]:
     for name in (name for name in ROWS if any(result["row"] == name for result in results)):
         of_name = sorted((result for result in results if result["row"] == name), key=lambda result: result["seed"])
         first = of_name[0]
-        shown = [name, ", ".join(f"{result['error']:.1f}" for result in of_name if "error" in result)]
+        shown = [name, ", ".join(f"{result['error']:.2f}" for result in of_name if "error" in result)]
         for key, form in FIGURES.items():
             shown.append(form.format(first[key] * (100 if "explained" in key else 1)) if key in first else "")
         shown.append(f"{first.get('elbo', first.get('log_px')):.0f}" if {"elbo", "log_px"} & first.keys() else "")
@@ -172,8 +180,8 @@ class Prepared:
         return x @ numpy.linalg.inv(self.matrix) + self.mean
 
 
-class OfImages(sv.nn.Module):
-    """f(x A'^-1 s^w + mean), a network of red, green and blue, where x are prepared"""
+class SeesImages(sv.nn.Module):
+    """f(x A'^-1 s^w + mean): undoes the whitening, then applies a network of red, green and blue images."""
 
     def __init__(self, network: sv.nn.Module, data: Prepared) -> None:
         self.network, self.back = network, data.back
@@ -202,7 +210,7 @@ def trained(settings: dict[str, Any], data: Prepared, y: numpy.ndarray, seed: in
     else:
         model = sv.SemiSupervisedVAE.convolutional((SIDE, SIDE, 3), **network)
     if settings["sees_images"]:
-        model.classifier.network = OfImages(model.classifier.network, data)
+        model.classifier.network = SeesImages(model.classifier.network, data)
     if settings["kind"] == "labelled":  # as many steps as M2 takes: an epoch of M2 passes once over the unlabelled rows
         steps = settings["epochs"] * -(-(N - LABELS) // 50)
         sv.fit(model, x[known], steps // (LABELS // 50), labels=y[:N][known], **fit)
@@ -256,6 +264,11 @@ def colour(model: Any, images: numpy.ndarray, data: Prepared) -> dict[str, float
         "from_grey_in_samples": from_grey(data.back(model.sample(SCORED, seed=1))),
         "elbo": sv.evaluate(model, data.x[N : N + SCORED])["elbo"] + data.log_volume,
     }
+
+
+def draws_images(settings: dict[str, Any]) -> bool:
+    """Tells whether the model of a row reconstructs and samples images."""
+    return settings["kind"] not in ("linear", "labelled") and not settings["components"]
 
 
 def picture(names: list[str], seed: int, images: numpy.ndarray, y: numpy.ndarray, n: int = 14) -> Figure:

@@ -8,9 +8,8 @@ by the ELBO, in which the KL has the weight 1, and by the Fréchet distance of t
 test images. The logits are those of a small network that was trained to predict the attributes of the training images.
 The images are reconstructions of the test images, means of p(x | z) for z from the prior, and such means for z from a
 mixture of Gaussians that `sv.fit_codes` fits to codes of the training images. Sharpness is the mean absolute difference
-of neighbouring pixels, as a share of that of the test images. Distances of few images are too large: 400 test images
-and 40 attributes add about 5. An interrupted training resumes from its run directory in --runs. The picture shows
-samples of the rows that are asked for.
+of neighbouring pixels, as a share of that of the test images. A distance is too large where images are few. An
+interrupted training resumes from its run directory in --runs. The picture shows samples of the rows that are asked for.
 """
 
 from __future__ import annotations
@@ -45,8 +44,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "KL weight 1, a sigma for each pixel": {"std": "decoder", "kl_weight": 1.0, "warm_up": True, "clip_norm": 100.0},
 }
 """std: as in `sv.VAE.convolutional`. warm_up: whether the weight grows on a line from 0 in the first half of the
-steps. clip_norm: as in `sv.fit`; without it the row with a sigma for each pixel diverges in its first epoch."""
+steps. clip_norm: as in `sv.fit`; without it the row with a sigma for each pixel does not recover from its first
+steps."""
 SAMPLES = 2000
+"""Images that are drawn for each distance and sharpness."""
 COLUMNS = {
     "elbo": "{:.0f}",
     "reconstruction": "{:.0f}",
@@ -75,7 +76,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--figure", type=Path, default=None, help="file of a picture of samples (default: none)")
     options = parser.parse_args(arguments)
-    train, test = parts(options)
+    train, test = training_and_test(options)
     results, judge = Results(options.out), cache(partial(judge_of, train))
     model = cache(partial(fitted, images=train.images, options=options))
     for name in options.rows:
@@ -87,7 +88,7 @@ def main(arguments: list[str]) -> None:
         plotting.save_figure(figure, options.figure)
 
 
-def parts(options: argparse.Namespace) -> tuple[sv.data.Dataset, sv.data.Dataset]:
+def training_and_test(options: argparse.Namespace) -> tuple[sv.data.Dataset, sv.data.Dataset]:
     """Returns the training and the test images. Raises InputError for options that no training can follow."""
     whole_number("sharper_faces", "epochs", options.epochs)
     train, test = sv.data.load(options.data, options.data_dir)
@@ -129,7 +130,7 @@ def fitted(name: str, images: numpy.ndarray, options: argparse.Namespace) -> tup
     settings, x = ROWS[name], example.with_mirror_images(images)
     directory = options.runs / name.replace(",", "").replace(" ", "-")
     model = example.initial_model(x.shape[1:], settings["std"])
-    half = math.ceil(options.epochs * math.ceil(len(x) / example.BATCH_SIZE) / 2)
+    warm_up_steps = math.ceil(options.epochs * math.ceil(len(x) / example.BATCH_SIZE) / 2)
     weight = settings["kl_weight"]
     history = sv.fit(
         model,
@@ -137,7 +138,7 @@ def fitted(name: str, images: numpy.ndarray, options: argparse.Namespace) -> tup
         options.epochs,
         example.BATCH_SIZE,
         example.learning_rate(len(x), options.epochs),
-        kl_weight=sv.optim.LinearSchedule(0.0, weight, half) if settings["warm_up"] else weight,
+        kl_weight=sv.optim.LinearSchedule(0.0, weight, warm_up_steps) if settings["warm_up"] else weight,
         clip_norm=settings["clip_norm"],
         run_dir=directory,
         resume=(directory / "config.json").exists(),

@@ -49,7 +49,7 @@ def with_mirror_images(images: numpy.ndarray) -> numpy.ndarray:
 
 
 def initial_model(image_shape: tuple[int, ...], std: str = "learned") -> sv.VAE:
-    """Returns a VAE, p(x | z) = Normal(f(z), sigma^2 I) with a learned sigma; four convolutions halve the image."""
+    """Returns a VAE, p(x | z) = Normal(f(z), sigma^2 I), sigma by `std`; each of four convolutions halves the image."""
     return sv.VAE.convolutional(image_shape, 64, (32, 64, 128, 256), likelihood="gaussian", std=std)
 
 

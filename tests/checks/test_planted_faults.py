@@ -1063,6 +1063,7 @@ def edited_pass(name, function, attribute, old, new):
 
 
 edited_lstm, edited_gru = partial(edited_pass, "lstm"), partial(edited_pass, "gru")
+LSTM_FILE, GRU_FILE = (import_module(f"scratchvae.ops.{name}") for name in ("lstm", "gru"))
 
 
 MOMENTS, DENSITY = "BivariateMixture: moments of density and draws", "sketch: log p(x) = its equations, row by row"
@@ -1190,7 +1191,7 @@ FAULTS_OF_SKETCHES = {
         "lstm",
     ),
     "dropout of h, too": (
-        edited_lstm("_run", "keep", "= new_h, new_c", "= new_h * (1 if dropout is None else dropout[step]), new_c"),
+        edited_lstm("_run", "keep", "(o, last_tanh", "(o * (1 if dropout is None else dropout[step]), last_tanh"),
         "lstm",
     ),
     "one dropout for all steps": (
@@ -1198,10 +1199,10 @@ FAULTS_OF_SKETCHES = {
         "lstm",
     ),
     "cotangent of f from the new cell": (
-        edited_lstm("_lstm_rule", "together", "step_dc, previous_c, out", "step_dc, intermediates.cells[step], out"),
+        edited(LSTM_FILE, "_cell_slopes", "dc, previous_c, out", "dc, kept.cells, out"),
         "lstm",
     ),
-    "cotangent of c not carried back": (edited_lstm("_lstm_rule", "together", "step_dc *= f", "step_dc *= 0"), "lstm"),
+    "cotangent of c not carried back": (edited(LSTM_FILE, "_cell_slopes", "dc *= f", "dc *= 0"), "lstm"),
 }
 
 
@@ -1230,16 +1231,19 @@ FAULTS_OF_GRU = {
     ),
     "a step by the reset before the product": (
         edited(
-            import_module("scratchvae.ops.gru"),
+            GRU_FILE,
             "gru_step",
             "r * (product[..., 2 * size :] + recurrent_bias)",
             "(r * h) @ recurrent[..., 2 * size :] + recurrent_bias",
         ),
         "gru",
     ),
-    "cotangent of h without u": (edited_gru("_gru_rule", "together", "step_dh *= u", "step_dh *= 1"), "gru"),
+    "cotangent of h without u": (edited(GRU_FILE, "_cell_slopes", "dh *= u", "dh *= 1"), "gru"),
     "cotangent of r without the bias": (
-        edited_gru("_gru_rule", "together", "slope *= memory", "slope *= memory - recurrent_bias"),
+        edited_gru(
+            *("_gru_rule", "together", "(step_dh, kept,"),
+            "(step_dh, kept._replace(memories=kept.memories - recurrent_bias),",
+        ),
         "gru",
     ),
     "cotangent of the constant from the last step": (

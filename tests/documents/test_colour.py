@@ -9,6 +9,7 @@ import numpy
 import pytest
 
 import scratchvae as sv
+from scratchvae.errors import InputError
 
 sys.path.append(str(Path(__file__).parents[2]))
 from benchmarks import colour
@@ -52,7 +53,7 @@ def test_a_network_of_images_sees_the_images(tiny):
     data = prepared(tiny, 1.0)
     network = sv.nn.ConvolutionalNetwork((2, 2, 3), (4,), 10, sv.Noise(0))
     with sv.no_grad():
-        received, expected = colour.OfImages(network, data)(data.x), network(tiny)
+        received, expected = colour.SeesImages(network, data)(data.x), network(tiny)
         assert abs(network(data.x) - expected).max() > 0.1
     numpy.testing.assert_allclose(received, expected, atol=1e-5)
 
@@ -66,6 +67,11 @@ def test_the_picture_shows_images_in_red_green_and_blue(tiny, monkeypatch):
     top, *others = [axes.images[0].get_array() for axes in figure.axes]
     for shown in others:
         numpy.testing.assert_allclose(shown[: len(top)], top, atol=1e-5)
+
+
+def test_a_figure_is_refused_for_rows_without_images(tmp_path):
+    with pytest.raises(InputError, match="expected a figure of rows that draw images, received also linear, M2, PCA"):
+        colour.main(["--rows", "linear", "M2", "M2, PCA", "--figure", str(tmp_path / "colours.png")])
 
 
 def test_distance_from_grey():

@@ -277,8 +277,9 @@ def picture(names: list[str], seed: int, images: numpy.ndarray, y: numpy.ndarray
     top, *others = figure.subplots(1 + len(names), 1, height_ratios=[1, *(2 for _ in names)])
     show_rows(top, images[N : N + n], ["images"], plotting.Shades())
     for axes, name in zip(others, names, strict=True):
-        data = Prepared(images, COMMON | ROWS[name])
-        model = trained(COMMON | ROWS[name], data, y, seed)
+        settings = COMMON | ROWS[name]
+        data = Prepared(images, settings)
+        model = trained(settings, data, y, seed)
         shown = [data.back(x) for x in (model.reconstruct(data.x[N : N + n]), model.sample(n, seed=seed))]
         show_rows(axes, numpy.concatenate(shown), ["reconstructed", "sampled"], plotting.Shades())
         axes.set_title(name, fontsize=14)

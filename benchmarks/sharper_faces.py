@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> None:
     results, judge = Results(options.out), cache(partial(judge_of, train))
     model = cache(partial(fitted, images=train.images, options=options))
     for name in options.rows:
-        measured = partial(scores, lambda name=name: model(name), train, test, judge)
+        measured = partial(scores, partial(model, name), train, test, judge)
         results.measure(job(name, len(train), options), measured)
     print("\n".join(table(results.all())))
     if options.figure:
@@ -159,18 +159,13 @@ def scores(
     found = sv.evaluate(model, x, n_samples=10)
     kept: Job = {key: found[key] for key in ("elbo", "elbo_standard_error", "reconstruction", "kl", "active_units")}
     kept |= {"training_seconds": seconds, "bits_per_dimension": bits_per_dimension(found["elbo"], x[0].size)}
-    network, real = judge(), levels(test.images)
-    of_test, of_training = (logits_of(network, images) for images in (real, levels(train.images)))
+    network = judge()
+    of_test, of_training = (logits_of(network, part.images) for part in (test, train))
     kept["distance_of_training_images"] = frechet_distance(of_training, of_test)
     for name, images in {"reconstructions": decoded(model, encoded(model, x)), **samples(model, train.images)}.items():
         kept[f"distance_of_{name}"] = frechet_distance(logits_of(network, images), of_test)
-        kept[f"sharpness_of_{name}"] = sharpness(images) / sharpness(real)
+        kept[f"sharpness_of_{name}"] = sharpness(images) / sharpness(test.images)
     return kept
-
-
-def levels(images: numpy.ndarray) -> numpy.ndarray:
-    """Returns images as numbers from 0 to 1; 255 of an 8-bit image becomes 1."""
-    return images / numpy.float32(255) if images.dtype == numpy.uint8 else images
 
 
 def samples(model: sv.VAE, images: numpy.ndarray, n: int = SAMPLES) -> dict[str, numpy.ndarray]:

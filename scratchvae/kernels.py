@@ -98,12 +98,12 @@ class Kernel:
     def on(self, x: Any, *others: Any) -> Callable[..., Any] | None:
         """Returns the kernel, compiled for the device of the array x, or None if the NumPy lines should run.
 
-        They run if x has another type than T, or if one of the other arrays has another type than x. The compiled
-        kernel is called with the inputs and the outputs, which it fills, and with size= if no array has an entry for
-        each i.
+        They run if x has another type than T, or if one of the other arrays, which may be None, has another type than
+        x. The compiled kernel is called with the inputs and the outputs, which it fills, and with size= if no array
+        has an entry for each i.
         """
         xp = array_module(x)
-        if x.dtype.char not in FLOATS or any(other.dtype != x.dtype for other in others):
+        if x.dtype.char not in FLOATS or any(other is not None and other.dtype != x.dtype for other in others):
             return None
         if xp is not numpy:
             return for_gpu(self, xp)

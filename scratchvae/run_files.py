@@ -157,7 +157,7 @@ def versions(device: str = "cpu") -> dict[str, str]:
     build = numpy.show_config(mode="dicts")
     blas = build.get("Build Dependencies", {}).get("blas", {})
     return {
-        "scratchvae": sys.modules[__name__.partition(".")[0]].__version__,
+        "scratchvae": sys.modules["scratchvae"].__version__,
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "blas": f"{blas.get('name')} {blas.get('version')}",

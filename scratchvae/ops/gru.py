@@ -118,7 +118,7 @@ def _run(
         raise ShapeError("gru", f"a recurrent bias of shape {(size,)}", str(recurrent_bias.shape))
     kept = _Intermediates(*(xp.empty((len(inputs) if all_rows else n, size), dtype=dtype) for _ in range(4)))
     y, products = xp.empty((len(inputs), size), dtype=dtype), xp.empty((n, 3 * size), dtype=dtype)
-    cell = CELL.on_gpu(inputs, recurrent, recurrent_bias, h, *([] if constant is None else [constant]))
+    cell = CELL.on_gpu(inputs, recurrent, recurrent_bias, h, constant)
     if cell and constant is None:
         constant = xp.zeros((n, 3 * size), dtype=dtype)
     for start, n in steps(counts):

@@ -10,7 +10,7 @@ Sources: Hochreiter & Schmidhuber (1997); Gers, Schmidhuber & Cummins (2000) for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scratchvae.autodiff import Tensor, grad, primitive
@@ -180,7 +180,7 @@ def _run(
     buffers = _Intermediates(*(xp.empty(shape, dtype=dtype) for shape in shapes))
     y, half = xp.empty((len(inputs), size), dtype=dtype), xp.ones(4 * size, dtype=dtype)
     half[: 3 * size] = 0.5
-    cell = _on_gpu(CELL, inputs, gate_scale, recurrent, h, c, constant, dropout)
+    cell = CELL.on_gpu(inputs, recurrent, h, c, constant, dropout) if gate_scale is None else None
     if cell:
         constant = xp.zeros((n, 4 * size), dtype=dtype) if constant is None else constant
         ones = xp.ones((n, size), dtype=dtype)
@@ -219,11 +219,6 @@ def _run(
         xp.multiply(o, last_tanh, out=new_h)
         h, c = new_h, new_c
     return y, buffers
-
-
-def _on_gpu(kernel: Kernel, x: Any, gate_scale: Any, *others: Any) -> Callable[..., None] | None:
-    """Returns the kernel of a step, or None on a CPU, with a normalisation, and for arrays of several types."""
-    return None if gate_scale is not None else kernel.on_gpu(x, *(other for other in others if other is not None))
 
 
 def _normalize(x: Any, out: Any) -> tuple[Any, Any]:
@@ -271,7 +266,7 @@ def _lstm_rule(
     e, dh, dc = xp.empty_like(intermediates.gates), xp.zeros_like(h0), xp.zeros_like(c0)
     sums = [None if x is None else xp.zeros_like(x) for x in (constant, gate_scale, gate_shift, cell_scale, cell_shift)]
     transposed, workspace = xp.ascontiguousarray(recurrent.swapaxes(0, 1)), xp.empty((n, 4 * size), dtype=g.dtype)
-    cell_slopes = _on_gpu(CELL_SLOPES, g, gate_scale, y, recurrent, h0, c0, dropout)
+    cell_slopes = CELL_SLOPES.on_gpu(g, y, recurrent, h0, c0, dropout) if gate_scale is None else None
     ones = xp.ones((n, size), dtype=g.dtype) if cell_slopes else None
     places = list(steps(counts))
     for (start, n), (before, _) in zip(reversed(places), reversed([(0, 0), *places[:-1]]), strict=True):

@@ -47,8 +47,8 @@ class Primitive:
         The parameters of these names.
     rules : dict
         The rule of each argument by its number, as `defvjp` was given them.
-    together, keep : callable or None
-        What `defvjp_together` was given.
+    before, together, keep : callable or None
+        What `defvjp` and `defvjp_together` were given.
 
     See Also
     --------
@@ -72,14 +72,15 @@ class Primitive:
         self.function, self.elementwise, self.together, self.keep = function, elementwise, None, None
         self.defvjp()
 
-    def defvjp(self, *rules: Callable[..., Array] | None) -> None:
+    def defvjp(self, *rules: Callable[..., Array] | None, before: Callable[..., Array] | None = None) -> None:
         """Takes rules in the order of the arguments: rule(g, y, *arguments, **options) -> cotangent of that argument.
 
-        None stands for an argument by which the primitive cannot be differentiated, such as an index. A rule may have
-        an attribute `into`, the same on arrays: into(out, g, y, *arguments, **options) writes the cotangent into `out`
-        and returns it. `grad` then puts a large gradient straight where it belongs.
+        All rules receive before(g, y, *arguments, **options), computed once, in the place of g if it is given. None
+        stands for an argument by which the primitive cannot be differentiated, such as an index. A rule may have an
+        attribute `into`, the same on arrays: into(out, g, y, *arguments, **options) writes the cotangent into `out` and
+        returns it. `grad` then puts a large gradient straight where it belongs.
         """
-        self.rules = dict(enumerate(rules))
+        self.rules, self.before = dict(enumerate(rules)), before
 
     def defvjp_together(self, rule: Callable[..., Sequence[Array]], keep: Callable[..., Any] | None = None) -> None:
         """Takes one rule for all arguments: rule(wanted, g, y, *arguments, **options) -> cotangents of the wanted ones.
@@ -192,7 +193,9 @@ def grad(
         key, rules = id(node), node.primitive.rules
         g = cotangents[key] if key in final else cotangents.pop(key)
         y, arguments = (node, node.arguments) if create_graph else (node._data, node.arrays)
-        together = node.primitive.together
+        before, together = node.primitive.before, node.primitive.together
+        if before:
+            g = before(g, y, *arguments, **node.options)
         contributions = iter(together(leading, g, y, *arguments, **node.options) if together else ())
         for i in leading:
             rule = together or rules.get(i) or _missing_rule(node, i)

@@ -74,7 +74,10 @@ def program(path: list[tuple[Any, list[int]]], adam: Any) -> tuple[str, dict[str
         options = ", ".join([*read, *(f"{name}={constant(value)}" for name, value in node.options.items())])
         names[f"f{i}"] = node.primitive.function
         forward.append(f"y{i} = f{i}({options})")
-        lines = []
+        lines, g = [], f"g{i}"
+        if node.primitive.before:
+            names[f"b{i}"], g = node.primitive.before, f"e{i}"
+            lines.append((g, f"b{i}(g{i}, y{i}, {options})", node.primitive.before, False))
         if together:
             names[f"r{i}"] = together
             lines.append((f"r{i}_all", f"r{i}({leading}, g{i}, y{i}, {options})", together, False))
@@ -85,7 +88,7 @@ def program(path: list[tuple[Any, list[int]]], adam: Any) -> tuple[str, dict[str
                 rule, call = together, f"r{i}_all[{j}]"
             else:
                 rule = names[f"r{i}_{k}"] = node.primitive.rules[k]
-                call = f"r{i}_{k}(g{i}, y{i}, {options})"
+                call = f"r{i}_{k}({g}, y{i}, {options})"
             if node.shape != argument.shape and node.primitive.elementwise:
                 call = f"sum_to({call}, {argument.shape})"
             lines.append((place, call, rule, key in target))

@@ -123,8 +123,8 @@ def reduction_rows(
 
 
 def _with(function: Callable[..., Any], *arguments: Any, **options: Any) -> Callable[..., Any]:
-    """x -> function(x, *arguments, **options)"""
-    return lambda x: function(x, *arguments, **options)
+    """x, ... -> function(x, ..., *arguments, **options)"""
+    return lambda *x: function(*x, *arguments, **options)
 
 
 def _both(name: str, *arguments: Any, **options: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -407,9 +407,32 @@ _PAD = ((1, 2), (0, 1))
 
 CASES: dict[str, list[Case]] = {
     "abs": entry_rows(ops.abs, numpy.abs, halves),
+    "activated": [
+        *broadcast_rows(_with(ops.activated, activation=ops.tanh), lambda x, b: numpy.tanh(x + b)),
+        *broadcast_rows(_with(ops.activated, activation=ops.relu), lambda x, b: numpy.maximum(x + b, 0), halves, whole),
+        row(
+            _with(ops.activated, activation=ops.leaky_relu),
+            lambda x, b: numpy.where(x + b > 0, x + b, 0.01 * (x + b)),
+            *(halves(3, 4), whole(4)),
+        ),
+        row(
+            _with(ops.activated, activation=ops.sigmoid),
+            lambda x, b: _special("expit")(x + b),
+            *(real(3, 4), real(4)),
+        ),
+        row(
+            _with(ops.activated, activation=ops.softplus),
+            lambda x, b: numpy.logaddexp(0, x + b),
+            *(real(3, 4), real(4)),
+        ),
+    ],
     "add": [*broadcast_rows(ops.add, numpy.add), row(lambda x: 2.5 + x, lambda x: 2.5 + x, real(3))],
     "affine": [
-        row(ops.affine, lambda x, w, b: x @ w + b, real(*shape), real(4, 5), real(5))
+        row(_with(ops.affine, activation=activation), reference, real(*shape), real(4, 5), real(5))
+        for activation, reference in (
+            (None, lambda x, w, b: x @ w + b),
+            (ops.tanh, lambda x, w, b: numpy.tanh(x @ w + b)),
+        )
         for shape in ((3, 4), (2, 3, 4), (4,))
     ],
     "bernoulli_log_prob": [

@@ -81,7 +81,7 @@ class ConvolutionalSymbolEncoder(Module):
         h = ops.reshape(rows, (*x.shape, 1, -1)) * self._within(x, lengths)
         for layer in self.layers:
             lengths = (lengths + 1) // 2
-            h = ops.relu(layer(h))
+            h = layer(h, ops.relu)
             h = h * self._within(h, lengths)
         h = ops.reshape(h, (len(x), -1))
         outputs = ops.affine(h, self.linear.weight[: h.shape[1]], self.linear.bias)
@@ -195,7 +195,7 @@ class SymbolDecoder(Module):
         self.head = Linear(hidden_size, n_symbols + 1, noise.child("head"))
 
     def __call__(self, z: Any) -> SymbolSequence:
-        return SymbolSequence(self.gru, self.head, ops.tanh(self.initial(z)), z @ self.constant_weight)
+        return SymbolSequence(self.gru, self.head, self.initial(z, ops.tanh), z @ self.constant_weight)
 
     def __repr__(self) -> str:
         return f"{self.head} after {self.gru}"

@@ -51,6 +51,9 @@ class _Convolution(Module):
         self.input_channels, self.output_channels = channels
         self.stride, self.padding = stride, padding
 
+    def _biased(self, y: Any, activation: Any) -> Any:
+        return y + self.bias if activation is None else ops.activated(y, self.bias, activation=activation)
+
     def __repr__(self) -> str:
         options = f"kernel {_times(self.kernel.shape[:2])}, stride {self.stride}, padding {self.padding}"
         return f"{type(self).__name__}({self.input_channels} -> {self.output_channels}, {options})"
@@ -58,6 +61,8 @@ class _Convolution(Module):
 
 class Conv2d(_Convolution):
     """y = conv2d(x, kernel) + b.   shape: (N, H, W, C_in) -> (N, H', W', C_out)
+
+    With an activation a, a function of `scratchvae.ops` given in the call, y = a(conv2d(x, kernel) + b).
 
     H' is that of `ops.conv2d`. One entry of y is computed from KH KW C_in entries of x, and one entry of x goes into
     KH KW C_out / s^2 entries of y: these are the fans of the initial values.
@@ -97,15 +102,15 @@ class Conv2d(_Convolution):
 
     _transposed = False
 
-    def __call__(self, x: Any) -> Any:
-        return ops.conv2d(x, self.kernel, self.stride, self.padding) + self.bias
+    def __call__(self, x: Any, activation: Any = None) -> Any:
+        return self._biased(ops.conv2d(x, self.kernel, self.stride, self.padding), activation)
 
 
 class ConvTranspose2d(_Convolution):
     """y = conv_transpose2d(x, kernel) + b.   shape: (N, H, W, C_in) -> (N, H', W', C_out)
 
     Stride 2, kernel 4 and padding 1 double H and W, unless output_shape (H', W') in the call asks for one row or column
-    more. The fans are KH KW C_in / s^2 and KH KW C_out.
+    more. An activation may be given as in `Conv2d`. The fans are KH KW C_in / s^2 and KH KW C_out.
 
     Parameters
     ----------
@@ -135,8 +140,9 @@ class ConvTranspose2d(_Convolution):
 
     _transposed = True
 
-    def __call__(self, x: Any, output_shape: tuple[int, int] | None = None) -> Any:
-        return ops.conv_transpose2d(x, self.kernel, self.stride, self.padding, output_shape) + self.bias
+    def __call__(self, x: Any, output_shape: tuple[int, int] | None = None, activation: Any = None) -> Any:
+        y = ops.conv_transpose2d(x, self.kernel, self.stride, self.padding, output_shape)
+        return self._biased(y, activation)
 
 
 def feature_maps(operation: str, image_shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -217,7 +223,7 @@ class ConvolutionalNetwork(Module):
 
     def __call__(self, x: Any) -> Any:
         for convolution in self.convolutions:
-            x = ACTIVATIONS[self.activation](convolution(x))
+            x = convolution(x, ACTIVATIONS[self.activation])
         return self.linear(ops.reshape(x, (x.shape[0], math.prod(self.shapes[-1]))))
 
     def __repr__(self) -> str:
@@ -279,9 +285,11 @@ class TransposedConvolutionalNetwork(Module):
         ]
 
     def __call__(self, z: Any) -> Any:
-        h = ops.reshape(self.linear(z), (math.prod(z.shape[:-1]), *self.shapes[0]))
+        activation = ACTIVATIONS[self.activation]
+        h = ops.reshape(self.linear(z, activation), (math.prod(z.shape[:-1]), *self.shapes[0]))
         for convolution, (height, width, _) in zip(self.convolutions, self.shapes[1:], strict=True):
-            h = convolution(ACTIVATIONS[self.activation](h), (height, width))
+            is_last = convolution is self.convolutions[-1]
+            h = convolution(h, (height, width), None if is_last else activation)
         return ops.reshape(h, (*z.shape[:-1], *self.shapes[-1]))
 
     def __repr__(self) -> str:

@@ -33,6 +33,8 @@ def check_activation(operation: str, name: str) -> None:
 class Linear(Module):
     """y = x W + b.   shape: (..., D) -> (..., H);   W (D, H), b (H,), which starts at zero
 
+    With an activation a, a function of `scratchvae.ops` given in the call, y = a(x W + b).
+
     Parameters
     ----------
     input_size, output_size : int
@@ -71,8 +73,8 @@ class Linear(Module):
         self.weight = Tensor(initializer(noise, (input_size, output_size)))
         self.bias = Tensor(device_module(noise.device).zeros(output_size, dtype=self.weight.dtype))
 
-    def __call__(self, x: Any) -> Any:
-        return ops.affine(x, self.weight, self.bias)
+    def __call__(self, x: Any, activation: Any = None) -> Any:
+        return ops.affine(x, self.weight, self.bias, activation=activation)
 
     def __repr__(self) -> str:
         return f"Linear({' -> '.join(map(str, self.weight.shape))})"
@@ -131,7 +133,7 @@ class MLP(Module):
     def __call__(self, x: Any) -> Any:
         activation = ACTIVATIONS[self.activation]
         for layer in self.layers[:-1]:
-            x = activation(layer(x))
+            x = layer(x, activation)
         return self.layers[-1](x)
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ import sys
 
 from scratchvae import tensor
 from scratchvae.autodiff import broadcast_to, sum_to
-from scratchvae.ops.activations import leaky_relu, relu, sigmoid, softplus, tanh
+from scratchvae.ops.activations import activated, leaky_relu, relu, sigmoid, softplus, tanh
 from scratchvae.ops.convolution import conv2d, conv2d_kernel, conv_transpose2d, upsample2d
 from scratchvae.ops.densities import bernoulli_log_prob, normal_draw, normal_kl, normal_log_prob
 from scratchvae.ops.elementwise import (
@@ -46,6 +46,7 @@ from scratchvae.ops.structure import (
 
 __all__ = [
     "abs",
+    "activated",
     "add",
     "affine",
     "bernoulli_log_prob",

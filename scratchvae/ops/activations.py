@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from scratchvae.autodiff import elementwise
-from scratchvae.backend import array_module
+from scratchvae.autodiff import elementwise, sum_to
+from scratchvae.backend import array_module, sum_of_leading_axes
+from scratchvae.errors import InputError
 from scratchvae.kernels import Kernel
-from scratchvae.ops.elementwise import as_real, exp, minimum, where
+from scratchvae.ops.elementwise import as_real, expm1, where
 
 TANH_SLOPE = Kernel("tanh_slope", "T g[i], T y[i]", "T slope[i]", "slope = g * (T(1) - y * y);")
 
@@ -66,23 +67,15 @@ def _sigmoid_rule(g: Any, y: Any, x: Any) -> Any:
 sigmoid.defvjp(_sigmoid_rule)
 
 SOFTPLUS = Kernel("softplus", "T x[i]", "T y[i]", "y = (x > T(0) ? x : T(0)) + log1p(exp(x > T(0) ? -x : x));")
-SOFTPLUS_SLOPE = Kernel(
-    "softplus_slope",
-    "T g[i], T y[i], T x[i]",
-    "T slope[i]",
-    "slope = g * exp((x >= T(64) ? T(64) : x) - (y >= T(64) ? T(64) : y));",
-)
+SOFTPLUS_SLOPE = Kernel("softplus_slope", "T g[i], T y[i]", "T slope[i]", "slope = -g * expm1(-y);")
 
 
 @elementwise
 def softplus(x: Any) -> Any:
     """y = log(1 + e^x)
 
-    :Rule: dx = g e^(x - y) = g sigmoid(x)
+    :Rule: dx = g (1 - e^-y) = g sigmoid(x)
     :Domain: all numbers; as max(x, 0) + log(1 + e^-abs(x)) it overflows nowhere
-
-    For x of 64 and above, y equals x to the last digit of float64 and the slope is 1. This includes infinity, where x -
-    y is not a number.
     """
     (x,) = as_real(x)
     computed = SOFTPLUS.computed(x)
@@ -93,8 +86,8 @@ def softplus(x: Any) -> Any:
 
 
 def _softplus_rule(g: Any, y: Any, x: Any) -> Any:
-    computed = SOFTPLUS_SLOPE.computed(g, y, x)
-    return computed[0] if computed else g * exp(minimum(x, 64.0) - minimum(y, 64.0))
+    computed = SOFTPLUS_SLOPE.computed(g, y)
+    return computed[0] if computed else -g * expm1(-y)
 
 
 softplus.defvjp(_softplus_rule)
@@ -142,3 +135,54 @@ def _leaky_relu_rule(g: Any, y: Any, x: Any, slope: float = 0.01) -> Any:
 
 
 leaky_relu.defvjp(_leaky_relu_rule)
+
+BIASED = {
+    activation: Kernel(f"biased_{activation}", "T a[i], T b[i]", "T y[i]", f"const T x = a + b; {text}")
+    for activation, text in {
+        tanh: "y = tanh(x);",
+        sigmoid: SIGMOID.text,
+        softplus: SOFTPLUS.text,
+        relu: "y = x <= T(0) ? T(0) : x;",
+        leaky_relu: f"const T slope = T(0.01); {LEAKY_RELU.text}",
+    }.items()
+}
+"""The activations whose slope can be told from y, each with the kernel of a(x + b)."""
+
+
+@elementwise
+def activated(x: Any, b: Any, *, activation: Any) -> Any:
+    """y = a(x + b)
+
+    :Rule: dx = db = g a'(x + b)
+    :Domain: all numbers
+
+    activation: a, one of the functions above; InputError otherwise. x + b is not kept: the rule of a reads y, or the
+    sign of its argument, which is that of y.
+    """
+    if activation not in BIASED:
+        names = ", ".join(map(str, BIASED))
+        raise InputError("activated", f"one of the functions {names} of scratchvae.ops", repr(activation))
+    x, b = as_real(x, b)
+    computed = BIASED[activation].computed(x, b)
+    return computed[0] if computed else activation(x + b)
+
+
+def through_activation(g: Any, y: Any, *_: Any, activation: Any = None) -> Any:
+    """g a'(x + b), computed from y = a(x + b). Without an activation it is g."""
+    return g if activation is None else activation.rules[0](g, y, y)
+
+
+def bias_rule(g: Any, y: Any, *arguments: Any, **_: Any) -> Any:
+    """db = g summed to the shape of b, the last argument"""
+    return sum_to(g, arguments[-1].shape)
+
+
+def _bias_rule_into(out: Any, g: Any, y: Any, *arguments: Any, **_: Any) -> Any:
+    if out.shape == g.shape[-1:]:
+        return sum_of_leading_axes(g, g.ndim - 1, out)
+    out[...] = sum_to(g, out.shape)
+    return out
+
+
+bias_rule.into = _bias_rule_into
+activated.defvjp(lambda g, y, x, b, activation: g, bias_rule, before=through_activation)

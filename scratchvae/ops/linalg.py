@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from scratchvae.autodiff import primitive, sum_to
-from scratchvae.backend import array_module, is_readable, product, sum_of_leading_axes
+from scratchvae.backend import array_module, is_readable, product
 from scratchvae.errors import InputError, ShapeError
+from scratchvae.ops.activations import activated, bias_rule, through_activation
 from scratchvae.ops.elementwise import as_real
 from scratchvae.ops.structure import expand_dims, reshape, swapaxes
 
@@ -53,44 +54,39 @@ matmul.defvjp(_matmul_rule_x, _matmul_rule_y)
 
 
 @primitive
-def affine(x: Any, weight: Any, bias: Any) -> Any:
-    """y = x W + b, one matrix product however many leading axes
+def affine(x: Any, weight: Any, bias: Any, *, activation: Any = None) -> Any:
+    """y = a(x W + b), one matrix product however many leading axes
 
-    :Rule: dx = g W', dW = x' g, db = sum of g over the leading axes
+    :Rule: with e = g a'(x W + b): dx = e W', dW = x' e, db = sum of e over the leading axes
     :Domain: all numbers
 
     shape: (..., D), (D, H), (H,) -> (..., H)
+
+    activation: a, as in `activated`, or None for y = x W + b.
     """
     rows, weight = as_real(_rows(x), weight)
     y = product(rows, weight)
-    y += bias
+    if activation is None:
+        y += bias
+    else:
+        y = activated(y, bias, activation=activation)
     return y.reshape(*x.shape[:-1], weight.shape[-1])
 
 
-def _affine_rule_weight(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
+def _affine_rule_weight(g: Any, y: Any, x: Any, weight: Any, bias: Any, **_: Any) -> Any:
     return matmul(swapaxes(_rows(x), 0, 1), _rows(g))
 
 
-def _affine_rule_weight_into(out: Any, g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
+def _affine_rule_weight_into(out: Any, g: Any, y: Any, x: Any, weight: Any, bias: Any, **_: Any) -> Any:
     return product(_rows(x).swapaxes(0, 1), _rows(g), out)
 
 
-def _affine_rule_bias(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
-    return sum_to(g, bias.shape)
-
-
-def _affine_rule_bias_into(out: Any, g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
-    if out.shape == g.shape[-1:]:
-        return sum_of_leading_axes(g, g.ndim - 1, out)
-    out[...] = sum_to(g, out.shape)
-    return out
-
-
-_affine_rule_weight.into, _affine_rule_bias.into = _affine_rule_weight_into, _affine_rule_bias_into
+_affine_rule_weight.into = _affine_rule_weight_into
 affine.defvjp(
-    lambda g, y, x, weight, bias: reshape(matmul(_rows(g), swapaxes(weight, 0, 1)), x.shape),
+    lambda g, y, x, weight, bias, **_: reshape(matmul(_rows(g), swapaxes(weight, 0, 1)), x.shape),
     _affine_rule_weight,
-    _affine_rule_bias,
+    bias_rule,
+    before=through_activation,
 )
 
 

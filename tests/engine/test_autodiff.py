@@ -262,6 +262,27 @@ def test_one_rule_for_all_arguments_is_asked_once_for_those_that_are_wanted(x, y
                 numpy.testing.assert_array_equal(sv.to_numpy(g), 2 * other.data)
 
 
+def test_what_precedes_the_rules_is_computed_once_and_handed_to_all(x, y):
+    @primitive
+    def scaled(x, y, *, factor):
+        return factor * x * y
+
+    asked = []
+
+    def before(g, out, x, y, factor):
+        asked.append(out)
+        return factor * g
+
+    scaled.defvjp(lambda g, out, x, y, factor: g * y, lambda g, out, x, y, factor: g * x, before=before)
+    for create_graph in (False, True):
+        result = scaled(x, y, factor=3.0)
+        kept, *gradients = grad(ops.sum(2 * result), [result, x, y], create_graph=create_graph)
+        assert len(asked) == 1 and (asked.pop() is result) == create_graph
+        assert (sv.to_numpy(kept) == 2).all()  # the cotangent of the result itself stays what it is
+        for ours, other in zip(gradients, (y, x), strict=True):
+            numpy.testing.assert_array_equal(sv.to_numpy(ours), 6 * other.data)
+
+
 def test_what_the_forward_pass_keeps_dies_with_its_node_and_is_not_kept_without_one(x, y):
     @primitive
     def twice(x):

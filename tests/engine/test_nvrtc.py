@@ -13,6 +13,7 @@ import pytest
 import scratchvae as sv
 from scratchvae.capture import _writing
 from scratchvae.kernels import C_TYPES, Kernel
+from scratchvae.ops.activations import BIASED
 from scratchvae.philox import COUNTER, at_words
 
 pytestmark = pytest.mark.slow
@@ -24,6 +25,7 @@ def every_kernel():
     names = [module.name for module in walk_packages(sv.__path__, "scratchvae.") if "__main__" not in module.name]
     values = [value for name in names for value in vars(import_module(name)).values()]
     kernels = [value for value in values if isinstance(value, Kernel)]
+    kernels += BIASED.values()
     kernels += [at_words(kernel) for kernel in kernels if kernel.inputs.startswith(COUNTER)]
     kernels += [replace(_writing(n), name=f"write_{n}_numbers") for n in range(5)]
     return {kernel.name: kernel for kernel in kernels}
@@ -83,7 +85,7 @@ def compiled(text, architecture, *further):
 
 def test_the_list_is_complete():
     named = """adam bernoulli_term bernoulli_slope philox_uniform philox_normal im2col relu_slope coin normal_kl
-        philox_normal_at_words pixels_from_bytes_at_words write_3_numbers"""
+        biased_tanh philox_normal_at_words pixels_from_bytes_at_words write_3_numbers"""
     assert set(named.split()) <= set(every_kernel())
 
 

@@ -8,6 +8,7 @@ import math
 import numpy
 import pytest
 
+import scratchvae as sv
 from scratchvae import ops
 from scratchvae.autodiff import Tensor, grad
 from scratchvae.backend import asarray, to_numpy
@@ -36,7 +37,7 @@ REGIMES = {
     "float32, -infinity": (numpy.float32, [-INFINITE, 0.5, 2.0, -1.0]),
 }
 LEFT_OUT = {
-    "mean": {"float32, 1e38", "float32, -1e38"},  # the sum is infinite, as NumPy's is
+    **dict.fromkeys(("activated", "mean"), {"float32, 1e38", "float32, -1e38"}),  # the sum is infinite, as NumPy's is
     **{
         name: {"float32, -infinity"} for name in ("matmul", "affine", "scatter_rows", "bernoulli_log_prob")
     },  # infinity less infinity,
@@ -59,7 +60,7 @@ LEFT_OUT_OF_GRADIENTS = {
 }
 OPERATORS = {"add", "subtract", "multiply", "divide"}  # whose rows of one argument are NumPy's own, 3 * x, on arrays
 SOFTMAX = {"logsumexp", "log_softmax", "softmax"}  # rounding there is relative to the largest |x|
-ONE_LESS_Y = {"sigmoid", "tanh"}  # rounding of their slopes is relative to 1
+ONE_LESS_Y = {"activated", "sigmoid", "tanh"}  # rounding of their slopes is relative to 1
 
 
 ROWS = CASES | COMPOSITES
@@ -276,13 +277,27 @@ def test_sums_of_logs_along_any_axes(gpu, rng):
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "sigmoid", "softplus"])
 def test_activations_of_a_gpu_have_the_edges_of_the_lines(name, dtype, gpu):
     values = [-INFINITE, -1e38, -100, -64.5, -20, -1, -1e-30, 0, 1e-30, 1, 20, 63.9, 64, 100, 1e38, INFINITE, numpy.nan]
-    x, tolerance = numpy.array(values, dtype), 8 * numpy.finfo(dtype).eps
+    x, tolerance, activation = numpy.array(values, dtype), 8 * numpy.finfo(dtype).eps, getattr(ops, name)
     ours, theirs = Tensor(asarray(x, "gpu")), Tensor(x)
-    y, expected = getattr(ops, name)(ours), getattr(ops, name)(theirs)
-    numpy.testing.assert_allclose(to_numpy(y.data), expected.data, rtol=tolerance, atol=1e-37)
+    bias = asarray(numpy.zeros(len(x), dtype), "gpu")
+    expected = activation(theirs)
     with numpy.errstate(invalid="ignore"):
-        slope, right = grad(ops.sum(2 * y), [ours])[0], grad(ops.sum(2 * expected), [theirs])[0]
-    numpy.testing.assert_allclose(to_numpy(slope), right, rtol=tolerance, atol=1e-37)
+        right = grad(ops.sum(2 * expected), [theirs])[0]
+    for y in (activation(ours), ops.activated(ours, bias, activation=activation)):
+        numpy.testing.assert_allclose(to_numpy(y.data), expected.data, rtol=tolerance, atol=1e-37)
+        with numpy.errstate(invalid="ignore"):
+            slope = grad(ops.sum(2 * y), [ours])[0]
+        numpy.testing.assert_allclose(to_numpy(slope), right, rtol=tolerance, atol=1e-37)
+
+
+def test_an_activation_of_a_sum_is_one_of_five():
+    x = numpy.ones((2, 3))
+    expected = "one of the functions tanh, sigmoid, softplus, relu, leaky_relu of scratchvae.ops, received"
+    for wrong in (ops.exp, None, "relu"):
+        with pytest.raises(InputError, match=expected):
+            ops.activated(x, x, activation=wrong)
+    with pytest.raises(InputError, match=expected):
+        sv.nn.Linear(3, 2, sv.Noise(0))(x, numpy.tanh)
 
 
 def test_softmax_of_infinities():

@@ -86,6 +86,11 @@ def gru_weights(inputs, recurrent, recurrent_bias):
 # name: (function of Tensors, function of torch's tensors, inputs)
 PEERS = {
     "abs": (ops.abs, torch.abs, [real(3, 4)]),
+    "activated": (
+        lambda x, b: ops.activated(x, b, activation=ops.softplus),
+        lambda x, b: torch.nn.functional.softplus(x + b),
+        [real(2, 3, 4), real(4)],
+    ),
     "add": (ops.add, torch.add, [real(3, 4), real(4)]),
     "affine": (ops.affine, lambda x, w, b: torch.nn.functional.linear(x, w.T, b), [real(2, 3, 4), real(4, 5), real(5)]),
     "bernoulli_log_prob": (

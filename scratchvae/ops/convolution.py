@@ -266,7 +266,11 @@ def _with_margins(x: Any, margins: Margins) -> Any:
         return x
     (top, bottom), (left, right) = margins
     x = x[:, : x.shape[1] + min(0, bottom), : x.shape[2] + min(0, right)]
-    return array_module(x).pad(x, ((0, 0), (top, max(0, bottom)), (left, max(0, right)), (0, 0)))
+    n, height, width, channels = x.shape
+    shape = (n, top + height + max(0, bottom), left + width + max(0, right), channels)
+    padded = array_module(x).zeros(shape, dtype=x.dtype)
+    padded[:, top : top + height, left : left + width] = x
+    return padded
 
 
 def _phases(kernel: Any, stride: tuple[int, int]) -> Any:

@@ -34,6 +34,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """xdist's own process ran no test, but keeps three reports of each: pytest would look through them five times."""
+    if session.config.option.dist != "no":
+        gc.freeze()
+
+
 def _has_gpu() -> bool:
     try:
         device_module("gpu")

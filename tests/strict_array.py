@@ -388,7 +388,7 @@ class _Kernel:
                 assert isinstance(value, float if kind == "T" else int) and not isinstance(value, bool)
                 values.append(dtype.type(value))
                 forms.append("number")
-        function = _compiled(self, tuple(forms), out.dtype.char)
+        function = _compiled(self, tuple(forms), "f" if out.dtype == numpy.float32 else "d")
 
         def compute() -> None:  # CuPy counts through the entries in order, whatever the strides
             ordered = [
@@ -418,19 +418,24 @@ def _compiled(kernel, forms, character):
         parameters.append(f"{kind}{'' if form == 'number' else '*'} {'entries_of_' if form == 'entry' else ''}{name}")
         if form == "entry":
             entries.append(f"{kind}& {name} = entries_of_{name}[i];")
-    text = f"""
+    text = """
         #include <cmath>
         #include <cstddef>
         #include <cstdint>
         using namespace std;
         #define __device__ static inline
         typedef uint8_t uint8; typedef int32_t int32; typedef uint32_t uint32; typedef int64_t int64;
-        typedef {"float" if character == "f" else "double"} T;
-        {kernel.preamble}
-        extern "C" void {kernel.name}({", ".join(parameters)}, ptrdiff_t size) {{
-            for (ptrdiff_t i = 0; i < size; ++i) {{ {" ".join(entries)} {kernel.operation} }}
-        }}
     """
+    for name, real in {"f": "float", "d": "double"}.items():  # both at once: most of the time goes to <cmath>
+        text += f"""
+            namespace {name} {{
+                typedef {real} T;
+                {kernel.preamble}
+                extern "C" void {kernel.name}_{name}({", ".join(parameters)}, ptrdiff_t size) {{
+                    for (ptrdiff_t i = 0; i < size; ++i) {{ {" ".join(entries)} {kernel.operation} }}
+                }}
+            }}
+        """
     library = libraries / f"{hashlib.sha256(text.encode()).hexdigest()}.so"
     if not library.exists():
         made = library.with_suffix(f".{os.getpid()}")
@@ -438,7 +443,7 @@ def _compiled(kernel, forms, character):
         command = [COMPILER, "-x", "c++", *flags, "-o", made, "-"]
         subprocess.run(command, input=text, text=True, check=True)
         os.replace(made, library)  # at once, since another process may look for it now
-    return getattr(ctypes.CDLL(str(library)), kernel.name)
+    return getattr(ctypes.CDLL(str(library)), f"{kernel.name}_{character}")
 
 
 _folder = tempfile.TemporaryDirectory()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +42,7 @@ def module_of(room: str) -> ModuleType:
     return import_module(f"scratchvae.{room}" if room else "scratchvae")
 
 
+@cache
 def public_names() -> dict[str, str]:
     """Every public name, such as "scratchvae.fit", and the room on whose page it stands.
 

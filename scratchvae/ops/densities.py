@@ -307,7 +307,7 @@ def _common(*arrays: Any) -> tuple[Any, Any, tuple[int, ...], list[Any]]:
     xp, dtype = array_module(*arrays), numpy.result_type(*(getattr(x, "dtype", x) for x in arrays))
     dtype, shape = dtype if dtype.kind == "f" else numpy.dtype(float), _shape(arrays)
     arrays = [x if hasattr(x, "shape") else xp.asarray(x, dtype=dtype) for x in arrays]
-    return xp, dtype, shape, [xp.broadcast_to(x, shape) for x in arrays]
+    return xp, dtype, shape, [x if x.shape == shape else xp.broadcast_to(x, shape) for x in arrays]
 
 
 def _shape(arrays: Iterable[Any]) -> tuple[int, ...]:

@@ -64,6 +64,7 @@ ONE_LESS_Y = {"activated", "sigmoid", "tanh"}  # rounding of their slopes is rel
 
 
 ROWS = CASES | COMPOSITES
+ELEMENTWISE = {name for name, primitive in primitives().items() if primitive.elementwise}
 
 
 def regimes_of(name, of_gradients=False):
@@ -104,10 +105,6 @@ def largest(*arrays):
     return max(float(numpy.max(abs(x), where=numpy.isfinite(x), initial=0.0)) for x in arrays)
 
 
-def is_elementwise(name):
-    return name in primitives() and primitives()[name].elementwise
-
-
 @pytest.mark.parametrize("name", ROWS)
 def test_values(name):
     for dtype, values in regimes_of(name):
@@ -131,7 +128,7 @@ def check_value(name, dtype, values):
         assert received.dtype == dtype or dtype not in FLOATS
         summands = [expected, *doubles] if name in SOFTMAX else [expected]
         summands += [numpy.ones(1)] if name == "normal_kl" else []  # e^2r - 1
-        assert_close(received, expected, 0.0 if is_elementwise(name) else largest(*summands))
+        assert_close(received, expected, 0.0 if name in ELEMENTWISE else largest(*summands))
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -152,7 +149,7 @@ def check_gradient(name, dtype, values):
             if name in SOFTMAX:
                 added_to = max(1.0, largest(*doubles))
             else:
-                added_to = float(name in ONE_LESS_Y) if is_elementwise(name) else largest(right)
+                added_to = float(name in ONE_LESS_Y) if name in ELEMENTWISE else largest(right)
             assert_close(ours, right, added_to)
 
 
@@ -187,7 +184,7 @@ def slopes(function, *inputs):
 
 
 def test_slopes_of_every_function_of_one_argument():
-    one_argument = {name for name in CASES if is_elementwise(name) and len(CASES[name][0].domains) == 1}
+    one_argument = {name for name in CASES if name in ELEMENTWISE and len(CASES[name][0].domains) == 1}
     assert SLOPES.keys() == one_argument - {"where"}
     for name, expected in SLOPES.items():
         for x, slope in zip((-INFINITE, 0.0, INFINITE), expected, strict=True):

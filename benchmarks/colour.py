@@ -106,14 +106,17 @@ def main(arguments: list[str]) -> None:
 
 
 def table(results: list[Job]) -> list[str]:
-    """Figures of every row, as lines of Markdown: errors of all seeds, and the others of the first."""
+    """Figures of every row by its present settings, as Markdown: errors of all seeds, and the others of the first."""
     lines = [
         "| row | error, % | of argmax L, % | margin, nats | of z, % | reconstructions | samples | luma, % | chroma, % |"
         " ELBO, nats |"
     ]
     lines.append("|---" * 10 + "|")
-    for name in (name for name in ROWS if any(result["row"] == name for result in results)):
-        of_name = sorted((result for result in results if result["row"] == name), key=lambda result: result["seed"])
+    for name in ROWS:
+        of_name = [result for result in results if job(name, result["seed"]).items() <= result.items()]
+        if not of_name:
+            continue
+        of_name.sort(key=lambda result: result["seed"])
         first = of_name[0]
         shown = [name, ", ".join(f"{result['error']:.2f}" for result in of_name if "error" in result)]
         for key, form in FIGURES.items():
@@ -124,8 +127,9 @@ def table(results: list[Job]) -> list[str]:
 
 
 def job(name: str, seed: int) -> Job:
-    """One training and its scores."""
-    described = {"row": name, "seed": seed, "epochs": (COMMON | ROWS[name])["epochs"]}
+    """One training and its scores: a row whose settings or numbers of images change is another job."""
+    images = {"images": N, "held_out": HELD_OUT, "labels": LABELS, "side": SIDE, "scored": SCORED}
+    described = {"row": name, "seed": seed, "settings": COMMON | ROWS[name], "data": images}
     return described | {"command": command(PROGRAM, ["--rows", name, "--seeds", seed])}
 
 

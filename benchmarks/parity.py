@@ -16,8 +16,8 @@ import scratchvae as sv
 from benchmarks.rows import Rows, settings
 from benchmarks.smoke import EXAMPLES, Example
 from scratchvae.backend import asarray
-from scratchvae.evaluation import observations
 from scratchvae.objectives import choose
+from scratchvae.scoring import observations
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 

@@ -48,19 +48,19 @@ steps. clip_norm: as in `sv.fit`; without it the row with a sigma for each pixel
 steps."""
 SAMPLES = 2000
 """Images that are drawn for each distance and sharpness."""
-COLUMNS = {
-    "elbo": "{:.0f}",
-    "reconstruction": "{:.0f}",
-    "kl": "{:.0f}",
-    "bits_per_dimension": "{:.3f}",
-    "distance_of_reconstructions": "{:.1f}",
-    "distance_of_samples_from_the_prior": "{:.1f}",
-    "distance_of_samples_from_the_mixture": "{:.1f}",
-    "sharpness_of_reconstructions": "{:.2f}",
-    "sharpness_of_samples_from_the_prior": "{:.2f}",
-    "sharpness_of_samples_from_the_mixture": "{:.2f}",
+BOUNDS = {
+    "ELBO, nats": ("elbo", "{:.0f}"),
+    "reconstruction, nats": ("reconstruction", "{:.0f}"),
+    "KL, nats": ("kl", "{:.0f}"),
+    "bits per dimension": ("bits_per_dimension", "{:.3f}"),
 }
-"""What the table shows of a result."""
+"""The columns of the first table: the key and the form of a figure."""
+PICTURES = {
+    "reconstructions": "reconstructions",
+    "samples from the prior": "samples_from_the_prior",
+    "samples from the mixture": "samples_from_the_mixture",
+}
+"""The columns of the other tables: the end of the key of their distance and their sharpness."""
 
 
 def main(arguments: list[str]) -> None:
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> None:
     for name in options.rows:
         measured = partial(scores, partial(model, name), train, test, judge)
         results.measure(job(name, len(train), options), measured)
-    print("\n".join(table(results.all())))
+    print("\n\n".join("\n".join(table) for table in tables(results.all())))
     if options.figure:
         figure = picture({name: model(name)[0] for name in options.rows}, train.images)
         plotting.save_figure(figure, options.figure)
@@ -108,12 +108,22 @@ def judge_of(train: sv.data.Dataset) -> sv.nn.ConvolutionalNetwork:
     return trained_classifier(x, numpy.concatenate([attributes, attributes]))
 
 
-def table(results: list[Job]) -> list[str]:
-    """Returns the figures of every row as lines of Markdown."""
-    names = [name.replace("_", " ") for name in COLUMNS]
-    lines = [f"| {' | '.join(['settings', *names])} |", "|---" * (1 + len(COLUMNS)) + "|"]
+def tables(results: list[Job]) -> list[list[str]]:
+    """Returns the bounds, the distances and the sharpnesses of every row, as three tables of lines of Markdown."""
+    distances = {name: (f"distance_of_{key}", "{:.1f}") for name, key in PICTURES.items()}
+    sharpnesses = {name: (f"sharpness_of_{key}", "{:.2f}") for name, key in PICTURES.items()}
+    return [
+        _table("bound", BOUNDS, results),
+        _table("Fréchet distance", distances, results),
+        _table("sharpness", sharpnesses, results),
+    ]
+
+
+def _table(title: str, columns: dict[str, tuple[str, str]], results: list[Job]) -> list[str]:
+    """Returns the figures of every row in these columns, each with its key and its form."""
+    lines = [f"| {' | '.join([title, *columns])} |", "|---" * (1 + len(columns)) + "|"]
     for result in results:
-        lines.append(f"| {result['row']} | {' | '.join(form.format(result[key]) for key, form in COLUMNS.items())} |")
+        lines.append(f"| {' | '.join([result['row'], *(form.format(result[k]) for k, form in columns.values())])} |")
     return lines
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy
 
@@ -17,6 +17,8 @@ from scratchvae.models.configuration import build
 from scratchvae.nn import Module
 from scratchvae.npz import Archive, opened
 from scratchvae.replacement import replace
+
+Model = TypeVar("Model", bound=Module)
 
 FORMAT = "scratchvae 1"
 LARGEST_HEADER = 2**18  # bytes, four a character; a run's takes about two thousand
@@ -50,6 +52,10 @@ def export(model: Module, path: str | os.PathLike[str]) -> None:
     replace(path, as_bytes(arrays, metadata=header))
 
 
+@overload
+def load(path: str | os.PathLike[str], into: None = None) -> Any: ...
+@overload
+def load(path: str | os.PathLike[str], into: Model) -> Model: ...
 def load(path: str | os.PathLike[str], into: Module | None = None) -> Any:
     """Returns the model in a file that `save` or a run wrote.
 

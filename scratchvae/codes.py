@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from numpy.typing import ArrayLike
 
 from scratchvae.autodiff import no_grad
 from scratchvae.backend import array_module
 from scratchvae.columns import Table
 from scratchvae.errors import InputError
-from scratchvae.evaluation import prepared
 from scratchvae.linear import GaussianMixture
+from scratchvae.models.latent_variable_model import LatentVariableModel
 from scratchvae.noise import Noise
-
-if TYPE_CHECKING:
-    from scratchvae.models import LatentVariableModel
+from scratchvae.scoring import prepared
 
 
 def fit_codes(

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 from numpy.typing import ArrayLike
 
-from scratchvae.alphabet import strings_of
-from scratchvae.arrays import is_array
-from scratchvae.autodiff import no_grad
-from scratchvae.backend import asarray, device_module, to_numpy
+from scratchvae.backend import device_module, to_numpy
 from scratchvae.binarization import binarize
-from scratchvae.columns import Table, is_table
+from scratchvae.columns import Table
 from scratchvae.errors import InputError, whole_number
-from scratchvae.noise import Noise, SharedNoise
-from scratchvae.pixels import Pixels, as_numbers
-
-if TYPE_CHECKING:
-    from scratchvae.models import LatentVariableModel, SemiSupervisedVAE, StackedVAE
-
-CHUNK_ENTRIES = 2**20
-"""The largest samples x classes x rows x entries that log_likelihood decodes at once; evaluate uses 8 times this."""
-GPU_CHUNK = 16
-"""The factor of CHUNK_ENTRIES on a GPU, which small pieces would leave idle; 2^24 entries of float32 are 64 MiB."""
-MOST_SAMPLES = 100_000
-"""The most draws of z for one row that are decoded at once, by `evaluate`, `elbo` and `VAE.impute`."""
+from scratchvae.models.latent_variable_model import LatentVariableModel
+from scratchvae.models.semisupervised_vae import SemiSupervisedModel
+from scratchvae.pixels import as_numbers
+from scratchvae.scoring import MOST_SAMPLES, elbo_terms, observations, prepared, summed_weights
 
 
 def evaluate(
@@ -79,16 +68,14 @@ def evaluate(
     n_samples = whole_number("evaluate", "n_samples", n_samples, largest=MOST_SAMPLES)
     batch_size = whole_number("evaluate", "batch_size", batch_size)
     x = prepared(model, x, seed)
-    batches = _batches(model, x, n_samples, batch_size)
-    reconstruction, kl = _elbo_terms(model, x, batches, n_samples, seed, same_draws)
-    means = numpy.concatenate([to_numpy(model.encode(x[rows]).mean) for rows in batches])
+    reconstruction, kl = elbo_terms(model, x, n_samples, seed, same_draws, batch_size)
     values = reconstruction - kl
     return {
         "elbo": float(values.mean()),
         "reconstruction": float(reconstruction.mean()),
         "kl": float(kl.mean()),
         "elbo_standard_error": float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.inf,
-        "active_units": len(_varied(means)),
+        "active_units": len(active_units(model, x)),
         "n": len(values),
         "binarize": model.binarize,
     }
@@ -130,33 +117,8 @@ def elbo(
     """
     n_samples = whole_number("elbo", "n_samples", n_samples, largest=MOST_SAMPLES)
     x = prepared(model, x, seed)
-    reconstruction, kl = _elbo_terms(model, x, _batches(model, x, n_samples), n_samples, seed, same_draws)
+    reconstruction, kl = elbo_terms(model, x, n_samples, seed, same_draws)
     return reconstruction - kl
-
-
-def _batches(model: Any, x: Any, n_samples: int, batch_size: int = 1000) -> list[slice]:
-    """Returns slices of the rows of x, as long as memory allows."""
-    size = min(batch_size, 8 * rows_at_once(model, x, n_samples))
-    return [slice(start, start + size) for start in range(0, len(x), size)]
-
-
-def _noise(model: Any, seed: int, step: int, same_draws: bool) -> Any:
-    noise = Noise(seed, step, model.device)
-    return SharedNoise(noise) if same_draws else noise
-
-
-def _elbo_terms(model: Any, x: Any, batches: list[slice], n_samples: int, seed: int, same_draws: bool) -> numpy.ndarray:
-    """Returns E_q[log p(x | z)] and KL(q(z | x) || p(z)) for every row.   (2, N), float64
-
-    Each batch has a noise of its own, unless all rows get the same draws.
-    """
-    with no_grad():
-        noises = [_noise(model, seed, 0 if same_draws else step, same_draws) for step in range(len(batches))]
-        terms = [
-            [to_numpy(term) for term in model.elbo_terms(x[rows], noise, n_samples)]
-            for rows, noise in zip(batches, noises, strict=True)
-        ]
-    return numpy.concatenate(terms, axis=1).astype(numpy.float64)
 
 
 def log_likelihood(
@@ -196,7 +158,7 @@ def log_likelihood(
     """
     n_samples = whole_number("log_likelihood", "n_samples", n_samples)
     x = prepared(model, x, seed)
-    log_sum, log_square = _summed_weights(model, x, model.log_weights, n_samples, seed, same_draws)
+    log_sum, log_square = summed_weights(model, x, model.log_weights, n_samples, seed, same_draws)
     effective_sample_size = numpy.exp(2 * log_sum - log_square)
     relative_variance = numpy.maximum(n_samples / effective_sample_size - 1, 0)
     infinite = numpy.full(len(log_sum), numpy.inf)
@@ -204,36 +166,7 @@ def log_likelihood(
     return log_sum - math.log(n_samples), standard_error, effective_sample_size
 
 
-def _summed_weights(
-    model: Any, x: Any, log_weights: Any, n_samples: int, seed: int, same_draws: bool = False
-) -> tuple[Any, Any]:
-    """Returns log sum over s of w_s and log sum over s of w_s^2 for every row, in float64.   (..., N), (..., N)
-
-    log_weights(rows, noise, n_samples) returns log w_s, (S, ..., rows). Rows and samples are processed in chunks, so
-    that memory stays bounded. Every chunk has a noise of its own; with same_draws, every chunk of samples has one.
-    """
-    n_draws = min(n_samples, 100)
-    n_rows = rows_at_once(model, x, n_draws)
-    sums: list[Any] = []
-    step = 0
-    with no_grad():
-        for rows in (x[start : start + n_rows] for start in range(0, len(x), n_rows)):
-            log_sums: list[Any] = [-numpy.inf, -numpy.inf]
-            step = 0 if same_draws else step
-            for done in range(0, n_samples, n_draws):
-                noise = _noise(model, seed, step, same_draws)
-                log_w = to_numpy(log_weights(rows, noise, min(n_draws, n_samples - done))).astype(numpy.float64)
-                parts = [numpy.logaddexp.reduce(power * log_w, axis=0) for power in (1, 2)]
-                log_sums = [numpy.logaddexp(a, b) for a, b in zip(log_sums, parts, strict=True)]
-                step += 1
-            sums.append(log_sums)
-    log_sum, log_square = (numpy.concatenate(part, axis=-1) for part in zip(*sums, strict=True))
-    return log_sum, log_square
-
-
-def log_joint(
-    model: SemiSupervisedVAE | StackedVAE, x: ArrayLike, n_samples: int = 100, seed: int = 0
-) -> numpy.ndarray:
+def log_joint(model: SemiSupervisedModel, x: ArrayLike, n_samples: int = 100, seed: int = 0) -> numpy.ndarray:
     """log p(x, y) ~ log (1/S) sum over s of p(x, y, z_s) / q(z_s | x, y) for every class y, in nats.   -> (N, C)
 
     The model is a SemiSupervisedVAE. The softmax of a row, in float64, is p(y | x) according to the generative model,
@@ -247,12 +180,12 @@ def log_joint(
     def log_weights(rows: Any, noise: Any, n_samples: int) -> Any:
         return model.joint_log_weights(rows, classes, noise, n_samples)
 
-    log_sum, _ = _summed_weights(model, x, log_weights, n_samples, seed)
+    log_sum, _ = summed_weights(model, x, log_weights, n_samples, seed)
     return log_sum.T - math.log(n_samples)
 
 
 def classification_error(
-    model: SemiSupervisedVAE | StackedVAE, x: ArrayLike, labels: ArrayLike, n_samples: int = 0, seed: int = 0
+    model: SemiSupervisedModel, x: ArrayLike, labels: ArrayLike, n_samples: int = 0, seed: int = 0
 ) -> float:
     """Returns the share of the rows whose most probable class is not their label.
 
@@ -332,11 +265,7 @@ def active_units(model: LatentVariableModel, x: ArrayLike | Table) -> numpy.ndar
     []
     """
     x = observations(model, x)
-    return _varied(numpy.concatenate([to_numpy(model.encode(x[i : i + 1000]).mean) for i in range(0, len(x), 1000)]))
-
-
-def _varied(means: numpy.ndarray) -> numpy.ndarray:
-    """Returns the numbers of the columns whose variance exceeds 0.01.   (N, K) -> (active,)"""
+    means = numpy.concatenate([to_numpy(model.encode(x[i : i + 1000]).mean) for i in range(0, len(x), 1000)])
     return numpy.flatnonzero(means.var(axis=0) > 0.01)
 
 
@@ -352,44 +281,6 @@ def bits_per_dimension(elbo: float, n_dimensions: int) -> float:
 def quantity(model: Any, x: Any = None) -> str:
     """Returns the name of the quantity that the model's ELBO is for the data x, or for unknown data if x is None."""
     return model.quantity(x)
-
-
-def observations(model: Any, x: Any) -> Any:
-    """Returns checked data on the model's device; strings, Pixels and tables of the model's kind are not moved."""
-    if isinstance(x, Prepared):
-        return x
-    if hasattr(model, "columns") and is_table(x):
-        return model.observations(x)
-    moved = (is_array(x) or model.device != "cpu") and not isinstance(x, (str, Pixels)) and strings_of(x) is None
-    return model.observations(asarray(x, model.device) if moved else x)
-
-
-def prepared(model: Any, x: Any, seed: int) -> Any:
-    """Returns checked and binarised data on the model's device; Pixels are converted later, when rows are read."""
-    x, noise = observations(model, x), Noise(seed, device=model.device)
-    if isinstance(x, Pixels):
-        return Prepared(model, x, noise)
-    return model.prepare_batch(model.prepare_data(x, noise), noise)
-
-
-class Prepared:
-    """Converts Pixels for the scores of a model: `x[start:stop]` are floats, binarised by draws of each row."""
-
-    def __init__(self, model: Any, pixels: Pixels, noise: Noise) -> None:
-        self.model, self.pixels, self.noise, self.shape = model, pixels, noise, pixels.shape
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, rows: slice) -> Any:
-        first_row = rows.indices(len(self))[0]
-        return binarize(self.pixels[rows].numbers(self.model.device), self.model.binarize, self.noise, first_row)
-
-
-def rows_at_once(model: Any, x: Any, n_samples: int) -> int:
-    """Returns how many rows of x are decoded at once, n_samples times each, for every class if there are classes."""
-    entries = CHUNK_ENTRIES * (GPU_CHUNK if model.device == "gpu" else 1)
-    return max(1, entries // (n_samples * getattr(model, "n_classes", 1) * model.entries(x)))
 
 
 def _check_classes(operation: str, model: Any) -> None:

@@ -20,7 +20,7 @@ from scratchvae.backend import array_module, asarray, device_module, device_of, 
 from scratchvae.callbacks import Callback, Callbacks
 from scratchvae.columns import Table
 from scratchvae.errors import DataError, InputError, whole_number
-from scratchvae.evaluation import active_units, observations, prepared
+from scratchvae.evaluation import active_units, evaluate
 from scratchvae.minibatches import held_out
 from scratchvae.models.latent_variable_model import LatentVariableModel
 from scratchvae.noise import Noise
@@ -32,6 +32,7 @@ from scratchvae.ranks import ranks
 from scratchvae.run_directory import Run
 from scratchvae.run_files import Metrics, defaults
 from scratchvae.run_settings import make_optimizer, settings_of
+from scratchvae.scoring import observations, prepared
 from scratchvae.steps import NonFiniteError, Steps
 
 
@@ -342,6 +343,6 @@ def _epoch_metrics(
     metrics = {"elbo": means["reconstruction"] - means["kl"]} | means
     metrics["active_units"] = len(active_units(model, prepared(model, x[:500], seed)))
     if validation is not None:
-        scores = objective.scores(model, validation, n_samples, seed)
+        scores = evaluate(model, validation, seed=seed) | objective.scores(model, validation, n_samples, seed)
         metrics |= {f"validation_{name}": scores[name] for name in metrics if name in scores}
     return metrics

@@ -15,9 +15,10 @@ from scratchvae.backend import to_numpy
 from scratchvae.binarization import MODES, binarize
 from scratchvae.distributions import Bernoulli
 from scratchvae.errors import DataError, DeviceError, InputError
-from scratchvae.evaluation import prepared, quantity
+from scratchvae.evaluation import quantity
 from scratchvae.pixels import Pixels, Rows, as_numbers
 from scratchvae.run_files import fingerprint
+from scratchvae.scoring import prepared
 
 ROOT = Path(__file__).parents[1]
 BYTES = numpy.random.default_rng(0).integers(0, 256, (2100, 3, 2, 1), dtype=numpy.uint8)

@@ -17,12 +17,13 @@ from scratchvae.cli.output import print_json
 from scratchvae.cli.settings import kept_options, load_parts
 from scratchvae.data import Dataset
 from scratchvae.errors import InputError
-from scratchvae.evaluation import observations, quantity
+from scratchvae.evaluation import quantity
 from scratchvae.kinds import KINDS, Kind, Option, Subject, kind_of
 from scratchvae.kinds.kind import Line, folder_form
 from scratchvae.kinds.pictures import MOST_SHOWN
 from scratchvae.kinds.shared_options import FOLDER
 from scratchvae.pixels import Pixels
+from scratchvae.scoring import observations
 
 
 class CheckFailed(Exception):

@@ -16,8 +16,8 @@ from scratchvae.cli.commands import chosen_data, kind_and_model, refuse_others
 from scratchvae.cli.output import print_json
 from scratchvae.cli.settings import load_parts
 from scratchvae.errors import InputError
-from scratchvae.evaluation import observations
 from scratchvae.replacement import replace, write_text
+from scratchvae.scoring import observations
 
 ROWS_AT_ONCE = 1000
 """The number of rows that are encoded at a time, so that memory stays bounded."""

@@ -14,12 +14,13 @@ from scratchvae.cli.output import print_json
 from scratchvae.cli.settings import load_parts, older_file, requested
 from scratchvae.data import Dataset
 from scratchvae.errors import DataError
-from scratchvae.evaluation import observations, quantity
+from scratchvae.evaluation import quantity
 from scratchvae.kinds import Kind, Settings, Subject
 from scratchvae.progress import summary
 from scratchvae.ranks import ranks
 from scratchvae.run_directory import RunDirectory
 from scratchvae.run_files import has_begun, read_history
+from scratchvae.scoring import observations
 
 
 def train(arguments: argparse.Namespace) -> None:

@@ -13,9 +13,9 @@ import numpy
 from scratchvae.backend import to_numpy
 from scratchvae.distributions.sketch import n_points
 from scratchvae.errors import InputError, ShapeError
-from scratchvae.evaluation import observations
 from scratchvae.explorer.network import packed
 from scratchvae.pixels import Pixels, as_numbers
+from scratchvae.scoring import observations
 
 MOST_ROWS = 2000
 """The most rows on a page."""

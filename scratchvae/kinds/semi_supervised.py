@@ -10,7 +10,6 @@ import numpy
 import scratchvae as sv
 from scratchvae.data import Dataset
 from scratchvae.errors import DataError, InputError
-from scratchvae.evaluation import prepared
 from scratchvae.kinds import pictures
 from scratchvae.kinds.kind import Line, Settings, learning_rate
 from scratchvae.kinds.option import COUNT, NOT_NEGATIVE, Option, path
@@ -26,6 +25,7 @@ from scratchvae.kinds.vae import (
     refuse_vectors,
 )
 from scratchvae.objectives import usual_alpha
+from scratchvae.scoring import prepared
 
 LABELS = Option(
     "labels", "number of training images whose label is used, the same number of each class", None, COUNT, metavar="N"

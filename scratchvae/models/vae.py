@@ -16,7 +16,6 @@ from scratchvae.columns import Table
 from scratchvae.distributions import Categorical, Normal, kl, kl_with_draws
 from scratchvae.distributions.event import draw, log_prob, of_shape
 from scratchvae.errors import InputError, whole_number
-from scratchvae.evaluation import MOST_SAMPLES, observations, prepared, rows_at_once
 from scratchvae.linear import GaussianMixture
 from scratchvae.models.configuration import Size, constructor
 from scratchvae.models.decoders import DecoderOfKnownEntries
@@ -30,6 +29,7 @@ from scratchvae.nn.convolution import feature_maps
 from scratchvae.noise import Noise
 from scratchvae.objectives import Record, each, elbo, importance_weighted
 from scratchvae.pixels import Pixels, as_numbers
+from scratchvae.scoring import MOST_SAMPLES, observations, prepared, rows_at_once
 
 
 class VAE(LatentVariableModel):

@@ -13,6 +13,7 @@ from scratchvae.errors import InputError
 
 sys.path.append(str(Path(__file__).parents[2]))
 from benchmarks import colour
+from benchmarks.jobs import Results
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,6 +92,21 @@ def test_every_kind_of_row_is_trained_and_kept(monkeypatch, tmp_path, capsys):
     assert [result["row"] for result in results] == [*rows, "M2, PCA"]
     assert all(0 <= value <= 100 for result in results for key, value in result.items() if key.startswith("error"))
     assert all(f"| {name} |" in capsys.readouterr().out for name in rows[:1])
+
+
+def test_a_result_of_other_settings_or_images_is_measured_anew_and_not_shown(monkeypatch, tmp_path):
+    results = Results(tmp_path / "colour.json")
+
+    def measured(error):
+        results.measure(colour.job("M2", 0), lambda: {"error": error})
+        return colour.table(results.all())[2:]
+
+    assert measured(1.0) == measured(2.0) and "| M2 | 1.00 |" in measured(2.0)[0]
+    monkeypatch.setitem(colour.ROWS, "M2", {"kind": "m2", "latent_size": 4})
+    assert len(measured(3.0)) == 1 and "| M2 | 3.00 |" in measured(4.0)[0]
+    monkeypatch.setattr(colour, "N", 4000)
+    assert len(measured(5.0)) == 1 and "| M2 | 5.00 |" in measured(6.0)[0]
+    assert len(results.all()) == 3
 
 
 def test_the_page_shows_what_was_measured():

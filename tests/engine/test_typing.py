@@ -54,6 +54,7 @@ MISTAKES = {
     "sv.plotings": 'Module has no attribute "plotings"',
     "sv.grad(w, [w], creategraph=True)": 'Unexpected keyword argument "creategraph"',
     "model.to(dtype='float64').encodre": '"VAE" has no attribute "encodre"',
+    "sv.load('model.npz', into=model).encodre": '"VAE" has no attribute "encodre"',
     "product: str = w * 2": "Incompatible types in assignment",
     "exponential: str = sv.ops.exp(w)": "Incompatible types in assignment",
 }

@@ -92,9 +92,9 @@ def training(folder: Path, x: Array) -> dict[str, list[float]]:
     with sv.no_grad():
         means: Array = model.encode(x).mean
     sv.save(model, folder / "model.npz")
-    sv.load(folder / "model.npz", into=model)
+    loaded: sv.VAE = sv.load(folder / "model.npz", into=model)
     assert len(weights) == 9 and scores["n"] == len(bound) == len(means) == len(model.sample(len(x)))
-    assert model.count() == sum(w.size for w in model.parameters()) and model.dtype == x.dtype
+    assert loaded is model and model.count() == sum(w.size for w in model.parameters()) and model.dtype == x.dtype
     return history
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 import scratchvae as sv
-from scratchvae import checkpoint, evaluation
+from scratchvae import checkpoint, evaluation, scoring
 from scratchvae.backend import asarray
 from scratchvae.data import label_subset
 from scratchvae.errors import DataError, InputError, ShapeError
@@ -221,7 +221,7 @@ def test_classification_error_counts_all_rows(n_rows, binarize, rng):
 def test_as_many_numbers_are_decoded_at_a_time_as_without_classes(rng, monkeypatch):
     """Two rows of 4 draws for each class, and eight times as many by `evaluate`."""
     model, x, shapes = small(), rng.random((30, D)), []
-    monkeypatch.setattr(evaluation, "CHUNK_ENTRIES", 4 * C * 2 * D)
+    monkeypatch.setattr(scoring, "CHUNK_ENTRIES", 4 * C * 2 * D)
     monkeypatch.setattr(sv.Noise, "normal", lambda self, name, shape: shapes.append(shape[:-1]) or numpy.ones(shape))
     sv.log_likelihood(model, x, 4)
     evaluation.log_joint(model, x, 4)

@@ -13,8 +13,8 @@ from scratchvae import checkpoint, objectives
 from scratchvae.backend import asarray
 from scratchvae.cli import main
 from scratchvae.errors import DataError, InputError
-from scratchvae.evaluation import prepared
 from scratchvae.noise import GivenNoise
+from scratchvae.scoring import prepared
 
 C, D, K1, K2, N, UNITS = 3, 6, 4, 2, 5, [2, 0]
 

@@ -69,7 +69,7 @@ def test_by_the_same_draws_a_score_does_not_depend_on_the_rows_beside_it(inexact
     one_by_one = [sv.elbo(model, row[None], 5, seed=4, same_draws=True)[0] for row in x]
     numpy.testing.assert_allclose(one_by_one, elbo, rtol=1e-12)
     weights = sv.log_likelihood(model, x, 250, seed=4, same_draws=True)[0]
-    monkeypatch.setattr("scratchvae.evaluation.CHUNK_ENTRIES", 100 * model.entries(x))  # a row at a time
+    monkeypatch.setattr("scratchvae.scoring.CHUNK_ENTRIES", 100 * model.entries(x))  # a row at a time
     numpy.testing.assert_allclose(sv.log_likelihood(model, x, 250, seed=4, same_draws=True)[0], weights, rtol=1e-12)
     assert abs(weights - log_px).max() < 0.2 and (sv.log_likelihood(model, x, 250, seed=4)[0] != weights).any()
 
@@ -209,7 +209,7 @@ def test_the_standard_error_is_that_of_repetitions(inexact):
 @pytest.mark.parametrize("chunk", [1, 700, 2**20])
 def test_with_the_exact_posterior_chunks_do_not_matter(ppca, monkeypatch, chunk):
     model, x, log_px, _ = ppca
-    monkeypatch.setattr("scratchvae.evaluation.CHUNK_ENTRIES", chunk)
+    monkeypatch.setattr("scratchvae.scoring.CHUNK_ENTRIES", chunk)
     received, standard_error, effective_sample_size = sv.log_likelihood(model, x, n_samples=230)
     numpy.testing.assert_allclose(received, log_px, atol=1e-9)
     assert (standard_error < 1e-5).all()
@@ -222,7 +222,7 @@ def test_no_two_chunks_share_their_noise(ppca, monkeypatch):
     monkeypatch.setattr(
         sv.Noise, "normal", lambda self, name, shape: seen.append((self.step, shape)) or numpy.ones(shape)
     )
-    monkeypatch.setattr("scratchvae.evaluation.CHUNK_ENTRIES", 2 * 100 * x.shape[1])
+    monkeypatch.setattr("scratchvae.scoring.CHUNK_ENTRIES", 2 * 100 * x.shape[1])
     sv.log_likelihood(model, x, n_samples=250)
     assert len({step for step, _ in seen}) == len(seen) == 9
     assert sum(shape[0] * shape[1] for _, shape in seen) == 250 * len(x)
@@ -234,6 +234,31 @@ def test_bounds_rise_with_the_number_of_samples(inexact):
     log_w = sv.to_numpy(model.log_weights(x, sv.Noise(0), 60_000))
     bounds = [(special.logsumexp(log_w.reshape(-1, k, len(x)), axis=1) - math.log(k)).mean(axis=0) for k in (1, 3, 10)]
     assert (numpy.diff([*bounds, log_px], axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("same_draws", [False, True])
+def test_the_elbo_by_many_samples_is_decoded_in_chunks(inexact, monkeypatch, same_draws):
+    """250 draws of z for each row, 100 at a time: a mean of the chunks, each with its own noise."""
+    model, x, _ = inexact
+    x = numpy.concatenate([x, x, x])[:13]
+    monkeypatch.setattr("scratchvae.scoring.CHUNK_ENTRIES", 100 * x.shape[1])
+    elbo_terms, seen = model.elbo_terms, []
+
+    def terms(rows, noise, n_samples):
+        seen.append((len(rows), n_samples, (noise.noise if same_draws else noise).step))
+        return elbo_terms(rows, noise, n_samples)
+
+    monkeypatch.setattr(model, "elbo_terms", terms, raising=False)
+    values = sv.elbo(model, x, 250, seed=3, same_draws=same_draws)
+    steps = [0, 1, 2, 0, 1, 2] if same_draws else range(6)
+    assert seen == [
+        (n, s, step)
+        for (n, s), step in zip([(8, 100), (8, 100), (8, 50), (5, 100), (5, 100), (5, 50)], steps, strict=True)
+    ]
+    if not same_draws:
+        with sv.no_grad():
+            parts = [model.elbo(x[:8], sv.Noise(3, step), n) for step, n in enumerate((100, 100, 50))]
+        numpy.testing.assert_allclose(values[:8], numpy.average(parts, axis=0, weights=(100, 100, 50)), rtol=1e-12)
 
 
 # ---- active units

@@ -14,6 +14,7 @@ from scratchvae.autodiff import Tensor, grad
 from scratchvae.backend import asarray, to_numpy
 from scratchvae.checks.gradient_table import CASES, COMPOSITES, primitives
 from scratchvae.errors import InputError, ShapeError
+from scratchvae.ops.activations import BIASED
 from scratchvae.ops.reductions import LONGEST
 
 INFINITE = numpy.inf
@@ -288,6 +289,7 @@ def test_activations_of_a_gpu_have_the_edges_of_the_lines(name, dtype, gpu):
 
 
 def test_an_activation_of_a_sum_is_one_of_five():
+    assert set(sv.nn.linear.ACTIVATIONS.values()) == set(BIASED)
     x = numpy.ones((2, 3))
     expected = "one of the functions tanh, sigmoid, softplus, relu, leaky_relu of scratchvae.ops, received"
     for wrong in (ops.exp, None, "relu"):

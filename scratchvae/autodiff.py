@@ -75,10 +75,10 @@ class Primitive:
     def defvjp(self, *rules: Callable[..., Array] | None, before: Callable[..., Array] | None = None) -> None:
         """Takes rules in the order of the arguments: rule(g, y, *arguments, **options) -> cotangent of that argument.
 
-        All rules receive before(g, y, *arguments, **options), computed once, in the place of g if it is given. None
-        stands for an argument by which the primitive cannot be differentiated, such as an index. A rule may have an
-        attribute `into`, the same on arrays: into(out, g, y, *arguments, **options) writes the cotangent into `out` and
-        returns it. `grad` then puts a large gradient straight where it belongs.
+        If `before` is given, it is called once, as before(g, y, *arguments, **options), and all rules receive its
+        result in the place of g. None stands for an argument by which the primitive cannot be differentiated, such as
+        an index. A rule may have an attribute `into`, the same on arrays: into(out, g, y, *arguments, **options) writes
+        the cotangent into `out` and returns it. `grad` then puts a large gradient straight where it belongs.
         """
         self.rules, self.before = dict(enumerate(rules)), before
 

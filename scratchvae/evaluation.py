@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 from numpy.typing import ArrayLike
 
+from scratchvae.autodiff import no_grad
 from scratchvae.backend import device_module, to_numpy
 from scratchvae.binarization import binarize
 from scratchvae.columns import Table
@@ -75,7 +76,7 @@ def evaluate(
         "reconstruction": float(reconstruction.mean()),
         "kl": float(kl.mean()),
         "elbo_standard_error": float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.inf,
-        "active_units": len(active_units(model, x)),
+        "active_units": len(_varied(model, x, batch_size)),
         "n": len(values),
         "binarize": model.binarize,
     }
@@ -264,8 +265,14 @@ def active_units(model: LatentVariableModel, x: ArrayLike | Table) -> numpy.ndar
     >>> sv.active_units(model, numpy.ones((5, 6), numpy.float32)).tolist()  # rows that do not differ
     []
     """
-    x = observations(model, x)
-    means = numpy.concatenate([to_numpy(model.encode(x[i : i + 1000]).mean) for i in range(0, len(x), 1000)])
+    return _varied(model, observations(model, x), batch_size=1000)
+
+
+def _varied(model: Any, x: Any, batch_size: int) -> numpy.ndarray:
+    """Returns the numbers of the active units, from the means of batch_size rows at a time."""
+    with no_grad():
+        batches = (x[start : start + batch_size] for start in range(0, len(x), batch_size))
+        means = numpy.concatenate([to_numpy(model.encode(rows).mean) for rows in batches])
     return numpy.flatnonzero(means.var(axis=0) > 0.01)
 
 

@@ -21,7 +21,7 @@ CHUNK_ENTRIES = 2**20
 GPU_CHUNK = 16
 """The factor of CHUNK_ENTRIES on a GPU, which small pieces would leave idle; 2^24 entries of float32 are 64 MiB."""
 MOST_SAMPLES = 100_000
-"""The most draws of z for one row that `evaluate`, `elbo` and `VAE.impute` take; the last decodes them all at once."""
+"""The most draws of z for one row that `evaluate`, `elbo` and `VAE.impute` take. `impute` decodes them all at once."""
 
 
 def observations(model: Any, x: Any) -> Any:

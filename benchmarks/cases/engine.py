@@ -80,7 +80,7 @@ def program(path: list[tuple[Any, list[int]]], adam: Any) -> tuple[str, dict[str
             lines.append((g, f"b{i}(g{i}, y{i}, {options})", node.primitive.before, False))
         if together:
             names[f"r{i}"] = together
-            lines.append((f"r{i}_all", f"r{i}({leading}, g{i}, y{i}, {options})", together, False))
+            lines.append((f"r{i}_all", f"r{i}({leading}, {g}, y{i}, {options})", together, False))
         for j, k in enumerate(leading):
             argument, key = node.arguments[k], id(node.arguments[k])
             place = target.get(key) or f"g{number[key]}"

@@ -137,8 +137,8 @@ class ClassConditional(Module):
         self.class_weight = Tensor(glorot_uniform(noise, shape))
 
     def __call__(self, x: Any, y: Any) -> Any:
-        of_class = ops.matmul(y, self.class_weight)
-        return self.head(ops.activated(self.body(x), of_class, activation=ACTIVATIONS[self.activation]))
+        h = self.body(x) + ops.matmul(y, self.class_weight)
+        return self.head(ACTIVATIONS[self.activation](h))
 
     def __repr__(self) -> str:
         entering = " -> ".join(map(str, self.class_weight.shape))

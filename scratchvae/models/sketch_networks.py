@@ -232,7 +232,7 @@ class SketchDecoder(Module):
         self.scale = _as_scale("SketchDecoder", scale, noise)
 
     def __call__(self, z: Any, noise: Noise | None = None) -> SketchDistribution:
-        state = ops.affine(z, self.initial_weight, self.initial_bias, activation=ops.tanh)
+        state = ops.activated(z @ self.initial_weight, self.initial_bias, activation=ops.tanh)
         h0, c0 = state[..., : self.lstm.hidden_size], state[..., self.lstm.hidden_size :]
         return SketchDistribution(self.lstm, self.head, h0, c0, z @ self.constant_weight, self.scale, noise)
 

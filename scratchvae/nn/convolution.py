@@ -13,7 +13,7 @@ from scratchvae.autodiff import Tensor
 from scratchvae.backend import device_module
 from scratchvae.errors import InputError
 from scratchvae.nn.initializers import glorot_uniform
-from scratchvae.nn.linear import ACTIVATIONS, Linear, check_activation
+from scratchvae.nn.linear import ACTIVATIONS, Linear, activated, check_activation
 from scratchvae.nn.module import Module
 from scratchvae.noise import Noise
 from scratchvae.ops.convolution import Padding, Stride, margins_of, pair_of
@@ -62,7 +62,7 @@ class _Convolution(Module):
 class Conv2d(_Convolution):
     """y = conv2d(x, kernel) + b.   shape: (N, H, W, C_in) -> (N, H', W', C_out)
 
-    With an activation a, a function of `scratchvae.ops` given in the call, y = a(conv2d(x, kernel) + b).
+    With an activation a of `scratchvae.ops`, `layer(x, activation=ops.relu)`, y = a(conv2d(x, kernel) + b).
 
     H' is that of `ops.conv2d`. One entry of y is computed from KH KW C_in entries of x, and one entry of x goes into
     KH KW C_out / s^2 entries of y: these are the fans of the initial values.
@@ -110,7 +110,7 @@ class ConvTranspose2d(_Convolution):
     """y = conv_transpose2d(x, kernel) + b.   shape: (N, H, W, C_in) -> (N, H', W', C_out)
 
     Stride 2, kernel 4 and padding 1 double H and W, unless output_shape (H', W') in the call asks for one row or column
-    more. An activation may be given as in `Conv2d`. The fans are KH KW C_in / s^2 and KH KW C_out.
+    more. An activation is given by name, as in `Conv2d`. The fans are KH KW C_in / s^2 and KH KW C_out.
 
     Parameters
     ----------
@@ -143,6 +143,9 @@ class ConvTranspose2d(_Convolution):
     def __call__(self, x: Any, output_shape: tuple[int, int] | None = None, activation: Any = None) -> Any:
         y = ops.conv_transpose2d(x, self.kernel, self.stride, self.padding, output_shape)
         return self._biased(y, activation)
+
+
+Conv2d.__call__.takes_activation = ConvTranspose2d.__call__.takes_activation = True
 
 
 def feature_maps(operation: str, image_shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -223,7 +226,7 @@ class ConvolutionalNetwork(Module):
 
     def __call__(self, x: Any) -> Any:
         for convolution in self.convolutions:
-            x = convolution(x, ACTIVATIONS[self.activation])
+            x = activated(ACTIVATIONS[self.activation], convolution, x)
         return self.linear(ops.reshape(x, (x.shape[0], math.prod(self.shapes[-1]))))
 
     def __repr__(self) -> str:
@@ -286,10 +289,10 @@ class TransposedConvolutionalNetwork(Module):
 
     def __call__(self, z: Any) -> Any:
         activation = ACTIVATIONS[self.activation]
-        h = ops.reshape(self.linear(z, activation), (math.prod(z.shape[:-1]), *self.shapes[0]))
-        for convolution, (height, width, _) in zip(self.convolutions, self.shapes[1:], strict=True):
-            is_last = convolution is self.convolutions[-1]
-            h = convolution(h, (height, width), None if is_last else activation)
+        h = ops.reshape(activated(activation, self.linear, z), (math.prod(z.shape[:-1]), *self.shapes[0]))
+        for convolution, shape in zip(self.convolutions[:-1], self.shapes[1:-1], strict=True):
+            h = activated(activation, convolution, h, shape[:2])
+        h = self.convolutions[-1](h, self.shapes[-1][:2])
         return ops.reshape(h, (*z.shape[:-1], *self.shapes[-1]))
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from scratchvae.errors import InputError
 from scratchvae.nn.initializers import glorot_uniform
 from scratchvae.nn.module import Module
 from scratchvae.noise import Noise
+from scratchvae.ops.activations import BIASED
 
 ACTIVATIONS = {
     "relu": ops.relu,
@@ -33,7 +34,7 @@ def check_activation(operation: str, name: str) -> None:
 class Linear(Module):
     """y = x W + b.   shape: (..., D) -> (..., H);   W (D, H), b (H,), which starts at zero
 
-    With an activation a, a function of `scratchvae.ops` given in the call, y = a(x W + b).
+    With an activation a of `scratchvae.ops`, `layer(x, activation=ops.tanh)`, y = a(x W + b).
 
     Parameters
     ----------
@@ -78,6 +79,16 @@ class Linear(Module):
 
     def __repr__(self) -> str:
         return f"Linear({' -> '.join(map(str, self.weight.shape))})"
+
+
+Linear.__call__.takes_activation = True
+
+
+def activated(activation: Any, layer: Any, *arguments: Any) -> Any:
+    """a(layer(...)).   The package's own layers compute a together with the bias, in one operation on a GPU."""
+    if activation in BIASED and getattr(type(layer).__call__, "takes_activation", False):
+        return layer(*arguments, activation=activation)
+    return activation(layer(*arguments))
 
 
 class MLP(Module):
@@ -133,7 +144,7 @@ class MLP(Module):
     def __call__(self, x: Any) -> Any:
         activation = ACTIVATIONS[self.activation]
         for layer in self.layers[:-1]:
-            x = layer(x, activation)
+            x = activated(activation, layer, x)
         return self.layers[-1](x)
 
     def __repr__(self) -> str:

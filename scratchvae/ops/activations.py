@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scratchvae.autodiff import elementwise, sum_to
+from scratchvae.autodiff import Primitive, elementwise, sum_to
 from scratchvae.backend import array_module, sum_of_leading_axes
 from scratchvae.errors import InputError
 from scratchvae.kernels import Kernel
@@ -156,19 +156,24 @@ def activated(x: Any, b: Any, *, activation: Any) -> Any:
     :Rule: dx = db = g a'(x + b)
     :Domain: all numbers
 
-    activation: a, one of the functions above; InputError otherwise. x + b is not kept: the rule of a reads y, or the
-    sign of its argument, which is that of y.
+    activation: a, one of the functions above; InputError otherwise. x + b is not kept: the rule of a reads y, or
+    whether its argument is positive, as y then is.
     """
-    if activation not in BIASED:
-        names = ", ".join(map(str, BIASED))
-        raise InputError("activated", f"one of the functions {names} of scratchvae.ops", repr(activation))
-    x, b = as_real(x, b)
-    computed = BIASED[activation].computed(x, b)
+    kernel, (x, b) = kernel_with_bias("activated", activation), as_real(x, b)
+    computed = kernel.computed(x, b)
     return computed[0] if computed else activation(x + b)
 
 
+def kernel_with_bias(operation: str, activation: Any) -> Kernel:
+    """Returns the kernel of a(x + b). Raises InputError, in the name of the operation, for another activation."""
+    if not isinstance(activation, Primitive) or activation not in BIASED:
+        names = ", ".join(map(str, BIASED))
+        raise InputError(operation, f"one of the functions {names} of scratchvae.ops", repr(activation))
+    return BIASED[activation]
+
+
 def through_activation(g: Any, y: Any, *_: Any, activation: Any = None) -> Any:
-    """g a'(x + b), computed from y = a(x + b). Without an activation it is g."""
+    """g a'(x + b), computed from y = a(x + b), which stands for x + b too. Without an activation it is g."""
     return g if activation is None else activation.rules[0](g, y, y)
 
 

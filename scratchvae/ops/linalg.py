@@ -8,7 +8,7 @@ from typing import Any
 from scratchvae.autodiff import primitive, sum_to
 from scratchvae.backend import array_module, is_readable, product
 from scratchvae.errors import InputError, ShapeError
-from scratchvae.ops.activations import activated, bias_rule, through_activation
+from scratchvae.ops.activations import bias_rule, kernel_with_bias, through_activation
 from scratchvae.ops.elementwise import as_real
 from scratchvae.ops.structure import expand_dims, reshape, swapaxes
 
@@ -66,10 +66,12 @@ def affine(x: Any, weight: Any, bias: Any, *, activation: Any = None) -> Any:
     """
     rows, weight = as_real(_rows(x), weight)
     y = product(rows, weight)
-    if activation is None:
-        y += bias
+    computed = None if activation is None else kernel_with_bias("affine", activation).computed(y, bias)
+    if computed:
+        (y,) = computed
     else:
-        y = activated(y, bias, activation=activation)
+        y += bias
+        y = y if activation is None else activation(y)
     return y.reshape(*x.shape[:-1], weight.shape[-1])
 
 

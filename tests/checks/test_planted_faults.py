@@ -1313,7 +1313,7 @@ FAULTS_OF_MOLECULES = {
         edited(SymbolDecoder, "__call__", "z @ self.constant_weight", "0 * (z @ self.constant_weight)"),
         EQUATIONS,
     ),
-    "h_0 without z": (edited(SymbolDecoder, "__call__", "self.initial(z, ", "self.initial(0 * z, "), EQUATIONS),
+    "h_0 without z": (edited(SymbolDecoder, "__call__", "self.initial, z)", "self.initial, 0 * z)"), EQUATIONS),
     "greedy takes the second": (
         edited(SymbolSequence, "greedy", "logits.argmax(axis=-1)", "logits.argsort(axis=-1)[..., -2]"),
         BEAMS,

@@ -14,6 +14,7 @@ from scratchvae.backend import device_of
 from scratchvae.errors import DeviceError, InputError, ShapeError
 from scratchvae.nn import MLP, Linear, Module
 from scratchvae.nn.initializers import glorot_uniform, he_uniform
+from scratchvae.nn.linear import ACTIVATIONS
 
 
 class Pair(Module):
@@ -387,6 +388,36 @@ def test_mlp_activates_every_layer_but_the_last(rng, activation):
     assert (y < 0).any(), "the last layer must be able to go below zero"
     numpy.testing.assert_allclose(y, expected, atol=1e-13)
     assert sv.check_gradients(lambda *_: network(x), *network.parameters()) < 1e-6
+
+
+class Doubled(Linear):
+    """A layer of a user's own, who knows of no activation."""
+
+    def __call__(self, x):
+        return 2 * super().__call__(x)
+
+
+def swish(x):
+    return x * sv.ops.sigmoid(x)
+
+
+def test_layers_and_activations_of_ones_own_work_in_a_network(rng, monkeypatch):
+    x, doubled = rng.standard_normal((5, 4)), Doubled(4, 4, sv.Noise(1))
+    monkeypatch.setitem(ACTIVATIONS, "swish", swish)
+    for name, activation in (("tanh", sv.ops.tanh), ("swish", swish)):
+        network = MLP([4, 4, 3], sv.Noise(0), name)
+        for layer in (network.layers[0], doubled, sv.ops.exp):
+            network.layers[0] = layer
+            expected = network.layers[1](activation(layer(x)))
+            numpy.testing.assert_allclose(sv.to_numpy(network(x)), sv.to_numpy(expected), rtol=1e-12)
+
+
+def test_an_affine_layer_keeps_type_and_shapes_with_an_activation(rng):
+    x, weight = rng.standard_normal((5, 4)).astype(numpy.float32), numpy.ones((4, 3), numpy.float32)
+    for activation in (None, sv.ops.tanh):
+        assert sv.ops.affine(x, weight, numpy.ones(3), activation=activation).dtype == numpy.float32
+        with pytest.raises(ShapeError, match="affine: .*[(]5, 4[)]"):
+            sv.ops.affine(x, weight, numpy.ones((1, 1, 3), numpy.float32), activation=activation)
 
 
 def test_float32_stays_float32():

@@ -289,10 +289,10 @@ def test_activations_of_a_gpu_have_the_edges_of_the_lines(name, dtype, gpu):
 
 
 def test_an_activation_of_a_sum_is_one_of_five():
-    assert set(sv.nn.linear.ACTIVATIONS.values()) == set(BIASED)
+    assert set(BIASED) <= set(sv.nn.linear.ACTIVATIONS.values())
     x = numpy.ones((2, 3))
     expected = "one of the functions tanh, sigmoid, softplus, relu, leaky_relu of scratchvae.ops, received"
-    for wrong in (ops.exp, None, "relu"):
+    for wrong in (ops.exp, None, "relu", [ops.relu]):
         with pytest.raises(InputError, match=expected):
             ops.activated(x, x, activation=wrong)
     with pytest.raises(InputError, match=expected):

@@ -404,3 +404,24 @@ def test_the_networks_apply_their_activation(activation, rng):
     first, second = network.convolutions
     h = sv.to_numpy(a(network.linear(z)).data).reshape(6, 2, 2, 4)
     numpy.testing.assert_allclose(network(z).data, second(a(first(h))).data, rtol=1e-5, atol=1e-6)
+
+
+def test_convolutions_of_ones_own_know_of_no_activation():
+    class Twice(sv.nn.Conv2d):
+        def __call__(self, x):
+            return 2 * super().__call__(x)
+
+    class TransposedTwice(sv.nn.ConvTranspose2d):
+        def __call__(self, x, output_shape=None):
+            return 2 * super().__call__(x, output_shape)
+
+    x, z = numpy.ones((2, 8, 8, 1), numpy.float32), numpy.ones((2, 3), numpy.float32)
+    there = ConvolutionalNetwork((8, 8, 1), (2, 2), 3, sv.Noise(1))
+    back = TransposedConvolutionalNetwork(3, (2, 2), (8, 8, 1), sv.Noise(1))
+    expected = there(x).data.copy(), back(z).data.copy()
+    for network, kind in ((there, Twice), (back, TransposedTwice)):
+        for convolution in network.convolutions:
+            convolution.__class__ = kind
+            convolution.kernel.data[...] /= 2
+    numpy.testing.assert_array_equal(there(x).data, expected[0])
+    numpy.testing.assert_array_equal(back(z).data, expected[1])

@@ -87,9 +87,11 @@ def test_elbo_checks_what_it_is_given():
 
 
 @pytest.mark.parametrize("batch_size", [3, 7, 100])
-def test_evaluate_is_the_mean_over_rows(rng, batch_size):
-    """A recomputation in NumPy: the noise of a batch is that of its number."""
+def test_evaluate_is_the_mean_over_rows(rng, batch_size, monkeypatch):
+    """A recomputation in NumPy: the noise of a batch is that of its number. No more rows than that are in memory."""
     model, x = small("bernoulli"), rng.uniform(size=(7, 6))
+    encode, sizes = type(model).encode, []
+    monkeypatch.setattr(type(model), "encode", lambda model, rows: sizes.append(len(rows)) or encode(model, rows))
     held = [array.data for array in model.parameters()]
 
     def perceptron(x, w1, b1, w2, b2):
@@ -114,7 +116,7 @@ def test_evaluate_is_the_mean_over_rows(rng, batch_size):
     assert scores["elbo"] == pytest.approx((reconstruction - kl).mean(), rel=1e-10)
     assert scores["elbo_standard_error"] == pytest.approx(stats.sem(reconstruction - kl), rel=1e-10)
     assert scores["active_units"] == (numpy.concatenate(means).var(axis=0) > 0.01).sum()
-    assert scores["n"] == 7 and scores["binarize"] == "none"
+    assert scores["n"] == 7 and scores["binarize"] == "none" and max(sizes) == min(batch_size, 7)
     assert all(type(value) in (float, int, str) for value in scores.values())
 
 

@@ -381,7 +381,9 @@ class _Kernel:
                 values.append(value._values)
                 forms.append("entry" if is_entry else "raw")
                 if len(values) > len(self.inputs):
-                    assert values[-1].flags.c_contiguous and (value.shape == shape or not is_entry)
+                    assert values[-1].flags.c_contiguous
+                    if is_entry and value.shape != shape:
+                        raise ValueError("Out shape is mismatched")
                 elif is_entry and value.shape != shape:
                     values[-1] = numpy.broadcast_to(values[-1], shape)
             else:

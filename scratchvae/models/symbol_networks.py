@@ -16,7 +16,7 @@ from scratchvae.distributions.symbol_sequence import n_symbols
 from scratchvae.errors import InputError, whole_number
 from scratchvae.models.encoders import halves
 from scratchvae.nn import GRU, MLP, Bidirectional, Conv2d, Linear, Module, glorot_uniform
-from scratchvae.nn.linear import activated
+from scratchvae.nn.linear import composed
 from scratchvae.nn.packing import arranged
 from scratchvae.noise import Noise
 
@@ -82,7 +82,7 @@ class ConvolutionalSymbolEncoder(Module):
         h = ops.reshape(rows, (*x.shape, 1, -1)) * self._within(x, lengths)
         for layer in self.layers:
             lengths = (lengths + 1) // 2
-            h = activated(ops.relu, layer, h)
+            h = composed(ops.relu, layer, h)
             h = h * self._within(h, lengths)
         h = ops.reshape(h, (len(x), -1))
         outputs = ops.affine(h, self.linear.weight[: h.shape[1]], self.linear.bias)
@@ -196,7 +196,7 @@ class SymbolDecoder(Module):
         self.head = Linear(hidden_size, n_symbols + 1, noise.child("head"))
 
     def __call__(self, z: Any) -> SymbolSequence:
-        return SymbolSequence(self.gru, self.head, activated(ops.tanh, self.initial, z), z @ self.constant_weight)
+        return SymbolSequence(self.gru, self.head, composed(ops.tanh, self.initial, z), z @ self.constant_weight)
 
     def __repr__(self) -> str:
         return f"{self.head} after {self.gru}"

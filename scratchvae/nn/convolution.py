@@ -13,7 +13,7 @@ from scratchvae.autodiff import Tensor
 from scratchvae.backend import device_module
 from scratchvae.errors import InputError
 from scratchvae.nn.initializers import glorot_uniform
-from scratchvae.nn.linear import ACTIVATIONS, Linear, activated, check_activation
+from scratchvae.nn.linear import ACTIVATIONS, Linear, check_activation, composed
 from scratchvae.nn.module import Module
 from scratchvae.noise import Noise
 from scratchvae.ops.convolution import Padding, Stride, margins_of, pair_of
@@ -226,7 +226,7 @@ class ConvolutionalNetwork(Module):
 
     def __call__(self, x: Any) -> Any:
         for convolution in self.convolutions:
-            x = activated(ACTIVATIONS[self.activation], convolution, x)
+            x = composed(ACTIVATIONS[self.activation], convolution, x)
         return self.linear(ops.reshape(x, (x.shape[0], math.prod(self.shapes[-1]))))
 
     def __repr__(self) -> str:
@@ -289,9 +289,9 @@ class TransposedConvolutionalNetwork(Module):
 
     def __call__(self, z: Any) -> Any:
         activation = ACTIVATIONS[self.activation]
-        h = ops.reshape(activated(activation, self.linear, z), (math.prod(z.shape[:-1]), *self.shapes[0]))
+        h = ops.reshape(composed(activation, self.linear, z), (math.prod(z.shape[:-1]), *self.shapes[0]))
         for convolution, shape in zip(self.convolutions[:-1], self.shapes[1:-1], strict=True):
-            h = activated(activation, convolution, h, shape[:2])
+            h = composed(activation, convolution, h, shape[:2])
         h = self.convolutions[-1](h, self.shapes[-1][:2])
         return ops.reshape(h, (*z.shape[:-1], *self.shapes[-1]))
 

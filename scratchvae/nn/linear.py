@@ -84,8 +84,8 @@ class Linear(Module):
 Linear.__call__.takes_activation = True
 
 
-def activated(activation: Any, layer: Any, *arguments: Any) -> Any:
-    """a(layer(...)).   The package's own layers compute a together with the bias, in one operation on a GPU."""
+def composed(activation: Any, layer: Any, *arguments: Any) -> Any:
+    """a(layer(...)), in one operation with the bias on a GPU, if the package knows both the layer and a."""
     if activation in BIASED and getattr(type(layer).__call__, "takes_activation", False):
         return layer(*arguments, activation=activation)
     return activation(layer(*arguments))
@@ -144,7 +144,7 @@ class MLP(Module):
     def __call__(self, x: Any) -> Any:
         activation = ACTIVATIONS[self.activation]
         for layer in self.layers[:-1]:
-            x = activated(activation, layer, x)
+            x = composed(activation, layer, x)
         return self.layers[-1](x)
 
     def __repr__(self) -> str:

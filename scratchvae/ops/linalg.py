@@ -66,9 +66,9 @@ def affine(x: Any, weight: Any, bias: Any, *, activation: Any = None) -> Any:
     """
     rows, weight = as_real(_rows(x), weight)
     y = product(rows, weight)
-    computed = None if activation is None else kernel_with_bias("affine", activation).computed(y, bias)
-    if computed:
-        (y,) = computed
+    compiled = None if activation is None else kernel_with_bias("affine", activation).on_gpu(y, bias)
+    if compiled:
+        compiled(y, bias, y)
     else:
         y += bias
         y = y if activation is None else activation(y)

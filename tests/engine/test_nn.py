@@ -4,13 +4,14 @@ import collections
 import copy
 import math
 import pickle
+import tracemalloc
 import types
 
 import numpy
 import pytest
 
 import scratchvae as sv
-from scratchvae.backend import device_of
+from scratchvae.backend import asarray, device_of
 from scratchvae.errors import DeviceError, InputError, ShapeError
 from scratchvae.nn import MLP, Linear, Module
 from scratchvae.nn.initializers import glorot_uniform, he_uniform
@@ -412,12 +413,26 @@ def test_layers_and_activations_of_ones_own_work_in_a_network(rng, monkeypatch):
             numpy.testing.assert_allclose(sv.to_numpy(network(x)), sv.to_numpy(expected), rtol=1e-12)
 
 
-def test_an_affine_layer_keeps_type_and_shapes_with_an_activation(rng):
-    x, weight = rng.standard_normal((5, 4)).astype(numpy.float32), numpy.ones((4, 3), numpy.float32)
+def test_an_affine_layer_keeps_type_and_shapes_with_an_activation(device):
+    x, weight, bias = (asarray(numpy.ones(shape, numpy.float32), device) for shape in ((5, 4), (4, 3), (1, 1, 3)))
     for activation in (None, sv.ops.tanh):
-        assert sv.ops.affine(x, weight, numpy.ones(3), activation=activation).dtype == numpy.float32
+        wide = asarray(numpy.ones(3), device)
+        assert sv.ops.affine(x, weight, wide, activation=activation).dtype == numpy.float32
         with pytest.raises(ShapeError, match="affine: .*[(]5, 4[)]"):
-            sv.ops.affine(x, weight, numpy.ones((1, 1, 3), numpy.float32), activation=activation)
+            sv.ops.affine(x, weight, bias, activation=activation)
+
+
+def test_a_layer_with_an_activation_takes_no_more_memory_than_without_fusing():
+    x = numpy.ones((2000, 4), numpy.float32)
+    layer = Linear(4, 500, sv.Noise(0))
+    with sv.no_grad():
+        peaks = []
+        for compute in (lambda: sv.ops.tanh(layer(x)), lambda: layer(x, sv.ops.tanh)):
+            tracemalloc.start()
+            compute()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_float32_stays_float32():
